@@ -1,0 +1,122 @@
+/**
+ * The seam between a node and whatever makes its sandboxes. A driver is a few verbs in life order
+ * (`fingerprint`, `boot`; then on the machine `attach`, `stop`, `destroy`) and some optional abilities.
+ * Nothing here knows NATS, Nex messages or what runs in a machine.
+ */
+import type { Duplex } from "node:stream";
+
+/** The kinds of sandbox, weakest first. */
+export const sandboxKinds = ["process", "container", "qemu", "firecracker"] as const;
+export type SandboxKind = (typeof sandboxKinds)[number];
+
+/** What a machine may use. A member that is absent is not limited. */
+export interface MachineLimits {
+  memoryBytes?: number;
+  /** Processors; a fraction is fine. */
+  vcpus?: number;
+  /** Processes and threads together. */
+  processes?: number;
+  /** Writable bytes in the machine. */
+  diskBytes?: number;
+}
+export type LimitName = keyof MachineLimits;
+
+/** How a machine reaches the world; `nats` is a relay that the agent runs over its channel. */
+export type MachineNetwork = "none" | "nats" | "egress";
+
+/** What a driver needs to know to boot one machine. */
+export interface MachineSpec {
+  /** Chosen by the caller, `[a-z0-9]{1,32}`, unique on the host. */
+  id: string;
+  /** A directory that the caller has made (0700) and that this machine owns from now on: `destroy` removes it. */
+  directory: string;
+  limits: MachineLimits;
+  network: MachineNetwork;
+  /** How long an agent whose node stays away keeps its machine. Drivers that end with their node ignore it. */
+  nodeLostTimeoutMs: number;
+}
+
+/** Whether this host can run the driver, found by trying. */
+export type Fingerprint =
+  | { available: true; /** Facts for people: versions, paths. */ details: Record<string, string> }
+  | { available: false; /** Why not. */ reason: string; /** What to do about it. */ advice: string };
+
+/** The two byte channels of a machine (see the agent's frame protocol for what goes over them). */
+export interface Channels {
+  /** Frames in both directions, any number outstanding. */
+  frames: Duplex;
+  /** One blocking call at a time: the machine writes, then reads. */
+  calls: Duplex;
+}
+
+/** How a machine ended. */
+export interface MachineExit {
+  reason: "exited" | "killed" | "out_of_memory" | "unknown";
+  /** The exit status, where one is known. */
+  code?: number;
+  /** The last lines that the machine wrote to its console, at most 4 KiB; for people only. */
+  console: string;
+}
+
+/** What a machine uses now. A member that the driver can't measure is absent. */
+export interface MachineUsage {
+  /** Proportional resident memory of all its processes. */
+  memoryBytes?: number;
+  cpuMs?: number;
+  processes?: number;
+}
+
+/** One sandbox. It owns its processes, directory and sockets, and gives all of them back in `destroy`. */
+export interface Machine {
+  readonly id: string;
+  /** Settles once, when the machine has ended by whatever cause; never rejects. */
+  readonly exited: Promise<MachineExit>;
+  /**
+   * Opens both channels. Each call begins a new epoch and ends the channels of the former one.
+   *
+   * @param epoch Grows with every call, over restarts of the node too.
+   * @throws MachineError `wrong_state` when the machine has ended, `attach_failed` when its end does not answer,
+   *   or when the driver allows one epoch only.
+   */
+  attach(epoch: number): Promise<Channels>;
+  usage(): Promise<MachineUsage>;
+  /**
+   * Asks the machine to end and waits at most `graceMs`, then kills it. Idempotent; settles when it has ended.
+   *
+   * @returns whether force was needed.
+   */
+  stop(graceMs: number): Promise<{ forced: boolean }>;
+  /** Kills what still runs and removes everything that the machine held. Idempotent, and never rejects halfway. */
+  destroy(): Promise<void>;
+  /** What another process needs to `recover` this machine; JSON-safe, no secrets. Absent where it can't be. */
+  record?(): MachineRecord;
+}
+
+/** A machine as it is written down for the time after a crash of the node. */
+export interface MachineRecord {
+  driver: SandboxKind | "mock";
+  id: string;
+  directory: string;
+  /** Driver-specific facts: pids with their start times, cgroup paths and the like. */
+  facts: Record<string, string | number>;
+}
+
+/** Makes machines of one kind. */
+export interface Driver {
+  readonly kind: SandboxKind | "mock";
+  /** The limits that this driver holds against a hostile workload; the caller refuses requests for others. */
+  readonly enforces: ReadonlySet<LimitName>;
+  /** The networks it can give. */
+  readonly networks: ReadonlySet<MachineNetwork>;
+  /** Can machines be booted here? By trying, bounded in time; never throws. */
+  fingerprint(): Promise<Fingerprint>;
+  /**
+   * Makes a machine and starts its agent. The machine may still be starting when this returns: the first frame over
+   * the channel says that it is ready, and `exited` says that it never will be.
+   *
+   * @throws MachineError `boot_failed`, `limit_not_enforced`, `network_not_offered`; nothing is left behind then.
+   */
+  boot(spec: MachineSpec): Promise<Machine>;
+  /** Finds a machine that another process booted, or says that it is gone by returning `undefined`. */
+  recover?(record: MachineRecord): Promise<Machine | undefined>;
+}

@@ -1,0 +1,21 @@
+/** The conditions under which a driver refuses or fails. */
+export const machineErrorCodes = [
+  "driver_unavailable",
+  "boot_failed",
+  "limit_not_enforced",
+  "network_not_offered",
+  "attach_failed",
+  "wrong_state",
+] as const;
+export type MachineErrorCode = (typeof machineErrorCodes)[number];
+
+/** What a driver throws. The message says the action, the machine and its state. */
+export class MachineError extends Error {
+  override readonly name = "MachineError";
+  readonly code: MachineErrorCode;
+
+  constructor(code: MachineErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
