@@ -1,0 +1,154 @@
+/** One side of a frame channel: reads frames from a stream and writes them, many to a chunk. */
+import type { Duplex } from "node:stream";
+import { NexError, toNexError } from "../errors.ts";
+import {
+  FrameDecoder,
+  FrameFlag,
+  type FrameHandler,
+  frameHeaderBytes,
+  framePayloadBytesMax,
+} from "./frames.ts";
+
+/** Frames are gathered into chunks of this size; a chunk goes out when it is full or when the turn ends. */
+const chunkBytes = 65_536;
+/** A writer that has not got rid of this much is broken off, whatever asked it to wait. */
+const pendingBytesMax = 64 * 1024 * 1024;
+
+/** What a `FrameConnection` tells its owner. */
+export interface FrameConnectionEvents {
+  frame: FrameHandler;
+  /** Once: the channel has ended, with the reason where it was not the other side's wish. */
+  end(error?: NexError): void;
+  /** The other side took what was written, after `send` had returned false. */
+  drain?(): void;
+}
+
+const encoder = new TextEncoder();
+
+export class FrameConnection {
+  readonly #stream: Duplex;
+  readonly #events: FrameConnectionEvents;
+  #chunk = Buffer.allocUnsafe(chunkBytes);
+  #used = 0;
+  #scheduled = false;
+  #ended = false;
+  readonly #flush = (): void => this.flush();
+
+  constructor(stream: Duplex, events: FrameConnectionEvents) {
+    this.#stream = stream;
+    this.#events = events;
+    const decoder = new FrameDecoder((type, flags, id, payload) => {
+      if (!this.#ended) events.frame(type, flags, id, payload);
+    });
+    stream.on("data", (bytes: Buffer) => {
+      if (this.#ended) return;
+      try {
+        decoder.push(bytes);
+      } catch (error) {
+        this.close(toNexError(error, "agent_protocol"));
+      }
+    });
+    stream.on("drain", () => events.drain?.());
+    stream.on("error", (error) => this.close(toNexError(error, "agent_protocol")));
+    stream.on("end", () => this.close());
+    stream.on("close", () => this.close());
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** Has the other side more to read than it should? Then wait for `drain`. */
+  get congested(): boolean {
+    return this.#stream.writableNeedDrain;
+  }
+
+  /**
+   * Writes one frame, whose payload must fit.
+   *
+   * @returns false when the other side is slow; the frame is on its way all the same.
+   */
+  send(type: number, flags: number, id: number, payload?: Uint8Array): boolean {
+    const length = payload?.length ?? 0;
+    const at = this.reserve(type, flags, id, length);
+    if (payload !== undefined && at >= 0) this.#chunk.set(payload, at);
+    return !this.#stream.writableNeedDrain;
+  }
+
+  /** Writes a payload of any size, split over frames. */
+  sendLong(type: number, flags: number, id: number, payload: Uint8Array): boolean {
+    let at = 0;
+    while (payload.length - at > framePayloadBytesMax) {
+      this.send(type, flags | FrameFlag.more, id, payload.subarray(at, at + framePayloadBytesMax));
+      at += framePayloadBytesMax;
+    }
+    return this.send(type, flags, id, at === 0 ? payload : payload.subarray(at));
+  }
+
+  sendJson(type: number, value: object): boolean {
+    return this.sendLong(type, 0, 0, encoder.encode(JSON.stringify(value)));
+  }
+
+  /**
+   * Writes a frame's header and leaves its payload to the caller, who fills `chunk` from the returned offset at once.
+   *
+   * @returns the offset, or -1 when the channel has ended and nothing can be written.
+   */
+  reserve(type: number, flags: number, id: number, payloadBytes: number): number {
+    if (this.#ended) return -1;
+    if (payloadBytes > framePayloadBytesMax) {
+      throw new NexError("internal", `Cannot write a frame of ${payloadBytes} bytes`);
+    }
+    const bytes = frameHeaderBytes + payloadBytes;
+    if (this.#used + bytes > chunkBytes) {
+      this.flush();
+      if (this.#ended) return -1;
+    }
+    const at = this.#used;
+    const chunk = this.#chunk;
+    chunk.writeUInt32LE(bytes - 4, at);
+    chunk[at + 4] = type;
+    chunk[at + 5] = flags;
+    chunk[at + 6] = 0;
+    chunk[at + 7] = 0;
+    chunk.writeUInt32LE(id >>> 0, at + 8);
+    this.#used = at + bytes;
+    if (!this.#scheduled) {
+      this.#scheduled = true;
+      setImmediate(this.#flush);
+    }
+    return at + frameHeaderBytes;
+  }
+
+  get chunk(): Buffer {
+    return this.#chunk;
+  }
+
+  /** Sends what was gathered now, without waiting for the end of the turn. */
+  flush(): void {
+    this.#scheduled = false;
+    if (this.#used === 0 || this.#ended) return;
+    const bytes = this.#chunk.subarray(0, this.#used);
+    // The stream keeps the bytes until they are written: short ones are copied, so that the chunk serves again.
+    if (this.#used <= chunkBytes / 4) {
+      this.#stream.write(Buffer.from(bytes));
+    } else {
+      this.#stream.write(bytes);
+      this.#chunk = Buffer.allocUnsafe(chunkBytes);
+    }
+    this.#used = 0;
+    if (this.#stream.writableLength > pendingBytesMax) {
+      this.close(new NexError("agent_protocol", "Cannot write frames: the other side does not read"));
+    }
+  }
+
+  /** Ends the channel. Idempotent. */
+  close(error?: NexError): void {
+    if (this.#ended) return;
+    if (error === undefined) this.flush();
+    this.#ended = true;
+    if (error === undefined) this.#stream.end();
+    else this.#stream.destroy();
+    this.#events.end(error);
+  }
+}

@@ -1,0 +1,159 @@
+/**
+ * Frames: what goes over the first channel of a machine, in both directions. All numbers are little-endian.
+ *
+ *     0  u32  length of what follows it: 8 and the payload
+ *     4  u8   type
+ *     5  u8   flags
+ *     6  u16  zero
+ *     8  u32  id: of a call or ping; 0 where there is none
+ *     12      payload
+ */
+import { NexError } from "../errors.ts";
+
+/** The version of frames and of what they carry; both sides must speak the same. */
+export const agentProtocolVersion = 1;
+
+export const frameHeaderBytes = 12;
+/** A whole frame, header included. Longer payloads are split. */
+export const frameBytesMax = 65_536;
+export const framePayloadBytesMax = frameBytesMax - frameHeaderBytes;
+
+/** Types below 32 come from the node, those from 32 on from the agent. */
+export const FrameType = {
+  /** JSON `Attach`; the first frame of an epoch. */
+  attach: 1,
+  /** JSON `Welcome`; answers a hello. */
+  welcome: 2,
+  /** The next bytes of the artifact; the last frame is without `more`. */
+  artifact: 3,
+  /** JSON `Deploy`; after the whole artifact. */
+  deploy: 4,
+  /** JSON `Undeploy`. */
+  undeploy: 5,
+  /** A call of a function, see `invocation.ts`. */
+  invoke: 6,
+  /** The call's answer is no longer wanted. */
+  cancel: 7,
+  ping: 8,
+  /** JSON `Hello`; answers an attach. */
+  hello: 32,
+  /** u32: how many more bytes of the artifact may be sent. */
+  credit: 33,
+  /** JSON `Deployed`; answers a deploy. */
+  deployed: 34,
+  /** The call with this id has begun to run. */
+  started: 35,
+  /** The call's answer, see `invocation.ts`. */
+  result: 36,
+  /** A log line: u8 level, then text. */
+  log: 37,
+  /** JSON `Exited`: the workload ended, by itself or after an undeploy. */
+  exited: 38,
+  pong: 39,
+} as const;
+export type FrameType = (typeof FrameType)[keyof typeof FrameType];
+
+export const FrameFlag = {
+  /** The payload goes on in the next frame of the same type and id. */
+  more: 1,
+  /** Of a result: it is an error. */
+  error: 2,
+} as const;
+
+/** Gets each frame; the payload is a view that holds only during the call. */
+export type FrameHandler = (type: number, flags: number, id: number, payload: Buffer) => void;
+
+const noBytes = Buffer.alloc(0);
+
+/** Cuts a stream of bytes into frames, buffering at most one incomplete frame. */
+export class FrameDecoder {
+  readonly #handler: FrameHandler;
+  #partial: Buffer = noBytes;
+
+  constructor(handler: FrameHandler) {
+    this.#handler = handler;
+  }
+
+  /**
+   * Takes the next bytes and hands out the frames that are complete.
+   *
+   * @throws NexError `agent_protocol` for a length out of bounds; the stream can't be read on then.
+   */
+  push(chunk: Buffer): void {
+    let bytes = this.#partial.length === 0 ? chunk : Buffer.concat([this.#partial, chunk]);
+    this.#partial = noBytes;
+    let at = 0;
+    while (bytes.length - at >= 4) {
+      const length = bytes.readUInt32LE(at);
+      if (length < frameHeaderBytes - 4 || length > frameBytesMax - 4) {
+        throw new NexError(
+          "agent_protocol",
+          `Cannot read frames: a frame of ${length} bytes is out of bounds`,
+        );
+      }
+      const end = at + 4 + length;
+      if (end > bytes.length) break;
+      this.#handler(
+        bytes[at + 4] ?? 0,
+        bytes[at + 5] ?? 0,
+        bytes.readUInt32LE(at + 8),
+        bytes.subarray(at + frameHeaderBytes, end),
+      );
+      at = end;
+    }
+    if (at < bytes.length) {
+      bytes = bytes.subarray(at);
+      // A real copy: the chunk belongs to the stream.
+      this.#partial = Buffer.from(bytes);
+    }
+  }
+}
+
+/** Puts together payloads that were split over several frames. */
+export class PayloadAssembler {
+  readonly #payloadBytesMax: number;
+  readonly #parts = new Map<number, { chunks: Buffer[]; bytes: number }>();
+  #bytes = 0;
+
+  /** @param payloadBytesMax Of all unfinished payloads together. */
+  constructor(payloadBytesMax: number) {
+    this.#payloadBytesMax = payloadBytesMax;
+  }
+
+  /**
+   * Takes one frame's payload.
+   *
+   * @returns the whole payload when this was its last part: the given view itself when it was the only one.
+   * @throws NexError `agent_protocol` when too much is unfinished.
+   */
+  add(flags: number, id: number, payload: Buffer): Buffer | undefined {
+    const more = (flags & FrameFlag.more) !== 0;
+    const parts = this.#parts.get(id);
+    if (parts === undefined && !more) return payload;
+    if (this.#bytes + payload.length > this.#payloadBytesMax) {
+      throw new NexError(
+        "agent_protocol",
+        `Cannot put a payload together: it is over ${this.#payloadBytesMax} bytes`,
+      );
+    }
+    const kept = parts ?? { chunks: [], bytes: 0 };
+    kept.chunks.push(Buffer.from(payload));
+    kept.bytes += payload.length;
+    this.#bytes += payload.length;
+    if (more) {
+      this.#parts.set(id, kept);
+      return undefined;
+    }
+    this.#parts.delete(id);
+    this.#bytes -= kept.bytes;
+    return Buffer.concat(kept.chunks, kept.bytes);
+  }
+
+  /** Forgets an unfinished payload. */
+  drop(id: number): void {
+    const parts = this.#parts.get(id);
+    if (parts === undefined) return;
+    this.#parts.delete(id);
+    this.#bytes -= parts.bytes;
+  }
+}

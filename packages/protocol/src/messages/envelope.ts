@@ -1,0 +1,75 @@
+/** The envelope of every reply: `data` for success, `error` as text with `data: ""` for failure. */
+import { z } from "zod";
+import { type ErrorCode, isErrorCode, NexError } from "../errors.ts";
+import { checkJson, parseJson } from "../go-json.ts";
+
+const typePrefix = "io.nats.nex.v1.";
+
+/** What a reply is an answer to; WPING is answered with `ping_response`. */
+export type ResponseKind = "ping" | "auction" | "info" | "run" | "stop" | "lameduck";
+
+const encoder = new TextEncoder();
+
+/** A successful reply. */
+export function encodeResponse(kind: ResponseKind, data: object): Uint8Array {
+  return encoder.encode(JSON.stringify({ type: `${typePrefix}${kind}_response`, data }));
+}
+
+/** A failing reply: the message for people, the code for programs. */
+export function encodeFailure(kind: ResponseKind, error: NexError): Uint8Array {
+  return encoder.encode(
+    JSON.stringify({
+      type: `${typePrefix}${kind}_response`,
+      data: "",
+      error: error.message,
+      nex: { version: 1, code: error.code },
+    }),
+  );
+}
+
+const envelopeSchema = z.object({
+  type: z.string().optional(),
+  data: z.unknown(),
+  error: z.string().nullish(),
+  nex: z.object({ code: z.string().optional() }).nullish().catch(undefined),
+});
+
+/** What failed where a node gave no code of ours: what the reference's texts begin with. */
+const referenceTexts: readonly (readonly [string, ErrorCode])[] = [
+  ["No such workload", "no_such_workload"],
+  ["Node is in lame duck mode", "lame_duck"],
+  ["Node is at maximum workload limit", "workload_limit"],
+  ["Unsupported workload type on this node", "unsupported_type"],
+  ["Unsupported workload type for trigger", "triggers_not_supported"],
+  ["The trigger subject", "trigger_denied"],
+  ["Failed to decrypt environment", "environment_unreadable"],
+  ["invalid workload issuer", "issuer_not_allowed"],
+  ["Failed to get agent client from pool", "no_ready_machine"],
+  ["Failed to cache workload bytes", "artifact_not_found"],
+  ["Workload file size would exceed", "artifact_too_large"],
+  ["Failed to deploy workload", "workload_rejected"],
+  ["Failed to stop workload", "stop_failed"],
+  ["Unable to deserialize", "malformed_request"],
+  ["Invalid stop request", "token_invalid"],
+  ["Invalid deploy request", "token_invalid"],
+];
+
+/**
+ * Reads a reply.
+ *
+ * @throws NexError with the code that the node gave, or the one that its text means; `malformed_request` for a reply
+ *   that is none.
+ */
+export function decodeResponse<T>(bytes: Uint8Array, data: z.ZodType<T>): T {
+  const what = "Cannot read the node's answer";
+  const envelope = parseJson(bytes, envelopeSchema, what);
+  if (typeof envelope.error === "string") {
+    const given = envelope.nex?.code;
+    throw new NexError(isErrorCode(given) ? given : codeOfText(envelope.error), envelope.error);
+  }
+  return checkJson(envelope.data, data, what);
+}
+
+function codeOfText(text: string): ErrorCode {
+  return referenceTexts.find(([head]) => text.startsWith(head))?.[1] ?? "internal";
+}

@@ -1,0 +1,36 @@
+/** What a node can do beyond the reference. A closed list: a name that is not here is no feature. */
+import { z } from "zod";
+
+export const features = [
+  "bound-claims",
+  "sealed-request",
+  "limits",
+  "replicas",
+  "concurrency",
+  "globals",
+  "restart",
+  "replace",
+  "trigger.subject",
+  "trigger.stream",
+  "trigger.kv",
+  "trigger.object",
+  "trigger.cron",
+  "trigger.http",
+] as const;
+export type Feature = (typeof features)[number];
+
+/** Those that this version's node has. */
+export const nodeFeatures: readonly Feature[] = ["concurrency", "globals", "trigger.subject"];
+
+/** The kinds of sandbox on the wire. */
+export const sandboxes = ["process", "container", "qemu", "firecracker"] as const;
+export type Sandbox = (typeof sandboxes)[number];
+
+/** Our members of PING, AUCTION and INFO answers; what a newer node says beyond them is passed by. */
+export const nodeExtrasSchema = z.object({
+  version: z.literal(1),
+  sandbox: z.enum(sandboxes).optional().catch(undefined),
+  xkey_proof: z.string().optional(),
+  features: z.array(z.string()).optional(),
+});
+export type NodeExtras = z.infer<typeof nodeExtrasSchema>;

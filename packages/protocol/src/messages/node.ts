@@ -1,0 +1,85 @@
+/** PING, AUCTION, WPING, INFO and LAMEDUCK: requests and answers about nodes. */
+import { z } from "zod";
+import { goObject } from "../go-json.ts";
+import { nodeExtrasSchema } from "./features.ts";
+
+export const workloadTypes = ["native", "v8", "oci", "wasm"] as const;
+export type WorkloadType = (typeof workloadTypes)[number];
+/** The types that run when a trigger fires. */
+export const functionTypes: ReadonlySet<string> = new Set<WorkloadType>(["v8", "wasm"]);
+
+export const tagsSchema = z.record(z.string(), z.string());
+export type Tags = z.infer<typeof tagsSchema>;
+
+/** What a workload asks of a node; an absent member asks for nothing. */
+export const auctionRequestSchema = goObject({
+  arch: z.string().optional(),
+  os: z.string().optional(),
+  sandboxed: z.boolean().optional(),
+  tags: tagsSchema.optional(),
+  workload_types: z.array(z.string()).optional(),
+});
+export type AuctionRequest = z.infer<typeof auctionRequestSchema>;
+
+const nodeFacts = {
+  node_id: z.string(),
+  target_xkey: z.string(),
+  version: z.string().optional().default(""),
+  uptime: z.string().optional().default(""),
+  tags: tagsSchema.optional(),
+  nex: nodeExtrasSchema.optional().catch(undefined),
+};
+
+/** The answer to PING, and a bid in an auction. */
+export const pingResponseSchema = goObject({
+  ...nodeFacts,
+  nexus: z.string().optional(),
+  running_machines: z.number().int().optional().default(0),
+});
+export type PingResponse = z.infer<typeof pingResponseSchema>;
+
+/** The answer to WPING: the workloads that matched. */
+export const workloadPingResponseSchema = goObject({
+  ...nodeFacts,
+  running_machines: z.array(
+    goObject({
+      id: z.string(),
+      namespace: z.string().optional().default(""),
+      name: z.string().optional().default(""),
+      type: z.string().optional().default(""),
+    }),
+  ),
+});
+export type WorkloadPingResponse = z.infer<typeof workloadPingResponseSchema>;
+
+const machineSchema = goObject({
+  id: z.string(),
+  healthy: z.boolean().optional().default(true),
+  uptime: z.string().optional().default(""),
+  namespace: z.string().optional(),
+  workload: goObject({
+    name: z.string(),
+    description: z.string().optional(),
+    runtime: z.string().optional().default(""),
+    type: z.string().optional().default(""),
+    hash: z.string().optional().default(""),
+  }),
+});
+/** A workload as INFO lists it. */
+export type MachineInfo = z.infer<typeof machineSchema>;
+
+/** The answer to INFO; memory in kB. */
+export const infoResponseSchema = goObject({
+  version: z.string().optional().default(""),
+  uptime: z.string().optional().default(""),
+  public_xkey: z.string(),
+  tags: tagsSchema.optional(),
+  memory: z.object({ total: z.number(), free: z.number(), available: z.number() }).optional(),
+  machines: z.array(machineSchema).optional().default([]),
+  supported_workload_types: z.array(z.string()).optional(),
+  nex: nodeExtrasSchema.optional().catch(undefined),
+});
+export type InfoResponse = z.infer<typeof infoResponseSchema>;
+
+export const lameDuckResponseSchema = goObject({ node_id: z.string(), success: z.boolean() });
+export type LameDuckResponse = z.infer<typeof lameDuckResponseSchema>;

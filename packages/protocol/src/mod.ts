@@ -1,0 +1,24 @@
+/** What people who deploy need of the wire format. */
+export { type ErrorCode, errorCatalogue, exitStatus, type Fault, NexError } from "./errors.ts";
+export {
+  type CurveKey,
+  createKey,
+  curveKeyOfSeed,
+  type NewKeyKind,
+  type Signer,
+  signerOfSeed,
+} from "./keys.ts";
+export type { Feature, NodeExtras, Sandbox } from "./messages/features.ts";
+export type { CloudEvent, EventType, LogLevel, LogLine } from "./messages/feeds.ts";
+export type {
+  AuctionRequest,
+  InfoResponse,
+  MachineInfo,
+  PingResponse,
+  Tags,
+  WorkloadPingResponse,
+  WorkloadType,
+} from "./messages/node.ts";
+export type { RunResponse, StopResponse } from "./messages/workload.ts";
+export { workloadNameOfFile } from "./names.ts";
+export type { Environment } from "./sealed-environment.ts";

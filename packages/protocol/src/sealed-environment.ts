@@ -1,0 +1,84 @@
+/** Environments sealed from the publisher's curve key to the node's: base64 of an `xkv1` box of a JSON map. */
+import { NexError } from "./errors.ts";
+import { type CurveKey, isPublicKey } from "./keys.ts";
+
+export type Environment = Readonly<Record<string, string>>;
+
+export const environmentBytesMax = 131_072;
+const failed = "Failed to decrypt environment for deploy request";
+
+/**
+ * Seals an environment.
+ *
+ * @param recipient The node's `X…` key.
+ * @throws NexError `key_invalid`, `request_too_large`
+ */
+export function sealEnvironment(environment: Environment, sender: CurveKey, recipient: string): string {
+  if (!isPublicKey(recipient, "X")) {
+    throw new NexError(
+      "key_invalid",
+      "Cannot seal the environment: the node's xkey is not a public curve key",
+    );
+  }
+  const plain = Buffer.from(JSON.stringify(environment));
+  if (plain.length > environmentBytesMax) {
+    throw new NexError(
+      "request_too_large",
+      `Cannot seal the environment: it has ${plain.length} bytes, at most ${environmentBytesMax} are accepted`,
+    );
+  }
+  return Buffer.from(sender.seal(plain, recipient)).toString("base64");
+}
+
+/**
+ * Opens a sealed environment; a sealed `null` is an empty one. No text of a failure holds anything of what was inside.
+ *
+ * @throws NexError `environment_unreadable`, its message beginning as the reference's.
+ */
+export function openEnvironment(sealed: string, recipient: CurveKey, sender: string): Environment {
+  const box = decodeBox(sealed);
+  if (!isPublicKey(sender, "X")) throw unreadable("nkeys: not a valid sender public curve key");
+  const plain = openBox(box, recipient, sender);
+  let value: unknown;
+  try {
+    value = JSON.parse(Buffer.from(plain).toString());
+  } catch {
+    throw unreadable("what was sealed is not JSON");
+  }
+  if (value === null) return {};
+  if (typeof value !== "object" || Array.isArray(value)) throw unreadable("what was sealed is not a map");
+  for (const [name, member] of Object.entries(value)) checkVariable(name, member);
+  return value as Environment;
+}
+
+function decodeBox(sealed: string): Uint8Array {
+  const bad = /[^A-Za-z0-9+/=\r\n]/.exec(sealed);
+  if (bad !== null) throw unreadable(`illegal base64 data at input byte ${bad.index}`);
+  const box = Buffer.from(sealed, "base64");
+  // Version, nonce and authenticator alone take 44 bytes.
+  if (box.length < 44 || box.length > environmentBytesMax + 64)
+    throw unreadable("nkeys: encrypted input is not valid");
+  if (box.toString("latin1", 0, 4) !== "xkv1") throw unreadable("nkeys: wrong encrypted version");
+  return box;
+}
+
+function openBox(box: Uint8Array, recipient: CurveKey, sender: string): Uint8Array {
+  let plain: Uint8Array | undefined;
+  try {
+    plain = recipient.open(box, sender);
+  } catch {
+    plain = undefined;
+  }
+  if (plain === undefined) throw unreadable("nkeys: could not decrypt input");
+  return plain;
+}
+
+function checkVariable(name: string, value: unknown): void {
+  if (typeof value !== "string") throw unreadable("a value is not a string");
+  if (name === "" || /[=\0]/.test(name) || value.includes("\0"))
+    throw unreadable("a name or value can't be in an environment");
+}
+
+function unreadable(reason: string): NexError {
+  return new NexError("environment_unreadable", `${failed}: ${reason}`);
+}

@@ -1,0 +1,35 @@
+/** How long something has been up, as the reference writes it. */
+
+const units = [
+  ["y", 365 * 86_400],
+  ["d", 86_400],
+  ["h", 3_600],
+  ["m", 60],
+] as const;
+
+/**
+ * Whole seconds, largest unit first, all smaller units printed: `7s`, `1m0s`, `3d0h0m1s`, `1y2d3h4m5s`.
+ *
+ * @param elapsedMs Negative counts as 0.
+ */
+export function formatUptime(elapsedMs: number): string {
+  let rest = Math.max(0, Math.floor(elapsedMs / 1000));
+  let text = "";
+  for (const [name, seconds] of units) {
+    const count = Math.floor(rest / seconds);
+    if (count === 0 && text === "") continue;
+    text += `${count}${name}`;
+    rest -= count * seconds;
+  }
+  return `${text}${rest}s`;
+}
+
+/**
+ * The accumulated run time of a function, as INFO shows it: `<n>ns` under a microsecond, `<n>ms` under a second,
+ * the uptime format beyond.
+ */
+export function formatRunTime(runNs: number): string {
+  if (runNs < 1000) return `${Math.floor(runNs)}ns`;
+  if (runNs < 1e9) return `${Math.floor(runNs / 1e6)}ms`;
+  return formatUptime(runNs / 1e6);
+}

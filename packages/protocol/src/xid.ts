@@ -1,0 +1,26 @@
+/**
+ * Workload ids: xid, 12 bytes (seconds, machine, process, counter) as 20 characters of base32hex in lower case.
+ * Format: https://github.com/rs/xid
+ */
+import { randomBytes, randomInt } from "node:crypto";
+import { base32Hex, encodeBase32 } from "./base32.ts";
+
+export const xidPattern = /^[0-9a-v]{20}$/;
+
+/**
+ * Makes ids that are unique over all makers: five random bytes stand in for machine and process.
+ *
+ * @param now The clock, in milliseconds.
+ */
+export function createXidMaker(now: () => number): () => string {
+  const maker = randomBytes(5);
+  let counter = randomInt(0x1000000);
+  return () => {
+    const bytes = Buffer.alloc(12);
+    bytes.writeUInt32BE(Math.floor(now() / 1000) >>> 0, 0);
+    maker.copy(bytes, 4);
+    bytes.writeUIntBE(counter, 9, 3);
+    counter = (counter + 1) & 0xffffff;
+    return encodeBase32(bytes, base32Hex);
+  };
+}
