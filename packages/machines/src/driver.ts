@@ -38,10 +38,14 @@ export interface MachineSpec {
 
 /** Whether this host can run the driver, found by trying. */
 export type Fingerprint =
-  | { available: true; /** Facts for people: versions, paths. */ details: Record<string, string> }
-  | { available: false; /** Why not. */ reason: string; /** What to do about it. */ advice: string };
+  | { available: true /** Facts for people: versions, paths. */; details: Record<string, string> }
+  | { available: false /** Why not. */; reason: string /** What to do about it. */; advice: string };
 
-/** The two byte channels of a machine (see the agent's frame protocol for what goes over them). */
+/**
+ * The two byte channels of a machine (see the agent's frame protocol for what goes over them). What the machine wrote
+ * before its end can be read after it. A channel has no half-closed state, and breaks with `close`: an `error` event
+ * that nobody listens to does no harm.
+ */
 export interface Channels {
   /** Frames in both directions, any number outstanding. */
   frames: Duplex;
@@ -81,12 +85,19 @@ export interface Machine {
   attach(epoch: number): Promise<Channels>;
   usage(): Promise<MachineUsage>;
   /**
-   * Asks the machine to end and waits at most `graceMs`, then kills it. Idempotent; settles when it has ended.
+   * Asks the machine to end and waits at most `graceMs`, then kills it and whatever belongs to it. Idempotent: a
+   * later call may shorten the time, never lengthen it. Settles when nothing of the machine runs any more.
    *
-   * @returns whether force was needed.
+   * @returns whether it had to be killed; what it left running when it ended by itself does not count.
+   * @throws MachineError `destroy_failed` when something could not be killed.
    */
   stop(graceMs: number): Promise<{ forced: boolean }>;
-  /** Kills what still runs and removes everything that the machine held. Idempotent, and never rejects halfway. */
+  /**
+   * Kills what still runs and removes everything that the machine held, its directory too. Idempotent; takes every
+   * step even when one fails, and only then rejects. A later call tries again what was left.
+   *
+   * @throws MachineError `destroy_failed` when something is left.
+   */
   destroy(): Promise<void>;
   /** What another process needs to `recover` this machine; JSON-safe, no secrets. Absent where it can't be. */
   record?(): MachineRecord;
@@ -114,7 +125,8 @@ export interface Driver {
    * Makes a machine and starts its agent. The machine may still be starting when this returns: the first frame over
    * the channel says that it is ready, and `exited` says that it never will be.
    *
-   * @throws MachineError `boot_failed`, `limit_not_enforced`, `network_not_offered`; nothing is left behind then.
+   * @throws MachineError `boot_failed`, `limit_not_enforced`, `network_not_offered`; nothing is left behind then, the
+   *   machine's directory included.
    */
   boot(spec: MachineSpec): Promise<Machine>;
   /** Finds a machine that another process booted, or says that it is gone by returning `undefined`. */

@@ -6,6 +6,7 @@ export const machineErrorCodes = [
   "network_not_offered",
   "attach_failed",
   "wrong_state",
+  "destroy_failed",
 ] as const;
 export type MachineErrorCode = (typeof machineErrorCodes)[number];
 

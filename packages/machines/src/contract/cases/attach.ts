@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Subject } from "../abilities.ts";
+import { rejectsWith, within } from "../expect.ts";
+import { actMs, TestMachine } from "../test-machine.ts";
+
+export function attachCases({ driver, abilities }: Subject): void {
+  test("attach is refused after the end", async () => {
+    await using machine = await TestMachine.boot(driver, abilities);
+    await machine.machine.stop(0);
+    await rejectsWith(machine.machine.attach(1), "wrong_state");
+  });
+
+  test("attach is refused after destroy", async () => {
+    await using machine = await TestMachine.boot(driver, abilities);
+    await machine.machine.destroy();
+    await rejectsWith(machine.machine.attach(1), "wrong_state");
+  });
+
+  test("attach is refused a second time, and the first goes on", { skip: abilities.reattach }, async () => {
+    await using machine = await TestMachine.ready(driver, abilities);
+    await rejectsWith(machine.machine.attach(2), "attach_failed");
+    assert.match(await machine.ask("hello"), /^\d+$/);
+  });
+
+  test("attach begins a new epoch and ends the channels of the former", {
+    skip: !abilities.reattach,
+  }, async () => {
+    await using machine = await TestMachine.ready(driver, abilities);
+    const closed = new Promise((resolve) => machine.frames.once("close", resolve));
+    await machine.attach(2);
+    await within(closed, actMs, "the end of the former frames");
+    assert.match(await machine.ask("hello"), /^\d+$/);
+    await rejectsWith(machine.machine.attach(2), "attach_failed");
+  });
+
+  test("recover finds a running machine, which answers in the next epoch", {
+    skip: !abilities.recover,
+  }, async () => {
+    await using machine = await TestMachine.ready(driver, abilities);
+    const record = machine.machine.record?.() ?? assert.fail("No record");
+    const found = await driver.recover?.(JSON.parse(JSON.stringify(record)));
+    await using again = new TestMachine(found ?? assert.fail("Not found"), machine.spec, abilities);
+    await again.attach(2);
+    assert.match(await again.ask("hello"), /^\d+$/);
+  });
+
+  test("recover says that an ended machine is gone", { skip: !abilities.recover }, async () => {
+    await using machine = await TestMachine.ready(driver, abilities);
+    const record = machine.machine.record?.() ?? assert.fail("No record");
+    await machine.machine.destroy();
+    assert.equal(await driver.recover?.(record), undefined);
+  });
+}

@@ -1,0 +1,68 @@
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { LimitName, MachineNetwork } from "../../driver.ts";
+import type { Subject } from "../abilities.ts";
+import { rejectsWith } from "../expect.ts";
+import { makeSpec } from "../spec.ts";
+import { TestMachine } from "../test-machine.ts";
+
+const limitNames: LimitName[] = ["memoryBytes", "vcpus", "processes", "diskBytes"];
+const networks: MachineNetwork[] = ["none", "nats", "egress"];
+
+export function bootCases({ driver, abilities }: Subject): void {
+  test("fingerprint says that machines can be booted here", async () => {
+    assert.equal((await driver.fingerprint()).available, true);
+  });
+
+  test("boot makes a machine whose guest answers over the frames", async () => {
+    await using machine = await TestMachine.ready(driver, abilities);
+    assert.equal(machine.machine.id, machine.spec.id);
+    assert.match(await machine.ask("hello"), /^\d+$/);
+  });
+
+  test("boot gives the guest nothing of its host: no variable, no descriptor", {
+    skip: !abilities.realGuest,
+  }, async () => {
+    process.env["NEX_CONTRACT_SECRET"] = "secret";
+    await using machine = await TestMachine.ready(driver, abilities);
+    delete process.env["NEX_CONTRACT_SECRET"];
+    const told = await machine.ask("print");
+    const { env, fds } = JSON.parse(told) as { env: object; fds: string[] };
+    assert.doesNotMatch(told, /secret/i);
+    assert.ok(!("PATH" in env), "The environment is not the host's");
+    const files = fds.filter((fd) => fd.startsWith("/") && !/^\/(dev|proc)\//.test(fd));
+    assert.deepEqual(files, []);
+  });
+
+  test("boot refuses an id that could be a path, and leaves nothing", async () => {
+    const spec = await makeSpec({ id: "../etc" });
+    await rejectsWith(driver.boot(spec), "boot_failed");
+    assert.equal(existsSync(spec.directory), false);
+  });
+
+  test("boot refuses a directory that is not there, or has no absolute path", async () => {
+    const spec = await makeSpec();
+    await mkdir(join(spec.directory, "a"));
+    await rejectsWith(driver.boot({ ...spec, directory: join(spec.directory, "b") }), "boot_failed");
+    await rejectsWith(driver.boot({ ...spec, directory: "a" }), "boot_failed");
+    await rejectsWith(driver.boot({ ...spec, id: "" }), "boot_failed");
+  });
+
+  test("boot enforces the limits that it declares, and refuses each of the others", async () => {
+    assert.deepEqual([...driver.enforces].sort(), [...abilities.enforces].sort());
+    for (const name of limitNames.filter((limit) => !driver.enforces.has(limit))) {
+      const spec = await makeSpec({ limits: { [name]: 1 } });
+      await rejectsWith(driver.boot(spec), "limit_not_enforced");
+      assert.equal(existsSync(spec.directory), false);
+    }
+  });
+
+  test("boot refuses each network that the driver does not offer", async () => {
+    for (const network of networks.filter((name) => !driver.networks.has(name))) {
+      await rejectsWith(driver.boot(await makeSpec({ network })), "network_not_offered");
+    }
+  });
+}

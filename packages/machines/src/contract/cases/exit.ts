@@ -1,0 +1,58 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Subject } from "../abilities.ts";
+import { within } from "../expect.ts";
+import { pattern } from "../guest-commands.ts";
+import { actMs, TestMachine } from "../test-machine.ts";
+
+const consoleBytesMax = 4096;
+
+export function exitCases({ driver, abilities }: Subject): void {
+  for (const code of [0, 7]) {
+    test(`exited reports the status ${code}`, async () => {
+      await using machine = await TestMachine.ready(driver, abilities);
+      machine.frames.write(`exit ${code}\n`);
+      const exit = await within(machine.machine.exited, actMs, "the exit");
+      assert.deepEqual({ reason: exit.reason, code: exit.code }, { reason: "exited", code });
+    });
+  }
+
+  test("exited reports a kill", async () => {
+    await using machine = await TestMachine.ready(driver, abilities);
+    await machine.machine.destroy();
+    const exit = await within(machine.machine.exited, actMs, "the exit");
+    assert.deepEqual({ reason: exit.reason, code: exit.code }, { reason: "killed", code: undefined });
+  });
+
+  test("exited settles for a machine that nobody attached to", async () => {
+    await using machine = await TestMachine.boot(driver, abilities);
+    await machine.machine.destroy();
+    await within(machine.machine.exited, actMs, "the exit");
+  });
+
+  test("what the guest wrote right before its end is there for a late reader", async () => {
+    await using machine = await TestMachine.ready(driver, abilities);
+    machine.frames.write("last 50000\n");
+    await within(machine.machine.exited, actMs, "the exit");
+    assert.ok((await machine.bytes(50_000)).equals(pattern(50_000)));
+    assert.equal((await machine.bytes(1)).length, 0, "The frames end with the guest");
+  });
+
+  test("writing to a guest that has ended does no harm", async () => {
+    await using machine = await TestMachine.ready(driver, abilities);
+    machine.frames.write("exit 0\n");
+    for (let index = 0; index < 10; index++) machine.frames.write(pattern(65_536));
+    await within(machine.machine.exited, actMs, "the exit");
+    machine.frames.write("hello\n");
+    machine.calls.write("hello\n");
+  });
+
+  test("the console's end is kept, at most 4 KiB", async () => {
+    await using machine = await TestMachine.ready(driver, abilities);
+    assert.equal(await machine.ask("console 1000000"), "filled");
+    machine.frames.write("exit 0\n");
+    const { console } = await within(machine.machine.exited, actMs, "the exit");
+    assert.ok(Buffer.byteLength(console) <= consoleBytesMax, `${Buffer.byteLength(console)} bytes`);
+    assert.match(console, /xxxx|the last line/);
+  });
+}

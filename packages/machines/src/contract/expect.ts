@@ -1,0 +1,27 @@
+import assert from "node:assert/strict";
+import { MachineError, type MachineErrorCode } from "../errors.ts";
+import { holdsWithin, settlesWithin } from "../host/wait.ts";
+
+/** Waits for a promise, and fails the test when it takes longer. */
+export async function within<Value>(
+  promise: Promise<Value>,
+  timeoutMs: number,
+  what: string,
+): Promise<Value> {
+  if (!(await settlesWithin(promise, timeoutMs))) assert.fail(`Waited ${timeoutMs} ms for ${what}`);
+  return await promise;
+}
+
+/** Waits for a condition, and fails the test when it takes longer. */
+export async function eventually(condition: () => boolean, timeoutMs: number, what: string): Promise<void> {
+  if (!(await holdsWithin(condition, timeoutMs))) assert.fail(`Waited ${timeoutMs} ms until ${what}`);
+}
+
+/** Fails the test unless the promise rejects with a machine error of this code. */
+export async function rejectsWith(promise: Promise<unknown>, code: MachineErrorCode): Promise<void> {
+  await assert.rejects(promise, (error) => {
+    assert.ok(error instanceof MachineError, `Expected a machine error, got ${String(error)}`);
+    assert.equal(error.code, code, error.message);
+    return true;
+  });
+}

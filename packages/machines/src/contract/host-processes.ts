@@ -1,0 +1,26 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { ResidentFamily } from "../host/family.ts";
+import { hasProcessTable } from "../host/process-table.ts";
+
+/** The processes of this host that live in a directory or name it in their arguments, for a test's message. */
+export function processesOf(directory: string): string[] {
+  if (!hasProcessTable) return [];
+  const pids = new Set(new ResidentFamily(directory).members().map((member) => member.pid));
+  for (const pid of readdirSync("/proc").map(Number)) {
+    if (pid !== process.pid && argumentsOf(pid).includes(directory)) pids.add(pid);
+  }
+  return [...pids].map((pid) => `${pid} ${argumentsOf(pid)}`);
+}
+
+/** How many descriptors this process holds; 0 where the host does not show them. */
+export function countDescriptors(): number {
+  return existsSync("/proc/self/fd") ? readdirSync("/proc/self/fd").length : 0;
+}
+
+function argumentsOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
+  } catch {
+    return "";
+  }
+}

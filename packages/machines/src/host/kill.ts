@@ -1,0 +1,73 @@
+import type { Family, FamilyMember } from "./family.ts";
+import { isAlive, type ProcessIdentity, readProcess } from "./process-table.ts";
+import { holdsWithin } from "./wait.ts";
+
+/** How often new members are looked for before those already stopped are killed. */
+const freezeRoundsMax = 16;
+/** How long one round waits for its dead; a process in an uninterruptible call may take longer. */
+const roundMs = 500;
+
+/**
+ * Kills all processes of a family, in rounds, until none is left. Each round stops them first, so that they can't
+ * fork while the others are looked for.
+ *
+ * @returns those that are left after that time.
+ */
+export async function killFamily(family: Family, timeoutMs: number): Promise<ProcessIdentity[]> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    const members = freeze(family);
+    if (members.length === 0) return [];
+    signal(members, "SIGKILL");
+    const leftMs = Math.min(roundMs, Math.max(deadline - performance.now(), 0));
+    await holdsWithin(() => !members.some(isAlive), leftMs);
+    if (performance.now() >= deadline) return family.members();
+  }
+}
+
+/** Stops every member, and those that came to be meanwhile. */
+function freeze(family: Family): FamilyMember[] {
+  const frozen = new Set<string>();
+  let members = family.members();
+  for (let round = 0; round < freezeRoundsMax; round++) {
+    const fresh = members.filter((member) => !frozen.has(identityKey(member)));
+    if (fresh.length === 0) break;
+    signal(fresh, "SIGSTOP");
+    for (const member of fresh) frozen.add(identityKey(member));
+    members = family.members();
+  }
+  return members;
+}
+
+/** Whole groups at once where the group is the family's: no fork in it can slip through. Then each by itself. */
+function signal(members: readonly FamilyMember[], name: NodeJS.Signals): void {
+  const groups = Map.groupBy(
+    members.filter((member) => member.related),
+    (member) => member.groupId,
+  );
+  for (const [groupId, inGroup] of groups) {
+    if (inGroup.some((member) => readIdentical(member)?.groupId === groupId)) send(-groupId, name);
+  }
+  for (const member of members) signalProcess(member, name);
+}
+
+/** Sends a signal to exactly this process; nothing happens when it is gone and its number is another's. */
+export function signalProcess(identity: ProcessIdentity, name: NodeJS.Signals): void {
+  if (readIdentical(identity)) send(identity.pid, name);
+}
+
+function readIdentical(identity: ProcessIdentity): ReturnType<typeof readProcess> {
+  const entry = readProcess(identity.pid);
+  return entry?.startTicks === identity.startTicks ? entry : undefined;
+}
+
+/** A process that has gone, or that we may not touch, shows in the next look at the table. */
+function send(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch {}
+}
+
+function identityKey(identity: ProcessIdentity): string {
+  return `${identity.pid}:${identity.startTicks}`;
+}

@@ -1,0 +1,99 @@
+/**
+ * The processes of this host as `/proc` shows them at one moment. Read synchronously: these files are made by the
+ * kernel on the spot, and the table is closer to one moment than an asynchronous walk would be.
+ */
+import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { setImmediate } from "node:timers/promises";
+
+/** A process that can't be taken for another one that got the same number later. */
+export interface ProcessIdentity {
+  readonly pid: number;
+  /** When it started, in clock ticks since the host booted. */
+  readonly startTicks: number;
+}
+
+/** One process. */
+export interface ProcessEntry extends ProcessIdentity {
+  readonly parentPid: number;
+  readonly groupId: number;
+  readonly sessionId: number;
+  /** It has ended and only its status is left. */
+  readonly zombie: boolean;
+  /** What it and its reaped children used. */
+  readonly cpuTicks: number;
+  /** The real paths of its program and its working directory, as far as we may see them. Looked up once. */
+  readonly places: () => readonly string[];
+}
+
+/** Can this host show its processes? */
+export const hasProcessTable: boolean = process.platform === "linux" && existsSync("/proc/self/stat");
+
+/** Reads one process, or `undefined` when there is none. */
+export function readProcess(pid: number): ProcessEntry | undefined {
+  try {
+    return parseStat(pid, readFileSync(`/proc/${pid}/stat`, "latin1"));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Reads all processes. */
+export function readProcessTable(): Map<number, ProcessEntry> {
+  const table = new Map<number, ProcessEntry>();
+  for (const name of readdirSync("/proc")) {
+    const pid = Number(name);
+    const entry = Number.isInteger(pid) ? readProcess(pid) : undefined;
+    if (entry) table.set(pid, entry);
+  }
+  return table;
+}
+
+/** Does exactly this process still run? */
+export function isAlive(identity: ProcessIdentity): boolean {
+  const entry = readProcess(identity.pid);
+  return entry?.startTicks === identity.startTicks && !entry.zombie;
+}
+
+/** One table for all who ask in the same turn: a node asks for the usage of hundreds of machines at once. */
+export class SharedProcessTable {
+  #next: Promise<ReadonlyMap<number, ProcessEntry>> | undefined;
+
+  /** Reads the table after this turn. */
+  read(): Promise<ReadonlyMap<number, ProcessEntry>> {
+    this.#next ??= setImmediate().then(() => {
+      this.#next = undefined;
+      return readProcessTable();
+    });
+    return this.#next;
+  }
+}
+
+function placesOf(pid: number): () => readonly string[] {
+  let places: string[] | undefined;
+  return () => {
+    places ??= ["exe", "cwd"].flatMap((link) => {
+      try {
+        return [readlinkSync(`/proc/${pid}/${link}`)];
+      } catch {
+        return [];
+      }
+    });
+    return places;
+  };
+}
+
+/** The fields of `/proc/<pid>/stat`; the name before them may hold spaces and brackets of its own. */
+function parseStat(pid: number, stat: string): ProcessEntry {
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const field = (number: number): number => Number(fields[number - 3]);
+  return {
+    pid,
+    zombie: fields[0] === "Z" || fields[0] === "X",
+    parentPid: field(4),
+    groupId: field(5),
+    sessionId: field(6),
+    cpuTicks: field(14) + field(15) + field(16) + field(17),
+    startTicks: field(22),
+    places: placesOf(pid),
+  };
+}

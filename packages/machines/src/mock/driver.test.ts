@@ -1,0 +1,12 @@
+import { driverContract } from "../contract/contract.ts";
+import { makeDriver } from "./contract-driver.ts";
+
+driverContract("mock", makeDriver, {
+  bootTimeoutMs: 5_000,
+  reattach: true,
+  recover: true,
+  enforces: ["memoryBytes", "vcpus", "processes", "diskBytes"],
+  realGuest: false,
+  endsWithNode: "none",
+  leftovers: () => [],
+});

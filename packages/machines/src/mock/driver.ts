@@ -1,0 +1,96 @@
+import type {
+  Driver,
+  Fingerprint,
+  LimitName,
+  MachineNetwork,
+  MachineRecord,
+  MachineSpec,
+} from "../driver.ts";
+import { MachineError } from "../errors.ts";
+import { holdsWithin } from "../host/wait.ts";
+import { bootInDirectory } from "../spec.ts";
+import { MockMachine } from "./machine.ts";
+import type { MockBoot, MockScript } from "./script.ts";
+
+/** How a mock driver behaves. */
+export interface MockDriverOptions {
+  /** One entry for each boot, the last one for all that follow; or a function that decides. */
+  script?: readonly MockBoot[] | MockScript;
+  enforces?: Iterable<LimitName>;
+  networks?: Iterable<MachineNetwork>;
+  fingerprint?: Fingerprint;
+}
+
+/**
+ * A driver for tests of whatever uses drivers: every boot follows a script, and the test holds the guest's end.
+ *
+ * ```ts
+ * const mock = new MockDriver({ script: [{ fails: "no luck" }, {}] });
+ * const machine = await mock.machineAt(0);
+ * machine.guest.frames.write("hello");
+ * machine.guest.exit(1);
+ * ```
+ */
+export class MockDriver implements Driver {
+  readonly kind = "mock";
+  readonly enforces: ReadonlySet<LimitName>;
+  readonly networks: ReadonlySet<MachineNetwork>;
+  /** What `boot` was asked for, in order, the failed boots too. */
+  readonly boots: MachineSpec[] = [];
+  /** The machines that came of it, in the order in which their boots ended. */
+  readonly machines: MockMachine[] = [];
+  /** May be exchanged at any time. */
+  script: MockScript;
+  readonly #fingerprint: Fingerprint;
+
+  constructor(options: MockDriverOptions = {}) {
+    const { script = [] } = options;
+    this.script = typeof script === "function" ? script : (index) => script[index] ?? script.at(-1) ?? {};
+    this.enforces = new Set(options.enforces ?? ["memoryBytes", "vcpus", "processes", "diskBytes"]);
+    this.networks = new Set(options.networks ?? ["none", "nats", "egress"]);
+    this.#fingerprint = options.fingerprint ?? { available: true, details: {} };
+  }
+
+  async fingerprint(): Promise<Fingerprint> {
+    return this.#fingerprint;
+  }
+
+  async boot(spec: MachineSpec): Promise<MockMachine> {
+    const boot = this.script(this.boots.length);
+    this.boots.push(spec);
+    return await bootInDirectory(this, spec, async (owned) => {
+      await this.#run(owned, boot);
+      const machine = new MockMachine(owned, boot);
+      this.machines.push(machine);
+      return machine;
+    });
+  }
+
+  async recover(record: MachineRecord): Promise<MockMachine | undefined> {
+    const machine = this.machines.find((candidate) => candidate.id === record.id && !candidate.guest.ended);
+    return machine?.recovered();
+  }
+
+  /**
+   * Waits until the machine with this number is there.
+   *
+   * @throws MachineError `wrong_state` when it isn't there in time.
+   */
+  async machineAt(index: number, timeoutMs = 5_000): Promise<MockMachine> {
+    await holdsWithin(() => index < this.machines.length, timeoutMs);
+    const machine = this.machines[index];
+    if (machine) return machine;
+    const state = `${this.machines.length} of ${this.boots.length} boots have ended well`;
+    throw new MachineError("wrong_state", `Cannot wait longer for mock machine ${index}: ${state}`);
+  }
+
+  async #run(spec: MachineSpec, boot: MockBoot): Promise<void> {
+    const failed = (why: string, cause?: unknown): MachineError =>
+      new MachineError("boot_failed", `Cannot boot machine "${spec.id}": ${why}`, { cause });
+    await boot.until?.catch((error: unknown) => {
+      throw failed("what it waited for failed", error);
+    });
+    if (boot.fails instanceof Error) throw boot.fails;
+    if (boot.fails !== undefined) throw failed(boot.fails);
+  }
+}

@@ -1,0 +1,87 @@
+import type { Channels, Machine, MachineExit, MachineRecord, MachineSpec, MachineUsage } from "../driver.ts";
+import { MachineError } from "../errors.ts";
+import { removeTree } from "../host/remove-tree.ts";
+import { settlesWithin } from "../host/wait.ts";
+import { MockGuest } from "./guest.ts";
+import type { MockBoot } from "./script.ts";
+
+/** A machine that exists in memory only, but for its directory. */
+export class MockMachine implements Machine {
+  readonly spec: MachineSpec;
+  readonly guest: MockGuest;
+  /** The grace times of all calls of `stop`. */
+  readonly stops: number[] = [];
+  /** Nothing of it is left. */
+  destroyed = false;
+  readonly #boot: MockBoot;
+  #destroyFailures: number;
+  #forced = false;
+
+  constructor(spec: MachineSpec, boot: MockBoot, guest: MockGuest = new MockGuest()) {
+    this.spec = spec;
+    this.guest = guest;
+    this.#boot = boot;
+    this.#destroyFailures = boot.destroyFailures ?? 0;
+    if (boot.endsAtOnce) this.guest.end(boot.endsAtOnce);
+  }
+
+  get id(): string {
+    return this.spec.id;
+  }
+
+  get exited(): Promise<MachineExit> {
+    return this.guest.exited;
+  }
+
+  async attach(epoch: number): Promise<Channels> {
+    const action = `Cannot attach to machine "${this.id}" for epoch ${epoch}`;
+    if (this.guest.ended) throw new MachineError("wrong_state", `${action}: it has ended`);
+    if (epoch <= this.guest.epoch) {
+      throw new MachineError("attach_failed", `${action}: epoch ${this.guest.epoch} has begun`);
+    }
+    if (this.#boot.attachFails !== undefined) {
+      throw new MachineError("attach_failed", `${action}: ${this.#boot.attachFails}`);
+    }
+    const channels = this.guest.open(epoch);
+    if (this.#boot.sends) this.guest.frames.write(this.#boot.sends);
+    this.#boot.serves?.(this.guest, epoch);
+    return channels;
+  }
+
+  async usage(): Promise<MachineUsage> {
+    return { ...this.#boot.usage };
+  }
+
+  async stop(graceMs: number): Promise<{ forced: boolean }> {
+    this.stops.push(graceMs);
+    if (!this.#boot.ignoresStop) this.guest.exit(0);
+    await settlesWithin(this.exited, graceMs);
+    this.#kill();
+    return { forced: this.#forced };
+  }
+
+  async destroy(): Promise<void> {
+    this.#kill();
+    this.guest.close();
+    if (this.#destroyFailures > 0) {
+      this.#destroyFailures--;
+      throw new MachineError("destroy_failed", `Cannot destroy machine "${this.id}": its script says so`);
+    }
+    await removeTree(this.spec.directory);
+    this.destroyed = true;
+  }
+
+  record(): MachineRecord {
+    return { driver: "mock", id: this.id, directory: this.spec.directory, facts: {} };
+  }
+
+  /** The machine as another node finds it. */
+  recovered(): MockMachine {
+    return new MockMachine(this.spec, this.#boot, this.guest);
+  }
+
+  #kill(): void {
+    this.#forced ||= !this.guest.ended;
+    this.guest.kill();
+  }
+}

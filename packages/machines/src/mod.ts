@@ -1,0 +1,24 @@
+/**
+ * Machines of Nex: the seam between a node and its sandboxes, and the drivers that make them.
+ *
+ * @module
+ */
+export {
+  type Channels,
+  type Driver,
+  type Fingerprint,
+  type LimitName,
+  type Machine,
+  type MachineExit,
+  type MachineLimits,
+  type MachineNetwork,
+  type MachineRecord,
+  type MachineSpec,
+  type MachineUsage,
+  type SandboxKind,
+  sandboxKinds,
+} from "./driver.ts";
+export { MachineError, type MachineErrorCode, machineErrorCodes } from "./errors.ts";
+export { endLeftovers } from "./host/leftovers.ts";
+export { ProcessDriver } from "./process/driver.ts";
+export type { ProcessDriverOptions } from "./process/options.ts";

@@ -1,0 +1,57 @@
+import type { Driver, LimitName, MachineSpec } from "./driver.ts";
+import { MachineError, type MachineErrorCode } from "./errors.ts";
+import { ownableDirectory } from "./host/machine-directory.ts";
+import { removeTree } from "./host/remove-tree.ts";
+
+const idForm = /^[a-z0-9]{1,32}$/;
+
+/** What of a driver decides whether it takes an order. */
+type Offer = Pick<Driver, "kind" | "enforces" | "networks">;
+
+/**
+ * Boots for a driver: refuses what it can't hold before anything is made, takes the machine's directory over by its
+ * real path, and removes it when the boot fails.
+ *
+ * @throws MachineError `boot_failed`, `limit_not_enforced`, `network_not_offered`, or what `start` throws.
+ */
+export async function bootInDirectory<Made>(
+  offer: Offer,
+  spec: MachineSpec,
+  start: (owned: MachineSpec) => Promise<Made>,
+): Promise<Made> {
+  const directory = await ownableDirectory(spec.directory);
+  if (directory === undefined) {
+    throw refusal(
+      "boot_failed",
+      spec,
+      `"${spec.directory}" is not the absolute path of a directory of its own`,
+    );
+  }
+  try {
+    checkSpec(offer, spec);
+    return await start({ ...spec, directory });
+  } catch (error) {
+    await removeTree(directory).catch(() => undefined);
+    throw error;
+  }
+}
+
+function checkSpec({ kind, enforces, networks }: Offer, spec: MachineSpec): void {
+  if (!idForm.test(spec.id))
+    throw refusal("boot_failed", spec, "an id has 1 to 32 characters of a-z and 0-9");
+  for (const [name, value] of Object.entries(spec.limits)) {
+    if (value === undefined || enforces.has(name as LimitName)) continue;
+    throw refusal("limit_not_enforced", spec, `the ${kind} driver does not enforce ${name}`);
+  }
+  if (!networks.has(spec.network)) {
+    throw refusal(
+      "network_not_offered",
+      spec,
+      `the ${kind} driver does not offer the network "${spec.network}"`,
+    );
+  }
+}
+
+function refusal(code: MachineErrorCode, spec: MachineSpec, why: string): MachineError {
+  return new MachineError(code, `Cannot boot machine "${spec.id}": ${why}`);
+}
