@@ -1,0 +1,18 @@
+import { accessSync, constants } from "node:fs";
+import { homedir, tmpdir, userInfo } from "node:os";
+import { join } from "node:path";
+
+/**
+ * Where a person's copies of programs are kept: `$XDG_CACHE_HOME/nex`, else `~/.cache/nex`, else, for those without a
+ * home that can be written, a folder of their own under the temporary directory.
+ */
+export function defaultCacheDirectory(env: NodeJS.ProcessEnv = process.env): string {
+  if (env.XDG_CACHE_HOME?.startsWith("/")) return join(env.XDG_CACHE_HOME, "nex");
+  const home = env.HOME || homedir();
+  try {
+    accessSync(home, constants.W_OK | constants.X_OK);
+    return join(home, ".cache", "nex");
+  } catch {
+    return join(tmpdir(), `nex-cache-${userInfo().uid}`);
+  }
+}
