@@ -2,6 +2,7 @@
 export * from "./agent/frame-connection.ts";
 export * from "./agent/frames.ts";
 export * from "./agent/invocation.ts";
+export * from "./agent/limits.ts";
 export * from "./agent/messages.ts";
 export * from "./claims.ts";
 export * from "./elf.ts";

@@ -65,8 +65,3 @@ export const exitedSchema = z.object({
   message: z.string().max(1024).optional(),
 });
 export type Exited = z.infer<typeof exitedSchema>;
-
-/** The window of artifact bytes that a node may send before the agent asks for more. */
-export const artifactWindowBytes = 1_048_576;
-/** Log lines longer than this are split by the agent and refused by the node. */
-export const logLineBytesMax = 16_384;

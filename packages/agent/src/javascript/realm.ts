@@ -1,0 +1,139 @@
+/** A realm for one function: a context of its own, the globals that functions have, and nothing of the agent's. */
+import { randomFillSync } from "node:crypto";
+import { formatWithOptions, TextDecoder, TextEncoder } from "node:util";
+import { type Context, constants, createContext, Script } from "node:vm";
+import { LogLevel as Level, type LogLevel, type ProviderHost } from "../provider.ts";
+import { type RealmApi, type RealmHost, setUpRealm, type UrlParts } from "./realm-setup.ts";
+
+/** What one console call may print; the rest is cut off. */
+const consoleTextMax = 16_384;
+const timerDelayMsMax = 2 ** 31 - 1;
+
+export interface Realm {
+  readonly context: Context;
+  readonly api: RealmApi;
+  /** Makes the intrinsics unchangeable and the globals restorable. */
+  freeze(): void;
+  /** For code that asks for another module. */
+  readonly refuseImport: (specifier: string) => never;
+}
+
+/**
+ * Makes a realm.
+ *
+ * @param environment What the function sees as `env`.
+ */
+export function createRealm(environment: Readonly<Record<string, string>>, host: ProviderHost): Realm {
+  const context = createContext(constants.DONT_CONTEXTIFY, {
+    name: "function",
+    codeGeneration: { strings: true, wasm: true },
+  });
+  const refuseImport = (specifier: string): never => {
+    throw api.makeError(`Cannot import "${specifier}": a function is one file, bundle it first`);
+  };
+  const script = new Script(`(${setUpRealm.toString()})`, {
+    filename: "nex:realm",
+    // Holds for what `evaluate` evaluates, too.
+    importModuleDynamically: refuseImport,
+  });
+  const setUp = script.runInContext(context) as typeof setUpRealm;
+  let frozen = false;
+  const show = (value: unknown): unknown => (frozen ? cloned(value) : value);
+  const api: RealmApi = setUp(realmHost(host, show, (id) => api.fire(id)));
+  api.setEnvironment(Object.entries(environment));
+  return {
+    context,
+    api,
+    freeze: () => {
+      api.freeze();
+      api.remember();
+      frozen = true;
+    },
+    refuseImport,
+  };
+}
+
+/** A value whose prototypes print as people know them: those of a frozen realm have accessors for constructors. */
+function cloned(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  try {
+    return structuredClone(value);
+  } catch {
+    return value;
+  }
+}
+
+function realmHost(
+  host: ProviderHost,
+  show: (value: unknown) => unknown,
+  fire: (id: number) => void,
+): RealmHost {
+  const timers = new Map<number, NodeJS.Timeout>();
+  const encoder = new TextEncoder();
+  const startedMs = performance.now();
+  let congested = false;
+  let dropped = 0;
+  const log = (level: LogLevel, text: string): void => {
+    if (congested) {
+      dropped++;
+      return;
+    }
+    congested = !host.log(level, text.slice(0, consoleTextMax / 4));
+    if (!congested) return;
+    void host.drained().then(() => {
+      congested = false;
+      if (dropped > 0) log(Level.warn, `${dropped} lines were dropped: they came faster than the node reads`);
+      dropped = 0;
+    });
+  };
+  return {
+    console: (level, args) =>
+      log(level as LogLevel, formatWithOptions({ customInspect: false, depth: 4 }, ...args.map(show))),
+    setTimer: (id, delayMs, repeat) => {
+      const delay = Math.min(Math.max(delayMs, repeat ? 1 : 0), timerDelayMsMax);
+      const run = (): void => {
+        if (!repeat) timers.delete(id);
+        fire(id);
+      };
+      timers.set(id, repeat ? setInterval(run, delay) : setTimeout(run, delay));
+    },
+    clearTimer: (id) => {
+      clearTimeout(timers.get(id));
+      timers.delete(id);
+    },
+    fillRandom: (bytes) => void randomFillSync(bytes),
+    encodeUtf8: (text) => encoder.encode(text).buffer,
+    decodeUtf8: (label, fatal, ignoreBOM, bytes) =>
+      new TextDecoder(label, { fatal, ignoreBOM }).decode(bytes as Uint8Array<ArrayBuffer> | undefined),
+    url: (text, base, change) => urlParts(text, base, change),
+    query: (text) => [...new URLSearchParams(text)],
+    nowMs: () => performance.now() - startedMs,
+    uncaught: (text) => log(Level.error, `Uncaught ${text}`),
+  };
+}
+
+const urlPartNames = [
+  "href",
+  "origin",
+  "protocol",
+  "username",
+  "password",
+  "host",
+  "hostname",
+  "port",
+  "pathname",
+  "search",
+  "hash",
+] as const;
+
+function urlParts(
+  text: string,
+  base: string | undefined,
+  change: readonly [part: string, value: string] | undefined,
+): UrlParts | undefined {
+  const url = URL.parse(text, base);
+  if (url === null) return undefined;
+  const part = urlPartNames.find((name) => name === change?.[0]);
+  if (change !== undefined && part !== undefined && part !== "origin") url[part] = change[1];
+  return Object.fromEntries(urlPartNames.map((name) => [name, url[name]]));
+}

@@ -1,0 +1,32 @@
+/** What a function returned, as the bytes of a reply. */
+import { isAnyArrayBuffer, isUint8Array } from "node:util/types";
+import type { RealmApi } from "./realm-setup.ts";
+
+const noBytes = new Uint8Array(0);
+const typedArray = Object.getPrototypeOf(Uint8Array.prototype) as object;
+const getter = (name: string): ((this: unknown) => unknown) =>
+  Object.getOwnPropertyDescriptor(typedArray, name)?.get as (this: unknown) => unknown;
+// The intrinsic getters: a function's own members of these names must not decide what memory is read.
+const bufferOf = getter("buffer");
+const offsetOf = getter("byteOffset");
+const lengthOf = getter("byteLength");
+
+/**
+ * `Uint8Array` and `ArrayBuffer` go out as they are, `undefined` as nothing, all else as JSON.
+ *
+ * @returns a view where the value is binary.
+ * @throws whatever the value's own `toJSON` throws, or a TypeError for what has no JSON.
+ */
+export function replyBytes(value: unknown, api: RealmApi): Uint8Array {
+  if (value === undefined) return noBytes;
+  if (isUint8Array(value)) {
+    return new Uint8Array(
+      bufferOf.call(value) as ArrayBuffer,
+      offsetOf.call(value) as number,
+      lengthOf.call(value) as number,
+    );
+  }
+  if (isAnyArrayBuffer(value)) return new Uint8Array(value);
+  const json = api.stringify(value);
+  return json === undefined ? noBytes : Buffer.from(json);
+}

@@ -1,0 +1,36 @@
+/** The agent: the program in a machine that runs one workload for its node. */
+import { parseArgs } from "node:util";
+import { NexError } from "@nexengine/protocol/internal";
+import { openFrames } from "./channels.ts";
+import { startJavaScript } from "./javascript/provider.ts";
+import { startNative } from "./native/provider.ts";
+import type { Provider } from "./provider.ts";
+import { Session } from "./session.ts";
+
+/** How long the last frames may take to go out. */
+const lastFramesMs = 1_000;
+
+const providers: ReadonlyMap<string, Provider> = new Map([
+  ["native", startNative],
+  ["v8", startJavaScript],
+]);
+
+const { values } = parseArgs({ options: { channels: { type: "string" } } });
+if (values.channels === undefined)
+  throw new NexError("usage", "Cannot start the agent: --channels is missing");
+
+// A node asks by frame; a terminal's signal is for the node.
+process.on("SIGINT", () => undefined);
+process.on("SIGHUP", () => undefined);
+
+const session = new Session(openFrames(values.channels), providers, process.cwd());
+const leave = async (): Promise<never> => {
+  await session.abandon();
+  process.exit(0);
+};
+process.on("SIGTERM", () => void leave());
+
+const end = await session.ended;
+if (end.reason === "node_gone") await leave();
+session.close();
+setTimeout(() => process.exit(0), lastFramesMs).unref();

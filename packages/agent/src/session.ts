@@ -1,0 +1,195 @@
+/** The agent's side of the frame channel: handshake, deploy, calls, end. */
+import { randomBytes } from "node:crypto";
+import { resolve } from "node:path";
+import type { Duplex } from "node:stream";
+import {
+  type Attach,
+  agentProtocolVersion,
+  type CallFailure,
+  callErrorTextBytesMax,
+  type Deploy,
+  type Deployed,
+  type Exited,
+  errorText,
+  FrameConnection,
+  FrameFlag,
+  FrameType,
+  type Hello,
+  PayloadAssembler,
+  parseInvocation,
+  sendCallFailure,
+  type Undeploy,
+} from "@nexengine/protocol/internal";
+import { ArtifactFile } from "./artifact-file.ts";
+import type { LogLevel, Provider, ProviderHost, RunningWorkload } from "./provider.ts";
+
+/** A node may send payloads up to this size; it has held its own limits already. */
+const payloadBytesMax = 256 * 1024 * 1024;
+
+/** What ends an agent. */
+export type SessionEnd = { reason: "undeployed" | "node_gone" };
+
+/** One agent: a channel to its node, and at most one workload, ever. */
+export class Session implements ProviderHost {
+  readonly #providers: ReadonlyMap<string, Provider>;
+  readonly #connection: FrameConnection;
+  readonly #invocations = new PayloadAssembler(payloadBytesMax);
+  readonly #requests = new PayloadAssembler(payloadBytesMax);
+  readonly #instance = randomBytes(8).toString("hex");
+  readonly #artifact: ArtifactFile;
+  readonly #ended = Promise.withResolvers<SessionEnd>();
+  #lastEpoch = 0;
+  #workload: RunningWorkload | undefined;
+  #deploying = false;
+  #drain: PromiseWithResolvers<void> | undefined;
+
+  constructor(frames: Duplex, providers: ReadonlyMap<string, Provider>, directory: string) {
+    this.#providers = providers;
+    this.#artifact = new ArtifactFile(resolve(directory, "artifact"), (bytes) => this.#grant(bytes));
+    this.#connection = new FrameConnection(frames, {
+      frame: (type, flags, id, payload) => this.#take(type, flags, id, payload),
+      end: () => {
+        this.#drain?.resolve();
+        this.#ended.resolve({ reason: "node_gone" });
+      },
+      drain: () => {
+        this.#drain?.resolve();
+        this.#drain = undefined;
+      },
+    });
+  }
+
+  /** Settles when the machine has no more to do. */
+  get ended(): Promise<SessionEnd> {
+    return this.#ended.promise;
+  }
+
+  #take(type: number, flags: number, id: number, payload: Buffer): void {
+    switch (type) {
+      case FrameType.invoke: {
+        const whole = this.#invocations.add(flags, id, payload);
+        if (whole !== undefined) this.#invoke(id, whole);
+        return;
+      }
+      case FrameType.cancel:
+        this.#invocations.drop(id);
+        this.#workload?.cancel?.(id);
+        return;
+      case FrameType.ping:
+        this.#connection.send(FrameType.pong, 0, id);
+        this.#connection.flush();
+        return;
+      case FrameType.artifact:
+        this.#artifact.write(payload, (flags & FrameFlag.more) !== 0);
+        return;
+      default: {
+        const whole = this.#requests.add(flags, type, payload);
+        if (whole !== undefined) this.#request(type, whole);
+      }
+    }
+  }
+
+  #request(type: number, payload: Buffer): void {
+    const body: unknown = JSON.parse(payload.toString());
+    if (type === FrameType.attach) this.#attach(body as Attach);
+    else if (type === FrameType.deploy) void this.#deploy(body as Deploy);
+    else if (type === FrameType.undeploy) void this.#undeploy(body as Undeploy);
+  }
+
+  #attach(attach: Attach): void {
+    const hello: Hello = {
+      protocol: agentProtocolVersion,
+      instance: this.#instance,
+      lastEpoch: this.#lastEpoch,
+      providers: [...this.#providers.keys()],
+    };
+    this.#lastEpoch = attach.epoch;
+    this.#connection.sendJson(FrameType.hello, hello);
+  }
+
+  async #deploy(deploy: Deploy): Promise<void> {
+    const answer = await this.#start(deploy);
+    this.#connection.sendJson(FrameType.deployed, answer);
+  }
+
+  async #start(deploy: Deploy): Promise<Deployed> {
+    const provider = this.#providers.get(deploy.type);
+    if (this.#deploying) return { accepted: false, message: "this machine has run a workload already" };
+    if (provider === undefined)
+      return { accepted: false, message: `this agent has no provider for ${deploy.type}` };
+    if (!this.#artifact.complete || this.#artifact.bytes !== deploy.artifactBytes) {
+      return { accepted: false, message: "the artifact did not arrive whole" };
+    }
+    this.#deploying = true;
+    try {
+      this.#workload = await provider(deploy, this.#artifact.path, this);
+      const { concurrency } = this.#workload;
+      return { accepted: true, ...(concurrency === undefined ? {} : { concurrency }) };
+    } catch (error) {
+      return { accepted: false, message: errorText(error).slice(0, callErrorTextBytesMax) };
+    }
+  }
+
+  async #undeploy({ graceMs }: Undeploy): Promise<void> {
+    const exit = (await this.#workload?.stop(graceMs)) ?? {};
+    this.exited(exit);
+    this.#ended.resolve({ reason: "undeployed" });
+  }
+
+  #invoke(id: number, bytes: Buffer): void {
+    const { subject, payload } = parseInvocation(bytes);
+    if (this.#workload?.invoke === undefined) {
+      this.failure(id, { code: 503, text: "no function runs in this machine" });
+      return;
+    }
+    this.#workload.invoke(id, subject, payload);
+  }
+
+  #grant(bytes: number): void {
+    const credit = Buffer.alloc(4);
+    credit.writeUInt32LE(bytes);
+    this.#connection.send(FrameType.credit, 0, 0, credit);
+  }
+
+  log(level: LogLevel, text: string): boolean {
+    return this.#connection.sendLong(
+      FrameType.log,
+      0,
+      0,
+      Buffer.concat([Buffer.from([level]), Buffer.from(text)]),
+    );
+  }
+
+  drained(): Promise<void> {
+    if (!this.#connection.congested) return Promise.resolve();
+    this.#drain ??= Promise.withResolvers<void>();
+    return this.#drain.promise;
+  }
+
+  started(callId: number): void {
+    this.#connection.send(FrameType.started, 0, callId);
+    this.#connection.flush();
+  }
+
+  result(callId: number, payload: Uint8Array): void {
+    this.#connection.sendLong(FrameType.result, 0, callId, payload);
+  }
+
+  failure(callId: number, failure: CallFailure): void {
+    sendCallFailure(this.#connection, callId, failure);
+  }
+
+  exited(exit: Exited): void {
+    this.#connection.sendJson(FrameType.exited, exit);
+  }
+
+  /** Lets what was written go out, then ends the channel. */
+  close(): void {
+    this.#connection.close();
+  }
+
+  /** Ends the workload at once: its node is gone. */
+  async abandon(): Promise<void> {
+    await this.#workload?.stop(0);
+  }
+}

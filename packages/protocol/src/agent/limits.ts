@@ -1,0 +1,6 @@
+/** Limits that both sides of a frame channel hold; apart from the schemas, so that an agent carries none of them. */
+
+/** The window of artifact bytes that a node may send before the agent asks for more. */
+export const artifactWindowBytes = 1_048_576;
+/** Log lines longer than this are split by the agent and refused by the node. */
+export const logLineBytesMax = 16_384;
