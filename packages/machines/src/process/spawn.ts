@@ -1,7 +1,10 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
 import { once } from "node:events";
+import { closeSync, openSync } from "node:fs";
 import { Socket } from "node:net";
+import { devNull } from "node:os";
 import type { Readable } from "node:stream";
+import { inheritableDescriptors } from "../host/inherited.ts";
 
 /** The child process of a machine, and this process's ends of what it was given. */
 export interface Guest {
@@ -14,15 +17,14 @@ export interface Guest {
   calls: Socket;
 }
 
+const ownStdio = ["ignore", "pipe", "pipe", "pipe", "pipe"] as const;
+
 /** Starts a program in a session of its own with an empty environment; rejects when it can't be started. */
 export async function spawnGuest(command: readonly string[], directory: string): Promise<Guest> {
   const [program = "", ...args] = command;
-  const child = spawn(program, args, {
-    cwd: directory,
-    env: {},
-    detached: true,
-    stdio: ["ignore", "pipe", "pipe", "pipe", "pipe"],
-  });
+  const child = withCovers((stdio) =>
+    spawn(program, args, { cwd: directory, env: {}, detached: true, stdio }),
+  );
   const ends = takeEnds(child);
   try {
     await once(child, "spawn");
@@ -30,6 +32,21 @@ export async function spawnGuest(command: readonly string[], directory: string):
   } catch (error) {
     for (const end of ends) end.destroy();
     throw error;
+  }
+}
+
+/** Puts the null device in the place of every descriptor that the guest would inherit beside its own. */
+function withCovers<Started>(start: (stdio: StdioOptions) => Started): Started {
+  const leaking = inheritableDescriptors().filter((fd) => fd >= ownStdio.length);
+  if (leaking.length === 0) return start([...ownStdio]);
+  const cover = openSync(devNull, "r");
+  try {
+    const stdio = Array.from({ length: Math.max(...leaking) + 1 }, (_, fd) =>
+      leaking.includes(fd) ? cover : (ownStdio[fd] ?? "ignore"),
+    );
+    return start(stdio);
+  } finally {
+    closeSync(cover);
   }
 }
 

@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import { ResidentFamily, SessionFamily } from "./family.ts";
+import type { ProcessEntry } from "./process-table.ts";
+
+const first = { pid: 100, startTicks: 1000 };
+
+/** A table of processes: pid, start, parent, session (and group), and where they live. */
+function tableOf(...rows: Partial<ProcessEntry>[]): Map<number, ProcessEntry> {
+  const usual = { startTicks: 1000, parentPid: 1, groupId: 1, sessionId: 1, zombie: false, cpuTicks: 0 };
+  const entries = rows.map((row) => ({ pid: 0, places: () => ["/"], ...usual, ...row }));
+  return new Map(entries.map((entry) => [entry.pid, entry]));
+}
+
+function pidsOf(family: SessionFamily | ResidentFamily, table: Map<number, ProcessEntry>): number[] {
+  return family.members(table).map((member) => member.pid);
+}
+
+const guest = { pid: 100, sessionId: 100, groupId: 100 };
+
+suite("SessionFamily", () => {
+  test("has the session, the descendants and the residents", () => {
+    const table = tableOf(
+      guest,
+      { pid: 101, parentPid: 100, sessionId: 101 },
+      { pid: 102, parentPid: 101, sessionId: 102 },
+      { pid: 103, sessionId: 100 },
+      { pid: 104, places: () => ["/usr/bin/node", "/run/m/work"] },
+      { pid: 105, places: () => ["/run/m/program (deleted)", "/"] },
+      { pid: 106, parentPid: 105 },
+      { pid: 107, places: () => ["/run/machine"] },
+    );
+    assert.deepEqual(
+      pidsOf(new SessionFamily(first, "/run/m"), table).sort(),
+      [100, 101, 102, 103, 104, 105, 106],
+    );
+  });
+
+  test("keeps a relative whose parents have gone", () => {
+    const family = new SessionFamily(first, "/run/m");
+    pidsOf(family, tableOf(guest, { pid: 101, parentPid: 100, sessionId: 101 }));
+    assert.deepEqual(
+      pidsOf(family, tableOf({ pid: 101, sessionId: 101 }, { pid: 102, parentPid: 101 })),
+      [101, 102],
+    );
+  });
+
+  test("leaves a stranger with a relative's number alone", () => {
+    const family = new SessionFamily(first, "/run/m");
+    pidsOf(family, tableOf(guest, { pid: 101, parentPid: 100, sessionId: 101 }));
+    assert.deepEqual(pidsOf(family, tableOf({ pid: 101, startTicks: 2000 })), []);
+  });
+
+  test("leaves a stranger's session alone that got the number of its own", () => {
+    const family = new SessionFamily(first, "/run/m");
+    pidsOf(family, tableOf(guest));
+    assert.deepEqual(pidsOf(family, tableOf({ pid: 9 })), []);
+    assert.deepEqual(pidsOf(family, tableOf({ ...guest, startTicks: 3000 })), []);
+  });
+
+  test("has no zombie, but the children of one", () => {
+    const table = tableOf({ ...guest, zombie: true }, { pid: 101, parentPid: 100 });
+    assert.deepEqual(pidsOf(new SessionFamily(first, "/run/m"), table), [101]);
+  });
+
+  test("leaves a resident alone that was there before the machine", () => {
+    const table = tableOf(guest, { pid: 90, startTicks: 900, places: () => ["/run/m"] });
+    assert.deepEqual(pidsOf(new SessionFamily(first, "/run/m"), table), [100]);
+  });
+});
+
+suite("ResidentFamily", () => {
+  test("never has this process or one above it", () => {
+    const table = tableOf(
+      { pid: process.pid, parentPid: 50, places: () => ["/run/m"] },
+      { pid: 50, places: () => ["/run/m"] },
+      { pid: 1, parentPid: 0, places: () => ["/run/m"] },
+      { pid: 60, parentPid: process.pid, places: () => ["/run/m"] },
+    );
+    assert.deepEqual(pidsOf(new ResidentFamily("/run/m"), table), [60]);
+  });
+});
