@@ -1,0 +1,72 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { checkNodeFolders } from "./node-folders.ts";
+import { short, treeOf } from "./test-tree.ts";
+
+function findings(file: string, ...specifiers: string[]): string[] {
+  const text = specifiers.map((specifier) => `import { a } from "${specifier}";`).join("\n");
+  return short(checkNodeFolders(treeOf({ [`packages/node/src/${file}`]: text })));
+}
+
+test("checkNodeFolders passes imports forward, in the own folder, and of what stands beside", () => {
+  assert.deepEqual(
+    findings("control-api/a.ts", "./b.ts", "../admission/a.ts", "../pool/a.ts", "../state/a.ts"),
+    [],
+  );
+  assert.deepEqual(findings("workloads/a.ts", "../pool/a.ts", "../agent-client/a.ts", "../errors.ts"), []);
+  assert.deepEqual(findings("pool/a.ts", "../agent-client/a.ts", "../artifacts/a.ts"), []);
+  assert.deepEqual(findings("triggers/a.ts", "../workloads/a.ts", "../pool/a.ts", "../feeds/a.ts"), []);
+});
+
+test("checkNodeFolders refuses imports backwards", () => {
+  assert.deepEqual(findings("pool/a.ts", "../workloads/a.ts"), [
+    "packages/node/src/pool/a.ts:1 pool may not import workloads: the order is " +
+      "control-api → admission → workloads → pool, artifacts, agent-client",
+  ]);
+  assert.match(
+    findings("admission/deep/a.ts", "../../control-api/a.ts").join(),
+    /admission may not import control-api/,
+  );
+  assert.match(
+    findings("state/a.ts", "../admission/a.ts").join(),
+    /state stands beside the order and may not import/,
+  );
+});
+
+test("checkNodeFolders lets only the doors import node.ts, and only node.ts compose", () => {
+  assert.deepEqual(findings("mod.ts", "./node.ts"), []);
+  assert.deepEqual(findings("internal.ts", "./node.ts", "./control-api/a.ts"), []);
+  assert.deepEqual(findings("node.ts", "./control-api/a.ts", "./admission/a.ts", "./pool/a.ts"), []);
+  assert.match(
+    findings("feeds/a.ts", "../node.ts").join(),
+    /only mod\.ts and internal\.ts may import node\.ts/,
+  );
+  assert.match(
+    findings("helper.ts", "./control-api/a.ts").join(),
+    /only node\.ts composes: helper\.ts may not/,
+  );
+});
+
+test("checkNodeFolders wants a place in the order for each folder", () => {
+  assert.match(findings("extras/a.ts").join(), /folder "extras" has no place in the order/);
+});
+
+test("checkNodeFolders lets only drivers.ts name drivers; types and tests are free", () => {
+  const text = 'import { MachineError, ProcessDriver } from "@nexengine/machines";';
+  const check = (file: string, code: string) =>
+    short(checkNodeFolders(treeOf({ [`packages/node/src/${file}`]: code })));
+  assert.deepEqual(check("drivers.ts", text), []);
+  assert.deepEqual(check("pool/a.test.ts", text), []);
+  assert.deepEqual(
+    check("pool/a.ts", 'import { type Driver, MachineError } from "@nexengine/machines";'),
+    [],
+  );
+  assert.match(
+    check("pool/a.ts", text).join(),
+    /only drivers\.ts names drivers, not this file \(ProcessDriver\)/,
+  );
+  assert.match(
+    check("pool/a.ts", 'import * as machines from "@nexengine/machines";').join(),
+    /only drivers\.ts/,
+  );
+});

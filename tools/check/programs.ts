@@ -1,0 +1,58 @@
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+
+const programTimeoutMs = 300_000;
+
+/** How a program of the check has ended, with what it printed. */
+export interface ProgramResult {
+  ok: boolean;
+  output: string;
+}
+
+/** The type checker over the whole workspace. */
+export function checkTypes(root: string): Promise<ProgramResult> {
+  return runProgram(root, "typescript/bin/tsc", [
+    "--project",
+    join(root, "tsconfig.json"),
+    "--pretty",
+    "false",
+  ]);
+}
+
+/** The linter and the formatter, without changing anything. */
+export function checkLint(root: string): Promise<ProgramResult> {
+  return runProgram(root, "@biomejs/biome/bin/biome", ["ci", "--colors=off", "--max-diagnostics=200"]);
+}
+
+/** Applies what the linter and the formatter can mend by themselves. */
+export function fixLint(root: string): Promise<ProgramResult> {
+  return runProgram(root, "@biomejs/biome/bin/biome", [
+    "check",
+    "--write",
+    "--colors=off",
+    "--max-diagnostics=200",
+  ]);
+}
+
+function runProgram(root: string, program: string, args: string[]): Promise<ProgramResult> {
+  const { promise, resolve, reject } = Promise.withResolvers<ProgramResult>();
+  const child = spawn(process.execPath, [join(root, "node_modules", program), ...args], {
+    cwd: root,
+    stdio: ["ignore", "pipe", "pipe"],
+    timeout: programTimeoutMs,
+    killSignal: "SIGKILL",
+  });
+  let output = "";
+  const keep = (chunk: string) => {
+    output += chunk;
+  };
+  child.stdout.setEncoding("utf8").on("data", keep);
+  child.stderr.setEncoding("utf8").on("data", keep);
+  child.once("error", reject);
+  child.once("close", (code, signal) => {
+    if (signal !== null)
+      output += `\n${program} was ended by ${signal}, after ${programTimeoutMs / 1000} s at the most`;
+    resolve({ ok: code === 0, output: output.trim() });
+  });
+  return promise;
+}

@@ -1,0 +1,61 @@
+/** The rules of the checkers, as data: to change what is allowed, change a table here. */
+
+/** Which packages a package may import (its own name is the folder under `packages/`). */
+export const packageArrows: Record<string, readonly string[]> = {
+  protocol: [],
+  machines: [],
+  agent: ["protocol"],
+  client: ["protocol"],
+  node: ["protocol", "machines"],
+  cli: ["protocol", "machines", "client", "node"],
+  testing: ["protocol", "machines", "client", "node"],
+};
+
+/** What tests may import beside that. */
+export const testArrows: readonly string[] = ["testing"];
+
+/** The builtin modules that a package may use, where that is limited. `protocol` opens nothing and reads nothing. */
+export const builtinsAllowed: Record<string, readonly string[]> = {
+  protocol: ["node:buffer", "node:crypto", "node:stream", "node:util"],
+};
+
+/** The folders of `packages/node/src`: each may import those after it, never one before it. */
+export const nodeFolders = {
+  inOrder: [["control-api"], ["admission"], ["workloads"], ["pool", "artifacts", "agent-client"]],
+  /** These may be imported from everywhere, and may import all but the ones in `closedToBeside`. */
+  beside: ["triggers", "host-services", "feeds", "state", "connection", "nats-server"],
+  closedToBeside: ["control-api", "admission"],
+  /** The file that holds the whole, and the files that may import it. */
+  composer: "node.ts",
+  composerImporters: ["mod.ts", "internal.ts"],
+  /** The only file that takes driver classes from the package of drivers. */
+  driversFile: "drivers.ts",
+} as const;
+
+/** Names that only {@link nodeFolders.driversFile} takes from `@nexengine/machines`. */
+export const driverName = /Driver$|^\*$/;
+
+/** The longest source file. */
+export const sourceLinesMax = 500;
+
+/** Files that something other than an import leads to. */
+export const entryFiles: readonly RegExp[] = [
+  /^packages\/[^/]+\/src\/(mod|internal|main)\.ts$/,
+  /\.test\.ts$/,
+  /^(tools|bench)\/[^/]+\.ts$/,
+];
+
+/** What must stand in no file: paths of one machine, and hosts that depend on where the packages come from. */
+export const wordsRefused: readonly { pattern: RegExp; why: string }[] = [
+  { pattern: /(?<![\w.~/])\/(?:work|root|home\/\w+)\//g, why: "a path of one machine" },
+  {
+    pattern: /registry\.(?:npmjs|yarnpkg)|\bpypi\.org|pythonhosted|(?:proxy|sum)\.golang|deb\.debian\.org/g,
+    why: "the host of a registry",
+  },
+];
+
+/** Marks of work that is not done. */
+export const openWork = /\b(?:FIXME|TODO|XXX)\b/g;
+
+/** The files that may name what the rules refuse: the rules themselves and their tests. */
+export const rulesFolder = "tools/check/";

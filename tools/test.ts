@@ -1,0 +1,67 @@
+/**
+ * All checks, then all tests: `npm test`. With files or patterns as arguments only those tests; `--only-tests` leaves
+ * the check out; other options go to Node's test runner. Sets up what the tests need, and fails when a test leaves a
+ * process behind.
+ */
+import { randomBytes } from "node:crypto";
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { defaultCacheDirectory } from "../packages/node/src/nats-server/cache-directory.ts";
+import { fetchNatsServer } from "../packages/node/src/nats-server/fetch.ts";
+import { findNatsServer } from "../packages/node/src/nats-server/find.ts";
+import { build } from "./build.ts";
+import { check } from "./check.ts";
+import { leftovers } from "./test/leftovers.ts";
+import { runTests } from "./test/runner.ts";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const allTests = ["packages/*/src/**/*.test.ts", "tools/**/*.test.ts", "test/**/*.test.ts"];
+const endWaitMs = 3_000;
+const print = (line: string) => console.log(line);
+
+/** The nats-server that all tests use, fetched when there is none. */
+async function natsServerPath(): Promise<string> {
+  const cacheDirectory = defaultCacheDirectory();
+  const found =
+    (await findNatsServer({ cacheDirectory, report: print })) ??
+    (await fetchNatsServer({ cacheDirectory }, print));
+  print(`Using nats-server ${found.version} at ${found.path}`);
+  return found.path;
+}
+
+/** Runs the tests in a temporary directory of their own. @returns the exit code. */
+async function testRun(args: string[], cwd: string): Promise<number> {
+  const natsServer = await natsServerPath();
+  await build({ report: print });
+  const id = randomBytes(4).toString("hex");
+  // Short, because paths of sockets in it have 108 bytes at the most.
+  const directory = join(tmpdir(), `nex-test-${id}`);
+  await mkdir(directory, { mode: 0o755 });
+  try {
+    const env = { ...process.env, NEX_NATS_SERVER: natsServer, NEX_TEST_RUN: id, TMPDIR: directory };
+    const code = await runTests({ args, cwd, env });
+    const left = await leftovers({ environment: `NEX_TEST_RUN=${id}`, directory }, endWaitMs);
+    for (const { pid, command } of left) {
+      console.error(`A test has left process ${pid} behind, which is killed now: ${command}`);
+      process.kill(pid, "SIGKILL");
+    }
+    const entries = await readdir(directory);
+    if (entries.length > 0)
+      print(`Tests have left ${entries.length} entries in TMPDIR: ${entries.join(", ")}`);
+    return left.length > 0 && code === 0 ? 1 : code;
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+const args = process.argv.slice(2);
+const runnerArgs = args.filter((arg) => arg !== "--only-tests");
+const selects = runnerArgs.some((arg) => !arg.startsWith("-"));
+if (args.includes("--only-tests") || selects || (await check(root, print))) {
+  process.exitCode = await testRun(
+    selects ? runnerArgs : [...runnerArgs, ...allTests],
+    selects ? process.cwd() : root,
+  );
+} else process.exitCode = 1;
