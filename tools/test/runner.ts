@@ -28,10 +28,14 @@ export function runTests({ args, cwd, env }: RunnerOptions): Promise<number> {
     env,
     stdio: "inherit",
     timeout: runTimeoutMs,
-    killSignal: "SIGKILL",
+    // On this one the runner says which tests still ran.
+    killSignal: "SIGINT",
   });
   // We stay until it has ended, so that we can look for what it leaves behind.
-  const forward = (signal: NodeJS.Signals) => child.kill(signal);
+  const forward = (signal: NodeJS.Signals) => {
+    // The terminal sends its Ctrl-C to the runner too.
+    if (signal !== "SIGINT" || !process.stdin.isTTY) child.kill(signal);
+  };
   const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
   for (const signal of signals) process.on(signal, forward);
   child.once("error", reject);
