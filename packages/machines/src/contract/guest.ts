@@ -94,7 +94,13 @@ await obey({
       await outputOf(child);
       return child.pid;
     },
-    daemon: () => outputOf(start(middleman)),
+    daemon: async () => {
+      const child = start(middleman);
+      const ended = once(child, "exit");
+      const pid = await outputOf(child);
+      await ended;
+      return pid;
+    },
   },
 });
 process.exit(0);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { suite, test } from "node:test";
 import { eventually, within } from "../contract/expect.ts";
@@ -62,16 +63,26 @@ suite("process machine", { skip: !hasProcessTable }, () => {
     await script.destroyed();
   });
 
-  test("ends an orphan that has left session and directory, once it was seen", async () => {
-    const mark = `10${process.pid}`;
-    const leave = `cd /; exec setsid sh -c "echo > $here/left; exec sleep ${mark}"`;
-    await using script = await ScriptMachine.boot(`here=$PWD; export here; (${leave}) & exec sleep 1000`);
-    await script.made("left");
-    await eventually(() => commands(`sleep ${mark}`).length === 1, actMs, "the child runs");
-    assert.ok(((await script.machine.usage()).processes ?? 0) >= 1);
-    await script.destroyed();
-    assert.deepEqual(commands(`sleep ${mark}`), []);
-  });
+  for (const way of ["usage", "stop"] as const) {
+    test(`ends an orphan that has left session and directory, once ${way} saw it`, async () => {
+      const mark = `sleep 1${process.pid}.${way.length}`;
+      const leave = `cd /; exec setsid sh -c "echo > $here/left; exec ${mark}"`;
+      const end = "trap 'exit 0' TERM; until [ -e go ]; do sleep 0.01; done";
+      await using script = await ScriptMachine.boot(`here=$PWD; export here; (${leave}) & ${end}`);
+      await script.made("left");
+      await eventually(() => commands(mark).length === 1, actMs, "the child runs");
+      if (way === "usage") {
+        await script.machine.usage();
+        await writeFile(join(script.directory, "go"), "");
+      } else {
+        assert.deepEqual(await script.machine.stop(actMs), { forced: false });
+        assert.deepEqual(commands(mark), []);
+      }
+      await within(script.machine.exited, actMs, "the exit");
+      await script.destroyed();
+      assert.deepEqual(commands(mark), []);
+    });
+  }
 
   test("ends processes that start new ones all the time", async () => {
     const each = "f() { : > storm; sleep 0.01; f & wait; }";

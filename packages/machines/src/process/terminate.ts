@@ -38,9 +38,10 @@ export class Terminator {
     return this.#running;
   }
 
-  /** Asks the guest to end. */
+  /** Asks the guest to end; who belongs to it gets known before its end makes orphans of them. */
   ask(): void {
     if (!this.#running) return;
+    this.#family?.members();
     if (this.#identity) signalProcess(this.#identity, "SIGTERM");
     else this.#guest.child.kill("SIGTERM");
   }
