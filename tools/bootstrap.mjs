@@ -19,6 +19,7 @@ const lockWaitMs = installTimeoutMs + 30_000;
 const lockPollMs = 200;
 const installOutputCharactersMax = 64 * 1024;
 const stampPath = join(root, "node_modules", ".nex-setup");
+const ownNpmCache = join(root, ".nex", "npm-cache");
 const lockPath = join(root, ".nex", "setup.lock");
 
 /** Ends the run with words for the person who started it. */
@@ -154,17 +155,18 @@ async function install() {
   const keep = (chunk) => {
     output = (output + chunk).slice(-installOutputCharactersMax);
   };
-  const args = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=warn"];
+  const args = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
   // The Node in node_modules is about to be replaced: npm must not run on it.
   const outside = (path) => !path.startsWith(join(root, "node_modules") + sep);
   const path = (process.env.PATH ?? "").split(delimiter).filter(outside).join(delimiter);
-  const options = {
+  const cache = npmCache();
+  const ended = await run("npm", args, {
     cwd: root,
-    env: { ...process.env, PATH: path },
+    env: { ...process.env, PATH: path, npm_config_cache: cache },
     onOutput: keep,
     timeoutMs: installTimeoutMs,
-  };
-  const ended = await run("npm", args, options);
+  });
+  if (cache === ownNpmCache) fs.rmSync(cache, { recursive: true, force: true });
   if (ended.code === 0) return;
   if (ended.interrupted) return endLike(ended);
   if (ended.missing) {
@@ -179,6 +181,18 @@ async function install() {
     `${output.trimEnd()}\nCannot install the packages: npm ci ${state} (its words are above); ` +
       "check that npm reaches its registry and run the same command again",
   );
+}
+
+/** Where npm keeps what it downloads: the usual place, or one of ours for a person without a home to write to. */
+function npmCache() {
+  const usual = process.env.npm_config_cache ?? join(process.env.HOME || "/nonexistent", ".npm");
+  try {
+    fs.mkdirSync(usual, { recursive: true });
+    fs.accessSync(usual, fs.constants.W_OK);
+    return usual;
+  } catch {
+    return ownNpmCache;
+  }
 }
 
 /** Runs `work` while no other run does. The lock is a link whose target is the owner's pid: made and read in one step. */

@@ -1,4 +1,4 @@
-import { accessSync, constants } from "node:fs";
+import { accessSync, constants, lstatSync, mkdirSync, mkdtempSync } from "node:fs";
 import { homedir, tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 
@@ -13,6 +13,20 @@ export function defaultCacheDirectory(env: NodeJS.ProcessEnv = process.env): str
     accessSync(home, constants.W_OK | constants.X_OK);
     return join(home, ".cache", "nex");
   } catch {
-    return join(tmpdir(), `nex-cache-${userInfo().uid}`);
+    return privateDirectory(tmpdir());
+  }
+}
+
+/** Everybody can write there, and programs will be started from it: a folder that someone else has made is left alone. */
+function privateDirectory(parent: string): string {
+  const { uid } = userInfo();
+  const path = join(parent, `nex-cache-${uid}`);
+  try {
+    mkdirSync(path, { mode: 0o700 });
+    return path;
+  } catch {
+    const stats = lstatSync(path, { throwIfNoEntry: false });
+    const isOurs = stats?.isDirectory() && stats.uid === uid && (stats.mode & 0o022) === 0;
+    return isOurs ? path : mkdtempSync(`${path}-`);
   }
 }
