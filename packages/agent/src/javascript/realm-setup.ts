@@ -379,7 +379,7 @@ export function setUpRealm(agent: RealmHost): RealmApi {
         "pathname",
       ];
       for (const name of [...names, "search", "hash"]) {
-        defineProperty(this.prototype, name, {
+        defineProperty(URL.prototype, name, {
           get(this: URL) {
             return this.#parts[name];
           },

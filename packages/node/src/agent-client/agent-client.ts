@@ -1,0 +1,276 @@
+/** The node's side of a machine's frame channel. It believes nothing that an agent says. */
+import { open } from "node:fs/promises";
+import type { Duplex } from "node:stream";
+import {
+  agentProtocolVersion,
+  artifactWindowBytes,
+  checkJson,
+  type Deploy,
+  type Deployed,
+  deployedSchema,
+  type Exited,
+  exitedSchema,
+  FrameConnection,
+  FrameFlag,
+  FrameType,
+  framePayloadBytesMax,
+  helloSchema,
+  type LogLevel,
+  logLevels,
+  logLineBytesMax,
+  NexError,
+  PayloadAssembler,
+  parseCallFailure,
+  sendInvocation,
+} from "@nexengine/protocol/internal";
+import { type CallHandler, CallTable } from "./calls.ts";
+import { Waits } from "./waits.ts";
+
+/** JSON of an agent is never longer. */
+const messageBytesMax = 65_536;
+/** Replies that are still arriving, all together. */
+const repliesBytesMax = 128 * 1024 * 1024;
+
+/** What an agent does without being asked. */
+export interface AgentEvents {
+  log(level: LogLevel, text: string): void;
+  /** The workload ended by itself. */
+  exited(exit: Exited): void;
+  /** The channel is gone; called once. */
+  ended(error: NexError | undefined): void;
+}
+
+export class AgentClient {
+  readonly #connection: FrameConnection;
+  readonly #events: AgentEvents;
+  readonly #calls = new CallTable();
+  readonly #replies = new PayloadAssembler(repliesBytesMax);
+  readonly #messages = new PayloadAssembler(messageBytesMax);
+  readonly #waits = new Waits();
+  #credit = artifactWindowBytes;
+  #creditWait: PromiseWithResolvers<void> | undefined;
+  #undeploying = false;
+  #nextPing = 1;
+
+  constructor(frames: Duplex, events: AgentEvents) {
+    this.#events = events;
+    this.#connection = new FrameConnection(frames, {
+      frame: (type, flags, id, payload) => this.#take(type, flags, id, payload),
+      end: (error) => this.#end(error),
+    });
+  }
+
+  /** How many calls the agent has. */
+  get callCount(): number {
+    return this.#calls.size;
+  }
+
+  get ended(): boolean {
+    return this.#connection.ended;
+  }
+
+  /**
+   * The first words of an epoch.
+   *
+   * @throws NexError `timeout`, `agent_protocol`
+   */
+  async handshake(epoch: number, timeoutMs: number): Promise<void> {
+    const answer = this.#waits.begin(FrameType.hello, timeoutMs, "hello");
+    this.#connection.sendJson(FrameType.attach, { protocol: agentProtocolVersion, epoch });
+    const hello = checkJson(await answer, helloSchema, "Cannot attach to an agent: its hello is not valid");
+    if (hello.protocol !== agentProtocolVersion) {
+      const versions = `the agent speaks ${hello.protocol}, this node ${agentProtocolVersion}`;
+      throw new NexError("agent_protocol", `Cannot attach to an agent: ${versions}`);
+    }
+    this.#connection.sendJson(FrameType.welcome, { epoch });
+  }
+
+  /**
+   * Sends the artifact and starts the workload.
+   *
+   * @throws NexError `workload_rejected` with the agent's text, `workload_not_started`
+   */
+  async deploy(deploy: Deploy, artifactPath: string, timeoutMs: number): Promise<Deployed> {
+    const answer = this.#waits.begin(FrameType.deployed, timeoutMs, "answer to the deploy");
+    answer.catch(() => undefined);
+    const sent = this.#sendArtifact(artifactPath, deploy.artifactBytes, AbortSignal.timeout(timeoutMs));
+    sent.catch(() => undefined);
+    await Promise.race([sent, answer]);
+    this.#connection.sendJson(FrameType.deploy, deploy);
+    const deployed = checkJson(
+      await answer,
+      deployedSchema,
+      "Failed to deploy workload: the agent's answer is not valid",
+    );
+    if (!deployed.accepted) {
+      const text = deployed.message ?? "no reason given";
+      throw new NexError(
+        "workload_rejected",
+        `Failed to deploy workload: workload rejected by agent: ${text}`,
+      );
+    }
+    return deployed;
+  }
+
+  async #sendArtifact(path: string, bytes: number, signal: AbortSignal): Promise<void> {
+    await using file = await open(path, "r");
+    const chunk = Buffer.allocUnsafe(framePayloadBytesMax);
+    for (let sent = 0; ; ) {
+      const { bytesRead } = await file.read(chunk, 0, chunk.length);
+      while (this.#credit < bytesRead && !this.#connection.ended) await this.#moreCredit(signal);
+      this.#credit -= bytesRead;
+      sent += bytesRead;
+      const last = sent >= bytes || bytesRead === 0;
+      this.#connection.send(FrameType.artifact, last ? 0 : FrameFlag.more, 0, chunk.subarray(0, bytesRead));
+      if (last || this.#connection.ended) return;
+    }
+  }
+
+  async #moreCredit(signal: AbortSignal): Promise<void> {
+    const wait = Promise.withResolvers<void>();
+    this.#creditWait = wait;
+    const late = (): void =>
+      wait.reject(
+        new NexError(
+          "workload_not_started",
+          "Failed to deploy workload: the agent takes no more of the artifact",
+        ),
+      );
+    signal.addEventListener("abort", late);
+    try {
+      await wait.promise;
+    } finally {
+      signal.removeEventListener("abort", late);
+    }
+  }
+
+  /** Asks the agent to end its workload. @returns how it ended, `undefined` when the agent did not say in time. */
+  async undeploy(graceMs: number, timeoutMs: number): Promise<Exited | undefined> {
+    this.#undeploying = true;
+    const answer = this.#waits.begin(FrameType.exited, timeoutMs, "end of the workload");
+    this.#connection.sendJson(FrameType.undeploy, { graceMs });
+    try {
+      return checkJson(await answer, exitedSchema, "Cannot read how a workload ended");
+    } catch {
+      return undefined;
+    }
+  }
+
+  /**
+   * Gives a call to the function; the payload is copied before this returns.
+   *
+   * @returns the call's id, or -1 when the agent can take no more.
+   */
+  invoke(subject: string, payload: Uint8Array, handler: CallHandler): number {
+    if (this.#connection.ended) return -1;
+    const id = this.#calls.add(handler);
+    if (id >= 0) sendInvocation(this.#connection, id, subject, payload);
+    return id;
+  }
+
+  /** Gives a call up: its handler hears nothing more. */
+  cancel(id: number): void {
+    if (this.#calls.take(id) === undefined) return;
+    this.#replies.drop(id);
+    this.#connection.send(FrameType.cancel, 0, id);
+  }
+
+  /** Is the agent alive? @returns false when it did not answer in time. */
+  async ping(timeoutMs: number): Promise<boolean> {
+    const id = this.#nextPing++;
+    const answer = this.#waits.begin(FrameType.pong, timeoutMs, "pong", id);
+    this.#connection.send(FrameType.ping, 0, id);
+    this.#connection.flush();
+    try {
+      await answer;
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Takes the calls back that the agent still has, when it will not answer any more. */
+  takeCalls(): { started: CallHandler[]; waiting: CallHandler[] } {
+    return this.#calls.drain();
+  }
+
+  close(): void {
+    this.#connection.close();
+  }
+
+  #take(type: number, flags: number, id: number, payload: Buffer): void {
+    switch (type) {
+      case FrameType.result: {
+        const whole = this.#replies.add(flags, id, payload);
+        if (whole === undefined) return;
+        const handler = this.#calls.take(id);
+        if ((flags & FrameFlag.error) !== 0) handler?.failed(parseCallFailure(whole));
+        else handler?.reply(whole);
+        return;
+      }
+      case FrameType.started:
+        this.#calls.start(id)?.started();
+        return;
+      case FrameType.pong:
+        this.#waits.settle(FrameType.pong, undefined, id);
+        return;
+      case FrameType.credit:
+        this.#grant(payload);
+        return;
+      case FrameType.log: {
+        const whole = this.#messages.add(flags, type, payload);
+        if (whole !== undefined) this.#log(whole);
+        return;
+      }
+      case FrameType.hello:
+      case FrameType.deployed:
+      case FrameType.exited: {
+        const whole = this.#messages.add(flags, type, payload);
+        if (whole !== undefined) this.#answer(type, whole);
+        return;
+      }
+      default:
+        throw new NexError("agent_protocol", `Cannot read frames: type ${type} is not one of an agent's`);
+    }
+  }
+
+  #answer(type: number, payload: Buffer): void {
+    let body: unknown;
+    try {
+      body = JSON.parse(payload.toString());
+    } catch (cause) {
+      throw new NexError("agent_protocol", "Cannot read an agent's message: it is not JSON", { cause });
+    }
+    if (type === FrameType.exited && !this.#undeploying) {
+      this.#events.exited(checkJson(body, exitedSchema, "Cannot read how a workload ended"));
+      return;
+    }
+    this.#waits.settle(type, body);
+  }
+
+  #log(payload: Buffer): void {
+    const level = logLevels[payload[0] ?? -1];
+    if (level === undefined || payload.length > logLineBytesMax + 1) {
+      throw new NexError(
+        "agent_protocol",
+        "Cannot read an agent's log line: its level or length is out of bounds",
+      );
+    }
+    this.#events.log(level, payload.toString("utf8", 1));
+  }
+
+  #grant(payload: Buffer): void {
+    const bytes = payload.length < 4 ? 0 : payload.readUInt32LE(0);
+    this.#credit = Math.min(this.#credit + bytes, artifactWindowBytes);
+    this.#creditWait?.resolve();
+    this.#creditWait = undefined;
+  }
+
+  #end(error: NexError | undefined): void {
+    const cause =
+      error ?? new NexError("workload_not_started", "Failed to deploy workload: the machine ended");
+    this.#waits.fail(cause);
+    this.#creditWait?.resolve();
+    this.#events.ended(error);
+  }
+}

@@ -1,0 +1,191 @@
+/** Brings artifacts from the object store to the disk: streamed against the limits, hashed on the way. */
+import { createHash } from "node:crypto";
+import { closeSync, openSync, readSync } from "node:fs";
+import { open, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { JetStreamApiCodes, JetStreamApiError, jetstream } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/nats-core";
+import { type ObjectResult, Objm, setSha256Backend } from "@nats-io/obj";
+import { checkStaticElf, errorText, NexError } from "@nexengine/protocol/internal";
+
+setSha256Backend("native");
+
+const apiTimeoutMs = 5_000;
+/** Processors by Go's names. */
+const goArch: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
+
+/** An artifact on the disk; it is removed when it is disposed of. */
+export interface Artifact extends AsyncDisposable {
+  readonly path: string;
+  readonly bytes: number;
+  /** Lower-case hex. */
+  readonly sha256: string;
+}
+
+/** What to bring, and what it must be. */
+export interface ArtifactRequest {
+  /** Unique on this node: the file is named after it. */
+  id: string;
+  bucket: string;
+  key: string;
+  jsDomain?: string;
+  /** Lower-case hex; whatever comes is accepted when absent. */
+  sha256?: string;
+  bytesMax: number;
+  type: string;
+}
+
+export class Artifacts {
+  readonly #connection: NatsConnection;
+  readonly #directory: string;
+  readonly #timeMs: number;
+
+  constructor(connection: NatsConnection, directory: string, timeMs: number) {
+    this.#connection = connection;
+    this.#directory = directory;
+    this.#timeMs = timeMs;
+  }
+
+  /**
+   * Brings one artifact.
+   *
+   * @throws NexError `artifact_not_found`, `artifact_unavailable`, `artifact_too_large`, `artifact_digest_mismatch`,
+   *   `artifact_invalid`; nothing is left on the disk then.
+   */
+  async fetch(request: ArtifactRequest): Promise<Artifact> {
+    const path = join(this.#directory, request.id);
+    const discard = (): Promise<void> => rm(path, { force: true });
+    try {
+      const object = await this.#open(request);
+      if (object.info.size > request.bytesMax) {
+        await object.data.cancel();
+        throw tooLarge(object.info.size, request.bytesMax);
+      }
+      const { bytes, sha256 } = await this.#store(object, path, request.bytesMax);
+      if (request.sha256 !== undefined && request.sha256 !== sha256) {
+        throw new NexError(
+          "artifact_digest_mismatch",
+          `Failed to cache workload bytes: the artifact is not the one that was signed (signed ${request.sha256}, found ${sha256})`,
+        );
+      }
+      if (request.type === "native") checkExecutable(path);
+      return { path, bytes, sha256, [Symbol.asyncDispose]: discard };
+    } catch (error) {
+      await discard();
+      throw error;
+    }
+  }
+
+  async #open(request: ArtifactRequest): Promise<ObjectResult> {
+    const js = jetstream(this.#connection, {
+      timeout: apiTimeoutMs,
+      ...(request.jsDomain === undefined ? {} : { domain: request.jsDomain }),
+    });
+    let object: ObjectResult | null;
+    try {
+      const store = await new Objm(js).open(request.bucket);
+      object = await store.get(request.key);
+    } catch (error) {
+      throw openFailure(error, request);
+    }
+    if (object === null) {
+      throw new NexError(
+        "artifact_not_found",
+        `Failed to cache workload bytes: nats: object not found ("${request.key}" in bucket "${request.bucket}")`,
+      );
+    }
+    object.error.catch(() => undefined);
+    return object;
+  }
+
+  async #store(
+    object: ObjectResult,
+    path: string,
+    bytesMax: number,
+  ): Promise<{ bytes: number; sha256: string }> {
+    const hash = createHash("sha256");
+    let bytes = 0;
+    const signal = AbortSignal.timeout(this.#timeMs);
+    const abort = (): void => void object.data.cancel().catch(() => undefined);
+    const reader = object.data.getReader();
+    const aborted = new Promise<never>((_, reject) => {
+      signal.addEventListener("abort", () => {
+        reject(
+          new NexError(
+            "artifact_unavailable",
+            `Failed to cache workload bytes: not there within ${this.#timeMs} ms`,
+          ),
+        );
+      });
+    });
+    aborted.catch(() => undefined);
+    await using file = await open(path, "wx", 0o600);
+    try {
+      for (;;) {
+        const { done, value } = await Promise.race([reader.read(), aborted]);
+        if (done) break;
+        bytes += value.length;
+        if (bytes > bytesMax) throw tooLarge(bytes, bytesMax);
+        hash.update(value);
+        await file.write(value);
+      }
+    } catch (error) {
+      reader.releaseLock();
+      abort();
+      if (error instanceof NexError) throw error;
+      throw new NexError("artifact_unavailable", `Failed to cache workload bytes: ${errorText(error)}`, {
+        cause: error,
+      });
+    }
+    return { bytes, sha256: hash.digest("hex") };
+  }
+}
+
+function openFailure(error: unknown, request: ArtifactRequest): NexError {
+  const head = "Failed to cache workload bytes: ";
+  const code = error instanceof JetStreamApiError ? error.code : undefined;
+  if (code === JetStreamApiCodes.StreamNotFound) {
+    return new NexError(
+      "artifact_not_found",
+      `${head}nats: stream not found (no bucket "${request.bucket}")`,
+      {
+        cause: error,
+      },
+    );
+  }
+  const disabled = code === JetStreamApiCodes.JetStreamNotEnabledForAccount;
+  if (disabled || /jetstream is not enabled|no responders/i.test(errorText(error))) {
+    return new NexError(
+      "artifact_unavailable",
+      `${head}JetStream is not enabled, artifacts come from its object store`,
+      {
+        cause: error,
+      },
+    );
+  }
+  return new NexError("artifact_unavailable", `${head}${errorText(error)}`, { cause: error });
+}
+
+function tooLarge(bytes: number, bytesMax: number): NexError {
+  return new NexError(
+    "artifact_too_large",
+    `Workload file size would exceed node limitations (${bytes} bytes, the node accepts ${bytesMax})`,
+  );
+}
+
+function checkExecutable(path: string): void {
+  const fd = openSync(path, "r");
+  try {
+    const verdict = checkStaticElf((offset, length) => {
+      const bytes = Buffer.alloc(length);
+      return bytes.subarray(0, readSync(fd, bytes, 0, length, offset));
+    }, goArch[process.arch]);
+    if (verdict.ok) return;
+    throw new NexError(
+      "artifact_invalid",
+      `Failed to deploy workload: Failed to validate workload: ${verdict.reason}`,
+    );
+  } finally {
+    closeSync(fd);
+  }
+}

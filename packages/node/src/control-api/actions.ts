@@ -1,0 +1,163 @@
+/** The requests that a node answers, each with its subject and its handler. */
+import {
+  type AuctionRequest,
+  auctionRequestSchema,
+  auctionSubject,
+  deployRequestSchema,
+  functionTypes,
+  lameDuckSubject,
+  nodeRequestWildcard,
+  parseJson,
+  parseNodeRequestSubject,
+  parseWorkloadPingSubject,
+  pingNodeSubject,
+  pingSubject,
+  stopRequestSchema,
+  toNexError,
+  workloadPingWildcard,
+} from "@nexengine/protocol/internal";
+import type { Logger } from "pino";
+import { admitDeploy, type DeployFacts } from "../admission/admit-deploy.ts";
+import { admitStop } from "../admission/admit-stop.ts";
+import type { Events } from "../feeds/events.ts";
+import type { Workloads } from "../workloads/workloads.ts";
+import type { Action } from "./dispatcher.ts";
+import type { NodeInfo } from "./info.ts";
+
+/** What the handlers act on. */
+export interface ActionContext {
+  info: NodeInfo;
+  workloads: Workloads;
+  events: Events;
+  log: Logger;
+  /** The node's facts at this moment, for admission. */
+  deployFacts(): DeployFacts;
+}
+
+/** All actions of a node. */
+export function nodeActions(context: ActionContext): Action[] {
+  const { info } = context;
+  const ping = (): object => info.ping(context.workloads);
+  return [
+    { subject: pingSubject, kind: "ping", handle: ping },
+    { subject: pingNodeSubject(info.nodeId), kind: "ping", handle: ping },
+    {
+      subject: workloadPingWildcard,
+      kind: "ping",
+      silent: true,
+      handle: (subject) => workloadPing(context, subject),
+    },
+    { subject: auctionSubject, kind: "auction", handle: (_, body) => bid(context, body) },
+    {
+      subject: nodeRequestWildcard("INFO", info.nodeId),
+      kind: "info",
+      handle: (subject) => info.info(parseNodeRequestSubject(subject).namespace, context.workloads),
+    },
+    {
+      subject: nodeRequestWildcard("DEPLOY", info.nodeId),
+      kind: "run",
+      handle: (subject, body) => deploy(context, subject, body),
+    },
+    {
+      subject: nodeRequestWildcard("STOP", info.nodeId),
+      kind: "stop",
+      handle: (subject, body) => stop(context, subject, body),
+    },
+    { subject: lameDuckSubject(info.nodeId), kind: "lameduck", handle: () => enterLameDuck(context) },
+  ];
+}
+
+function workloadPing({ info, workloads }: ActionContext, subject: string): object | undefined {
+  const { namespace, idOrName } = parseWorkloadPingSubject(subject);
+  const matching = workloads.deployed.filter(
+    (workload) =>
+      (namespace === undefined || workload.namespace.toLowerCase() === namespace.toLowerCase()) &&
+      (idOrName === undefined ||
+        workload.id === idOrName ||
+        workload.name.toLowerCase() === idOrName.toLowerCase()),
+  );
+  return matching.length === 0 ? undefined : info.workloadPing(matching);
+}
+
+function bid(context: ActionContext, body: Uint8Array): object | undefined {
+  const facts = context.deployFacts();
+  const full = facts.workloadCountMax > 0 && facts.workloadCount >= facts.workloadCountMax;
+  if (facts.lameDuck || full || !meets(context.info, auctionRequest(body))) return undefined;
+  return context.info.ping(context.workloads);
+}
+
+/** A body that can't be read asks for nothing, as in the reference. */
+function auctionRequest(body: Uint8Array): AuctionRequest {
+  try {
+    return parseJson(body, auctionRequestSchema, "auction");
+  } catch {
+    return {};
+  }
+}
+
+function meets(info: NodeInfo, request: AuctionRequest): boolean {
+  const { tags } = info;
+  const same = (value: string | undefined, tag: string): boolean =>
+    value === undefined || value === "" || value.toLowerCase() === tags[tag]?.toLowerCase();
+  return (
+    same(request.arch, "nex.arch") &&
+    same(request.os, "nex.os") &&
+    (request.sandboxed === undefined || request.sandboxed === info.sandboxed) &&
+    Object.entries(request.tags ?? {}).every(
+      ([name, value]) => Object.hasOwn(tags, name) && same(value, name),
+    ) &&
+    (request.workload_types ?? []).every((type) => info.workloadTypes.includes(type))
+  );
+}
+
+async function deploy(context: ActionContext, subject: string, body: Uint8Array): Promise<object> {
+  const { namespace } = parseNodeRequestSubject(subject);
+  try {
+    const request = parseJson(body, deployRequestSchema, "Unable to deserialize deploy request");
+    const admitted = admitDeploy(namespace, request, context.deployFacts());
+    const { id, name } = await context.workloads.deploy(admitted);
+    return { started: true, id, issuer: admitted.issuer, name };
+  } catch (thrown) {
+    refused(context, "deploy_refused", namespace, thrown);
+    throw thrown;
+  }
+}
+
+async function stop(context: ActionContext, subject: string, body: Uint8Array): Promise<object> {
+  const { namespace } = parseNodeRequestSubject(subject);
+  try {
+    const request = parseJson(body, stopRequestSchema, "Unable to deserialize stop request");
+    const target = context.workloads.find(request.workload_id ?? "");
+    const workload = admitStop(namespace, request, target, Date.now());
+    await workload.stop("Workload shutdown requested");
+    return { stopped: true, id: workload.id, issuer: workload.claims.iss, name: workload.name };
+  } catch (thrown) {
+    refused(context, "stop_refused", namespace, thrown);
+    throw thrown;
+  }
+}
+
+function refused(
+  context: ActionContext,
+  type: "deploy_refused" | "stop_refused",
+  namespace: string,
+  thrown: unknown,
+): void {
+  const { code, message } = toNexError(thrown);
+  context.log.warn({ namespace, code, reason: message }, type.replace("_", " "));
+  // A namespace that is none has no subject for its events.
+  if (code !== "namespace_invalid") context.events.refusal(type, namespace, { code, reason: message });
+}
+
+function enterLameDuck(context: ActionContext): object {
+  const { info } = context;
+  if (!info.lameDuck) {
+    info.lameDuck = true;
+    for (const workload of context.workloads.deployed) {
+      if (!functionTypes.has(workload.request.type)) workload.clearEssential();
+    }
+    context.events.node("node_entered_lameduck", { version: info.version, id: info.nodeId });
+    context.log.warn("node entered lame duck mode");
+  }
+  return { node_id: info.nodeId, success: true };
+}

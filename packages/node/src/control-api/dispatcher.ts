@@ -1,0 +1,128 @@
+/**
+ * The control API's one dispatcher: a request becomes one action, an action meets one handler, and the dispatcher
+ * answers exactly once and logs once. No request, however malformed, gets past it as an exception.
+ */
+
+import type { Msg, NatsConnection, Subscription } from "@nats-io/nats-core";
+import {
+  encodeFailure,
+  encodeResponse,
+  NexError,
+  type ResponseKind,
+  toNexError,
+} from "@nexengine/protocol/internal";
+import type { Logger } from "pino";
+
+/** So many requests are taken up in one turn of the loop: a signature check costs a good part of a millisecond. */
+const requestsPerTurnMax = 8;
+/** So many requests may wait for their turn; those beyond are refused. */
+const requestsWaitingMax = 10_000;
+
+/** One kind of request. */
+export interface Action {
+  /** What a node subscribes for it. */
+  subject: string;
+  /** What its answer is called. */
+  kind: ResponseKind;
+  /** Failures of it are answered with silence. */
+  silent?: boolean;
+  /**
+   * Carries the request out.
+   *
+   * @returns the answer's data, or `undefined` for silence.
+   * @throws NexError for a failing answer.
+   */
+  handle(subject: string, body: Uint8Array): object | undefined | Promise<object | undefined>;
+}
+
+export class Dispatcher {
+  readonly #connection: NatsConnection;
+  readonly #log: Logger;
+  readonly #subscriptions: Subscription[] = [];
+  readonly #running = new Set<Promise<void>>();
+  #waiting: { action: Action; message: Msg; body: Uint8Array }[] = [];
+  #scheduled = false;
+
+  constructor(connection: NatsConnection, log: Logger) {
+    this.#connection = connection;
+    this.#log = log;
+  }
+
+  /** Subscribes all actions, and waits until the server has taken them. */
+  async start(actions: readonly Action[]): Promise<void> {
+    for (const action of actions) {
+      const subscription = this.#connection.subscribe(action.subject, {
+        callback: (error, message) => {
+          if (error === null) this.#enqueue(action, message);
+        },
+      });
+      this.#subscriptions.push(subscription);
+    }
+    await this.#connection.flush();
+  }
+
+  #enqueue(action: Action, message: Msg): void {
+    if (this.#waiting.length >= requestsWaitingMax) {
+      this.#answer(
+        action,
+        message,
+        encodeFailure(
+          action.kind,
+          new NexError("timeout", "Too many requests wait for this node, try again later"),
+        ),
+      );
+      return;
+    }
+    // The body is a view on the connection's chunk: it has to outlive this turn.
+    this.#waiting.push({ action, message, body: Buffer.from(message.data) });
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      for (const { action, message, body } of this.#waiting.splice(0, requestsPerTurnMax))
+        this.#run(action, message, body);
+      if (this.#waiting.length > 0) this.#schedule();
+    });
+  }
+
+  #run(action: Action, message: Msg, body: Uint8Array): void {
+    const running = this.#carryOut(action, message, body).finally(() => this.#running.delete(running));
+    this.#running.add(running);
+  }
+
+  async #carryOut(action: Action, message: Msg, body: Uint8Array): Promise<void> {
+    try {
+      const data = await action.handle(message.subject, body);
+      if (data !== undefined) this.#answer(action, message, encodeResponse(action.kind, data));
+    } catch (thrown) {
+      const error = toNexError(thrown);
+      if (error.code === "internal")
+        this.#log.error({ subject: message.subject, err: thrown }, "request failed");
+      if (action.silent !== true) this.#answer(action, message, encodeFailure(action.kind, error));
+    }
+  }
+
+  #answer(action: Action, message: Msg, bytes: Uint8Array): void {
+    if (!message.reply || this.#connection.isClosed()) return;
+    try {
+      message.respond(bytes);
+    } catch (thrown) {
+      this.#log.warn({ kind: action.kind, reason: toNexError(thrown).message }, "answer could not be sent");
+    }
+  }
+
+  /** Takes no more requests and waits for those that run. */
+  async stop(): Promise<void> {
+    if (!this.#connection.isClosed()) {
+      await Promise.all(this.#subscriptions.splice(0).map((subscription) => subscription.drain()));
+    }
+    while (this.#waiting.length > 0 || this.#running.size > 0) {
+      await Promise.all(this.#running);
+      await new Promise(setImmediate);
+    }
+  }
+}

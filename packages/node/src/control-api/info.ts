@@ -1,0 +1,195 @@
+/** What a node tells about itself. */
+
+import { randomInt } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { cpus, hostname } from "node:os";
+import {
+  formatRunTime,
+  formatUptime,
+  type InfoResponse,
+  type NodeExtras,
+  nodeFeatures,
+  type PingResponse,
+  type Sandbox,
+  type Tags,
+  type WorkloadPingResponse,
+} from "@nexengine/protocol/internal";
+import type { Identity } from "../state/identity.ts";
+import type { Workload } from "../workloads/workload.ts";
+import type { Workloads } from "../workloads/workloads.ts";
+
+const goArch: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
+
+const adjectives = [
+  "amber",
+  "brisk",
+  "calm",
+  "dusty",
+  "eager",
+  "fair",
+  "gentle",
+  "hazel",
+  "ivory",
+  "jolly",
+  "keen",
+  "lucid",
+];
+const nouns = [
+  "badger",
+  "cedar",
+  "delta",
+  "ember",
+  "falcon",
+  "grove",
+  "harbor",
+  "island",
+  "juniper",
+  "kestrel",
+  "lagoon",
+  "maple",
+];
+
+/** A name of two words for a node that was given none. */
+export function randomNodeName(): string {
+  return `${adjectives[randomInt(adjectives.length)]}-${nouns[randomInt(nouns.length)]}`;
+}
+
+/** What stays the same while a node runs. */
+export interface NodeFacts {
+  identity: Identity;
+  nexus: string;
+  version: string;
+  sandbox: Sandbox;
+  workloadTypes: readonly string[];
+  configuredTags: Tags;
+}
+
+export class NodeInfo {
+  readonly #facts: NodeFacts;
+  readonly #tags: Tags;
+  readonly #startedAtMs = Date.now();
+  lameDuck = false;
+
+  constructor(facts: NodeFacts) {
+    this.#facts = facts;
+    this.#tags = {
+      node_name: randomNodeName(),
+      ...facts.configuredTags,
+      "nex.os": process.platform,
+      "nex.arch": goArch[process.arch] ?? process.arch,
+      "nex.cpucount": String(cpus().length),
+      "nex.sandbox": facts.sandbox,
+      "nex.host": hostname(),
+      ...(facts.sandbox === "process" ? { "nex.unsafe": "true" } : {}),
+    };
+  }
+
+  get nodeId(): string {
+    return this.#facts.identity.id;
+  }
+
+  get version(): string {
+    return this.#facts.version;
+  }
+
+  get tags(): Tags {
+    return this.lameDuck ? { ...this.#tags, "nex.lameduck": "true" } : this.#tags;
+  }
+
+  get sandboxed(): boolean {
+    return this.#facts.sandbox !== "process";
+  }
+
+  get workloadTypes(): readonly string[] {
+    return this.#facts.workloadTypes;
+  }
+
+  get uptime(): string {
+    return formatUptime(Date.now() - this.#startedAtMs);
+  }
+
+  #extras(): NodeExtras {
+    return {
+      version: 1,
+      sandbox: this.#facts.sandbox,
+      xkey_proof: this.#facts.identity.xkeyProof,
+      features: [...nodeFeatures],
+    };
+  }
+
+  ping(workloads: Workloads): PingResponse {
+    return {
+      node_id: this.nodeId,
+      nexus: this.#facts.nexus,
+      version: this.version,
+      uptime: this.uptime,
+      target_xkey: this.#facts.identity.xkey.publicKey,
+      tags: this.tags,
+      running_machines: workloads.deployed.length,
+      nex: this.#extras(),
+    };
+  }
+
+  workloadPing(matching: readonly Workload[]): WorkloadPingResponse {
+    return {
+      node_id: this.nodeId,
+      target_xkey: this.#facts.identity.xkey.publicKey,
+      version: this.version,
+      tags: this.tags,
+      uptime: this.uptime,
+      running_machines: matching.map(({ id, namespace, name, request }) => ({
+        id,
+        namespace,
+        name,
+        type: request.type,
+      })),
+    };
+  }
+
+  async info(namespace: string, workloads: Workloads): Promise<InfoResponse> {
+    const memory = await readMemory();
+    const wanted = namespace.toLowerCase();
+    return {
+      version: this.version,
+      uptime: this.uptime,
+      public_xkey: this.#facts.identity.xkey.publicKey,
+      tags: this.tags,
+      ...(memory === undefined ? {} : { memory }),
+      machines: workloads.deployed
+        .filter((one) => one.namespace.toLowerCase() === wanted)
+        .map(describeWorkload),
+      supported_workload_types: [...this.workloadTypes],
+      nex: this.#extras(),
+    };
+  }
+}
+
+function describeWorkload(workload: Workload): InfoResponse["machines"][number] {
+  const uptime = formatUptime(Date.now() - workload.startedAtMs);
+  return {
+    id: workload.id,
+    healthy: workload.state === "running",
+    uptime,
+    namespace: workload.namespace,
+    workload: {
+      name: workload.name,
+      description: workload.request.description,
+      runtime: workload.isFunction ? formatRunTime(workload.runNs) : uptime,
+      type: workload.request.type,
+      hash: workload.sha256,
+    },
+  };
+}
+
+/** Total, free and available memory in kB from /proc/meminfo; `undefined` where there is none. */
+async function readMemory(): Promise<InfoResponse["memory"]> {
+  let text: string;
+  try {
+    text = await readFile("/proc/meminfo", "utf8");
+  } catch {
+    return undefined;
+  }
+  const kilobytes = (name: string): number =>
+    Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(text)?.[1] ?? 0);
+  return { total: kilobytes("MemTotal"), free: kilobytes("MemFree"), available: kilobytes("MemAvailable") };
+}

@@ -1,0 +1,93 @@
+/** Publishes the node's events. */
+import { randomUUID } from "node:crypto";
+import type { NatsConnection } from "@nats-io/nats-core";
+import { type EventType, encodeEvent, eventSubject, systemNamespace } from "@nexengine/protocol/internal";
+
+/** Each workload's calls make so many events a second; those beyond are counted in the next one. */
+const callEventsPerSecondMax = 10;
+
+/** The workload that an event is about. */
+export interface EventWorkload {
+  id: string;
+  namespace: string;
+  name: string;
+}
+
+export class Events {
+  readonly #connection: NatsConnection;
+  readonly #nodeId: string;
+  readonly #calls = new Map<string, { second: number; sent: number; suppressed: number }>();
+
+  constructor(connection: NatsConnection, nodeId: string) {
+    this.#connection = connection;
+    this.#nodeId = nodeId;
+  }
+
+  /** An event of the node itself. */
+  node(type: EventType, data: Readonly<Record<string, unknown>>): void {
+    this.#publish(systemNamespace, {
+      type,
+      source: this.#nodeId,
+      data,
+    });
+  }
+
+  /** An event of a workload. */
+  workload(type: EventType, workload: EventWorkload, data: Readonly<Record<string, unknown>>): void {
+    this.#publish(workload.namespace, {
+      type,
+      source: `${this.#nodeId}-${workload.id}`,
+      namespace: workload.namespace,
+      data,
+    });
+  }
+
+  /** An event in a namespace about something that did not become a workload. */
+  refusal(type: EventType, namespace: string, data: Readonly<Record<string, unknown>>): void {
+    this.#publish(namespace, { type, source: this.#nodeId, namespace, data });
+  }
+
+  /** An event of one call; a busy function's are thinned out, so that they don't cost more than the calls. */
+  call(type: EventType, workload: EventWorkload, data: Readonly<Record<string, unknown>>): void {
+    const second = Math.floor(Date.now() / 1000);
+    const kept = this.#calls.get(workload.id);
+    const count = kept ?? { second, sent: 0, suppressed: 0 };
+    if (kept === undefined) this.#calls.set(workload.id, count);
+    if (count.second !== second) {
+      count.second = second;
+      count.sent = 0;
+    }
+    if (count.sent >= callEventsPerSecondMax) {
+      count.suppressed++;
+      return;
+    }
+    const suppressed = count.suppressed;
+    count.sent++;
+    count.suppressed = 0;
+    this.#publish(workload.namespace, {
+      type,
+      source: this.#nodeId,
+      namespace: workload.namespace,
+      data: {
+        workload_name: workload.name,
+        ...data,
+        namespace: workload.namespace,
+        ...(suppressed > 0 ? { suppressed } : {}),
+      },
+    });
+  }
+
+  /** Forgets what was counted for a workload. */
+  forget(workloadId: string): void {
+    this.#calls.delete(workloadId);
+  }
+
+  #publish(
+    namespace: string,
+    event: { type: EventType; source: string; data: Readonly<Record<string, unknown>>; namespace?: string },
+  ): void {
+    if (this.#connection.isClosed()) return;
+    const bytes = encodeEvent({ id: randomUUID(), timeMs: Date.now(), ...event });
+    this.#connection.publish(eventSubject(namespace, event.type), bytes);
+  }
+}

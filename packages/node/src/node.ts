@@ -1,0 +1,220 @@
+/** Composes a node of its parts; nobody else holds the whole. */
+
+import type { NatsConnection } from "@nats-io/transport-node";
+import { type Driver, MachineError } from "@nexengine/machines";
+import { NexError, type Sandbox } from "@nexengine/protocol/internal";
+import { pino } from "pino";
+import type { DeployFacts } from "./admission/admit-deploy.ts";
+import { Artifacts } from "./artifacts/artifacts.ts";
+import { connectNats } from "./connection.ts";
+import { nodeActions } from "./control-api/actions.ts";
+import { Dispatcher } from "./control-api/dispatcher.ts";
+import { NodeInfo } from "./control-api/info.ts";
+import { Events } from "./feeds/events.ts";
+import { Logs } from "./feeds/logs.ts";
+import { type CompleteNodeOptions, completeOptions, type NodeOptions } from "./options.ts";
+import { Pool } from "./pool/pool.ts";
+import { Identity } from "./state/identity.ts";
+import { RunDirectory } from "./state/run-directory.ts";
+import { Workloads } from "./workloads/workloads.ts";
+
+/** How long the last messages may take to go out. */
+const closeTimeoutMs = 2_000;
+
+/** A running node. */
+export interface NexNode extends AsyncDisposable {
+  /** `N…` */
+  readonly id: string;
+  readonly tags: Readonly<Record<string, string>>;
+  /** Settles when the node has ended, by `stop` or because its connection was closed for good. */
+  readonly ended: Promise<void>;
+  /** Undeploys everything, says so, and gives all back. Idempotent. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts a node and joins its nexus; when this returns it takes deploys.
+ *
+ * @throws NexError `config_invalid`, `sandbox_unavailable`, `connection_failed`, `no_ready_machine`; nothing is left
+ *   behind then.
+ */
+export async function startNode(given: NodeOptions): Promise<NexNode> {
+  const options = completeOptions(given, pino({ level: "silent" }));
+  await using stack = new AsyncDisposableStack();
+  const identity = Identity.create();
+  await checkDriver(options.driver);
+  const connection = await connectNats({ name: `nex-node-${identity.id.slice(0, 8)}`, ...options.login });
+  stack.defer(() => closeConnection(connection));
+  const node = await compose(options, identity, connection, stack);
+  return node.running(stack.move());
+}
+
+async function checkDriver(driver: Driver): Promise<void> {
+  const found = await driver.fingerprint();
+  if (found.available) return;
+  throw new NexError(
+    "sandbox_unavailable",
+    `Cannot make machines with the ${driver.kind} driver: ${found.reason}`,
+    {
+      advice: found.advice,
+    },
+  );
+}
+
+async function compose(
+  options: CompleteNodeOptions,
+  identity: Identity,
+  connection: NatsConnection,
+  stack: AsyncDisposableStack,
+): Promise<RunningNode> {
+  const { config, tuning, driver, log } = options;
+  const directory = stack.use(await RunDirectory.create(options.directory));
+  const pool = new Pool({
+    driver,
+    directory: directory.machines,
+    size: config.machine_pool_size,
+    handshakeTimeoutMs: config.agent_handshake_timeout_ms,
+    log,
+  });
+  stack.use(pool);
+  await startPool(pool);
+  const events = new Events(connection, identity.id);
+  const limit = config.node_limits.max_workload_bytes;
+  const workloads = new Workloads(
+    {
+      connection,
+      artifacts: new Artifacts(connection, directory.artifacts, tuning.artifactTimeMs),
+      pool,
+      events,
+      logs: new Logs(connection, identity.id, tuning.logBytesPerSecondMax),
+      log,
+      tuning,
+      artifactBytesMax: limit > 0 ? Math.min(limit, tuning.artifactBytesMax) : tuning.artifactBytesMax,
+    },
+    config.node_limits.max_total_bytes,
+  );
+  stack.defer(() => workloads.stopAll("Node is stopping"));
+  const info = new NodeInfo({
+    identity,
+    nexus: options.nexus,
+    version: options.version,
+    sandbox: sandboxOf(driver),
+    workloadTypes: config.workload_types,
+    configuredTags: config.tags,
+  });
+  const deployFacts = (): DeployFacts => ({
+    lameDuck: info.lameDuck,
+    workloadCount: workloads.count,
+    workloadCountMax: config.node_limits.max_workloads,
+    workloadTypes: config.workload_types,
+    denyTriggerSubjects: config.deny_trigger_subjects,
+    inboxPrefixes: options.login.inboxPrefix === undefined ? [] : [options.login.inboxPrefix],
+    validIssuers: config.valid_issuers,
+    xkey: identity.xkey,
+    functionConcurrency: tuning.functionConcurrency,
+    nowMs: Date.now(),
+  });
+  const dispatcher = new Dispatcher(connection, log);
+  stack.defer(() => dispatcher.stop());
+  await dispatcher.start(nodeActions({ info, workloads, events, log, deployFacts }));
+  return new RunningNode({ info, workloads, events, connection, log, heartbeatMs: tuning.heartbeatMs });
+}
+
+async function startPool(pool: Pool): Promise<void> {
+  try {
+    await pool.start();
+  } catch (error) {
+    if (error instanceof MachineError)
+      throw new NexError("no_ready_machine", error.message, { cause: error });
+    throw error;
+  }
+}
+
+function sandboxOf(driver: Driver): Sandbox {
+  // The scripted mock stands for a machine without isolation.
+  return driver.kind === "mock" ? "process" : driver.kind;
+}
+
+async function closeConnection(connection: NatsConnection): Promise<void> {
+  if (connection.isClosed()) return;
+  const flushed = connection.flush().catch(() => undefined);
+  let timer: NodeJS.Timeout | undefined;
+  await Promise.race([
+    flushed,
+    new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, closeTimeoutMs);
+    }),
+  ]);
+  clearTimeout(timer);
+  await connection.close();
+}
+
+interface RunningParts {
+  info: NodeInfo;
+  workloads: Workloads;
+  events: Events;
+  connection: NatsConnection;
+  log: CompleteNodeOptions["log"];
+  heartbeatMs: number;
+}
+
+class RunningNode implements NexNode {
+  readonly #parts: RunningParts;
+  readonly #ended = Promise.withResolvers<void>();
+  #resources: AsyncDisposableStack | undefined;
+  #heartbeat: NodeJS.Timeout | undefined;
+  #stopping: Promise<void> | undefined;
+
+  constructor(parts: RunningParts) {
+    this.#parts = parts;
+  }
+
+  /** Owns all that the node holds from now on, and says that it has started. */
+  running(resources: AsyncDisposableStack): this {
+    const { info, events, workloads, connection, heartbeatMs, log } = this.#parts;
+    this.#resources = resources;
+    events.node("node_started", { version: info.version, id: info.nodeId, tags: info.tags });
+    this.#heartbeat = setInterval(() => {
+      const { node_id, version, nexus, uptime, tags, running_machines } = info.ping(workloads);
+      events.node("heartbeat", { version, node_id, nexus, uptime, tags, running_machines });
+    }, heartbeatMs);
+    void connection.closed().then((error) => {
+      if (error !== undefined) log.error({ reason: error.message }, "connection to NATS was closed for good");
+      void this.stop();
+    });
+    log.info({ node: info.nodeId, tags: info.tags }, "node runs");
+    return this;
+  }
+
+  get id(): string {
+    return this.#parts.info.nodeId;
+  }
+
+  get tags(): Readonly<Record<string, string>> {
+    return this.#parts.info.tags;
+  }
+
+  get ended(): Promise<void> {
+    return this.#ended.promise;
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    const { info, events, workloads, log } = this.#parts;
+    clearInterval(this.#heartbeat);
+    info.lameDuck = true;
+    await workloads.stopAll("Node is stopping");
+    events.node("node_stopped", { id: info.nodeId, graceful: true });
+    await this.#resources?.disposeAsync();
+    log.info({ node: info.nodeId }, "node stopped");
+    this.#ended.resolve();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+}

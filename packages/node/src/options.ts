@@ -1,0 +1,96 @@
+/** What a node is started with. */
+import type { Driver } from "@nexengine/machines";
+import type { Logger } from "pino";
+import { completeConfig, type NodeConfig, type NodeConfigInput } from "./config/config.ts";
+import type { NatsLogin } from "./connection.ts";
+
+/** Limits of time and size that are the node's own; units stand last. */
+export interface NodeTuning {
+  /** A function's call may run so long. */
+  callTimeMs: number;
+  /** After the time limit an agent has so long to show that it lives. */
+  deadlineGraceMs: number;
+  /** A call waits so long for its turn. */
+  callQueueTimeMs: number;
+  /** So many calls of one function may wait. */
+  callQueueMax: number;
+  /** Calls of a module's function overlap up to here unless the deploy says otherwise. */
+  functionConcurrency: number;
+  /** A deploy waits so long for a ready machine. */
+  machineWaitMs: number;
+  /** An agent has so long to accept a workload. */
+  deployTimeMs: number;
+  /** An artifact has so long to arrive. */
+  artifactTimeMs: number;
+  /** Artifacts over this are refused, whatever `node_limits` says. */
+  artifactBytesMax: number;
+  /** The source of a JavaScript function. */
+  sourceBytesMax: number;
+  /** A service has so long to end after SIGINT. */
+  stopGraceMs: number;
+  /** Started calls have so long to end when their function is stopped. */
+  callDrainMs: number;
+  heartbeatMs: number;
+  /** Log bytes of one workload a second; the rest is dropped, and counted. */
+  logBytesPerSecondMax: number;
+}
+
+export const defaultTuning: NodeTuning = {
+  callTimeMs: 5_000,
+  deadlineGraceMs: 20,
+  callQueueTimeMs: 30_000,
+  callQueueMax: 1_024,
+  functionConcurrency: 64,
+  machineWaitMs: 10_000,
+  deployTimeMs: 20_000,
+  artifactTimeMs: 120_000,
+  artifactBytesMax: 1_073_741_824,
+  sourceBytesMax: 5_242_880,
+  stopGraceMs: 1_500,
+  callDrainMs: 1_000,
+  heartbeatMs: 30_000,
+  logBytesPerSecondMax: 1_048_576,
+};
+
+/** What a node is started with, as given. */
+export interface NodeOptions {
+  /** Where to log in; `nats://127.0.0.1:4222` when absent. */
+  login?: NatsLogin;
+  /** Name of the pool, for people. */
+  nexus?: string;
+  config?: NodeConfigInput;
+  /** The driver that makes the machines. */
+  driver: Driver;
+  /** Where the node keeps what it needs while it runs; a fresh directory below the system's when absent. */
+  directory?: string;
+  log?: Logger;
+  tuning?: Partial<NodeTuning>;
+  /** The version that the node shows. */
+  version?: string;
+}
+
+/** What a node is started with, complete. */
+export interface CompleteNodeOptions {
+  login: NatsLogin;
+  nexus: string;
+  config: NodeConfig;
+  driver: Driver;
+  directory: string | undefined;
+  log: Logger;
+  tuning: NodeTuning;
+  version: string;
+}
+
+/** @throws NexError `config_invalid` */
+export function completeOptions(options: NodeOptions, silent: Logger): CompleteNodeOptions {
+  return {
+    login: options.login ?? {},
+    nexus: options.nexus ?? "nexus",
+    config: completeConfig(options.config ?? {}),
+    driver: options.driver,
+    directory: options.directory,
+    log: options.log ?? silent,
+    tuning: { ...defaultTuning, ...options.tuning },
+    version: options.version ?? "development",
+  };
+}

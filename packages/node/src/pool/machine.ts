@@ -1,0 +1,195 @@
+/** A machine as the node sees it: a sandbox, the agent in it, and one workload at most. */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Driver, MachineExit, Machine as Sandbox } from "@nexengine/machines";
+import {
+  type Deploy,
+  type Deployed,
+  type Exited,
+  errorText,
+  type LogLevel,
+  NexError,
+} from "@nexengine/protocol/internal";
+import { AgentClient } from "../agent-client/agent-client.ts";
+
+/**
+ * - `booting`: the driver was asked; ends with the agent's hello, or a failure.
+ * - `ready`: the agent waits; ends with a reservation.
+ * - `reserved`: belongs to one workload that has not started; ends with the agent's acceptance or refusal.
+ * - `running`: the workload runs; ends when it or the machine ends.
+ * - `stopping`: being ended, whatever it was.
+ * - `stopped`: everything it held has been given back.
+ * - `failed`: never became ready; everything it held has been given back.
+ */
+export type MachineState = "booting" | "ready" | "reserved" | "running" | "stopping" | "stopped" | "failed";
+
+/** What a machine's workload hears of it. */
+export interface MachineEvents {
+  log(level: LogLevel, text: string): void;
+  /** The workload ended by itself. */
+  exited(exit: Exited): void;
+  /** The machine is lost: it died, or broke the protocol. Not called after `end`. */
+  lost(why: string): void;
+}
+
+const epoch = 1;
+/** An asked machine has this much longer than its workload's grace. */
+const undeployMarginMs = 1_000;
+const machineGraceMs = 500;
+const nodeLostTimeoutMs = 60_000;
+
+export class Machine {
+  readonly id: string;
+  readonly #sandbox: Sandbox;
+  readonly #agent: AgentClient;
+  #state: MachineState = "booting";
+  #events: MachineEvents | undefined;
+  #idleLoss: ((why: string) => void) | undefined;
+  #ending: Promise<Exited | undefined> | undefined;
+
+  private constructor(id: string, sandbox: Sandbox, frames: ConstructorParameters<typeof AgentClient>[0]) {
+    this.id = id;
+    this.#sandbox = sandbox;
+    this.#agent = new AgentClient(frames, {
+      log: (level, text) => this.#events?.log(level, text),
+      exited: (exit) => this.#events?.exited(exit),
+      ended: (error) => this.#lose(error === undefined ? "its agent ended the channel" : error.message),
+    });
+    void sandbox.exited.then((exit) => this.#lose(describeExit(exit)));
+  }
+
+  /**
+   * Boots a machine and waits until its agent is ready.
+   *
+   * @throws NexError `no_ready_machine`; nothing is left behind then.
+   */
+  static async boot(
+    driver: Driver,
+    id: string,
+    parent: string,
+    handshakeTimeoutMs: number,
+  ): Promise<Machine> {
+    const directory = join(parent, id);
+    await mkdir(directory, { mode: 0o700 });
+    let sandbox: Sandbox | undefined;
+    try {
+      sandbox = await driver.boot({ id, directory, limits: {}, network: "nats", nodeLostTimeoutMs });
+      const { frames, calls } = await sandbox.attach(epoch);
+      // Nobody answers blocking calls yet; an error there shows on the frames too.
+      calls.on("error", () => undefined);
+      const machine = new Machine(id, sandbox, frames);
+      await machine.#handshake(handshakeTimeoutMs);
+      return machine;
+    } catch (error) {
+      const tail = sandbox === undefined ? "" : await consoleTail(sandbox);
+      await sandbox?.destroy();
+      throw new NexError("no_ready_machine", `Cannot boot a machine: ${errorText(error)}${tail}`, {
+        cause: error,
+      });
+    }
+  }
+
+  async #handshake(timeoutMs: number): Promise<void> {
+    const gone = this.#sandbox.exited.then((exit): never => {
+      throw new NexError("no_ready_machine", `it ended before its agent was ready: ${describeExit(exit)}`);
+    });
+    await Promise.race([this.#agent.handshake(epoch, timeoutMs), gone]);
+    this.#state = "ready";
+  }
+
+  get state(): MachineState {
+    return this.#state;
+  }
+
+  /** While it is ready: who is told when it dies. */
+  whenIdleLost(listener: (why: string) => void): void {
+    this.#idleLoss = listener;
+  }
+
+  /** Gives the machine to one workload. */
+  reserve(): void {
+    this.#demand("ready", "reserve");
+    this.#idleLoss = undefined;
+    this.#state = "reserved";
+  }
+
+  /** Starts the workload. @throws NexError `workload_rejected`, `workload_not_started` */
+  async deploy(
+    deploy: Deploy,
+    artifactPath: string,
+    timeoutMs: number,
+    events: MachineEvents,
+  ): Promise<Deployed> {
+    this.#demand("reserved", "deploy to");
+    this.#events = events;
+    try {
+      const deployed = await this.#agent.deploy(deploy, artifactPath, timeoutMs);
+      this.#demand("reserved", "deploy to");
+      this.#state = "running";
+      return deployed;
+    } catch (error) {
+      if (error instanceof NexError && error.code === "workload_rejected") throw error;
+      throw new NexError("workload_not_started", withHead("Failed to deploy workload: ", errorText(error)), {
+        cause: error,
+      });
+    }
+  }
+
+  get agent(): AgentClient {
+    return this.#agent;
+  }
+
+  /**
+   * Ends the machine: asks the workload within `graceMs`, then forces. Idempotent.
+   *
+   * @returns how the workload ended, where the agent said so.
+   */
+  end(graceMs: number): Promise<Exited | undefined> {
+    this.#ending ??= this.#end(graceMs);
+    return this.#ending;
+  }
+
+  async #end(graceMs: number): Promise<Exited | undefined> {
+    const was = this.#state;
+    this.#state = "stopping";
+    let exit: Exited | undefined;
+    if (was === "running" && graceMs > 0 && !this.#agent.ended) {
+      exit = await this.#agent.undeploy(graceMs, graceMs + undeployMarginMs);
+      await this.#sandbox.stop(machineGraceMs);
+    }
+    this.#agent.close();
+    await this.#sandbox.destroy();
+    this.#state = "stopped";
+    return exit;
+  }
+
+  #lose(why: string): void {
+    if (this.#state === "stopping" || this.#state === "stopped" || this.#state === "failed") return;
+    const was = this.#state;
+    this.#state = "failed";
+    const idle = this.#idleLoss;
+    if (was === "ready") idle?.(why);
+    else this.#events?.lost(why);
+  }
+
+  #demand(state: MachineState, action: string): void {
+    if (this.#state === state) return;
+    throw new NexError("wrong_state", `Cannot ${action} machine ${this.id}: it is ${this.#state}`);
+  }
+}
+
+function withHead(head: string, text: string): string {
+  return text.startsWith(head) ? text : head + text;
+}
+
+function describeExit(exit: MachineExit): string {
+  const code = exit.code === undefined ? "" : ` with status ${exit.code}`;
+  return `${exit.reason.replaceAll("_", " ")}${code}`;
+}
+
+async function consoleTail(sandbox: Sandbox): Promise<string> {
+  await sandbox.stop(0);
+  const { console } = await sandbox.exited;
+  const tail = console.trim().split("\n").slice(-3).join(" | ");
+  return tail === "" ? "" : ` (it wrote: ${tail})`;
+}

@@ -1,0 +1,149 @@
+/** Ready machines, booted before anybody asks for them. */
+import type { Driver } from "@nexengine/machines";
+import { NexError, toNexError } from "@nexengine/protocol/internal";
+import type { Logger } from "pino";
+import { Machine } from "./machine.ts";
+
+/** After a failed boot the pool waits, doubling up to the maximum. */
+const retryFirstMs = 100;
+const retryMaxMs = 30_000;
+/** So many machines boot at once. */
+const bootsMax = 4;
+
+/** What a pool is made of. */
+export interface PoolOptions {
+  driver: Driver;
+  /** Where the machines' directories are made. */
+  directory: string;
+  size: number;
+  handshakeTimeoutMs: number;
+  log: Logger;
+}
+
+interface Waiter {
+  resolve(machine: Machine): void;
+  reject(error: NexError): void;
+}
+
+export class Pool implements AsyncDisposable {
+  readonly #options: PoolOptions;
+  readonly #ready: Machine[] = [];
+  readonly #waiters: Waiter[] = [];
+  readonly #booting = new Set<Promise<void>>();
+  #retry: NodeJS.Timeout | undefined;
+  #failures = 0;
+  #lastFailure: NexError | undefined;
+  #nextId = 1;
+  #closed = false;
+
+  constructor(options: PoolOptions) {
+    this.#options = options;
+  }
+
+  /** How many machines wait. */
+  get readyCount(): number {
+    return this.#ready.length;
+  }
+
+  /**
+   * Boots the first machines.
+   *
+   * @throws NexError `no_ready_machine` when the first boot fails: then none will succeed.
+   */
+  async start(): Promise<void> {
+    await this.#boot(true);
+    this.#refill();
+  }
+
+  /**
+   * Takes a ready machine out, or waits for one.
+   *
+   * @throws NexError `no_ready_machine`
+   */
+  async reserve(timeoutMs: number): Promise<Machine> {
+    const machine = this.#ready.shift() ?? (await this.#wait(timeoutMs));
+    machine.reserve();
+    this.#refill();
+    return machine;
+  }
+
+  async #wait(timeoutMs: number): Promise<Machine> {
+    const { promise, resolve, reject } = Promise.withResolvers<Machine>();
+    const waiter: Waiter = { resolve, reject };
+    const timer = setTimeout(() => {
+      this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
+      reject(noMachine(`none became ready within ${timeoutMs} ms`, this.#lastFailure));
+    }, timeoutMs);
+    this.#waiters.push(waiter);
+    this.#refill();
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #refill(): void {
+    if (this.#closed || this.#retry !== undefined) return;
+    const wanted = this.#options.size + this.#waiters.length - this.#ready.length - this.#booting.size;
+    for (let boot = 0; boot < wanted && this.#booting.size < bootsMax; boot++) {
+      const booting = this.#boot(false).finally(() => {
+        this.#booting.delete(booting);
+        this.#refill();
+      });
+      this.#booting.add(booting);
+    }
+  }
+
+  async #boot(first: boolean): Promise<void> {
+    const { driver, directory, handshakeTimeoutMs, log } = this.#options;
+    const id = `m${this.#nextId++}`;
+    try {
+      const machine = await Machine.boot(driver, id, directory, handshakeTimeoutMs);
+      this.#failures = 0;
+      if (this.#closed) await machine.end(0);
+      else this.#admit(machine);
+    } catch (thrown) {
+      const error = toNexError(thrown, "no_ready_machine");
+      if (first) throw error;
+      log.warn({ machine: id, reason: error.message }, "machine did not boot");
+      this.#backOff(error);
+    }
+  }
+
+  #admit(machine: Machine): void {
+    machine.whenIdleLost((why) => {
+      const at = this.#ready.indexOf(machine);
+      if (at >= 0) this.#ready.splice(at, 1);
+      this.#options.log.warn({ machine: machine.id, reason: why }, "ready machine was lost");
+      void machine.end(0);
+      this.#backOff(noMachine(why, undefined));
+    });
+    const waiter = this.#waiters.shift();
+    if (waiter === undefined) this.#ready.push(machine);
+    else waiter.resolve(machine);
+  }
+
+  #backOff(error: NexError): void {
+    this.#lastFailure = error;
+    if (this.#closed || this.#retry !== undefined) return;
+    const delayMs = Math.min(retryFirstMs * 2 ** this.#failures++, retryMaxMs);
+    this.#retry = setTimeout(() => {
+      this.#retry = undefined;
+      this.#refill();
+    }, delayMs);
+  }
+
+  /** Ends all machines that wait or boot. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#retry);
+    for (const waiter of this.#waiters.splice(0)) waiter.reject(noMachine("the node is stopping", undefined));
+    await Promise.all([...this.#ready.splice(0).map((machine) => machine.end(0)), ...this.#booting]);
+  }
+}
+
+function noMachine(why: string, cause: NexError | undefined): NexError {
+  const because = cause === undefined ? why : `${why} (${cause.message})`;
+  return new NexError("no_ready_machine", `Failed to get agent client from pool: ${because}`, { cause });
+}

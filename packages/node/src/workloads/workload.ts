@@ -1,0 +1,313 @@
+/** One workload: what was deployed, the machine it runs in, and how it lives and ends. */
+import {
+  type Claims,
+  type Deploy,
+  type Exited,
+  errorText,
+  functionTypes,
+  NexError,
+} from "@nexengine/protocol/internal";
+import type { AdmittedDeploy } from "../admission/admit-deploy.ts";
+import type { Artifact } from "../artifacts/artifacts.ts";
+import type { Machine } from "../pool/machine.ts";
+import { SubjectTriggers } from "../triggers/subject-triggers.ts";
+import { FunctionCalls } from "./function-calls.ts";
+import { RestartBackoff } from "./restart.ts";
+import type { WorkloadServices } from "./services.ts";
+
+/**
+ * - `admitted`: the request was accepted; its artifact is on the way.
+ * - `starting`: it has a machine whose agent starts it for the first time.
+ * - `running`: it runs, and a function's triggers are subscribed.
+ * - `restarting`: its machine is gone and it waits for another one.
+ * - `draining`: it takes no more calls and is being ended.
+ * - `stopped`: it has ended after having run; nothing of it is left.
+ * - `failed`: it never ran; nothing of it is left.
+ */
+export type WorkloadState =
+  | "admitted"
+  | "starting"
+  | "running"
+  | "restarting"
+  | "draining"
+  | "stopped"
+  | "failed";
+
+/** How a workload ended. */
+export interface WorkloadEnd {
+  /** The exit status; -1 for a signal, or where none is known. */
+  code: number;
+  reason: string;
+}
+
+export class Workload {
+  readonly id: string;
+  readonly request: Readonly<AdmittedDeploy>;
+  readonly startedAtMs = Date.now();
+  readonly #services: WorkloadServices;
+  readonly #ended: (workload: Workload, end: WorkloadEnd) => void;
+  readonly #backoff = new RestartBackoff();
+  #state: WorkloadState = "admitted";
+  #essential: boolean;
+  #artifact: Artifact | undefined;
+  #machine: Machine | undefined;
+  #calls: FunctionCalls | undefined;
+  #triggers: SubjectTriggers | undefined;
+  #runNs = 0;
+  #stopping: Promise<void> | undefined;
+  #restart: NodeJS.Timeout | undefined;
+
+  /** @param ended Called once, when a workload that ran has ended. */
+  constructor(
+    id: string,
+    request: AdmittedDeploy,
+    services: WorkloadServices,
+    ended: (workload: Workload, end: WorkloadEnd) => void,
+  ) {
+    this.id = id;
+    this.request = request;
+    this.#essential = request.essential;
+    this.#services = services;
+    this.#ended = ended;
+  }
+
+  get namespace(): string {
+    return this.request.namespace;
+  }
+
+  get name(): string {
+    return this.request.name;
+  }
+
+  get claims(): Claims {
+    return this.request.claims;
+  }
+
+  get state(): WorkloadState {
+    return this.#state;
+  }
+
+  get isFunction(): boolean {
+    return functionTypes.has(this.request.type);
+  }
+
+  /** Lower-case hex of the artifact; empty until it is there. */
+  get sha256(): string {
+    return this.#artifact?.sha256 ?? "";
+  }
+
+  get artifactBytes(): number {
+    return this.#artifact?.bytes ?? 0;
+  }
+
+  /** The time that a function's calls ran, all together. */
+  get runNs(): number {
+    return this.#runNs;
+  }
+
+  /** Has it run, and not ended? */
+  get isDeployed(): boolean {
+    return this.#state === "running" || this.#state === "restarting" || this.#state === "draining";
+  }
+
+  /** It will not be restarted any more. */
+  clearEssential(): void {
+    this.#essential = false;
+  }
+
+  /**
+   * Brings the artifact, takes a machine and starts; when this returns it runs.
+   *
+   * @throws NexError; the workload has `failed` then.
+   */
+  async start(artifactRoom: (bytes: number) => void): Promise<void> {
+    try {
+      const { tuning } = this.#services;
+      this.#artifact = await this.#services.artifacts.fetch({
+        id: this.id,
+        bucket: this.request.bucket,
+        key: this.request.key,
+        ...(this.request.jsDomain === undefined ? {} : { jsDomain: this.request.jsDomain }),
+        ...(this.request.sha256 === undefined ? {} : { sha256: this.request.sha256 }),
+        bytesMax: this.#services.artifactBytesMax,
+        type: this.request.type,
+      });
+      artifactRoom(this.#artifact.bytes);
+      this.#demand("admitted");
+      this.#state = "starting";
+      if (this.isFunction) this.#calls = this.#functionCalls();
+      await this.#startMachine(tuning.machineWaitMs);
+      this.#demand("starting");
+      await this.#subscribe();
+      this.#demand("starting");
+      this.#state = "running";
+    } catch (error) {
+      await this.#fail();
+      throw error;
+    }
+  }
+
+  #demand(state: WorkloadState): void {
+    if (this.#state === state) return;
+    throw new NexError("workload_not_started", "Failed to deploy workload: it ended before it ran");
+  }
+
+  async #startMachine(waitMs: number): Promise<void> {
+    const { pool, tuning } = this.#services;
+    const artifact = this.#artifact as Artifact;
+    const machine = await pool.reserve(waitMs);
+    this.#machine = machine;
+    const deployed = await machine.deploy(this.#deployMessage(artifact), artifact.path, tuning.deployTimeMs, {
+      log: (level, text) => this.#services.logs.line(this, level, text),
+      exited: (exit) => this.#exited(machine, exit),
+      lost: (why) => this.#lost(machine, why),
+    });
+    this.#calls?.addMachine(machine, deployed.concurrency ?? 1);
+  }
+
+  #deployMessage(artifact: Artifact): Deploy {
+    const { request } = this;
+    return {
+      workloadId: this.id,
+      name: request.name,
+      namespace: request.namespace,
+      type: request.type,
+      artifactBytes: artifact.bytes,
+      argv: request.argv,
+      environment: { ...request.environment },
+      ...(request.globals === undefined ? {} : { globals: request.globals }),
+      concurrency: request.concurrency,
+      sourceBytesMax: this.#services.tuning.sourceBytesMax,
+    };
+  }
+
+  async #subscribe(): Promise<void> {
+    if (this.#calls === undefined) return;
+    const { connection, events, logs } = this.#services;
+    this.#triggers = new SubjectTriggers(connection, this.#calls, {
+      succeeded: (trigger_subject, runNs) => {
+        this.#runNs += runNs;
+        events.call("function_exec_succeeded", this, { trigger_subject, elapsed_nanos: runNs });
+      },
+      failed: (trigger_subject, failure) => {
+        logs.line(this, "ERROR", `Function execution failed: ${failure.text}`);
+        events.call("function_exec_failed", this, {
+          trigger_subject,
+          error: failure.text,
+          code: failure.code,
+        });
+      },
+    });
+    await this.#triggers.subscribe(this, this.request.triggerSubjects);
+  }
+
+  #functionCalls(): FunctionCalls {
+    const { tuning } = this.#services;
+    return new FunctionCalls({
+      callTimeMs: tuning.callTimeMs,
+      callQueueTimeMs: tuning.callQueueTimeMs,
+      callQueueMax: tuning.callQueueMax,
+      deadlineGraceMs: tuning.deadlineGraceMs,
+      abandon: (machine, why) => {
+        // The call is to blame, not the machine: the next one starts at once.
+        if (machine === this.#machine) this.#replaceMachine(machine, why, 0);
+      },
+    });
+  }
+
+  /** The workload ended by itself. */
+  #exited(machine: Machine, exit: Exited): void {
+    if (machine !== this.#machine || this.#state !== "running") return;
+    const code = exit.code ?? -1;
+    if (this.#essential && code !== 0) this.#restartLater(machine, `exited with status ${code}`, code);
+    else
+      void this.#end(
+        { code, reason: exit.signal === undefined ? `status: ${code}` : `status: ${code} (${exit.signal})` },
+        0,
+      );
+  }
+
+  /** The machine ended without being asked. */
+  #lost(machine: Machine, why: string): void {
+    if (machine !== this.#machine || this.#state !== "running") return;
+    if (this.isFunction || this.#essential) this.#restartLater(machine, why, -1);
+    else void this.#end({ code: -1, reason: why }, 0);
+  }
+
+  #restartLater(machine: Machine, why: string, code: number): void {
+    const delayMs = this.#backoff.next(Date.now());
+    if (delayMs === undefined) {
+      void this.#end({ code, reason: `${why}; restarted too often` }, 0);
+      return;
+    }
+    this.#replaceMachine(machine, why, delayMs);
+  }
+
+  #replaceMachine(machine: Machine, why: string, delayMs: number): void {
+    this.#state = "restarting";
+    this.#machine = undefined;
+    this.#calls?.removeMachine(machine, `the function's machine ended: ${why}`);
+    this.#services.events.workload("workload_restarting", this, {
+      workload_name: this.name,
+      reason: why,
+      delay_ms: delayMs,
+    });
+    this.#services.log.warn(
+      { workload: this.id, name: this.name, reason: why, delayMs },
+      "workload restarts",
+    );
+    const ended = machine.end(0);
+    this.#restart = setTimeout(() => void this.#restartNow(ended), delayMs);
+  }
+
+  async #restartNow(formerEnded: Promise<unknown>): Promise<void> {
+    try {
+      // A service must not run twice; a function's next machine need not wait for the last one.
+      if (!this.isFunction) await formerEnded;
+      if (this.#state !== "restarting") return;
+      await this.#startMachine(this.#services.tuning.machineWaitMs);
+      if ((this.#state as WorkloadState) === "restarting") this.#state = "running";
+    } catch (error) {
+      if (this.#state !== "restarting") return;
+      const machine = this.#machine;
+      if (machine !== undefined) this.#restartLater(machine, errorText(error), -1);
+      else await this.#end({ code: -1, reason: errorText(error) }, 0);
+    }
+  }
+
+  /** Ends the workload for a reason from outside. Idempotent; settles when nothing of it is left. */
+  stop(reason: string): Promise<void> {
+    return this.#end({ code: 0, reason }, this.#services.tuning.stopGraceMs);
+  }
+
+  #end(end: WorkloadEnd, graceMs: number): Promise<void> {
+    this.#stopping ??= this.#endOnce(end, graceMs);
+    return this.#stopping;
+  }
+
+  async #endOnce(end: WorkloadEnd, graceMs: number): Promise<void> {
+    const ran = this.isDeployed;
+    this.#state = "draining";
+    const exit = await this.#release(graceMs);
+    this.#state = ran ? "stopped" : "failed";
+    if (ran) this.#ended(this, { ...end, code: exit?.code ?? end.code });
+  }
+
+  async #fail(): Promise<void> {
+    if (this.#stopping !== undefined) {
+      await this.#stopping;
+      return;
+    }
+    this.#state = "failed";
+    await this.#release(0);
+  }
+
+  async #release(graceMs: number): Promise<Exited | undefined> {
+    clearTimeout(this.#restart);
+    await this.#triggers?.unsubscribe().catch(() => undefined);
+    await this.#calls?.close(graceMs > 0 ? this.#services.tuning.callDrainMs : 0);
+    const exit = await this.#machine?.end(graceMs);
+    await this.#artifact?.[Symbol.asyncDispose]();
+    return exit;
+  }
+}

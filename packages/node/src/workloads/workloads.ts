@@ -1,0 +1,98 @@
+/** The workloads of a node, each from its admission to its end. */
+import { createXidMaker, NexError } from "@nexengine/protocol/internal";
+import type { AdmittedDeploy } from "../admission/admit-deploy.ts";
+import type { WorkloadServices } from "./services.ts";
+import { Workload, type WorkloadEnd } from "./workload.ts";
+
+export class Workloads {
+  readonly #services: WorkloadServices;
+  readonly #totalBytesMax: number;
+  readonly #byId = new Map<string, Workload>();
+  readonly #makeId = createXidMaker(Date.now);
+
+  /** @param totalBytesMax Of all artifacts together; 0 is no limit. */
+  constructor(services: WorkloadServices, totalBytesMax: number) {
+    this.#services = services;
+    this.#totalBytesMax = totalBytesMax;
+  }
+
+  /** Every workload that counts against the limits, those that still start included. */
+  get count(): number {
+    return this.#byId.size;
+  }
+
+  /** The workloads that have started and not ended. */
+  get deployed(): Workload[] {
+    return [...this.#byId.values()].filter((workload) => workload.isDeployed);
+  }
+
+  find(id: string): Workload | undefined {
+    const workload = this.#byId.get(id);
+    return workload?.isDeployed === true ? workload : undefined;
+  }
+
+  /**
+   * Takes an admitted deploy in; it counts from now on. It must follow its admission in the same turn, so that no two
+   * pass a limit together.
+   *
+   * @returns the workload, once it runs.
+   * @throws NexError; nothing of it is left then.
+   */
+  async deploy(request: AdmittedDeploy): Promise<Workload> {
+    const workload = new Workload(this.#makeId(), request, this.#services, (ended, end) =>
+      this.#ended(ended, end),
+    );
+    this.#byId.set(workload.id, workload);
+    try {
+      await workload.start(() => this.#checkTotalBytes());
+    } catch (error) {
+      this.#forget(workload);
+      throw error;
+    }
+    const { events, log } = this.#services;
+    events.workload("workload_deployed", workload, { workload_name: workload.name, code: 0 });
+    this.#services.logs.line(workload, "INFO", `Workload ${workload.name} deployed`);
+    log.info({ workload: workload.id, name: workload.name, namespace: workload.namespace }, "workload runs");
+    return workload;
+  }
+
+  #checkTotalBytes(): void {
+    if (this.#totalBytesMax === 0) return;
+    let bytes = 0;
+    for (const workload of this.#byId.values()) bytes += workload.artifactBytes;
+    if (bytes <= this.#totalBytesMax) return;
+    throw new NexError(
+      "artifact_too_large",
+      `Workload file size would exceed node total limitations (${this.#totalBytesMax} bytes)`,
+    );
+  }
+
+  #ended(workload: Workload, end: WorkloadEnd): void {
+    const { events, logs, log } = this.#services;
+    events.workload("workload_undeployed", workload, {
+      workload_name: workload.name,
+      name: workload.name,
+      code: end.code,
+      message: `Exited workload: ${workload.name}; vm: ${workload.id}; ${end.reason}`,
+      reason: end.reason,
+      vmid: workload.id,
+    });
+    logs.line(workload, "INFO", `Workload ${workload.name} ended: ${end.reason}`);
+    log.info(
+      { workload: workload.id, name: workload.name, reason: end.reason, code: end.code },
+      "workload ended",
+    );
+    this.#forget(workload);
+  }
+
+  #forget(workload: Workload): void {
+    this.#byId.delete(workload.id);
+    this.#services.events.forget(workload.id);
+    this.#services.logs.forget(workload.id);
+  }
+
+  /** Ends all workloads. */
+  async stopAll(reason: string): Promise<void> {
+    await Promise.all([...this.#byId.values()].map((workload) => workload.stop(reason)));
+  }
+}
