@@ -76,7 +76,8 @@ async function runCommandLine(args) {
   if (!isBuilt()) {
     const ended = await run(node, [...nodeFlags, join(root, "tools", "build.ts"), "--quiet"], { stdout: 2 });
     if (ended.code !== 0) return endLike(ended);
-    if (!fs.existsSync(bundle)) throw new SetupError("Cannot run nex: the build has not made dist/nex.mjs");
+    if (!fs.existsSync(bundle))
+      throw new SetupError("Cannot run nex: the build has not made dist/nex.mjs; npm run build says why");
   }
   if (node !== process.execPath) return endLike(await run(node, [bundle, ...args]));
   process.argv[1] = bundle;
@@ -283,7 +284,10 @@ function isBuilt() {
   for (const file of ["package-lock.json", join("tools", "build.ts")]) {
     if (mtimeMs(join(root, file)) > oldest) return false;
   }
-  return fs.readdirSync(packages).every((name) => !hasNewer(join(packages, name, "src"), oldest));
+  return fs.readdirSync(packages).every((name) => {
+    const folder = join(packages, name);
+    return mtimeMs(join(folder, "package.json")) <= oldest && !hasNewer(join(folder, "src"), oldest);
+  });
 }
 
 /** Folders count too: they show what was removed. */
