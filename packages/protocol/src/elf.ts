@@ -9,9 +9,13 @@ const machines: ReadonlyMap<number, string> = new Map([
   [0xb7, "arm64"],
 ]);
 
+const ptLoad = 1;
 const ptDynamic = 2;
 const ptInterp = 3;
-const dtNeeded = 1;
+const dtNull = 0n;
+const dtNeeded = 1n;
+/** A dynamic section has a few dozen entries. */
+const dynamicBytesMax = 65_536;
 
 export type ElfVerdict = { ok: true; arch: string } | { ok: false; reason: string };
 
@@ -22,59 +26,75 @@ export function looksLikeElf(bytes: Uint8Array): boolean {
   );
 }
 
+/** Reads a part of a file; fewer bytes than asked for mean that it ends there. */
+export type ReadAt = (offset: number, length: number) => Uint8Array;
+
+/** Reads from bytes in memory. */
+export const readBytes =
+  (bytes: Uint8Array): ReadAt =>
+  (offset, length) =>
+    bytes.subarray(offset, offset + length);
+
+const no = (reason: string): ElfVerdict => ({ ok: false, reason });
+
 /**
- * Judges an executable.
+ * Judges an executable by its headers, reading nothing else.
  *
- * @param file The whole file.
  * @param arch Go's name of the processor that it must fit; any known one when absent.
  */
-export function checkStaticElf(file: Uint8Array, arch?: string): ElfVerdict {
-  const no = (reason: string): ElfVerdict => ({ ok: false, reason });
-  if (!looksLikeElf(file)) return no("it is not an ELF file");
-  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
-  if (file.length < 64) return no("its ELF header is cut off");
-  if (file[4] !== 2) return no("it is a 32-bit ELF file, a 64-bit one is needed");
-  if (file[5] !== 1) return no("it is a big-endian ELF file");
-  const osAbi = file[7];
-  if (osAbi !== 0 && osAbi !== 3) return no("it is an ELF file for another system than Linux");
+export function checkStaticElf(read: ReadAt, arch?: string): ElfVerdict {
+  const head = read(0, 64);
+  if (!looksLikeElf(head)) return no("it is not an ELF file");
+  if (head.length < 64) return no("its ELF header is cut off");
+  if (head[4] !== 2) return no("it is a 32-bit ELF file, a 64-bit one is needed");
+  if (head[5] !== 1) return no("it is a big-endian ELF file");
+  if (head[7] !== 0 && head[7] !== 3) return no("it is an ELF file for another system than Linux");
+  const view = viewOf(head);
   const type = view.getUint16(16, true);
   if (type !== 2 && type !== 3) return no("it is an ELF file, but not an executable");
   const found = machines.get(view.getUint16(18, true));
   if (found === undefined) return no("it is an ELF file for an unknown processor");
   if (arch !== undefined && found !== arch) return no(`it is built for ${found}, the node runs ${arch}`);
-  return checkProgramHeaders(view, found, type);
-}
-
-function checkProgramHeaders(view: DataView, arch: string, type: number): ElfVerdict {
-  const no = (reason: string): ElfVerdict => ({ ok: false, reason });
-  const offset = Number(view.getBigUint64(32, true));
-  const size = view.getUint16(54, true);
-  const count = view.getUint16(56, true);
-  if (count === 0 || size < 56 || offset + size * count > view.byteLength)
-    return no("its program headers are cut off");
-  let loads = false;
-  for (let at = offset; at < offset + size * count; at += size) {
-    const kind = view.getUint32(at, true);
-    if (kind === 1) loads = true;
-    if (kind === ptInterp) return no("it is dynamically linked (it names an interpreter)");
-    if (kind === ptDynamic) {
-      const begin = Number(view.getBigUint64(at + 8, true));
-      const needed = needsLibraries(view, begin, Number(view.getBigUint64(at + 32, true)));
-      if (needed === undefined) return no("its dynamic section is cut off");
-      if (needed) return no("it is dynamically linked (it needs shared libraries)");
-    }
-  }
-  if (!loads) return no("it has nothing to load");
+  const problem = segmentProblem(read, view);
+  if (problem !== undefined) return no(problem);
   if (type === 3 && view.getBigUint64(24, true) === 0n) return no("it is a shared library");
-  return { ok: true, arch };
+  return { ok: true, arch: found };
 }
 
-function needsLibraries(view: DataView, begin: number, size: number): boolean | undefined {
-  if (begin + size > view.byteLength) return undefined;
-  for (let at = begin; at + 16 <= begin + size; at += 16) {
-    const tag = view.getBigInt64(at, true);
-    if (tag === 0n) return false;
-    if (tag === BigInt(dtNeeded)) return true;
+function segmentProblem(read: ReadAt, header: DataView): string | undefined {
+  const offset = Number(header.getBigUint64(32, true));
+  const size = header.getUint16(54, true);
+  const count = header.getUint16(56, true);
+  const cut = "its program headers are cut off";
+  if (count === 0 || size < 56 || !Number.isSafeInteger(offset)) return cut;
+  const table = read(offset, size * count);
+  if (table.length < size * count) return cut;
+  const view = viewOf(table);
+  let loads = false;
+  for (let at = 0; at < table.length; at += size) {
+    const kind = view.getUint32(at, true);
+    if (kind === ptLoad) loads = true;
+    if (kind === ptInterp) return "it is dynamically linked (it names an interpreter)";
+    if (kind !== ptDynamic) continue;
+    const begin = Number(view.getBigUint64(at + 8, true));
+    const bytes = Number(view.getBigUint64(at + 32, true));
+    if (!Number.isSafeInteger(begin) || bytes > dynamicBytesMax) return "its dynamic section is out of bounds";
+    const section = read(begin, bytes);
+    if (section.length < bytes) return "its dynamic section is cut off";
+    if (needsLibraries(viewOf(section))) return "it is dynamically linked (it needs shared libraries)";
+  }
+  return loads ? undefined : "it has nothing to load";
+}
+
+function needsLibraries(section: DataView): boolean {
+  for (let at = 0; at + 16 <= section.byteLength; at += 16) {
+    const tag = section.getBigInt64(at, true);
+    if (tag === dtNull) return false;
+    if (tag === dtNeeded) return true;
   }
   return false;
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
