@@ -1,7 +1,6 @@
 /** Start a Nex node. */
 
 export type { NodeConfig, NodeConfigInput } from "./config/config.ts";
-export type { NatsLogin } from "./connection.ts";
 export { createDriver, type DriverFiles } from "./drivers.ts";
 export { type NexNode, startNode } from "./node.ts";
 export type { NodeOptions, NodeTuning } from "./options.ts";

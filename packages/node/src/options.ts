@@ -1,8 +1,8 @@
 /** What a node is started with. */
 import type { Driver } from "@nexengine/machines";
+import type { NatsLogin } from "@nexengine/protocol";
 import type { Logger } from "pino";
 import { completeConfig, type NodeConfig, type NodeConfigInput } from "./config/config.ts";
-import type { NatsLogin } from "./connection.ts";
 
 /** Limits of time and size that are the node's own; units stand last. */
 export interface NodeTuning {

@@ -78,7 +78,8 @@ function segmentProblem(read: ReadAt, header: DataView): string | undefined {
     if (kind !== ptDynamic) continue;
     const begin = Number(view.getBigUint64(at + 8, true));
     const bytes = Number(view.getBigUint64(at + 32, true));
-    if (!Number.isSafeInteger(begin) || bytes > dynamicBytesMax) return "its dynamic section is out of bounds";
+    if (!Number.isSafeInteger(begin) || bytes > dynamicBytesMax)
+      return "its dynamic section is out of bounds";
     const section = read(begin, bytes);
     if (section.length < bytes) return "its dynamic section is cut off";
     if (needsLibraries(viewOf(section))) return "it is dynamically linked (it needs shared libraries)";

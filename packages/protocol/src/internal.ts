@@ -16,6 +16,7 @@ export * from "./messages/feeds.ts";
 export * from "./messages/node.ts";
 export * from "./messages/workload.ts";
 export * from "./names.ts";
+export * from "./nats-login.ts";
 export * from "./sealed-environment.ts";
 export * from "./subject-match.ts";
 export * from "./subjects.ts";

@@ -21,4 +21,5 @@ export type {
 } from "./messages/node.ts";
 export type { RunResponse, StopResponse } from "./messages/workload.ts";
 export { workloadNameOfFile } from "./names.ts";
+export type { NatsLogin } from "./nats-login.ts";
 export type { Environment } from "./sealed-environment.ts";

@@ -1,0 +1,272 @@
+/** The client of a nexus: everything that a person who deploys can ask for. */
+
+import type { NatsConnection } from "@nats-io/nats-core";
+import {
+  type AuctionRequest,
+  assertNamespace,
+  auctionSubject,
+  type CloudEvent,
+  decodeEvent,
+  decodeLogLine,
+  defaultNamespace,
+  encodeClaims,
+  eventWildcard,
+  type InfoResponse,
+  infoResponseSchema,
+  infoSubject,
+  type LameDuckResponse,
+  lameDuckResponseSchema,
+  lameDuckSubject,
+  logSubject,
+  type MachineInfo,
+  type NatsLogin,
+  type PingResponse,
+  parseEventSubject,
+  parseLogSubject,
+  pingResponseSchema,
+  pingSubject,
+  type Signer,
+  type StopResponse,
+  stopResponseSchema,
+  stopSubject,
+  systemNamespace,
+  workloadPingResponseSchema,
+  workloadPingSubject,
+} from "@nexengine/protocol/internal";
+import type { LocalArtifact } from "./artifact.ts";
+import { type CallOptions, type CallReply, call } from "./call.ts";
+import { connectNats } from "./connection.ts";
+import { type Deployment, type DeployOptions, deploy } from "./deploy.ts";
+import { Feed, type FeedOptions } from "./feed.ts";
+import { askAll, askNode, requestTimeoutMs, type ScatterOptions } from "./requests.ts";
+import { type Uploaded, type UploadOptions, upload } from "./upload.ts";
+
+/** A node may take so long to end a workload. */
+const stopTimeoutMsDefault = 15_000;
+
+/** Where a client works. */
+export interface ClientOptions extends NatsLogin {
+  /** One subject token; `default` when absent. */
+  namespace?: string;
+  /** A connection that is there already; it stays open when the client ends. */
+  connection?: NatsConnection;
+}
+
+/** Where a workload is. */
+export interface WorkloadPlace {
+  id: string;
+  name: string;
+  namespace: string;
+  type: string;
+  nodeId: string;
+  nodeName: string;
+}
+
+/** A workload as its node describes it. */
+export type WorkloadDetails = MachineInfo & { nodeId: string; nodeName: string };
+
+/** What to stop. */
+export interface StopOptions {
+  nodeId: string;
+  workloadId: string;
+  /** The workload's name. */
+  name: string;
+  /** The key that started it. */
+  issuer: Signer;
+  timeoutMs?: number;
+}
+
+/** A log line of a workload. */
+export interface LogEntry {
+  namespace: string;
+  nodeId: string;
+  workloadName: string;
+  workloadId: string;
+  /** Go's level text: `INFO`, `WARN+1` and so on. */
+  level: string;
+  text: string;
+  receivedAt: Date;
+}
+
+/** What of the logs is wanted; an absent member is everything. */
+export interface LogFilter extends FeedOptions {
+  nodeId?: string | undefined;
+  workloadName?: string | undefined;
+  workloadId?: string | undefined;
+}
+
+/** An event of the namespace or of the nodes. */
+export interface EventEntry {
+  namespace: string;
+  type: string;
+  event: CloudEvent;
+}
+
+/**
+ * Joins a nexus.
+ *
+ * @throws NexError `connection_failed`, `namespace_invalid`
+ */
+export async function connectNex(options: ClientOptions = {}): Promise<NexClient> {
+  const { namespace = defaultNamespace, connection, ...login } = options;
+  assertNamespace(namespace);
+  return new NexClient(connection ?? (await connectNats(login)), namespace, connection === undefined);
+}
+
+export class NexClient implements AsyncDisposable {
+  readonly connection: NatsConnection;
+  readonly namespace: string;
+  readonly #own: boolean;
+
+  /** Use `connectNex`. */
+  constructor(connection: NatsConnection, namespace: string, own: boolean) {
+    this.connection = connection;
+    this.namespace = namespace;
+    this.#own = own;
+  }
+
+  /** The nodes of the nexus. */
+  nodes(options?: ScatterOptions): Promise<PingResponse[]> {
+    return askAll(this.connection, pingSubject, "", pingResponseSchema, options);
+  }
+
+  /** The nodes that would take what is asked for. */
+  auction(request: AuctionRequest = {}, options?: ScatterOptions): Promise<PingResponse[]> {
+    return askAll(this.connection, auctionSubject, JSON.stringify(request), pingResponseSchema, options);
+  }
+
+  /**
+   * What a node says of itself and of the namespace's workloads on it.
+   *
+   * @throws NexError `node_not_found`, `node_silent`
+   */
+  info(nodeId: string, timeoutMs = requestTimeoutMs): Promise<InfoResponse> {
+    return askNode(this.connection, infoSubject(this.namespace, nodeId), "", infoResponseSchema, {
+      action: "Cannot get the info of a node",
+      nodeId,
+      timeoutMs,
+    });
+  }
+
+  /** Where the namespace's workloads are, or those of an id or name. */
+  async workloads(idOrName?: string, options?: ScatterOptions): Promise<WorkloadPlace[]> {
+    const subject = workloadPingSubject(this.namespace, idOrName);
+    const answers = await askAll(this.connection, subject, "", workloadPingResponseSchema, options);
+    return answers.flatMap((node) =>
+      node.running_machines.map((workload) => ({
+        ...workload,
+        nodeId: node.node_id,
+        nodeName: node.tags?.["node_name"] ?? "no-name",
+      })),
+    );
+  }
+
+  /** The namespace's workloads on all nodes, as their nodes describe them. A node that does not answer is left out. */
+  async workloadDetails(options?: ScatterOptions): Promise<WorkloadDetails[]> {
+    const nodes = await this.nodes(options);
+    const infos = await Promise.allSettled(nodes.map((node) => this.info(node.node_id, options?.timeoutMs)));
+    return infos.flatMap((info, at) => {
+      const node = nodes[at];
+      if (info.status === "rejected" || node === undefined) return [];
+      const nodeName = node.tags?.["node_name"] ?? "no-name";
+      return info.value.machines.map((machine) => ({ ...machine, nodeId: node.node_id, nodeName }));
+    });
+  }
+
+  /** @throws NexError `file_not_found`, `artifact_invalid`, `upload_failed` */
+  upload(artifact: LocalArtifact, options: UploadOptions): Promise<Uploaded> {
+    return upload(this.connection, artifact, options);
+  }
+
+  /**
+   * Deploys a workload: checks it here, finds a node by auction unless one is given, checks that node's xkey, uploads
+   * the artifact, signs its real digest, seals the environment, and waits until it runs.
+   *
+   * @throws NexError; nothing was started then, except that `node_silent` can't tell.
+   */
+  deploy(options: DeployOptions): Promise<Deployment> {
+    return deploy(this.connection, this.namespace, options);
+  }
+
+  /**
+   * Stops a workload that this issuer started, and waits until it has ended.
+   *
+   * @throws NexError `no_such_workload`, `stop_issuer_mismatch`, `node_not_found`, `node_silent`
+   */
+  stop(options: StopOptions): Promise<StopResponse> {
+    const { nodeId, workloadId, name, issuer } = options;
+    const token = encodeClaims({ subject: name, issuedAt: Math.floor(Date.now() / 1000) }, issuer);
+    const body = JSON.stringify({ workload_id: workloadId, workload_jwt: token, target_node: nodeId });
+    return askNode(this.connection, stopSubject(this.namespace, nodeId), body, stopResponseSchema, {
+      action: `Cannot stop "${name}"`,
+      nodeId,
+      timeoutMs: options.timeoutMs ?? stopTimeoutMsDefault,
+    });
+  }
+
+  /** Puts a node into lame duck mode: it takes no more workloads. */
+  lameDuck(nodeId: string, timeoutMs = requestTimeoutMs): Promise<LameDuckResponse> {
+    return askNode(this.connection, lameDuckSubject(nodeId), "", lameDuckResponseSchema, {
+      action: "Cannot enter lame duck mode",
+      nodeId,
+      timeoutMs,
+    });
+  }
+
+  /** The log lines of the namespace's workloads from now on. */
+  logs(filter: LogFilter = {}): Feed<LogEntry> {
+    // Both orders of the last two tokens are on the wire, so those are filtered here.
+    const subject = logSubject({
+      namespace: this.namespace,
+      nodeId: filter.nodeId ?? "*",
+      workloadName: "*",
+      workloadId: "*",
+    });
+    return new Feed(
+      this.connection,
+      [subject],
+      (message) => {
+        const at = parseLogSubject(message.subject);
+        const line = decodeLogLine(message.data);
+        if (at === undefined || line === undefined) return undefined;
+        if (filter.workloadName !== undefined && filter.workloadName !== at.workloadName) return undefined;
+        if (filter.workloadId !== undefined && filter.workloadId !== at.workloadId) return undefined;
+        return { ...at, level: line.level, text: line.text, receivedAt: new Date() };
+      },
+      filter,
+    );
+  }
+
+  /** The events of the namespace and of the nodes from now on. */
+  events(options: FeedOptions = {}): Feed<EventEntry> {
+    const namespaces = new Set([this.namespace, systemNamespace]);
+    return new Feed(
+      this.connection,
+      [...namespaces].map(eventWildcard),
+      (message) => {
+        const at = parseEventSubject(message.subject);
+        const event = decodeEvent(message.data);
+        return at === undefined || event === undefined ? undefined : { ...at, event };
+      },
+      options,
+    );
+  }
+
+  /**
+   * Calls a function.
+   *
+   * @throws NexError `function_*`, `node_not_found`, `timeout`
+   */
+  call(subject: string, payload: Uint8Array | string = "", options?: CallOptions): Promise<CallReply> {
+    return call(this.connection, subject, payload, options);
+  }
+
+  /** Waits until the server has what was asked for so far, e.g. the subscription of a feed. */
+  flush(): Promise<void> {
+    return this.connection.flush();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#own && !this.connection.isClosed()) await this.connection.close();
+  }
+}

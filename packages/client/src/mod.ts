@@ -1,0 +1,27 @@
+/** Deploy to a nexus, list its nodes, call functions, and watch logs and events. */
+export {
+  type CurveKey,
+  createKey,
+  curveKeyOfSeed,
+  type ErrorCode,
+  NexError,
+  type Signer,
+  signerOfSeed,
+} from "@nexengine/protocol";
+export type { Artifact, LocalArtifact, StoredArtifact } from "./artifact.ts";
+export type { CallOptions, CallReply } from "./call.ts";
+export {
+  type ClientOptions,
+  connectNex,
+  type EventEntry,
+  type LogEntry,
+  type LogFilter,
+  NexClient,
+  type StopOptions,
+  type WorkloadDetails,
+  type WorkloadPlace,
+} from "./client.ts";
+export type { Deployment, DeployOptions } from "./deploy.ts";
+export type { Feed, FeedOptions } from "./feed.ts";
+export type { ScatterOptions } from "./requests.ts";
+export type { Uploaded, UploadOptions } from "./upload.ts";

@@ -1,0 +1,132 @@
+/** Brings artifacts into the object store, and reads the digest of those that are there. */
+import { createHash } from "node:crypto";
+import { JetStreamApiCodes, JetStreamApiError, jetstream } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/nats-core";
+import { type ObjectStore, Objm, StorageType, setSha256Backend } from "@nats-io/obj";
+import { cliBucket, errorText, NexError } from "@nexengine/protocol/internal";
+import { artifactSize, describe, type LocalArtifact, readArtifact, type StoredArtifact } from "./artifact.ts";
+
+setSha256Backend("native");
+
+const bucketBytesMaxDefault = 1_073_741_824;
+const chunkBytes = 1_048_576;
+const apiTimeoutMs = 5_000;
+const putTimeoutMs = 30_000;
+/** A server's payload limit leaves so much for headers. */
+const payloadMarginBytes = 1_024;
+
+/** Where an upload goes. */
+export interface UploadOptions {
+  key: string;
+  bucket?: string;
+  /** Of the bucket, when it has to be created. */
+  bucketBytesMax?: number;
+  jsDomain?: string;
+  onProgress?: ((sentBytes: number, totalBytes: number) => void) | undefined;
+}
+
+/** What was uploaded. */
+export interface Uploaded {
+  bucket: string;
+  key: string;
+  bytes: number;
+  sha256: string;
+}
+
+/** @throws NexError `file_not_found`, `artifact_invalid`, `upload_failed` */
+export async function upload(
+  connection: NatsConnection,
+  artifact: LocalArtifact,
+  options: UploadOptions,
+): Promise<Uploaded> {
+  const bytes = artifactSize(artifact);
+  const bucket = options.bucket ?? cliBucket;
+  let sentBytes = 0;
+  const { stream, sha256 } = readArtifact(artifact, (count) => {
+    sentBytes += count;
+    options.onProgress?.(sentBytes, bytes);
+  });
+  try {
+    const store = await openBucket(connection, bucket, options);
+    const max = (connection.info?.max_payload ?? chunkBytes) - payloadMarginBytes;
+    const meta = { name: options.key, options: { max_chunk_size: Math.min(chunkBytes, max) } };
+    await store.put(meta, stream, { timeout: putTimeoutMs });
+  } catch (cause) {
+    throw uploadFailure(cause, `Cannot upload ${describe(artifact)} to bucket "${bucket}"`);
+  }
+  return { bucket, key: options.key, bytes, sha256: sha256() };
+}
+
+async function openBucket(
+  connection: NatsConnection,
+  bucket: string,
+  options: UploadOptions,
+): Promise<ObjectStore> {
+  const objects = objectStores(connection, options.jsDomain);
+  try {
+    return await objects.open(bucket);
+  } catch (error) {
+    if (!(error instanceof JetStreamApiError) || error.code !== JetStreamApiCodes.StreamNotFound) throw error;
+  }
+  return objects.create(bucket, {
+    description: "Artifacts of Nex workloads",
+    max_bytes: options.bucketBytesMax ?? bucketBytesMaxDefault,
+    storage: StorageType.File,
+    replicas: 1,
+  });
+}
+
+/**
+ * Reads an object to learn its real digest.
+ *
+ * @returns lower-case hex.
+ * @throws NexError `artifact_not_found`, `upload_failed`
+ */
+export async function digestOf(
+  connection: NatsConnection,
+  { bucket, key }: StoredArtifact,
+  jsDomain: string | undefined,
+): Promise<string> {
+  try {
+    const store = await objectStores(connection, jsDomain).open(bucket);
+    const object = await store.get(key);
+    if (object !== null) {
+      const hash = createHash("sha256");
+      for await (const chunk of object.data) hash.update(chunk);
+      return hash.digest("hex");
+    }
+  } catch (cause) {
+    if (!(cause instanceof JetStreamApiError) || cause.code !== JetStreamApiCodes.StreamNotFound) {
+      throw uploadFailure(cause, `Cannot read "${key}" from bucket "${bucket}"`);
+    }
+    throw new NexError("artifact_not_found", `Cannot deploy "${key}": there is no bucket "${bucket}"`, {
+      cause,
+    });
+  }
+  throw new NexError("artifact_not_found", `Cannot deploy "${key}": bucket "${bucket}" has no such object`);
+}
+
+function objectStores(connection: NatsConnection, jsDomain: string | undefined): Objm {
+  return new Objm(
+    jetstream(connection, { timeout: apiTimeoutMs, ...(jsDomain ? { domain: jsDomain } : {}) }),
+  );
+}
+
+function uploadFailure(cause: unknown, action: string): NexError {
+  if (cause instanceof NexError) return cause;
+  const text = errorText(cause);
+  const code = cause instanceof JetStreamApiError ? cause.code : undefined;
+  if (code === JetStreamApiCodes.JetStreamNotEnabledForAccount || /not enabled|no responders/i.test(text)) {
+    return new NexError("upload_failed", `${action}: JetStream is not enabled on this NATS server`, {
+      cause,
+      advice: "Start the server with JetStream (nats-server -js), or start everything with: nex up",
+    });
+  }
+  if (/maximum bytes exceeded|insufficient|resource/i.test(text)) {
+    return new NexError("upload_failed", `${action}: the bucket or the server is full (${text})`, {
+      cause,
+      advice: "Delete old objects from the bucket, or use another one",
+    });
+  }
+  return new NexError("upload_failed", `${action}: ${text}`, { cause });
+}
