@@ -161,15 +161,23 @@ export class NexClient implements AsyncDisposable {
     );
   }
 
-  /** The namespace's workloads on all nodes, as their nodes describe them. A node that does not answer is left out. */
-  async workloadDetails(options?: ScatterOptions): Promise<WorkloadDetails[]> {
+  /**
+   * The namespace's workloads on all nodes, as their nodes describe them; those of an id or name when one is given. A
+   * node that does not answer is left out. Every node answers, so this is done sooner than `workloads` where there
+   * are none.
+   */
+  async workloadDetails(idOrName?: string, options?: ScatterOptions): Promise<WorkloadDetails[]> {
     const nodes = await this.nodes(options);
     const infos = await Promise.allSettled(nodes.map((node) => this.info(node.node_id, options?.timeoutMs)));
+    const matches = ({ id, workload }: MachineInfo): boolean =>
+      idOrName === undefined || id === idOrName || workload.name.toLowerCase() === idOrName.toLowerCase();
     return infos.flatMap((info, at) => {
       const node = nodes[at];
       if (info.status === "rejected" || node === undefined) return [];
       const nodeName = node.tags?.["node_name"] ?? "no-name";
-      return info.value.machines.map((machine) => ({ ...machine, nodeId: node.node_id, nodeName }));
+      return info.value.machines
+        .filter(matches)
+        .map((machine) => ({ ...machine, nodeId: node.node_id, nodeName }));
     });
   }
 

@@ -66,7 +66,7 @@ async function openBucket(
   try {
     return await objects.open(bucket);
   } catch (error) {
-    if (!(error instanceof JetStreamApiError) || error.code !== JetStreamApiCodes.StreamNotFound) throw error;
+    if (!isNoBucket(error)) throw error;
   }
   return objects.create(bucket, {
     description: "Artifacts of Nex workloads",
@@ -96,14 +96,18 @@ export async function digestOf(
       return hash.digest("hex");
     }
   } catch (cause) {
-    if (!(cause instanceof JetStreamApiError) || cause.code !== JetStreamApiCodes.StreamNotFound) {
-      throw uploadFailure(cause, `Cannot read "${key}" from bucket "${bucket}"`);
-    }
+    if (!isNoBucket(cause)) throw uploadFailure(cause, `Cannot read "${key}" from bucket "${bucket}"`);
     throw new NexError("artifact_not_found", `Cannot deploy "${key}": there is no bucket "${bucket}"`, {
       cause,
     });
   }
   throw new NexError("artifact_not_found", `Cannot deploy "${key}": bucket "${bucket}" has no such object`);
+}
+
+/** The object store's own check throws a plain error, the server's API a coded one. */
+function isNoBucket(error: unknown): boolean {
+  if (error instanceof JetStreamApiError) return error.code === JetStreamApiCodes.StreamNotFound;
+  return errorText(error) === "object store not found";
 }
 
 function objectStores(connection: NatsConnection, jsDomain: string | undefined): Objm {

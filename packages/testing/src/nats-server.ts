@@ -13,8 +13,11 @@ import {
  *
  * @throws NatsServerError
  */
-export async function startTestNatsServer(options: Partial<StartNatsServerOptions> = {}): Promise<NatsServer> {
+export async function startTestNatsServer(
+  options: Partial<StartNatsServerOptions> = {},
+): Promise<NatsServer> {
   const cacheDirectory = defaultCacheDirectory();
-  const binary = (await findNatsServer({ cacheDirectory })) ?? (await fetchNatsServer({ cacheDirectory }, () => {}));
+  const binary =
+    (await findNatsServer({ cacheDirectory })) ?? (await fetchNatsServer({ cacheDirectory }, () => {}));
   return startNatsServer({ binary, ...options });
 }

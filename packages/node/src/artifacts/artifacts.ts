@@ -144,7 +144,8 @@ export class Artifacts {
 function openFailure(error: unknown, request: ArtifactRequest): NexError {
   const head = "Failed to cache workload bytes: ";
   const code = error instanceof JetStreamApiError ? error.code : undefined;
-  if (code === JetStreamApiCodes.StreamNotFound) {
+  // The object store's own check throws a plain error, the server's API a coded one.
+  if (code === JetStreamApiCodes.StreamNotFound || errorText(error) === "object store not found") {
     return new NexError(
       "artifact_not_found",
       `${head}nats: stream not found (no bucket "${request.bucket}")`,

@@ -1,0 +1,96 @@
+/** `nex run`: deploy with everything said: the artifact, the keys, the node. */
+import { existsSync } from "node:fs";
+import type { Artifact } from "@nexengine/client";
+import { goUrlOf, NexError, parseObjectLocation, type WorkloadType } from "@nexengine/protocol/internal";
+import type { Command } from "commander";
+import { parseEnvironment } from "../environment.ts";
+import { type GlobalOptions, withClient } from "../global-options.ts";
+import { issuerKey, publisherKey } from "../key-files.ts";
+import { uploadProgress } from "../progress.ts";
+import { artifactOf, typeNames, typeOfFile } from "../source.ts";
+import { addWorkloadOptions, reportDeployment } from "./devrun.ts";
+
+interface RunOptions extends GlobalOptions {
+  xkey: string;
+  issuer: string;
+  name: string;
+  type?: string;
+  description?: string;
+  argv?: string;
+  essential: boolean;
+  trigger_subject: string[];
+  jsdomain?: string;
+  globals?: "fresh" | "keep";
+  concurrency?: number;
+  json: boolean;
+}
+
+const nodePattern = /^N[A-Z2-7]{55}$/;
+
+/** Adds the command. */
+export function addRun(program: Command): void {
+  const command = program
+    .command("run")
+    .description("deploy a workload: an object in a bucket (nats://BUCKET/KEY), or a file")
+    .argument("<artifact>", "nats://BUCKET/KEY, or a file to upload")
+    .argument(
+      "[node-and-variables...]",
+      "the node's id (an auction chooses without), then environment as KEY=VALUE",
+    )
+    .requiredOption("--issuer <file>", "seed file of the account key that signs")
+    .requiredOption("--xkey <file>", "seed file of the curve key that seals the environment")
+    .requiredOption("--name <name>", "name of the workload");
+  addWorkloadOptions(command)
+    .option("--description <text>", "what the workload is for")
+    .option("--jsdomain <domain>", "JetStream domain of the bucket")
+    .action(async (artifact: string, rest: string[], _: unknown, self: Command) => {
+      await run(artifact, rest, self.optsWithGlobals<RunOptions>());
+    });
+}
+
+async function run(where: string, rest: string[], options: RunOptions): Promise<void> {
+  const [first] = rest;
+  const node = first !== undefined && nodePattern.test(first) ? first : undefined;
+  const environment = parseEnvironment(node === undefined ? rest : rest.slice(1));
+  const { artifact, type } = await locate(where, options);
+  const issuer = issuerKey(options.issuer);
+  const publisher = publisherKey(options.xkey);
+  await withClient(options, async (client) => {
+    const onProgress = uploadProgress();
+    const deployment = await client.deploy({
+      name: options.name,
+      type,
+      artifact,
+      issuer,
+      publisher,
+      environment,
+      triggerSubjects: options.trigger_subject,
+      essential: options.essential,
+      ...(node === undefined ? {} : { node }),
+      ...(options.description === undefined ? {} : { description: options.description }),
+      ...(options.argv === undefined ? {} : { argv: options.argv.split(" ") }),
+      ...(options.jsdomain === undefined ? {} : { jsDomain: options.jsdomain }),
+      ...(options.globals === undefined ? {} : { globals: options.globals }),
+      ...(options.concurrency === undefined ? {} : { concurrency: options.concurrency }),
+      ...(onProgress === undefined ? {} : { onProgress }),
+    });
+    reportDeployment(deployment, options.trigger_subject, options.json);
+  });
+}
+
+async function locate(
+  where: string,
+  options: RunOptions,
+): Promise<{ artifact: Artifact; type: WorkloadType }> {
+  const named = typeNames[options.type ?? ""];
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(where)) {
+    return { artifact: parseObjectLocation(goUrlOf(where)), type: named ?? "native" };
+  }
+  if (!existsSync(where)) {
+    throw new NexError("file_not_found", `Cannot deploy "${where}": there is no such file`, {
+      advice: "An object in a bucket is named like nats://BUCKET/KEY",
+    });
+  }
+  const type = named ?? typeOfFile(where);
+  return { artifact: await artifactOf(where, type), type };
+}

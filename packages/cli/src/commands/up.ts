@@ -1,0 +1,119 @@
+/** `nex up`: everything that is needed, in one command: a nats-server, a node, and what to type next. */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import {
+  createDriver,
+  defaultCacheDirectory,
+  fetchNatsServer,
+  findNatsServer,
+  type NatsServer,
+  NatsServerError,
+  type NodeConfigInput,
+  readConfigFile,
+  startNatsServer,
+  startNode,
+} from "@nexengine/node/internal";
+import { NexError } from "@nexengine/protocol/internal";
+import type { Command } from "commander";
+import pc from "picocolors";
+import { agentPath, commandName, isolationBanner, untilEnded, version } from "../daemon.ts";
+import { type GlobalOptions, loginOf, namesServer } from "../global-options.ts";
+import { nexHome } from "../home.ts";
+import { issuerKey } from "../key-files.ts";
+import { createLogger } from "../log-format.ts";
+import { note, print } from "../output.ts";
+import { findRunningUp, removeUpState, writeUpState } from "../up-state.ts";
+
+interface UpOptions extends GlobalOptions {
+  config?: string;
+  anyIssuer: boolean;
+  port?: string;
+}
+
+const usualPort = 4222;
+
+/** Adds the command. */
+export function addUp(program: Command): void {
+  program
+    .command("up")
+    .description("start a NATS server and a node here, for your own workloads")
+    .option("--config <file>", "configuration file of the node (JSON)")
+    .option("--any-issuer", "accept workloads of every issuer, not only yours", false)
+    .option("--port <n>", "port of the NATS server; 4222 if it is free, otherwise another one")
+    .action(async (_: unknown, self: Command) => {
+      await up(self.optsWithGlobals<UpOptions>());
+    });
+}
+
+async function up(options: UpOptions): Promise<void> {
+  const running = findRunningUp();
+  if (running !== undefined) {
+    throw new NexError(
+      "state_locked",
+      `Cannot start: "nex up" runs already as process ${running.pid}, at ${running.url}`,
+      {
+        advice: "Use it, or end it with Ctrl-C in its terminal",
+      },
+    );
+  }
+  await using stack = new AsyncDisposableStack();
+  const server = namesServer(options) ? undefined : stack.use(await startServer(options));
+  const url = server?.url ?? options.server ?? "";
+  const log = createLogger(options.loglevel === "info" ? "warn" : options.loglevel, options.logjson);
+  const node = await startNode({
+    login: { ...loginOf({ ...options, server: url }), name: "nex-up" },
+    config: await configOf(options),
+    driver: createDriver("process", { agentPath: agentPath() }),
+    log,
+    version: version(),
+  });
+  stack.use(node);
+  stack.defer(removeUpState);
+  writeUpState(url, node.id);
+  greet(url, node);
+  void server?.exited.then(() => node.stop());
+  await untilEnded(node.ended, () => node.stop());
+  note("Ended; nothing is left running");
+}
+
+async function configOf(options: UpOptions): Promise<NodeConfigInput> {
+  const config: NodeConfigInput =
+    options.config === undefined ? {} : (await readConfigFile(options.config)).config;
+  if (options.anyIssuer || (config.valid_issuers?.length ?? 0) > 0) return config;
+  return { ...config, valid_issuers: [issuerKey().publicKey] };
+}
+
+async function startServer(options: UpOptions): Promise<NatsServer> {
+  const cacheDirectory = defaultCacheDirectory();
+  const binary =
+    (await findNatsServer({ cacheDirectory, report: note })) ??
+    (await fetchNatsServer({ cacheDirectory }, note));
+  const storeDirectory = join(nexHome(), "jetstream");
+  mkdirSync(storeDirectory, { recursive: true, mode: 0o700 });
+  const start = (port: number): Promise<NatsServer> => startNatsServer({ binary, storeDirectory, port });
+  if (options.port !== undefined) return start(Number(options.port));
+  try {
+    return await start(usualPort);
+  } catch (error) {
+    if (!(error instanceof NatsServerError) || error.code !== "nats_server_port_taken") throw error;
+    note(`Port ${usualPort} is taken; the NATS server takes another one`);
+    return await start(0);
+  }
+}
+
+function greet(url: string, node: { id: string; tags: Readonly<Record<string, string>> }): void {
+  note(isolationBanner());
+  print(`NATS     ${pc.bold(url)}`);
+  print(`Node     ${node.id} (${node.tags["node_name"] ?? ""})`);
+  print(`Sandbox  ${node.tags["nex.sandbox"] ?? ""}`);
+  print("");
+  const nex = commandName();
+  const hints = [
+    [`${nex} devrun examples/echo/echo.js`, "deploy a function"],
+    [`${nex} request default.echo hello`, "call it"],
+    [`${nex} ps | logs | events`, "see what goes on"],
+  ];
+  print("In a second terminal:");
+  for (const [command = "", what = ""] of hints) print(`  ${pc.bold(command.padEnd(40))} ${what}`);
+  print("Ctrl-C here ends everything");
+}

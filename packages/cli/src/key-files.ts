@@ -1,0 +1,60 @@
+/** Key files: a bare seed, readable by its owner alone. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import {
+  type CurveKey,
+  createKey,
+  curveKeyOfSeed,
+  type NewKeyKind,
+  type Signer,
+  signerOfSeed,
+} from "@nexengine/protocol";
+import { errorText, NexError } from "@nexengine/protocol/internal";
+import { nexHome } from "./home.ts";
+import { note } from "./output.ts";
+
+/** Reads a file that the person named. @throws NexError `file_not_found` */
+export function readNamedFile(path: string, what: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (cause) {
+    throw new NexError("file_not_found", `Cannot read ${what} "${path}": ${errorText(cause)}`, { cause });
+  }
+}
+
+/** Writes a new key to a file that must not be there yet. @returns its public key. */
+export function writeNewKey(path: string, kind: NewKeyKind): string {
+  const { publicKey, seed } = createKey(kind);
+  try {
+    writeFileSync(path, `${seed}\n`, { mode: 0o600, flag: "wx" });
+  } catch (cause) {
+    const exists = cause instanceof Error && "code" in cause && cause.code === "EEXIST";
+    const reason = exists ? "there is a file of this name already" : errorText(cause);
+    throw new NexError("key_invalid", `Cannot write the key "${path}": ${reason}`, { cause });
+  }
+  return publicKey;
+}
+
+/** The key that signs: a file that was named, or the person's own, made when it is missing. */
+export function issuerKey(path?: string): Signer {
+  const file = path ?? ownKey("issuer.nk", "account", "issuer account key");
+  return signerOfSeed(readNamedFile(file, "the issuer key"), `the issuer key "${file}"`);
+}
+
+/** The key that seals: a file that was named, or the person's own, made when it is missing. */
+export function publisherKey(path?: string): CurveKey {
+  const file = path ?? ownKey("publisher.xk", "curve", "publisher xkey");
+  return curveKeyOfSeed(readNamedFile(file, "the publisher xkey"), `the publisher xkey "${file}"`);
+}
+
+function ownKey(name: string, kind: NewKeyKind, what: string): string {
+  const path = join(nexHome(), name);
+  try {
+    writeNewKey(path, kind);
+    note(`Wrote new ${what}: ${path}`);
+  } catch (error) {
+    const cause = error instanceof NexError ? error.cause : undefined;
+    if (!(cause instanceof Error && "code" in cause && cause.code === "EEXIST")) throw error;
+  }
+  return path;
+}

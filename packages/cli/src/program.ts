@@ -1,0 +1,59 @@
+/** The whole command line. */
+import { exitStatus } from "@nexengine/protocol/internal";
+import { Command, CommanderError } from "commander";
+import { addDevrun } from "./commands/devrun.ts";
+import { addKeys } from "./commands/keys.ts";
+import { addNode } from "./commands/node.ts";
+import { addPs } from "./commands/ps.ts";
+import { addRequest } from "./commands/request.ts";
+import { addRun } from "./commands/run.ts";
+import { addStop } from "./commands/stop.ts";
+import { addUp } from "./commands/up.ts";
+import { addWatch } from "./commands/watch.ts";
+import { version } from "./daemon.ts";
+import { addGlobalOptions } from "./global-options.ts";
+import { reportError } from "./output.ts";
+
+/** Builds the command line. */
+export function createProgram(): Command {
+  const program = new Command("nex")
+    .description("Run services and functions beside NATS")
+    .version(version())
+    .showSuggestionAfterError()
+    .exitOverride()
+    .configureHelp({ showGlobalOptions: false });
+  addGlobalOptions(program);
+  addUp(program);
+  addDevrun(program);
+  addRun(program);
+  addRequest(program);
+  addPs(program);
+  addStop(program);
+  addWatch(program);
+  addNode(program);
+  addKeys(program);
+  for (const command of program.commands) inheritOverride(command);
+  return program;
+}
+
+function inheritOverride(command: Command): void {
+  command.exitOverride().showSuggestionAfterError();
+  for (const child of command.commands) inheritOverride(child);
+}
+
+/**
+ * Runs a command line.
+ *
+ * @param args What follows the program's name.
+ * @returns the exit status.
+ */
+export async function runCommandLine(args: readonly string[]): Promise<number> {
+  try {
+    await createProgram().parseAsync([...args], { from: "user" });
+    return exitStatus.ok;
+  } catch (error) {
+    // Commander has printed what was wrong, or the help that was asked for.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitStatus.ok : exitStatus.usage;
+    return reportError(error);
+  }
+}

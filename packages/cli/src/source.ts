@@ -1,0 +1,135 @@
+/** What a file is, and what of it is deployed. */
+import { closeSync, openSync, readFileSync, readSync } from "node:fs";
+import { extname } from "node:path";
+import type { LocalArtifact } from "@nexengine/client";
+import { errorText, looksLikeElf, NexError, type WorkloadType } from "@nexengine/protocol/internal";
+
+const scriptExtensions = new Set([".js", ".mjs", ".cjs", ".ts", ".mts", ".cts"]);
+
+/** The kinds by the names that people and the wire use. */
+export const typeNames: Readonly<Record<string, WorkloadType>> = {
+  native: "native",
+  v8: "v8",
+  javascript: "v8",
+  wasm: "wasm",
+};
+
+/**
+ * The type of a workload, from its file's first bytes and name.
+ *
+ * @throws NexError `file_not_found`, `artifact_invalid`
+ */
+export function typeOfFile(path: string): WorkloadType {
+  const head = readHead(path);
+  if (looksLikeElf(head)) return "native";
+  if (head.length === 4 && head.readUInt32BE(0) === 0x0061736d) return "wasm";
+  const extension = extname(path).toLowerCase();
+  if (scriptExtensions.has(extension)) return "v8";
+  if (extension === ".wasm") return "wasm";
+  throw new NexError(
+    "artifact_invalid",
+    `Cannot deploy "${path}": it is neither an ELF executable nor JavaScript nor Wasm`,
+    {
+      advice: "Name its type with: --type native|v8|wasm",
+    },
+  );
+}
+
+function readHead(path: string): Buffer {
+  const head = Buffer.alloc(4);
+  try {
+    const fd = openSync(path, "r");
+    try {
+      return head.subarray(0, readSync(fd, head, 0, 4, 0));
+    } finally {
+      closeSync(fd);
+    }
+  } catch (cause) {
+    const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
+    const reason =
+      code === "ENOENT" ? "there is no such file" : code === "EISDIR" ? "it is a folder" : errorText(cause);
+    throw new NexError("file_not_found", `Cannot deploy "${path}": ${reason}`, { cause });
+  }
+}
+
+/**
+ * What is uploaded of a file: itself; of TypeScript, and of a module that imports others, one bundle.
+ *
+ * @throws NexError `artifact_invalid` with the place of a syntax error
+ */
+export async function artifactOf(path: string, type: WorkloadType): Promise<LocalArtifact> {
+  if (type !== "v8") return { path };
+  const source = readFileSync(path, "utf8");
+  const isTypeScript = /\.[mc]?ts$/i.test(path);
+  if (!isTypeScript && !importsOthers(source)) {
+    await checkSyntax(path, source);
+    return { path };
+  }
+  return { bytes: Buffer.from(isModule(source) ? await bundle(path) : await stripTypes(path, source)) };
+}
+
+function importsOthers(source: string): boolean {
+  return /^\s*import\b(?!\s*\()|^\s*export\b[^;]*\bfrom\b|\brequire\s*\(/m.test(source);
+}
+
+function isModule(source: string): boolean {
+  return /^\s*(?:import|export)\b|\brequire\s*\(|\bmodule\s*\.\s*exports\b/m.test(source);
+}
+
+async function bundle(path: string): Promise<Uint8Array> {
+  const esbuild = await import("esbuild");
+  try {
+    const result = await esbuild.build({
+      entryPoints: [path],
+      bundle: true,
+      write: false,
+      format: "esm",
+      platform: "neutral",
+      mainFields: ["module", "main"],
+      conditions: ["import", "default"],
+      target: "node24",
+      logLevel: "silent",
+    });
+    return result.outputFiles[0]?.contents ?? new Uint8Array();
+  } catch (cause) {
+    throw buildFailure(path, cause);
+  }
+}
+
+async function stripTypes(path: string, source: string): Promise<string> {
+  const esbuild = await import("esbuild");
+  try {
+    return (await esbuild.transform(source, { loader: "ts", target: "node24", logLevel: "silent" })).code;
+  } catch (cause) {
+    throw buildFailure(path, cause);
+  }
+}
+
+/** What can't be parsed is refused here already, with the place. */
+async function checkSyntax(path: string, source: string): Promise<void> {
+  const { Script } = await import("node:vm");
+  try {
+    new Script(source, { filename: path });
+  } catch {
+    // A module is no script: then the bundler's parser judges, which takes both.
+    const esbuild = await import("esbuild");
+    await esbuild.transform(source, { loader: "js", logLevel: "silent" }).catch((cause: unknown) => {
+      throw buildFailure(path, cause);
+    });
+  }
+}
+
+interface BuildMessage {
+  text: string;
+  location: { file: string; line: number; column: number } | null;
+}
+
+function buildFailure(path: string, cause: unknown): NexError {
+  const first = (cause as { errors?: BuildMessage[] } | undefined)?.errors?.[0];
+  if (first !== undefined) {
+    const { location } = first;
+    const place = location === null ? "" : ` (line ${location.line}, column ${location.column + 1})`;
+    return new NexError("artifact_invalid", `Cannot deploy "${path}": ${first.text}${place}`, { cause });
+  }
+  return new NexError("artifact_invalid", `Cannot deploy "${path}": ${errorText(cause)}`, { cause });
+}
