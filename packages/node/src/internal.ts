@@ -4,7 +4,6 @@ export * from "./connection.ts";
 export * from "./drivers.ts";
 export * from "./mod.ts";
 export * from "./nats-server/cache-directory.ts";
-export * from "./nats-server/errors.ts";
 export * from "./nats-server/fetch.ts";
 export * from "./nats-server/find.ts";
 export * from "./nats-server/start.ts";

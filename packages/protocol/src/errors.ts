@@ -111,6 +111,8 @@ export const errorCatalogue = {
   config_invalid: entry("user", 2, "The configuration file can't be used"),
   sandbox_unavailable: entry("system", 5, "The wanted sandbox can't be had on this host"),
   nats_server_missing: entry("system", 5, "No nats-server could be found or fetched"),
+  nats_server_too_old: entry("user", 5, "A nats-server is older than what Nex needs"),
+  nats_server_port_taken: entry("user", 3, "The port for the nats-server belongs to another program"),
   nats_server_failed: entry("system", 3, "The nats-server did not start, or ended"),
   state_locked: entry("user", 5, "Another node uses the state directory"),
   agent_protocol: entry("system", 1, "An agent broke the frame protocol"),

@@ -11,7 +11,7 @@ import {
 /**
  * Starts a nats-server with JetStream on a free port of the loopback, fetching the binary when there is none.
  *
- * @throws NatsServerError
+ * @throws NexError
  */
 export async function startTestNatsServer(
   options: Partial<StartNatsServerOptions> = {},

@@ -3,7 +3,10 @@ import { randomFillSync } from "node:crypto";
 import { formatWithOptions, TextDecoder, TextEncoder } from "node:util";
 import { type Context, constants, createContext, Script } from "node:vm";
 import { LogLevel as Level, type LogLevel, type ProviderHost } from "../provider.ts";
-import { type RealmApi, type RealmHost, setUpRealm, type UrlParts } from "./realm-setup.ts";
+import { keepGlobals } from "./realm-globals.ts";
+import { setUpRealm } from "./realm-setup.ts";
+import type { RealmApi, RealmHost, UrlParts } from "./realm-types.ts";
+import { makeWebTools } from "./realm-web.ts";
 
 /** What one console call may print; the rest is cut off. */
 const consoleTextMax = 16_384;
@@ -31,15 +34,19 @@ export function createRealm(environment: Readonly<Record<string, string>>, host:
   const refuseImport = (specifier: string): never => {
     throw api.makeError(`Cannot import "${specifier}": a function is one file, bundle it first`);
   };
-  const script = new Script(`(${setUpRealm.toString()})`, {
-    filename: "nex:realm",
-    // Holds for what `evaluate` evaluates, too.
-    importModuleDynamically: refuseImport,
-  });
-  const setUp = script.runInContext(context) as typeof setUpRealm;
+  const inRealm = <F extends (...args: never[]) => unknown>(setUp: F): F =>
+    new Script(`(${setUp.toString()})`, {
+      filename: "nex:realm",
+      // Holds for what `evaluate` evaluates, too.
+      importModuleDynamically: refuseImport,
+    }).runInContext(context) as F;
   let frozen = false;
   const show = (value: unknown): unknown => (frozen ? cloned(value) : value);
-  const api: RealmApi = setUp(realmHost(host, show, (id) => api.fire(id)));
+  const api: RealmApi = inRealm(setUpRealm)(
+    realmHost(host, show, (id) => api.fire(id)),
+    inRealm(makeWebTools),
+    inRealm(keepGlobals),
+  );
   api.setEnvironment(Object.entries(environment));
   return {
     context,

@@ -1,6 +1,6 @@
 /** What a function returned, as the bytes of a reply. */
 import { isAnyArrayBuffer, isUint8Array } from "node:util/types";
-import type { RealmApi } from "./realm-setup.ts";
+import type { RealmApi } from "./realm-types.ts";
 
 const noBytes = new Uint8Array(0);
 const typedArray = Object.getPrototypeOf(Uint8Array.prototype) as object;

@@ -7,7 +7,6 @@ import {
   fetchNatsServer,
   findNatsServer,
   type NatsServer,
-  NatsServerError,
   type NodeConfigInput,
   readConfigFile,
   startNatsServer,
@@ -95,7 +94,7 @@ async function startServer(options: UpOptions): Promise<NatsServer> {
   try {
     return await start(usualPort);
   } catch (error) {
-    if (!(error instanceof NatsServerError) || error.code !== "nats_server_port_taken") throw error;
+    if (!(error instanceof NexError) || error.code !== "nats_server_port_taken") throw error;
     note(`Port ${usualPort} is taken; the NATS server takes another one`);
     return await start(0);
   }

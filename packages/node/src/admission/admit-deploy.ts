@@ -10,10 +10,8 @@ import {
   type DeployRequest,
   decodeClaims,
   deniedTriggerSubjects,
-  type Environment,
   errorText,
   functionTypes,
-  type Globals,
   isSubscribableSubject,
   isTimely,
   isWorkloadName,
@@ -27,6 +25,7 @@ import {
   tokenUse,
   type WorkloadType,
 } from "@nexengine/protocol/internal";
+import type { WorkloadSpec } from "../workloads/spec.ts";
 
 /** What admission knows of the node. */
 export interface DeployFacts {
@@ -43,34 +42,13 @@ export interface DeployFacts {
   nowMs: number;
 }
 
-/** A DEPLOY that may go on. */
-export interface AdmittedDeploy {
-  namespace: string;
-  name: string;
-  issuer: string;
-  claims: Claims;
-  type: WorkloadType;
-  description: string;
-  argv: string[];
-  environment: Environment;
-  triggerSubjects: string[];
-  bucket: string;
-  key: string;
-  jsDomain?: string;
-  /** Lower-case hex, when the token names it. */
-  sha256?: string;
-  essential: boolean;
-  globals?: Globals;
-  concurrency: number;
-}
-
 /**
  * Admits a DEPLOY, or refuses it.
  *
  * @param namespace The subject's third token.
  * @throws NexError with the code and the reference's text.
  */
-export function admitDeploy(namespace: string, request: DeployRequest, facts: DeployFacts): AdmittedDeploy {
+export function admitDeploy(namespace: string, request: DeployRequest, facts: DeployFacts): WorkloadSpec {
   assertDeployNamespace(namespace);
   checkRoom(facts);
   const type = checkType(request, facts);

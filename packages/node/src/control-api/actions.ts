@@ -154,7 +154,7 @@ function enterLameDuck(context: ActionContext): object {
   if (!info.lameDuck) {
     info.lameDuck = true;
     for (const workload of context.workloads.deployed) {
-      if (!functionTypes.has(workload.request.type)) workload.clearEssential();
+      if (!functionTypes.has(workload.spec.type)) workload.clearEssential();
     }
     context.events.node("node_entered_lameduck", { version: info.version, id: info.nodeId });
     context.log.warn("node entered lame duck mode");

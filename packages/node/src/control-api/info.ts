@@ -137,11 +137,11 @@ export class NodeInfo {
       version: this.version,
       tags: this.tags,
       uptime: this.uptime,
-      running_machines: matching.map(({ id, namespace, name, request }) => ({
+      running_machines: matching.map(({ id, namespace, name, spec }) => ({
         id,
         namespace,
         name,
-        type: request.type,
+        type: spec.type,
       })),
     };
   }
@@ -173,9 +173,9 @@ function describeWorkload(workload: Workload): InfoResponse["machines"][number] 
     namespace: workload.namespace,
     workload: {
       name: workload.name,
-      description: workload.request.description,
+      description: workload.spec.description,
       runtime: workload.isFunction ? formatRunTime(workload.runNs) : uptime,
-      type: workload.request.type,
+      type: workload.spec.type,
       hash: workload.sha256,
     },
   };

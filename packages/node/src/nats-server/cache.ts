@@ -21,7 +21,7 @@ export async function withCacheFolder<T>(
  * Puts a binary into the cache, where `findNatsServer` sees it, in one step: another process finds it whole or not
  * at all.
  *
- * @throws NatsServerError when it does not run, or is too old.
+ * @throws NexError when it does not run, or is too old.
  */
 export async function putIntoCache(cacheDirectory: string, binaryPath: string): Promise<NatsServerBinary> {
   await chmod(binaryPath, 0o755);

@@ -1,5 +1,5 @@
+import { NexError } from "@nexengine/protocol/internal";
 import { putIntoCache, withCacheFolder } from "./cache.ts";
-import { NatsServerError } from "./errors.ts";
 import { fetchByApt } from "./fetch-apt.ts";
 import { fetchByGo } from "./fetch-go.ts";
 import { fetchByPip } from "./fetch-pip.ts";
@@ -20,7 +20,7 @@ export interface FetchNatsServerOptions {
  * or from the packages of the system, whichever works first. Each way is bounded in time.
  *
  * @param report Is told what is being done, one line each.
- * @throws NatsServerError `nats_server_missing`, which lists each way and why it failed.
+ * @throws NexError `nats_server_missing`, which lists each way and why it failed.
  */
 export async function fetchNatsServer(
   options: FetchNatsServerOptions,
@@ -41,7 +41,7 @@ export async function fetchNatsServer(
       failures.push(`  ${way.title}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
-  throw new NatsServerError(
+  throw new NexError(
     "nats_server_missing",
     `Cannot get a nats-server: every way failed\n${failures.join("\n")}\n` +
       `Install nats-server ${natsServerVersionMin} or later on the PATH, or set NEX_NATS_SERVER to its path, ` +
@@ -49,8 +49,8 @@ export async function fetchNatsServer(
   );
 }
 
-function calledOff(cause: unknown): NatsServerError {
-  return new NatsServerError("nats_server_missing", "Cannot get a nats-server: the fetch was called off", {
+function calledOff(cause: unknown): NexError {
+  return new NexError("nats_server_missing", "Cannot get a nats-server: the fetch was called off", {
     cause,
   });
 }

@@ -2,7 +2,7 @@ import { constants } from "node:fs";
 import { access, readdir, stat } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { NatsServerError } from "./errors.ts";
+import { NexError } from "@nexengine/protocol/internal";
 import { runCommand } from "./run-command.ts";
 
 /** The oldest nats-server that Nex works with. */
@@ -38,7 +38,7 @@ export interface FindNatsServerOptions {
  * Looks for a nats-server: the path given, `NEX_NATS_SERVER`, `PATH`, the cache directory.
  *
  * @returns the first that runs and is new enough; `undefined` when there is none.
- * @throws NatsServerError when the one given by a path does not run, or is too old.
+ * @throws NexError when the one given by a path does not run, or is too old.
  */
 export async function findNatsServer(options: FindNatsServerOptions): Promise<NatsServerBinary | undefined> {
   const env = options.env ?? process.env;
@@ -58,12 +58,12 @@ export async function findNatsServer(options: FindNatsServerOptions): Promise<Na
 /**
  * Runs a binary once to see that it is a nats-server that Nex can use.
  *
- * @throws NatsServerError `nats_server_missing` or `nats_server_too_old`.
+ * @throws NexError `nats_server_missing` or `nats_server_too_old`.
  */
 export async function probeNatsServer(path: string, origin: NatsServerOrigin): Promise<NatsServerBinary> {
   const advice = `give the path of a nats-server ${natsServerVersionMin} or later`;
   if (!(await isExecutable(path))) {
-    throw new NatsServerError(
+    throw new NexError(
       "nats_server_missing",
       `Cannot use nats-server "${path}": there is no program that can be run; ${advice}`,
     );
@@ -72,13 +72,13 @@ export async function probeNatsServer(path: string, origin: NatsServerOrigin): P
   const version = /v(\d+\.\d+\.\d+\S*)/.exec(result.output)?.[1];
   if (!result.ok || version === undefined) {
     const state = result.ok ? "is another program" : result.state;
-    throw new NatsServerError(
+    throw new NexError(
       "nats_server_missing",
       `Cannot use nats-server "${path}": asked for its version, it ${state}; ${advice}`,
     );
   }
   if (compareVersions(version, natsServerVersionMin) < 0) {
-    throw new NatsServerError(
+    throw new NexError(
       "nats_server_too_old",
       `Cannot use nats-server "${path}": it is version ${version}, and ${natsServerVersionMin} or later is needed; ` +
         "upgrade it or give the path of a newer one",
@@ -108,7 +108,7 @@ async function firstUsable(
     try {
       return await probeNatsServer(path, origin);
     } catch (error) {
-      if (!(error instanceof NatsServerError)) throw error;
+      if (!(error instanceof NexError)) throw error;
       report(error.message.replace(/^Cannot use/, "Passed over"));
     }
   }

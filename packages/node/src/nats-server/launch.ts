@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtemp, open, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { NatsServerError } from "./errors.ts";
+import { NexError } from "@nexengine/protocol/internal";
 import { readPortsFile, type ServerAddress } from "./ports-file.ts";
 import { runCommand } from "./run-command.ts";
 
@@ -42,7 +42,7 @@ export interface Launched extends ServerAddress {
 /**
  * Starts a nats-server and waits until it says where it listens, or ends, or its time is up.
  *
- * @throws NatsServerError with the end of its log; nothing runs then.
+ * @throws NexError with the end of its log; nothing runs then.
  */
 export async function launch(options: LaunchOptions): Promise<Launched> {
   const portsDirectory = await mkdtemp(join(options.directory, "ports-"));
@@ -114,17 +114,17 @@ async function ready(
   }
 }
 
-async function failure(options: LaunchOptions, state: string): Promise<NatsServerError> {
+async function failure(options: LaunchOptions, state: string): Promise<NexError> {
   const log = (await readFile(options.logPath, "utf8").catch(() => "")).slice(-logShownCharactersMax).trim();
   if (/address already in use/.test(log)) {
     const port = /listen tcp \S*:(\d+)/.exec(log)?.[1] ?? "that was asked for";
-    return new NatsServerError(
+    return new NexError(
       "nats_server_port_taken",
       `Cannot start nats-server: port ${port} belongs to another program; choose another port, or 0 for a free one`,
     );
   }
   const words = log === "" ? "it has logged nothing" : `its log ends with\n${log}`;
-  return new NatsServerError(
+  return new NexError(
     "nats_server_failed",
     `Cannot start nats-server ${options.binaryPath}: ${state}; ${words}`,
   );

@@ -2,7 +2,7 @@ import { rmSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { NatsServerError } from "./errors.ts";
+import { NexError } from "@nexengine/protocol/internal";
 import type { NatsServerBinary } from "./find.ts";
 import { type Launched, launch, type NatsServerExit } from "./launch.ts";
 
@@ -51,7 +51,7 @@ export interface NatsServer extends AsyncDisposable {
 /**
  * Starts a nats-server and returns when it is ready for clients.
  *
- * @throws NatsServerError `nats_server_failed` with the end of the server's log, or `nats_server_port_taken`.
+ * @throws NexError `nats_server_failed` with the end of the server's log, or `nats_server_port_taken`.
  */
 export async function startNatsServer(options: StartNatsServerOptions): Promise<NatsServer> {
   const directory = await mkdtemp(join(tmpdir(), "nex-nats-server-"));
@@ -153,7 +153,7 @@ class OwnNatsServer implements NatsServer {
 
   async restart(): Promise<void> {
     if (this.#stopped !== undefined) {
-      throw new NatsServerError(
+      throw new NexError(
         "nats_server_failed",
         "Cannot restart nats-server: it has been stopped; start a new one",
       );

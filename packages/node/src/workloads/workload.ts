@@ -7,13 +7,13 @@ import {
   functionTypes,
   NexError,
 } from "@nexengine/protocol/internal";
-import type { AdmittedDeploy } from "../admission/admit-deploy.ts";
 import type { Artifact } from "../artifacts/artifacts.ts";
 import type { Machine } from "../pool/machine.ts";
 import { SubjectTriggers } from "../triggers/subject-triggers.ts";
 import { FunctionCalls } from "./function-calls.ts";
 import { RestartBackoff } from "./restart.ts";
 import type { WorkloadServices } from "./services.ts";
+import type { WorkloadSpec } from "./spec.ts";
 
 /**
  * - `admitted`: the request was accepted; its artifact is on the way.
@@ -42,7 +42,7 @@ export interface WorkloadEnd {
 
 export class Workload {
   readonly id: string;
-  readonly request: Readonly<AdmittedDeploy>;
+  readonly spec: Readonly<WorkloadSpec>;
   readonly startedAtMs = Date.now();
   readonly #services: WorkloadServices;
   readonly #ended: (workload: Workload, end: WorkloadEnd) => void;
@@ -60,27 +60,27 @@ export class Workload {
   /** @param ended Called once, when a workload that ran has ended. */
   constructor(
     id: string,
-    request: AdmittedDeploy,
+    spec: WorkloadSpec,
     services: WorkloadServices,
     ended: (workload: Workload, end: WorkloadEnd) => void,
   ) {
     this.id = id;
-    this.request = request;
-    this.#essential = request.essential;
+    this.spec = spec;
+    this.#essential = spec.essential;
     this.#services = services;
     this.#ended = ended;
   }
 
   get namespace(): string {
-    return this.request.namespace;
+    return this.spec.namespace;
   }
 
   get name(): string {
-    return this.request.name;
+    return this.spec.name;
   }
 
   get claims(): Claims {
-    return this.request.claims;
+    return this.spec.claims;
   }
 
   get state(): WorkloadState {
@@ -88,7 +88,7 @@ export class Workload {
   }
 
   get isFunction(): boolean {
-    return functionTypes.has(this.request.type);
+    return functionTypes.has(this.spec.type);
   }
 
   /** Lower-case hex of the artifact; empty until it is there. */
@@ -125,12 +125,12 @@ export class Workload {
       const { tuning } = this.#services;
       this.#artifact = await this.#services.artifacts.fetch({
         id: this.id,
-        bucket: this.request.bucket,
-        key: this.request.key,
-        ...(this.request.jsDomain === undefined ? {} : { jsDomain: this.request.jsDomain }),
-        ...(this.request.sha256 === undefined ? {} : { sha256: this.request.sha256 }),
+        bucket: this.spec.bucket,
+        key: this.spec.key,
+        ...(this.spec.jsDomain === undefined ? {} : { jsDomain: this.spec.jsDomain }),
+        ...(this.spec.sha256 === undefined ? {} : { sha256: this.spec.sha256 }),
         bytesMax: this.#services.artifactBytesMax,
-        type: this.request.type,
+        type: this.spec.type,
       });
       artifactRoom(this.#artifact.bytes);
       this.#demand("admitted");
@@ -166,17 +166,17 @@ export class Workload {
   }
 
   #deployMessage(artifact: Artifact): Deploy {
-    const { request } = this;
+    const { spec } = this;
     return {
       workloadId: this.id,
-      name: request.name,
-      namespace: request.namespace,
-      type: request.type,
+      name: spec.name,
+      namespace: spec.namespace,
+      type: spec.type,
       artifactBytes: artifact.bytes,
-      argv: request.argv,
-      environment: { ...request.environment },
-      ...(request.globals === undefined ? {} : { globals: request.globals }),
-      concurrency: request.concurrency,
+      argv: spec.argv,
+      environment: { ...spec.environment },
+      ...(spec.globals === undefined ? {} : { globals: spec.globals }),
+      concurrency: spec.concurrency,
       sourceBytesMax: this.#services.tuning.sourceBytesMax,
     };
   }
@@ -198,7 +198,7 @@ export class Workload {
         });
       },
     });
-    await this.#triggers.subscribe(this, this.request.triggerSubjects);
+    await this.#triggers.subscribe(this, this.spec.triggerSubjects);
   }
 
   #functionCalls(): FunctionCalls {

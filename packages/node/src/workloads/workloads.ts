@@ -1,7 +1,7 @@
 /** The workloads of a node, each from its admission to its end. */
 import { createXidMaker, NexError } from "@nexengine/protocol/internal";
-import type { AdmittedDeploy } from "../admission/admit-deploy.ts";
 import type { WorkloadServices } from "./services.ts";
+import type { WorkloadSpec } from "./spec.ts";
 import { Workload, type WorkloadEnd } from "./workload.ts";
 
 export class Workloads {
@@ -38,8 +38,8 @@ export class Workloads {
    * @returns the workload, once it runs.
    * @throws NexError; nothing of it is left then.
    */
-  async deploy(request: AdmittedDeploy): Promise<Workload> {
-    const workload = new Workload(this.#makeId(), request, this.#services, (ended, end) =>
+  async deploy(spec: WorkloadSpec): Promise<Workload> {
+    const workload = new Workload(this.#makeId(), spec, this.#services, (ended, end) =>
       this.#ended(ended, end),
     );
     this.#byId.set(workload.id, workload);

@@ -1,0 +1,102 @@
+/** Keeps the intrinsics and globals of a realm from one call to the next. */
+import type { GlobalsKeeper } from "./realm-types.ts";
+
+/** Handed over as source text: it must not refer to anything outside itself. */
+export function keepGlobals(): GlobalsKeeper {
+  const global = globalThis as unknown as Record<PropertyKey, unknown>;
+  const { ownKeys, getOwnPropertyDescriptor, defineProperty, deleteProperty, getPrototypeOf } = Reflect;
+  const { freeze } = Object;
+  const RealmTypeError = TypeError;
+  const RealmMap = Map;
+  const { isView } = ArrayBuffer;
+  /** Objects whose members others inherit: their data members become accessors, so that own members can be set. */
+  const repairOverrides = (prototype: object): void => {
+    for (const key of ownKeys(prototype)) {
+      if (typeof key !== "string" || key === "then" || key === "exec") continue;
+      const own = getOwnPropertyDescriptor(prototype, key);
+      if (own === undefined || !("value" in own) || !own.configurable) continue;
+      const { value } = own;
+      if (key === "constructor" && (prototype === Promise.prototype || prototype === RegExp.prototype))
+        continue;
+      defineProperty(prototype, key, {
+        get: () => value,
+        set(this: object, next: unknown) {
+          if (this === prototype) throw new RealmTypeError(`Cannot change ${key} of an intrinsic`);
+          defineProperty(this, key, { value: next, writable: true, enumerable: true, configurable: true });
+        },
+        enumerable: own.enumerable ?? false,
+        configurable: false,
+      });
+    }
+  };
+  const freezeIntrinsics = (): void => {
+    const seen = new Set<object>();
+    const prototypes: object[] = [];
+    const pending: unknown[] = [
+      function* () {},
+      async () => {},
+      async function* () {},
+      (function* () {})(),
+      (async function* () {})(),
+      [][Symbol.iterator](),
+      new RealmMap()[Symbol.iterator](),
+      new Set()[Symbol.iterator](),
+      ""[Symbol.iterator](),
+      "".matchAll(/(?:)/g),
+      () => {},
+    ];
+    for (const key of ownKeys(global)) pending.push(getOwnPropertyDescriptor(global, key)?.value);
+    while (pending.length > 0) {
+      const next = pending.pop();
+      if ((typeof next !== "object" && typeof next !== "function") || next === null) continue;
+      if (next === global || seen.has(next)) continue;
+      seen.add(next);
+      pending.push(getPrototypeOf(next));
+      for (const key of ownKeys(next)) {
+        const own = getOwnPropertyDescriptor(next, key);
+        if (own === undefined) continue;
+        const { value } = own;
+        if (
+          key === "prototype" &&
+          ((typeof value === "object" && value !== null) || value === Function.prototype)
+        ) {
+          prototypes.push(value);
+        }
+        pending.push(own.value, own.get, own.set);
+      }
+    }
+    for (const prototype of prototypes) repairOverrides(prototype);
+    for (const value of seen) {
+      // A typed array can't be frozen; those of the set-up are not reachable.
+      if (!isView(value)) freeze(value);
+    }
+  };
+
+  let baseline = new RealmMap<PropertyKey, PropertyDescriptor>();
+  const remember = (): void => {
+    baseline = new RealmMap();
+    for (const key of ownKeys(global)) {
+      const own = getOwnPropertyDescriptor(global, key);
+      if (own !== undefined) baseline.set(key, own);
+    }
+  };
+  const same = Object.is;
+  const restore = (): void => {
+    const keys = ownKeys(global);
+    let known = 0;
+    for (const key of keys) {
+      const was = baseline.get(key);
+      if (was === undefined) {
+        if (!deleteProperty(global, key)) global[key] = undefined;
+        continue;
+      }
+      known++;
+      if (!same(was.value, global[key]) && was.get === undefined) defineProperty(global, key, was);
+    }
+    if (known === baseline.size) return;
+    for (const [key, was] of baseline) {
+      if (getOwnPropertyDescriptor(global, key) === undefined) defineProperty(global, key, was);
+    }
+  };
+  return { freeze: freezeIntrinsics, remember, restore };
+}

@@ -1,0 +1,62 @@
+/** What passes between the agent and a function's realm. */
+
+/** What the agent lends to a realm. */
+export interface RealmHost {
+  console(level: number, args: unknown[]): void;
+  setTimer(id: number, delayMs: number, repeat: boolean): void;
+  clearTimer(id: number): void;
+  fillRandom(bytes: Uint8Array): void;
+  encodeUtf8(text: string): ArrayBufferLike;
+  decodeUtf8(label: string, fatal: boolean, ignoreBom: boolean, bytes: ArrayBufferView | undefined): string;
+  /** @returns the parts of a URL, or `undefined` when it is none. */
+  url(
+    text: string,
+    base: string | undefined,
+    change?: readonly [part: string, value: string],
+  ): UrlParts | undefined;
+  query(text: string): [string, string][];
+  nowMs(): number;
+  uncaught(text: string): void;
+}
+export type UrlParts = Record<string, string>;
+
+/** What a realm gives the agent. */
+export interface RealmApi {
+  /** A `Uint8Array` of the realm with room for so many bytes. */
+  bytes(length: number): Uint8Array;
+  /** Calls a function with the realm's global as `this`. */
+  call(fn: unknown, subject: string, payload: Uint8Array): unknown;
+  /** Waits for a value that may be a promise, or a thenable. */
+  settle(value: unknown, done: (value: unknown) => void, failed: (error: unknown) => void): void;
+  /** JSON of a value; `undefined` where it has none. */
+  stringify(value: unknown): string | undefined;
+  /** What was thrown, as text: short for the caller, long for the log. */
+  describe(error: unknown): { short: string; long: string };
+  /** The completion value of a script, evaluated in the global scope. */
+  evaluate(source: string): unknown;
+  /** The exports object of a CommonJS module and its `require`. */
+  moduleScope(): { module: { exports: unknown }; require: (name: string) => never };
+  fire(timerId: number): void;
+  setEnvironment(entries: readonly (readonly [string, string])[]): void;
+  /** Freezes the intrinsics, so that no call can change them for the next. */
+  freeze(): void;
+  /** Takes the globals as they are for what `restore` returns to. */
+  remember(): void;
+  /** Puts the globals back and cuts off timers and callbacks. */
+  restore(): void;
+  /** An error made in the realm. */
+  makeError(text: string): unknown;
+}
+
+/** Keeps a realm's globals from one call to the next. */
+export interface GlobalsKeeper {
+  /** Freezes the intrinsics. */
+  freeze(): void;
+  /** Takes the globals as they are for what \`restore\` returns to. */
+  remember(): void;
+  /** Puts them back. */
+  restore(): void;
+}
+
+/** Classes for text and URLs, made in the realm. */
+export type WebTools = Record<"TextEncoder" | "TextDecoder" | "URL" | "URLSearchParams", unknown>;
