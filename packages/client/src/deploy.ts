@@ -205,10 +205,14 @@ async function auction(
     ...(options.tags === undefined ? {} : { tags: options.tags }),
     workload_types: [type],
   };
-  const bids = await askAll(connection, auctionSubject, JSON.stringify(request), pingResponseSchema);
+  // Asked at the same time who is there at all: once they have answered, a bid that has not come will not.
+  const pings = askAll(connection, pingSubject, "", pingResponseSchema);
+  pings.catch(() => undefined);
+  const body = JSON.stringify(request);
+  const bids = await askAll(connection, auctionSubject, body, pingResponseSchema, { stallAfter: pings });
   const chosen = bids[Math.floor(Math.random() * bids.length)];
   if (chosen !== undefined) return chosen;
-  const there = await askAll(connection, pingSubject, "", pingResponseSchema);
+  const there = await pings;
   const tags = Object.entries(options.tags ?? {}).map(([name, value]) => `tag ${name}=${value}`);
   const asked = [`type ${type}`, ...(arch === undefined ? [] : [`linux/${arch}`]), ...tags].join(", ");
   if (there.length === 0) {

@@ -10,6 +10,8 @@ export interface ScatterOptions {
   timeoutMs?: number;
   /** After the first answer: so long without another one ends the wait. */
   stallMs?: number;
+  /** When this settles, a stall ends the wait even before the first answer. */
+  stallAfter?: Promise<unknown>;
 }
 
 export const requestTimeoutMs = 2_000;
@@ -97,12 +99,18 @@ export async function askAll<T extends { node_id: string }>(
     },
   });
   const limit = setTimeout(done.resolve, timeoutMs);
+  const stallNow = (): void => {
+    stall ??= setTimeout(done.resolve, stallMs);
+  };
+  options.stallAfter?.then(stallNow, stallNow);
   try {
     connection.publish(subject, body, { reply: inbox });
     await done.promise;
   } finally {
     clearTimeout(limit);
+    // Set or not, nothing starts it again.
     clearTimeout(stall);
+    stall = limit;
     subscription.unsubscribe();
   }
   return [...answers.values()];

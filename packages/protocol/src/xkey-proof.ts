@@ -1,5 +1,5 @@
 /** A node's signed statement of which xkey is its own, so that nobody seals for whoever answers an auction. */
-import { type Claims, decodeClaims, encodeClaims, isTimely, tokenUse } from "./claims.ts";
+import { type Claims, clockLeewaySeconds, decodeClaims, encodeClaims, isTimely, tokenUse } from "./claims.ts";
 import { NexError } from "./errors.ts";
 import { isPublicKey, type Signer } from "./keys.ts";
 
@@ -45,5 +45,8 @@ export function checkXkeyProof(proof: string, nodeId: string, xkey: string, nowM
   if (claims.nats.nex?.["xkey"] !== xkey) throw refuse("its proof is of another xkey");
   const life = (claims.exp ?? Number.POSITIVE_INFINITY) - (claims.iat ?? 0);
   if (life > xkeyProofLifeSeconds) throw refuse("its proof holds too long");
+  // Otherwise a proof made ahead of time would hold for years.
+  if ((claims.iat ?? 0) > nowMs / 1000 + clockLeewaySeconds)
+    throw refuse("its proof is dated into the future");
   if (!isTimely(claims, nowMs)) throw refuse("its proof has expired");
 }

@@ -142,9 +142,13 @@ for (const [how, ending] of [
       const { startNatsServer } = await import(${JSON.stringify(new URL("start.ts", import.meta.url).href)});
       const server = await startNatsServer({ binary: { path: ${JSON.stringify(binary.path)} } });
       process.stdout.write(String(server.pid), () => ${ending});`;
-    const child = spawn(process.execPath, ["--input-type=module", "--eval", program], {
-      stdio: ["ignore", "pipe", "inherit"],
-    });
+    const child = spawn(
+      process.execPath,
+      ["--conditions=nex-src", "--input-type=module", "--eval", program],
+      {
+        stdio: ["ignore", "pipe", "inherit"],
+      },
+    );
     let output = "";
     child.stdout.on("data", (chunk) => {
       output += chunk;

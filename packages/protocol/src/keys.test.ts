@@ -1,0 +1,103 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { fromSeed } from "@nats-io/nkeys";
+import { NexError } from "./errors.ts";
+import { seededRandom } from "./fixtures/random.ts";
+import { vectors } from "./fixtures/vectors.ts";
+import { createKey, curveKeyOfSeed, isPublicKey, signerOfSeed, verifySignature } from "./keys.ts";
+
+const data = Buffer.from("what is signed");
+
+function refusal(attempt: () => unknown): NexError {
+  try {
+    attempt();
+  } catch (error) {
+    assert.ok(error instanceof NexError);
+    return error;
+  }
+  assert.fail("nothing was thrown");
+}
+
+test("signerOfSeed has the public key of the vector and takes white space around the seed", () => {
+  assert.equal(signerOfSeed(` ${vectors.issuerSeed}\n`).publicKey, vectors.issuer);
+});
+
+test("signerOfSeed signs as the nkeys package does", () => {
+  const pair = fromSeed(Buffer.from(vectors.issuerSeed));
+  assert.deepEqual(Buffer.from(signerOfSeed(vectors.issuerSeed).sign(data)), Buffer.from(pair.sign(data)));
+});
+
+test("signerOfSeed refuses a curve key, a public key and a damaged seed, and repeats none of them", () => {
+  const damaged = `${vectors.issuerSeed.slice(0, -2)}AA`;
+  for (const text of [vectors.senderSeed, vectors.issuer, damaged, "", "SA", "hunter2"]) {
+    const error = refusal(() => signerOfSeed(text, "the issuer"));
+    assert.equal(error.code, "key_invalid");
+    assert.match(error.message, /the issuer/);
+    if (text !== "" && text !== "SA") assert.ok(!error.message.includes(text), error.message);
+  }
+});
+
+test("curveKeyOfSeed has the public keys of the vectors", () => {
+  assert.equal(curveKeyOfSeed(`${vectors.senderSeed}\n`).publicKey, vectors.sender);
+  assert.equal(curveKeyOfSeed(vectors.recipientSeed).publicKey, vectors.recipient);
+});
+
+test("curveKeyOfSeed refuses a signing key and a damaged seed, and repeats none of them", () => {
+  const damaged = `${vectors.senderSeed.slice(0, -2)}AA`;
+  for (const text of [vectors.issuerSeed, vectors.sender, damaged, ""]) {
+    const error = refusal(() => curveKeyOfSeed(text, "the publisher"));
+    assert.equal(error.code, "key_invalid");
+    assert.match(error.message, /the publisher/);
+    if (text !== "") assert.ok(!error.message.includes(text), error.message);
+  }
+});
+
+test("createKey makes a new key of the wanted kind, whose seed gives it back", () => {
+  assert.match(createKey("account").publicKey, /^A/);
+  assert.match(createKey("curve").publicKey, /^X/);
+  const node = createKey("node");
+  assert.match(node.publicKey, /^N/);
+  assert.equal(signerOfSeed(node.seed).publicKey, node.publicKey);
+  assert.notEqual(createKey("node").publicKey, node.publicKey);
+});
+
+test("isPublicKey tells public keys by prefix, length and checksum", () => {
+  assert.ok(isPublicKey(vectors.issuer));
+  assert.ok(isPublicKey(vectors.issuer, "A"));
+  assert.ok(isPublicKey(vectors.sender, "X"));
+  assert.ok(!isPublicKey(vectors.issuer, "N"));
+  assert.ok(!isPublicKey(vectors.issuerSeed));
+  assert.ok(!isPublicKey(vectors.issuer.toLowerCase()));
+  assert.ok(!isPublicKey(`${vectors.issuer}A`));
+  assert.ok(!isPublicKey(""));
+  const random = seededRandom(2);
+  const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+  for (let at = 0; at < 56; at++) {
+    const other = letters[(letters.indexOf(vectors.issuer[at] ?? "") + 1 + random.below(31)) % 32];
+    const damaged = `${vectors.issuer.slice(0, at)}${other}${vectors.issuer.slice(at + 1)}`;
+    assert.ok(!isPublicKey(damaged), damaged);
+  }
+});
+
+test("verifySignature accepts the signer's signature and nothing else", () => {
+  const signer = signerOfSeed(vectors.issuerSeed);
+  const signature = Buffer.from(signer.sign(data));
+  assert.ok(verifySignature(signer.publicKey, data, signature));
+  assert.ok(!verifySignature(signer.publicKey, Buffer.from("what is signed?"), signature));
+  assert.ok(!verifySignature(createKey("account").publicKey, data, signature));
+  for (let at = 0; at < signature.length; at++) {
+    const damaged = Buffer.from(signature);
+    damaged[at] = (damaged[at] ?? 0) ^ 1;
+    assert.ok(!verifySignature(signer.publicKey, data, damaged));
+  }
+});
+
+test("verifySignature is false for what is no public signing key and for a signature of another length", () => {
+  const signer = signerOfSeed(vectors.issuerSeed);
+  const signature = signer.sign(data);
+  for (const key of ["", "A", vectors.sender, vectors.issuerSeed, "A".repeat(56)]) {
+    assert.equal(verifySignature(key, data, signature), false);
+  }
+  assert.equal(verifySignature(signer.publicKey, data, signature.subarray(0, 63)), false);
+  assert.equal(verifySignature(signer.publicKey, data, Buffer.concat([signature, Buffer.alloc(1)])), false);
+});
