@@ -3,7 +3,6 @@
  * Written under another name first and then renamed, since a running `nex` may be starting from the old one.
  */
 import { randomBytes } from "node:crypto";
-import { existsSync } from "node:fs";
 import { mkdir, rename, rm, utimes, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -46,7 +45,7 @@ export interface BuildPaths {
 export interface BuildOptions {
   /** Where the bundles go; `dist` of the checkout unless told otherwise. */
   directory?: string;
-  /** Is told what is left out and what was made, one line each. */
+  /** Is told what was made, one line each. */
   report?: (line: string) => void;
 }
 
@@ -68,10 +67,6 @@ async function buildOne(
   report: (line: string) => void,
 ): Promise<string> {
   const output = join(directory, bundle.output);
-  if (!existsSync(join(root, bundle.entry))) {
-    report(`Left out ${bundle.output}: ${bundle.entry} is not there yet`);
-    return output;
-  }
   const result = await esbuild.build({
     absWorkingDir: root,
     entryPoints: [bundle.entry],
