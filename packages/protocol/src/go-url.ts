@@ -4,6 +4,7 @@
 import { z } from "zod";
 import { NexError } from "./errors.ts";
 import { goObject, goString } from "./go-json.ts";
+import { printable } from "./names.ts";
 
 /** Strings longer than this in a location are refused. */
 const locationPartBytesMax = 4096;
@@ -71,7 +72,7 @@ export function goUrlOf(text: string): GoUrl {
   let rest = text;
   const hash = rest.indexOf("#");
   if (hash >= 0) {
-    url.Fragment = decode(rest.slice(hash + 1), text);
+    url.Fragment = decode(rest.slice(hash + 1));
     rest = rest.slice(0, hash);
   }
   const scheme = /^([a-zA-Z][a-zA-Z0-9+.-]*):/.exec(rest);
@@ -93,15 +94,18 @@ export function goUrlOf(text: string): GoUrl {
     if (at >= 0) url.User = {};
     url.Host = authority.slice(at + 1);
   }
-  url.Path = decode(rest, text);
+  url.Path = decode(rest);
   return url;
 }
 
-function decode(text: string, whole: string): string {
+function decode(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch (cause) {
-    throw new NexError("malformed_request", `Cannot read the location "${whole}": bad percent escape`, {
+    // The whole text may hold a password.
+    const bad = /%(?![0-9a-f]{2}).{0,2}/i.exec(text)?.[0] ?? "";
+    const quoted = bad === "" ? "" : ` "${printable(bad)}"`;
+    throw new NexError("malformed_request", `Cannot read the location: bad percent escape${quoted}`, {
       cause,
     });
   }
