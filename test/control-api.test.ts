@@ -1,0 +1,215 @@
+/** No request on any control subject, however malformed, ends a node: each gets its answer or the reference's silence. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { createInbox } from "@nats-io/nats-core";
+import { startTestNexus, type TestNexus } from "@nexengine/testing";
+import { z } from "zod";
+
+const verdicts = z
+  .object({
+    verdicts: z.array(
+      z.object({
+        subject: z.string(),
+        case: z.string(),
+        body: z.string(),
+        verdict: z.enum(["answered", "error", "silent", "crash"]),
+        error: z.string().optional(),
+      }),
+    ),
+  })
+  .parse(
+    JSON.parse(readFileSync(join(import.meta.dirname, "fixtures/reference-verdicts.json"), "utf8")),
+  ).verdicts;
+
+const envelope = z.object({
+  type: z.string(),
+  data: z.unknown(),
+  error: z.string().optional(),
+  nex: z.object({ version: z.literal(1), code: z.string() }).optional(),
+});
+
+let nexus: TestNexus;
+before(async () => {
+  nexus = await startTestNexus();
+  await nexus.function("() => 1", { name: "there" });
+});
+after(() => nexus[Symbol.asyncDispose]());
+
+/** The envelope that answers, or `undefined` for silence. */
+async function ask(
+  subject: string,
+  body: Uint8Array | string,
+): Promise<z.infer<typeof envelope> | undefined> {
+  const answer = /\.(WPING|AUCTION)/.test(subject)
+    ? await askQuiet(subject, body)
+    : (await nexus.client.connection.request(subject, body, { timeout: 20_000 })).string();
+  return answer === undefined ? undefined : envelope.parse(JSON.parse(answer));
+}
+
+/** For what may be met with silence: a node takes requests up in order, so an INFO sent after is answered after. */
+async function askQuiet(subject: string, body: Uint8Array | string): Promise<string | undefined> {
+  const { connection } = nexus.client;
+  const inbox = createInbox();
+  const { promise, resolve } = Promise.withResolvers<string | undefined>();
+  const subscription = connection.subscribe(inbox, { callback: (_, message) => resolve(message.string()) });
+  connection.publish(subject, body, { reply: inbox });
+  await nexus.client.info(nexus.node.id, 10_000);
+  resolve(undefined);
+  subscription.unsubscribe();
+  return promise;
+}
+
+/** The reference's text up to its variable part: a JSON error, or a quoted value. */
+const fixedPart = (text: string): string => text.replace(/(: ).*$/s, "$1");
+
+describe("what the reference was asked", () => {
+  for (const { subject, case: name, body, verdict, error } of verdicts) {
+    test(`${subject} ${name}: ${verdict}`, async () => {
+      const answer = await ask(subject.replace("<node>", nexus.node.id), body);
+      if (verdict === "silent") {
+        // The namespace of the recorded node was empty; here one function runs in it.
+        if (subject.startsWith("$NEX.WPING")) assert.equal(answer?.error, undefined);
+        else assert.equal(answer, undefined);
+      } else if (verdict === "answered" || (verdict === "crash" && subject === "$NEX.AUCTION")) {
+        assert.ok(answer !== undefined && answer.error === undefined && answer.data !== "");
+      } else {
+        assert.ok(answer !== undefined && answer.data === "");
+        assert.ok(answer.nex?.code !== undefined && answer.nex.code !== "internal", String(answer.error));
+        if (error !== undefined)
+          assert.ok(answer.error?.startsWith(fixedPart(error)), `${answer.error} / ${error}`);
+      }
+    });
+  }
+});
+
+describe("what else can come", () => {
+  const subjects = [
+    "PING",
+    "AUCTION",
+    "WPING",
+    "WPING.default.x",
+    "INFO.default.<node>",
+    "DEPLOY.default.<node>",
+  ];
+  const more = [
+    "STOP.default.<node>",
+    "LAMEDUCK.x",
+    "DEPLOY.system.<node>",
+    "DEPLOY.a*b.<node>",
+    "STOP.*.<node>",
+  ];
+  const bodies: [string, Uint8Array | string][] = [
+    ["bytes that are no UTF-8", Buffer.from([0xff, 0xfe, 0x00])],
+    ["a million nested arrays", "[".repeat(100_000) + "]".repeat(100_000)],
+    ["a body of 1 MB", JSON.stringify({ description: "x".repeat(1_000_000) })],
+    [
+      "ten thousand tags",
+      JSON.stringify({
+        tags: Object.fromEntries(Array.from({ length: 10_000 }, (_, at) => [`t${at}`, "x"])),
+      }),
+    ],
+    ["prototype names", '{"__proto__":{"type":"v8"},"constructor":1,"tags":{"__proto__":"x"}}'],
+    [
+      "a token of 100 kB",
+      JSON.stringify({
+        type: "v8",
+        trigger_subjects: ["a"],
+        location: { Host: "b", Path: "/k" },
+        workload_jwt: "a.".repeat(50_000),
+      }),
+    ],
+    ["keys of another case", '{"TYPE":"v8","Trigger_Subjects":["$JS.x"]}'],
+    ["a number where a name stands", '{"type":"v8","trigger_subjects":["a"],"location":{"Host":1}}'],
+  ];
+  test("is answered or passed over, and the node lives", async () => {
+    for (const suffix of [...subjects, ...more]) {
+      for (const [what, body] of bodies) {
+        const subject = `$NEX.${suffix.replace("<node>", nexus.node.id)}`;
+        nexus.client.connection.publish(subject, body, { reply: "test.nowhere" });
+        nexus.client.connection.publish(subject, body);
+        assert.equal((await nexus.client.nodes()).length, 1, `${subject} ${what}`);
+      }
+    }
+    assert.equal(await nexus.call("there"), "1");
+  });
+
+  test("a thousand requests of all kinds at once are each answered once", async () => {
+    const { connection } = nexus.client;
+    const { id } = nexus.node;
+    const kinds = [
+      ["$NEX.PING", ""],
+      [`$NEX.INFO.default.${id}`, ""],
+      ["$NEX.WPING.default.there", ""],
+      ["$NEX.AUCTION", "null"],
+      [`$NEX.STOP.default.${id}`, '{"workload_id":"x"}'],
+      [`$NEX.DEPLOY.default.${id}`, '{"type":"v8","trigger_subjects":["a"]}'],
+    ] as const;
+    const answers = new Map<string, number>();
+    const subscription = connection.subscribe("many.*", {
+      callback: (_, message) => void answers.set(message.subject, (answers.get(message.subject) ?? 0) + 1),
+    });
+    for (let at = 0; at < 1_000; at++) {
+      const [subject, body] = kinds[at % kinds.length] ?? kinds[0];
+      connection.publish(subject, body, { reply: `many.${at}` });
+    }
+    while (answers.size < 1_000) await new Promise((resolve) => setTimeout(resolve, 10));
+    await nexus.client.nodes();
+    subscription.unsubscribe();
+    assert.equal(answers.size, 1_000);
+    assert.ok([...answers.values()].every((count) => count === 1));
+  });
+
+  test("each member that a deploy must have is missed by name", async () => {
+    const { deployment, body } = await recordedDeploy();
+    for (const name of ["location", "workload_jwt", "environment", "sender_public_key", "type"]) {
+      for (const value of [undefined, null, ""]) {
+        const answer = await ask(
+          `$NEX.DEPLOY.default.${nexus.node.id}`,
+          JSON.stringify({ ...body, [name]: value }),
+        );
+        assert.ok(answer !== undefined && answer.data === "", name);
+        assert.match(
+          answer.nex?.code ?? "",
+          /field_missing|unsupported_type|artifact|malformed_request/,
+          name,
+        );
+      }
+    }
+    const optional = await ask(
+      `$NEX.DEPLOY.default.${nexus.node.id}`,
+      JSON.stringify({ ...body, description: null, target_node: null, argv: null, jsdomain: null }),
+    );
+    assert.equal(optional?.error, undefined, "W3, W4: what may be missing does not matter, then or later");
+    assert.equal((await nexus.client.info(nexus.node.id)).machines.length, 3);
+    assert.ok(deployment);
+  });
+
+  test("a member or value that this node does not know is refused, never ignored", async () => {
+    const { body } = await recordedDeploy();
+    const cases: object[] = [
+      { version: 1, requires: ["replicas"] },
+      { version: 1, requires: ["no-such-feature"] },
+      { version: 1, limits: { memory_bytes: 1 } },
+      { version: 1, globals: "sometimes" },
+      { version: 2 },
+    ];
+    for (const nex of cases) {
+      const answer = await ask(`$NEX.DEPLOY.default.${nexus.node.id}`, JSON.stringify({ ...body, nex }));
+      assert.equal(answer?.nex?.code, "feature_missing", JSON.stringify(nex));
+    }
+  });
+});
+
+/** A deploy that was accepted, as it stood on the wire. */
+async function recordedDeploy(): Promise<{ deployment: unknown; body: Record<string, unknown> }> {
+  const { promise, resolve } = Promise.withResolvers<Record<string, unknown>>();
+  const subscription = nexus.client.connection.subscribe("$NEX.DEPLOY.>", {
+    callback: (_, message) => resolve(message.json()),
+  });
+  const deployment = await nexus.function("() => 1");
+  const body = await promise;
+  subscription.unsubscribe();
+  return { deployment, body };
+}
