@@ -65,7 +65,9 @@ export function connectionFailure(login: NatsLogin, cause: unknown): NexError {
   });
 }
 
-/** A server's URL without user, password and token. */
+/** A server's URL without user, password and token, which may hold any character, `@` and `/` too. */
 export function withoutSecrets(url: string): string {
-  return url.replace(/\/\/[^/@]*@/, "//");
+  const scheme = /^[a-z][a-z0-9+.-]*:\/\//i.exec(url)?.[0] ?? "";
+  const rest = url.slice(scheme.length);
+  return `${scheme}${rest.slice(rest.lastIndexOf("@") + 1)}`;
 }

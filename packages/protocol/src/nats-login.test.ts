@@ -1,0 +1,106 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { inspect } from "node:util";
+import { NexError } from "./errors.ts";
+import { vectors } from "./fixtures/vectors.ts";
+import { connectionFailure, connectionOptions, defaultServer, withoutSecrets } from "./nats-login.ts";
+
+const secret = "hunter2";
+
+/** What the one authenticator, or the list of them, sends for a nonce. */
+function answers(login: Parameters<typeof connectionOptions>[0]): object {
+  const { authenticator } = connectionOptions(login);
+  const list = authenticator === undefined ? [] : [authenticator].flat();
+  return Object.assign({}, ...list.map((make) => make("nonce")));
+}
+
+test("connectionOptions has defaults and tries for ever to come back", () => {
+  const options = connectionOptions({});
+  assert.deepEqual(options.servers, [defaultServer]);
+  assert.equal(options.maxReconnectAttempts, -1);
+  assert.ok(!("authenticator" in options));
+  assert.ok(!("name" in options));
+  assert.ok(!("inboxPrefix" in options));
+});
+
+test("connectionOptions takes servers, name, inbox prefix and time limit as given", () => {
+  const options = connectionOptions({
+    servers: ["a", "b"],
+    name: "me",
+    inboxPrefix: "my.inbox",
+    timeoutMs: 7,
+  });
+  assert.deepEqual(
+    [options.servers, options.name, options.inboxPrefix, options.timeout],
+    [["a", "b"], "me", "my.inbox", 7],
+  );
+});
+
+test("connectionOptions logs in by user and password, by token, and by nkey", () => {
+  assert.deepEqual(answers({ user: "u", password: secret }), { user: "u", pass: secret });
+  assert.deepEqual(answers({ token: secret }), { auth_token: secret });
+  const nkey = answers({ nkeySeed: ` ${vectors.issuerSeed}\n` });
+  assert.equal("nkey" in nkey && nkey.nkey, vectors.issuer);
+});
+
+test("connectionOptions logs in by the content of a credentials file", () => {
+  const credentials = `-----BEGIN NATS USER JWT-----
+${vectors.token}
+------END NATS USER JWT------
+
+-----BEGIN USER NKEY SEED-----
+${vectors.issuerSeed}
+------END USER NKEY SEED------
+`;
+  const sent = answers({ credentials });
+  assert.equal("jwt" in sent && sent.jwt, vectors.token);
+});
+
+test("withoutSecrets cuts user, password and token out of a URL, whatever they hold", () => {
+  const cases: [string, string][] = [
+    ["nats://127.0.0.1:4222", "nats://127.0.0.1:4222"],
+    [`nats://u:${secret}@host:4222`, "nats://host:4222"],
+    [`tls://${secret}@host`, "tls://host"],
+    [`nats://u:a@${secret}@host`, "nats://host"],
+    [`nats://u:a/${secret}@host`, "nats://host"],
+    [`u:${secret}@host:4222`, "host:4222"],
+    [`nats://u:${secret}@a,nats://u:${secret}@b`, "nats://b"],
+    ["host:4222", "host:4222"],
+  ];
+  for (const [url, text] of cases) assert.equal(withoutSecrets(url), text, url);
+});
+
+test("connectionFailure names the servers and why, and no secret", () => {
+  const cause = new Error("connect ECONNREFUSED 127.0.0.1:4222");
+  const login = {
+    servers: [`nats://u:${secret}@a:1`, "nats://b"],
+    user: "u",
+    password: secret,
+    token: secret,
+  };
+  const error = connectionFailure(login, cause);
+  assert.equal(error.code, "connection_failed");
+  assert.equal(
+    error.message,
+    "Cannot connect to NATS at nats://a:1, nats://b: connection refused, nothing listens there",
+  );
+  assert.equal(error.cause, cause);
+  assert.ok(!inspect(error).includes(secret));
+  assert.match(
+    connectionFailure({}, new Error("'Authorization Violation'")).message,
+    /Authorization Violation/,
+  );
+});
+
+test("connectionOptions and connectionFailure show no secret where a login can't be read", () => {
+  for (const login of [{ credentials: `${secret} is no file` }, { nkeySeed: `SU${secret}` }]) {
+    try {
+      answers(login);
+      assert.fail("nothing was thrown");
+    } catch (cause) {
+      const error = connectionFailure(login, cause);
+      assert.ok(error instanceof NexError);
+      assert.ok(!inspect(error).includes(secret), inspect(error));
+    }
+  }
+});
