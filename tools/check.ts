@@ -12,6 +12,7 @@ import { checkLint, checkTypes, type ProgramResult } from "./check/programs.ts";
 import { checkRings } from "./check/rings.ts";
 import { checkStyle } from "./check/style.ts";
 import { readTree, type Tree } from "./check/tree.ts";
+import { stalePages } from "./reference.ts";
 
 interface Outcome {
   ok: boolean;
@@ -29,6 +30,7 @@ export async function check(root: string, print: (text: string) => void): Promis
     timed("imports", async () => imports(tree), print),
     timed("style", async () => ofFindings([...checkStyle(tree), ...checkOrphans(tree)]), print),
     timed("lock file", async () => ofFindings(checkLockFile(tree)), print),
+    timed("reference", async () => reference(await stalePages(root)), print),
   ]);
   for (const { details } of outcomes) if (details !== "") print(`\n${details}`);
   return outcomes.every(({ ok }) => ok);
@@ -63,6 +65,11 @@ function imports(tree: Tree): Outcome {
   const outcome = ofFindings([...checkArrows(tree), ...checkNodeFolders(tree), ...findings]);
   if (outcome.ok && typeRings > 0) outcome.note = `${typeRings} rings of types only`;
   return outcome;
+}
+
+function reference(stale: string[]): Outcome {
+  const details = stale.map((path) => `${path} is not as the code has it: npm run fix`).join("\n");
+  return stale.length === 0 ? { ok: true, details } : { ok: false, note: `${stale.length} stale`, details };
 }
 
 if (import.meta.main) {
