@@ -12,6 +12,8 @@ const machines: ReadonlyMap<number, string> = new Map([
 const ptLoad = 1;
 const ptDynamic = 2;
 const ptInterp = 3;
+/** The size of a program header in a 64-bit file; Linux runs no other. */
+const programHeaderBytes = 56;
 const dtNull = 0n;
 const dtNeeded = 1n;
 /** A dynamic section has a few dozen entries. */
@@ -66,16 +68,21 @@ function segmentProblem(read: ReadAt, header: DataView): string | undefined {
   const size = header.getUint16(54, true);
   const count = header.getUint16(56, true);
   const cut = "its program headers are cut off";
-  if (count === 0 || size < 56 || !Number.isSafeInteger(offset)) return cut;
+  // The size comes from whoever made the file, and is read into memory as a whole.
+  if (size !== programHeaderBytes && count > 0) return "its program headers are malformed";
+  if (count === 0 || !Number.isSafeInteger(offset)) return cut;
   const table = read(offset, size * count);
   if (table.length < size * count) return cut;
   const view = viewOf(table);
   let loads = false;
+  let isDynamic = false;
   for (let at = 0; at < table.length; at += size) {
     const kind = view.getUint32(at, true);
     if (kind === ptLoad) loads = true;
     if (kind === ptInterp) return "it is dynamically linked (it names an interpreter)";
     if (kind !== ptDynamic) continue;
+    if (isDynamic) return "it has more than one dynamic section";
+    isDynamic = true;
     const begin = Number(view.getBigUint64(at + 8, true));
     const bytes = Number(view.getBigUint64(at + 32, true));
     if (!Number.isSafeInteger(begin) || bytes > dynamicBytesMax)
