@@ -36,11 +36,16 @@ function foldMembers(value: unknown, names: ReadonlyMap<string, string>): unknow
  * @param what The head of the message of a refusal, e.g. `Unable to deserialize deploy request`.
  * @throws NexError `request_too_large`, `malformed_request`
  */
-export function parseJson<T>(bytes: Uint8Array, schema: z.ZodType<T>, what: string): T {
-  if (bytes.length > requestBytesMax) {
+export function parseJson<T>(
+  bytes: Uint8Array,
+  schema: z.ZodType<T>,
+  what: string,
+  bytesMax = requestBytesMax,
+): T {
+  if (bytes.length > bytesMax) {
     throw new NexError(
       "request_too_large",
-      `${what}: body has ${bytes.length} bytes, at most ${requestBytesMax} are read`,
+      `${what}: body has ${bytes.length} bytes, at most ${bytesMax} are read`,
     );
   }
   return checkJson(parseJsonText(bytes, what), schema, what);

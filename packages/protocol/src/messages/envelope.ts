@@ -8,6 +8,9 @@ const typePrefix = "io.nats.nex.v1.";
 /** What a reply is an answer to; WPING is answered with `ping_response`. */
 export type ResponseKind = "ping" | "auction" | "info" | "run" | "stop" | "lameduck";
 
+/** Answers over this size are not read; that of a node with many workloads is larger than any request. */
+export const responseBytesMax = 8_388_608;
+
 const encoder = new TextEncoder();
 
 /** A successful reply. */
@@ -62,7 +65,7 @@ const referenceTexts: readonly (readonly [string, ErrorCode])[] = [
  */
 export function decodeResponse<T>(bytes: Uint8Array, data: z.ZodType<T>): T {
   const what = "Cannot read the node's answer";
-  const envelope = parseJson(bytes, envelopeSchema, what);
+  const envelope = parseJson(bytes, envelopeSchema, what, responseBytesMax);
   if (typeof envelope.error === "string") {
     const given = envelope.nex?.code;
     throw new NexError(isErrorCode(given) ? given : codeOfText(envelope.error), envelope.error);
