@@ -1,0 +1,140 @@
+/**
+ * Benchmarks: `npm run bench`. Prints medians, and what can be compared as a ratio against a baseline of the same run,
+ * interleaved with it.
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { startTestNexus } from "../packages/testing/src/nexus.ts";
+import { echoFunctionPath } from "../packages/testing/src/samples.ts";
+import { build } from "./build.ts";
+
+const deploys = 30;
+const commands = 20;
+const rounds = 7;
+const serialCalls = 1_000;
+const parallelCalls = 10_000;
+const parallel = 128;
+
+function quantile(samples: readonly number[], at: number): number {
+  const sorted = [...samples].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * at))] ?? Number.NaN;
+}
+
+const median = (samples: readonly number[]): number => quantile(samples, 0.5);
+const row = (what: string, value: string): void => console.log(`${what.padEnd(58)} ${value}`);
+
+async function timeMs(work: () => Promise<unknown>): Promise<number> {
+  const startedAt = performance.now();
+  await work();
+  return performance.now() - startedAt;
+}
+
+/** Microseconds for each of `count` calls, `concurrency` at once. */
+async function callUs(
+  connection: NatsConnection,
+  subject: string,
+  count: number,
+  concurrency: number,
+): Promise<number> {
+  let left = count;
+  const worker = async (): Promise<void> => {
+    while (left-- > 0) await connection.request(subject, "0123456789abcdef", { timeout: 10_000 });
+  };
+  return ((await timeMs(() => Promise.all(Array.from({ length: concurrency }, worker)))) * 1000) / count;
+}
+
+async function main(): Promise<void> {
+  const { nexPath } = await build();
+  await using nexus = await startTestNexus({ config: { machine_pool_size: 2 } });
+  const home = await mkdtemp(join(tmpdir(), "nex-bench-"));
+  try {
+    await benchDeploy(nexus);
+    await benchCommand(nexPath, home, nexus.server.url);
+    await benchCalls(nexus);
+  } finally {
+    await rm(home, { recursive: true, force: true });
+  }
+}
+
+type Nexus = Awaited<ReturnType<typeof startTestNexus>>;
+
+async function benchDeploy(nexus: Nexus): Promise<void> {
+  const { bucket, key, sha256 } = await nexus.client.upload({ path: echoFunctionPath }, { key: "bench" });
+  const times: number[] = [];
+  for (let deploy = 0; deploy < deploys; deploy++) {
+    const options = {
+      name: "bench",
+      type: "v8",
+      triggerSubjects: ["bench.deploy"],
+      node: nexus.node.id,
+    } as const;
+    const { promise, resolve } = Promise.withResolvers<number>();
+    const subscription = nexus.client.connection.subscribe("$NEX.DEPLOY.>", {
+      callback: () => resolve(performance.now()),
+    });
+    const deployment = await nexus.deploy({ bucket, key, sha256 }, options);
+    times.push(performance.now() - (await promise));
+    subscription.unsubscribe();
+    await nexus.stop(deployment);
+  }
+  row(
+    `DEPLOY request → reply, function, warm pool (n=${deploys})`,
+    `median ${median(times).toFixed(1)} ms, p95 ${quantile(times, 0.95).toFixed(1)} ms`,
+  );
+}
+
+async function benchCommand(nexPath: string, home: string, url: string): Promise<void> {
+  const times: number[] = [];
+  for (let command = 0; command < commands; command++) {
+    times.push(
+      await timeMs(async () => {
+        const env = { ...process.env, HOME: home, NATS_URL: url };
+        const child = spawn(process.execPath, [nexPath, "devrun", echoFunctionPath], {
+          env,
+          stdio: "ignore",
+        });
+        await once(child, "exit");
+      }),
+    );
+  }
+  row(
+    `nex devrun echo.js, whole command (n=${commands})`,
+    `median ${median(times).toFixed(0)} ms, p95 ${quantile(times, 0.95).toFixed(0)} ms`,
+  );
+}
+
+async function benchCalls(nexus: Nexus): Promise<void> {
+  const servers = nexus.server.url;
+  const responder = await connect({ servers });
+  responder.subscribe("bench.bare", { callback: (_, message) => void message.respond(message.data) });
+  await responder.flush();
+  await nexus.function("export default (s, p) => p", { name: "bench-keep" });
+  await nexus.function("(s, p) => p", { name: "bench-fresh" });
+  const connection = await connect({ servers });
+  for (const [what, count, concurrency] of [
+    ["c=1", serialCalls, 1],
+    [`c=${parallel}`, parallelCalls, parallel],
+  ] as const) {
+    const us: Record<string, number[]> = { "bench.bare": [], "bench-keep": [], "bench-fresh": [] };
+    for (let round = 0; round < rounds; round++) {
+      for (const subject of Object.keys(us))
+        us[subject]?.push(await callUs(connection, subject, count, concurrency));
+    }
+    const bare = median(us["bench.bare"] ?? []);
+    for (const mode of ["keep", "fresh"]) {
+      const ours = median(us[`bench-${mode}`] ?? []);
+      row(
+        `function (${mode}), ${what}, against a bare responder`,
+        `${(ours / bare).toFixed(2)}× the time (${ours.toFixed(0)} against ${bare.toFixed(0)} µs)`,
+      );
+    }
+  }
+  await responder.close();
+  await connection.close();
+}
+
+await main();
