@@ -146,7 +146,7 @@ export function reportDeployment(deployment: Deployment, triggers: readonly stri
     return;
   }
   print(
-    `🚀 "${deployment.name}" runs as ${deployment.id} on node ${deployment.nodeName} (${deployment.nodeId})`,
+    `🚀 "${deployment.name}" runs as ${deployment.id} on node ${deployment.nodeName}`,
   );
   const subject = triggers[0];
   if (subject !== undefined) print(`   Call it:  ${commandName()} request ${subject} hello`);
