@@ -1,0 +1,164 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { decodeClaims } from "../claims.ts";
+import { NexError } from "../errors.ts";
+import { bytesOf, recorded } from "../fixtures/recorded.ts";
+import { parseJson } from "../go-json.ts";
+import { parseObjectLocation } from "../go-url.ts";
+import { decodeResponse } from "./envelope.ts";
+import { nodeFeatures } from "./features.ts";
+import {
+  argvCountMax,
+  concurrencyMax,
+  deployRequestSchema,
+  parseDeployExtras,
+  placeholderHash,
+  runResponseSchema,
+  signedDigest,
+  stopRequestSchema,
+  stopResponseSchema,
+  triggerSubjectsMax,
+} from "./workload.ts";
+
+const what = "Unable to deserialize deploy request";
+
+test("deployRequestSchema reads every recorded DEPLOY, whose token and artifact can be read", () => {
+  for (const { request, subject } of recorded("$NEX.DEPLOY")) {
+    const deploy = parseJson(bytesOf(request), deployRequestSchema, what);
+    assert.equal(deploy.target_node, subject.split(".").at(-1));
+    const claims = decodeClaims(deploy.workload_jwt ?? "");
+    assert.equal(claims.nats.hash, placeholderHash);
+    assert.deepEqual(parseObjectLocation(deploy.location ?? {}), { bucket: "NEXCLIFILES", key: claims.sub });
+    assert.match(deploy.sender_public_key ?? "", /^X/);
+    assert.match(deploy.environment ?? "", /^eGt2/);
+    assert.ok(["native", "v8", "wasm"].includes(deploy.type ?? ""));
+    assert.equal(typeof deploy.essential, "boolean");
+    if (deploy.type !== "native") assert.ok((deploy.trigger_subjects ?? []).length > 0);
+    assert.equal(deploy.nex, undefined);
+  }
+});
+
+test("runResponseSchema reads every recorded answer to a DEPLOY, or its failure is known", () => {
+  const failures: string[] = [];
+  let started = 0;
+  for (const { replies, class: kind } of recorded("$NEX.DEPLOY")) {
+    for (const reply of replies) {
+      try {
+        const run = decodeResponse(bytesOf(reply), runResponseSchema);
+        assert.ok(run.started && run.id !== "" && run.name !== "" && run.issuer.startsWith("A"), kind);
+        started++;
+      } catch (error) {
+        assert.ok(error instanceof NexError, String(error));
+        assert.match(kind, /error$/);
+        failures.push(error.code);
+      }
+    }
+  }
+  assert.ok(started >= 3);
+  assert.deepEqual(new Set(failures), new Set(["no_ready_machine"]));
+});
+
+test("stopRequestSchema reads every recorded STOP, whose token can be read", () => {
+  for (const { request, subject } of recorded("$NEX.STOP")) {
+    const stop = parseJson(bytesOf(request), stopRequestSchema, "Unable to deserialize stop request");
+    assert.equal(stop.target_node, subject.split(".").at(-1));
+    assert.notEqual(stop.workload_id, "");
+    assert.equal(decodeClaims(stop.workload_jwt ?? "").nats.hash, undefined);
+  }
+});
+
+test("stopResponseSchema reads every recorded answer to a STOP, or its failure is known", () => {
+  const failures = new Set<string>();
+  let stopped = 0;
+  for (const { replies, class: kind } of recorded("$NEX.STOP")) {
+    for (const reply of replies) {
+      try {
+        assert.ok(decodeResponse(bytesOf(reply), stopResponseSchema).stopped, kind);
+        stopped++;
+      } catch (error) {
+        assert.ok(error instanceof NexError, String(error));
+        failures.add(error.code);
+      }
+    }
+  }
+  assert.ok(stopped >= 1);
+  assert.deepEqual(failures, new Set(["no_such_workload", "token_invalid"]));
+});
+
+test("deployRequestSchema reads the members of a reference node's own redeploy", () => {
+  const deploy = parseJson(
+    bytesOf({ retry_count: 1, retried_at: "2026-11-24T02:16:14.842621623Z", trigger_connection: null }),
+    deployRequestSchema,
+    what,
+  );
+  assert.deepEqual(deploy, { retry_count: 1, retried_at: "2026-11-24T02:16:14.842621623Z" });
+});
+
+test("deployRequestSchema refuses members of another type and lists that are too long", () => {
+  const refused = (body: object, code: string): void => {
+    assert.throws(
+      () => parseJson(bytesOf(body), deployRequestSchema, what),
+      { code },
+      JSON.stringify(body).slice(0, 80),
+    );
+  };
+  for (const body of [
+    { type: 5 },
+    { argv: "x" },
+    { argv: [5] },
+    { essential: "yes" },
+    { location: 5 },
+    { retry_count: -1 },
+  ]) {
+    refused(body, "malformed_request");
+  }
+  refused({ argv: Array.from({ length: argvCountMax + 1 }, () => "x") }, "request_too_large");
+  refused(
+    { trigger_subjects: Array.from({ length: triggerSubjectsMax + 1 }, () => "x") },
+    "request_too_large",
+  );
+  refused({ description: "x".repeat(4097) }, "request_too_large");
+});
+
+test("parseDeployExtras has nothing for a request without ours and keeps what it knows", () => {
+  assert.deepEqual(parseDeployExtras(undefined), { version: 1 });
+  const extras = { version: 1, requires: [...nodeFeatures], globals: "keep", concurrency: 4 };
+  assert.deepEqual(parseDeployExtras(extras), extras);
+});
+
+test("parseDeployExtras refuses an unknown member, value or version instead of passing it by", () => {
+  const bad: unknown[] = [
+    { version: 1, replicas: 2 },
+    { version: 1, globals: "sometimes" },
+    { version: 1, concurrency: 0 },
+    { version: 1, concurrency: concurrencyMax + 1 },
+    { version: 1, concurrency: 1.5 },
+    { version: 1, requires: "globals" },
+    { version: 2 },
+    {},
+    5,
+    "x",
+    [],
+  ];
+  for (const extras of bad) {
+    assert.throws(() => parseDeployExtras(extras), { code: "feature_missing" }, JSON.stringify(extras));
+  }
+  assert.throws(() => parseDeployExtras({ version: 1, replicas: 2 }), /\(replicas\)$/);
+});
+
+test("parseDeployExtras tells a feature that this node lacks from one that nobody knows", () => {
+  const required = (name: string) => () => parseDeployExtras({ version: 1, requires: [name] });
+  assert.throws(required("trigger.http"), {
+    code: "feature_missing",
+    message: 'Cannot accept the request: it requires "trigger.http", which this node does not have',
+  });
+  assert.throws(required("telepathy"), /which this node does not know$/);
+});
+
+test("signedDigest takes a SHA-256 in hex in any case, and not the reference's placeholder", () => {
+  const digest = "63A0dc61f522919f1ee89950286b5a22e9d9b7d17edd6d76fa9d97d308608f0a";
+  assert.equal(signedDigest(digest), digest.toLowerCase());
+  for (const other of [undefined, "", placeholderHash, digest.slice(1), `${digest}0`, `${digest}\n`]) {
+    assert.equal(signedDigest(other), undefined);
+  }
+});
