@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { NexError } from "@nexengine/protocol/internal";
-import pc from "picocolors";
+import { colors as pc } from "./colors.ts";
 
 /** The agent's bundle, beside this command's own. */
 export function agentPath(): string {

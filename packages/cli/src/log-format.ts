@@ -1,8 +1,8 @@
 /** The node's own log on a terminal: `[INF] 2026-01-31 12:00:00 - message key=value`. */
 import { Writable } from "node:stream";
-import pc from "picocolors";
 import { type Logger, pino } from "pino";
 import { z } from "zod";
+import { colors as pc } from "./colors.ts";
 
 /** How loud the log is. */
 export const logLevelNames = ["none", "debug", "info", "warn", "error"] as const;

@@ -1,7 +1,7 @@
 /** What commands print: results to the standard output, all else to the standard error. */
 import { NexError, toNexError } from "@nexengine/protocol/internal";
 import Table from "cli-table3";
-import pc from "picocolors";
+import { colors as pc } from "./colors.ts";
 
 /** A result. */
 export function print(text: string): void {

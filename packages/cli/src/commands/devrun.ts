@@ -145,9 +145,7 @@ export function reportDeployment(deployment: Deployment, triggers: readonly stri
     printJson({ ...deployment, triggers });
     return;
   }
-  print(
-    `🚀 "${deployment.name}" runs as ${deployment.id} on node ${deployment.nodeName}`,
-  );
+  print(`🚀 "${deployment.name}" runs as ${deployment.id} on node ${deployment.nodeName}`);
   const subject = triggers[0];
   if (subject !== undefined) print(`   Call it:  ${commandName()} request ${subject} hello`);
   print(`   Stop it:  ${commandName()} stop ${deployment.name}`);

@@ -14,7 +14,7 @@ import {
 } from "@nexengine/node/internal";
 import { NexError } from "@nexengine/protocol/internal";
 import type { Command } from "commander";
-import pc from "picocolors";
+import { colors as pc } from "../colors.ts";
 import { agentPath, commandName, isolationBanner, untilEnded, version } from "../daemon.ts";
 import { type GlobalOptions, loginOf, namesServer } from "../global-options.ts";
 import { nexHome } from "../home.ts";

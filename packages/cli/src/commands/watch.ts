@@ -2,7 +2,7 @@
 import type { EventEntry, LogEntry } from "@nexengine/client";
 import { baseLevel, NexError, systemNamespace } from "@nexengine/protocol/internal";
 import type { Command } from "commander";
-import pc from "picocolors";
+import { colors as pc } from "../colors.ts";
 import { type GlobalOptions, withClient } from "../global-options.ts";
 import { timestamp } from "../log-format.ts";
 import { note, print } from "../output.ts";
