@@ -24,7 +24,7 @@ export const FrameType = {
   attach: 1,
   /** JSON `Welcome`; answers a hello. */
   welcome: 2,
-  /** The next bytes of the artifact; the last frame is without `more`. */
+  /** The next bytes of the artifact, as many as there are; the last frame is without `more`. */
   artifact: 3,
   /** JSON `Deploy`; after the whole artifact. */
   deploy: 4,
@@ -54,7 +54,7 @@ export const FrameType = {
 export type FrameType = (typeof FrameType)[keyof typeof FrameType];
 
 export const FrameFlag = {
-  /** The payload goes on in the next frame of the same type and id. */
+  /** The payload, which fills its frame, goes on in the next frame of the same type and id. */
   more: 1,
   /** Of a result: it is an error. */
   error: 2,
@@ -124,12 +124,19 @@ export class PayloadAssembler {
    * Takes one frame's payload.
    *
    * @returns the whole payload when this was its last part: the given view itself when it was the only one.
-   * @throws NexError `agent_protocol` when too much is unfinished.
+   * @throws NexError `agent_protocol` when too much is unfinished, or when a part that is not the last one does not
+   *   fill its frame: many small ones would take more memory than their bytes.
    */
   add(flags: number, id: number, payload: Buffer): Buffer | undefined {
     const more = (flags & FrameFlag.more) !== 0;
     const parts = this.#parts.get(id);
     if (parts === undefined && !more) return payload;
+    if (more && payload.length !== framePayloadBytesMax) {
+      throw new NexError(
+        "agent_protocol",
+        `Cannot put a payload together: a part of ${payload.length} bytes is not the last one`,
+      );
+    }
     if (this.#bytes + payload.length > this.#payloadBytesMax) {
       throw new NexError(
         "agent_protocol",

@@ -1,0 +1,188 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { seededRandom } from "../fixtures/random.ts";
+import {
+  FrameDecoder,
+  FrameFlag,
+  FrameType,
+  frameBytesMax,
+  frameHeaderBytes,
+  framePayloadBytesMax,
+  PayloadAssembler,
+} from "./frames.ts";
+
+const part = framePayloadBytesMax;
+
+interface Frame {
+  type: number;
+  flags: number;
+  id: number;
+  payload: Buffer;
+}
+
+function encode({ type, flags, id, payload }: Frame): Buffer {
+  const header = Buffer.alloc(frameHeaderBytes);
+  header.writeUInt32LE(frameHeaderBytes - 4 + payload.length, 0);
+  header[4] = type;
+  header[5] = flags;
+  header.writeUInt32LE(id, 8);
+  return Buffer.concat([header, payload]);
+}
+
+/** Decodes chunks; the payloads are copied, since their views hold only during the call. */
+function decode(chunks: Iterable<Buffer>): Frame[] {
+  const frames: Frame[] = [];
+  const decoder = new FrameDecoder((type, flags, id, payload) => {
+    frames.push({ type, flags, id, payload: Buffer.from(payload) });
+  });
+  for (const bytes of chunks) {
+    const chunk = Buffer.from(bytes);
+    decoder.push(chunk);
+    // The chunk belongs to the stream, which uses it again.
+    chunk.fill(0xee);
+  }
+  return frames;
+}
+
+function* cut(bytes: Buffer, lengths: () => number): Generator<Buffer> {
+  for (let at = 0; at < bytes.length; ) {
+    const length = lengths();
+    yield bytes.subarray(at, at + length);
+    at += length;
+  }
+}
+
+const ping: Frame = { type: FrameType.ping, flags: 0, id: 7, payload: Buffer.alloc(0) };
+
+test("FrameDecoder gives every frame of a stream, however it is cut into chunks", () => {
+  const random = seededRandom(5);
+  for (let round = 0; round < 60; round++) {
+    const longest = random.of([1, 3, 13, 500, 70_000]);
+    // Large frames only where the chunks are large: the decoder copies an incomplete frame for each chunk.
+    const largest = longest < 500 ? 2000 : framePayloadBytesMax;
+    const frames = Array.from({ length: 1 + random.below(30) }, (): Frame => {
+      const size = random.below(8) === 0 ? random.below(largest + 1) : random.below(60);
+      return {
+        type: random.below(256),
+        flags: random.below(256),
+        id: random.below(2 ** 32),
+        payload: random.bytes(size),
+      };
+    });
+    const chunks = cut(Buffer.concat(frames.map(encode)), () =>
+      longest === 1 ? 1 : 1 + random.below(longest),
+    );
+    assert.deepEqual(decode(chunks), frames, `round ${round}`);
+  }
+});
+
+test("FrameDecoder takes the smallest and the largest frame", () => {
+  const largest = { ...ping, payload: seededRandom(6).bytes(framePayloadBytesMax) };
+  assert.equal(encode(largest).length, frameBytesMax);
+  assert.deepEqual(decode([Buffer.concat([encode(ping), encode(largest)])]), [ping, largest]);
+});
+
+test("FrameDecoder refuses lengths out of bounds as soon as it has read them", () => {
+  for (const length of [0, 1, frameHeaderBytes - 5, frameBytesMax - 3, 0x7fffffff, 0x80000000, 0xffffffff]) {
+    const head = Buffer.alloc(4);
+    head.writeUInt32LE(length, 0);
+    assert.throws(() => decode([head]), {
+      code: "agent_protocol",
+      message: new RegExp(`of ${length} bytes`),
+    });
+    assert.throws(() => decode(cut(head, () => 1)), { code: "agent_protocol" });
+  }
+});
+
+test("FrameDecoder hands out the good frames before a bad one", () => {
+  const frames: number[] = [];
+  const decoder = new FrameDecoder((type) => frames.push(type));
+  assert.throws(() => decoder.push(Buffer.concat([encode(ping), encode(ping), Buffer.alloc(4)])));
+  assert.deepEqual(frames, [FrameType.ping, FrameType.ping]);
+});
+
+test("FrameDecoder gives nothing for a frame that never ends", () => {
+  const whole = encode({ ...ping, payload: Buffer.from("payload") });
+  for (let length = 0; length < whole.length; length++)
+    assert.deepEqual(decode([whole.subarray(0, length)]), []);
+});
+
+test("FrameType: node's types are below 32, the agent's from 32 on, and none is used twice", () => {
+  const types = Object.values(FrameType);
+  assert.equal(new Set(types).size, types.length);
+  const fromNode = ["attach", "welcome", "artifact", "deploy", "undeploy", "invoke", "cancel", "ping"];
+  for (const [name, type] of Object.entries(FrameType))
+    assert.equal(type < 32, fromNode.includes(name), name);
+});
+
+test("PayloadAssembler gives the view itself when a payload has one part", () => {
+  const payload = Buffer.from("one");
+  assert.equal(new PayloadAssembler(1).add(0, 1, payload), payload);
+});
+
+test("PayloadAssembler puts together parts of several ids that come mixed", () => {
+  const random = seededRandom(7);
+  const assembler = new PayloadAssembler(20 * part);
+  const sizes = [part, part + 1, 2 * part, 2 * part + 500, 3 * part, 4 * part - 1];
+  const payloads = sizes.map((size, id) => Buffer.alloc(size, id + 1));
+  const left = payloads.map((payload, id) => ({ id, payload, at: 0 }));
+  const done = new Map<number, Buffer>();
+  while (left.length > 0) {
+    const which = random.below(left.length);
+    const one = left[which];
+    assert.ok(one !== undefined);
+    const bytes = Buffer.from(one.payload.subarray(one.at, one.at + part));
+    one.at += bytes.length;
+    const last = one.at === one.payload.length;
+    const whole = assembler.add(last ? 0 : FrameFlag.more, one.id, bytes);
+    // A view of the stream's chunk, which is used again.
+    if (whole !== bytes) bytes.fill(0xee);
+    assert.equal(whole !== undefined, last);
+    if (whole !== undefined) done.set(one.id, whole);
+    if (last) left.splice(which, 1);
+  }
+  for (const [id, payload] of payloads.entries()) assert.deepEqual(done.get(id), payload);
+});
+
+test("PayloadAssembler takes exactly as much as it may, over all unfinished payloads together", () => {
+  const almostFull = (): PayloadAssembler => {
+    const assembler = new PayloadAssembler(2 * part + 40);
+    assembler.add(FrameFlag.more, 1, Buffer.alloc(part));
+    assembler.add(FrameFlag.more, 2, Buffer.alloc(part));
+    return assembler;
+  };
+  assert.throws(() => almostFull().add(FrameFlag.more, 3, Buffer.alloc(part)), { code: "agent_protocol" });
+  assert.throws(() => almostFull().add(FrameFlag.more, 1, Buffer.alloc(part)), { code: "agent_protocol" });
+  assert.throws(() => almostFull().add(0, 1, Buffer.alloc(41)), { code: "agent_protocol" });
+  assert.equal(almostFull().add(0, 1, Buffer.alloc(40))?.length, part + 40);
+});
+
+test("PayloadAssembler has room again after a payload is whole or was dropped", () => {
+  const assembler = new PayloadAssembler(2 * part);
+  for (let round = 0; round < 5; round++) {
+    assembler.add(FrameFlag.more, 1, Buffer.alloc(part));
+    assert.equal(assembler.add(0, 1, Buffer.alloc(part))?.length, 2 * part);
+    assembler.add(FrameFlag.more, 2, Buffer.alloc(part));
+    assembler.add(FrameFlag.more, 2, Buffer.alloc(part));
+    assembler.drop(2);
+    assembler.drop(2);
+  }
+});
+
+test("PayloadAssembler begins anew with an id whose payload was dropped", () => {
+  const assembler = new PayloadAssembler(2 * part);
+  assembler.add(FrameFlag.more, 1, Buffer.alloc(part));
+  assembler.drop(1);
+  assert.equal(assembler.add(0, 1, Buffer.from("new"))?.toString(), "new");
+});
+
+test("PayloadAssembler refuses a part that is not the last one and does not fill its frame", () => {
+  // Each of them would cost memory beyond its bytes, without a limit where it has none.
+  for (const bytes of [0, 1, part - 1]) {
+    const refused = { code: "agent_protocol", message: /is not the last one$/ };
+    const assembler = new PayloadAssembler(3 * part);
+    assert.throws(() => assembler.add(FrameFlag.more, 1, Buffer.alloc(bytes)), refused);
+    assembler.add(FrameFlag.more, 2, Buffer.alloc(part));
+    assert.throws(() => assembler.add(FrameFlag.more, 2, Buffer.alloc(bytes)), refused);
+  }
+});
