@@ -146,6 +146,8 @@ export class FrameConnection {
   close(error?: NexError): void {
     if (this.#ended) return;
     if (error === undefined) this.flush();
+    // Flushing may have found that the other side does not read.
+    if (this.#ended) return;
     this.#ended = true;
     if (error === undefined) this.#stream.end();
     else this.#stream.destroy();
