@@ -71,8 +71,11 @@ export function parseCallFailure(bytes: Buffer): CallFailure {
   };
 }
 
-/** UTF-8 of a text, cut to a number of bytes. */
+/** UTF-8 of a text, cut to a number of bytes, but not within a character. */
 export function cutText(text: string, bytesMax: number): Buffer {
   const bytes = Buffer.from(text.length > bytesMax ? text.slice(0, bytesMax) : text);
-  return bytes.length <= bytesMax ? bytes : bytes.subarray(0, bytesMax);
+  if (bytes.length <= bytesMax) return bytes;
+  let end = bytesMax;
+  while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end--;
+  return bytes.subarray(0, end);
 }
