@@ -1,6 +1,6 @@
 /** What is deployed: a file, bytes, or an object that is in a bucket already. */
 import { createHash } from "node:crypto";
-import { closeSync, createReadStream, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, constants, createReadStream, fstatSync, openSync, readSync } from "node:fs";
 import { Readable } from "node:stream";
 import { checkStaticElf, errorText, NexError, readBytes } from "@nexengine/protocol/internal";
 
@@ -53,11 +53,15 @@ export function checkNative(artifact: LocalArtifact): string {
   });
 }
 
-/** The artifact's bytes as they are sent, each chunk counted and hashed on its way. */
-export function readArtifact(
-  artifact: LocalArtifact,
-  onChunk: (bytes: number) => void,
-): { stream: ReadableStream<Uint8Array>; sha256: () => string } {
+/** An artifact's bytes as they are sent. */
+export interface ArtifactBytes extends Disposable {
+  stream: ReadableStream<Uint8Array>;
+  /** Of what has been read, lower-case hex; once. */
+  sha256(): string;
+}
+
+/** Opens an artifact for sending; each chunk is counted and hashed on its way. */
+export function readArtifact(artifact: LocalArtifact, onChunk: (bytes: number) => void): ArtifactBytes {
   const hash = createHash("sha256");
   const source = "bytes" in artifact ? Readable.from([artifact.bytes]) : createReadStream(artifact.path);
   const counted = source.map((chunk: Uint8Array) => {
@@ -65,7 +69,12 @@ export function readArtifact(
     onChunk(chunk.length);
     return chunk;
   });
-  return { stream: Readable.toWeb(counted) as ReadableStream<Uint8Array>, sha256: () => hash.digest("hex") };
+  return {
+    stream: Readable.toWeb(counted) as ReadableStream<Uint8Array>,
+    sha256: () => hash.digest("hex"),
+    // An upload that breaks off leaves the file open otherwise.
+    [Symbol.dispose]: () => source.destroy(),
+  };
 }
 
 /** How messages name an artifact. */
@@ -82,7 +91,8 @@ function sizeOf(fd: number, path: string): number {
 function withFile<T>(path: string, use: (fd: number) => T): T {
   let fd: number;
   try {
-    fd = openSync(path, "r");
+    // A pipe without a writer would be waited for.
+    fd = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   } catch (cause) {
     const missing = cause instanceof Error && "code" in cause && cause.code === "ENOENT";
     const reason = missing ? "there is no such file" : errorText(cause);

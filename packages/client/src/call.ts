@@ -1,80 +1,122 @@
 /** Calls a function, or any responder, and tells its errors from its replies. */
-
-import { headers, type Msg, type NatsConnection } from "@nats-io/nats-core";
+import { headers, type Msg, type MsgHdrs, type NatsConnection } from "@nats-io/nats-core";
 import {
+  callErrorTextBytesMax,
   type ErrorCode,
   errorCodeHeader,
   errorHeader,
-  errorText,
+  isSubscribableSubject,
   NexError,
+  printable,
 } from "@nexengine/protocol/internal";
+import { notSent, silenceKind } from "./request-failure.ts";
 
 const callTimeoutMsDefault = 30_000;
-const codes: Readonly<Record<string, ErrorCode>> = {
-  400: "function_bad_call",
-  408: "function_timed_out",
-  429: "function_overloaded",
-  500: "function_threw",
-  503: "function_stopped",
-};
+/** A map: the code comes from whoever answers. */
+const codes: ReadonlyMap<string, ErrorCode> = new Map([
+  ["400", "function_bad_call"],
+  ["408", "function_timed_out"],
+  ["429", "function_overloaded"],
+  ["500", "function_threw"],
+  ["503", "function_stopped"],
+]);
 
 /** What a call may carry beside its payload. */
 export interface CallOptions {
   headers?: Readonly<Record<string, string>>;
+  /** 30,000 when absent. */
   timeoutMs?: number;
 }
 
 /** A reply. */
 export interface CallReply {
   data: Uint8Array;
+  /** Several values of one header stand in one text, with commas between them. */
   headers: Record<string, string>;
 }
 
-/**
- * @throws NexError `function_*` when the reply is an error, `node_not_found` when nobody listens, `timeout`
- */
+/** See `NexClient.call`. */
 export async function call(
   connection: NatsConnection,
   subject: string,
   payload: Uint8Array | string,
   options: CallOptions = {},
 ): Promise<CallReply> {
+  const action = `Cannot call "${printable(subject)}"`;
+  checkCall(connection, action, subject, payload);
   const timeout = options.timeoutMs ?? callTimeoutMsDefault;
-  const given = headers();
-  for (const [name, value] of Object.entries(options.headers ?? {})) given.append(name, value);
+  const given = options.headers === undefined ? {} : { headers: headersOf(options.headers, action) };
   let reply: Msg;
   try {
-    reply = await connection.request(subject, payload, {
-      timeout,
-      ...(options.headers ? { headers: given } : {}),
-    });
+    reply = await connection.request(subject, payload, { timeout, ...given });
   } catch (cause) {
-    throw callFailure(cause, subject, timeout);
+    throw callFailure(cause, action, timeout);
   }
-  const code = reply.headers?.get(errorCodeHeader) ?? "";
-  if (code !== "" || reply.headers?.has(errorHeader) === true) {
-    const text = reply.string() || reply.headers?.get(errorHeader) || "no reason given";
-    throw new NexError(codes[code] ?? "function_threw", `Cannot call "${subject}": ${text}`);
-  }
-  return { data: reply.data, headers: plain(reply) };
+  const failure = failureOf(reply);
+  if (failure !== undefined) throw new NexError(failure.code, `${action}: ${failure.text}`);
+  return { data: reply.data, headers: plain(reply.headers) };
 }
 
-function plain(reply: Msg): Record<string, string> {
-  const all: Record<string, string> = {};
-  for (const name of reply.headers?.keys() ?? []) all[name] = reply.headers?.values(name).join(", ") ?? "";
+function checkCall(
+  connection: NatsConnection,
+  action: string,
+  subject: string,
+  payload: Uint8Array | string,
+): void {
+  if (!isSubscribableSubject(subject) || /(^|\.)[*>](\.|$)/.test(subject)) {
+    throw new NexError("usage", `${action}: it is not a subject that can be sent to`, {
+      advice: 'A subject has tokens with "." between them, without white space, "*" or ">"',
+    });
+  }
+  const bytes = Buffer.byteLength(payload);
+  const bytesMax = connection.info?.max_payload;
+  if (bytesMax !== undefined && bytes > bytesMax) {
+    throw new NexError(
+      "request_too_large",
+      `${action}: payload has ${bytes} bytes, the NATS server accepts ${bytesMax}`,
+    );
+  }
+}
+
+function headersOf(given: Readonly<Record<string, string>>, action: string): MsgHdrs {
+  const all = headers();
+  for (const [name, value] of Object.entries(given)) {
+    try {
+      all.append(name, value);
+    } catch (cause) {
+      throw new NexError("usage", `${action}: header "${printable(name)}" can't be sent`, { cause });
+    }
+  }
   return all;
 }
 
-function callFailure(cause: unknown, subject: string, timeoutMs: number): NexError {
-  const text = errorText(cause);
-  if (/no responders/i.test(text)) {
-    return new NexError("node_not_found", `Cannot call "${subject}": nobody listens on this subject`, {
-      cause,
-      advice: "See what runs with: nex ps",
-    });
+/** What an error reply says, safe to show: whoever answers chose the text. */
+function failureOf(reply: Msg): { code: ErrorCode; text: string } | undefined {
+  const code = reply.headers?.get(errorCodeHeader) ?? "";
+  const title = reply.headers?.get(errorHeader) ?? "";
+  if (code === "" && title === "") return undefined;
+  const text = (reply.string() || title).slice(0, callErrorTextBytesMax).replace(/\s+/g, " ").trim();
+  return {
+    code: codes.get(code) ?? "function_threw",
+    text: text === "" ? "no reason given" : printable(text, callErrorTextBytesMax),
+  };
+}
+
+function plain(received: MsgHdrs | undefined): Record<string, string> {
+  const names = received?.keys() ?? [];
+  return Object.fromEntries(names.map((name) => [name, received?.values(name).join(", ") ?? ""]));
+}
+
+function callFailure(cause: unknown, action: string, timeoutMs: number): NexError {
+  switch (silenceKind(cause)) {
+    case "no-responders":
+      return new NexError("node_not_found", `${action}: nobody listens on this subject`, {
+        cause,
+        advice: "See what runs with: nex ps",
+      });
+    case "timeout":
+      return new NexError("timeout", `${action}: no reply within ${timeoutMs} ms`, { cause });
+    default:
+      return notSent(cause, action);
   }
-  if (/timeout/i.test(text)) {
-    return new NexError("timeout", `Cannot call "${subject}": no reply within ${timeoutMs} ms`, { cause });
-  }
-  return new NexError("connection_failed", `Cannot call "${subject}": ${text}`, { cause });
 }

@@ -9,26 +9,25 @@ import {
   decodeEvent,
   decodeLogLine,
   defaultNamespace,
-  encodeClaims,
   eventWildcard,
   type InfoResponse,
   infoResponseSchema,
   infoSubject,
+  isWorkloadName,
   type LameDuckResponse,
   lameDuckResponseSchema,
   lameDuckSubject,
   logSubject,
   type MachineInfo,
   type NatsLogin,
+  NexError,
   type PingResponse,
   parseEventSubject,
   parseLogSubject,
   pingResponseSchema,
   pingSubject,
-  type Signer,
+  printable,
   type StopResponse,
-  stopResponseSchema,
-  stopSubject,
   systemNamespace,
   workloadPingResponseSchema,
   workloadPingSubject,
@@ -38,11 +37,11 @@ import { type CallOptions, type CallReply, call } from "./call.ts";
 import { connectNats } from "./connection.ts";
 import { type Deployment, type DeployOptions, deploy } from "./deploy.ts";
 import { Feed, type FeedOptions } from "./feed.ts";
-import { askAll, askNode, requestTimeoutMs, type ScatterOptions } from "./requests.ts";
+import { askNode, assertNodeId, requestTimeoutMs } from "./requests.ts";
+import { askAll, type ScatterOptions } from "./scatter.ts";
+import type { Session } from "./session.ts";
+import { type StopOptions, stop } from "./stop.ts";
 import { type Uploaded, type UploadOptions, upload } from "./upload.ts";
-
-/** A node may take so long to end a workload. */
-const stopTimeoutMsDefault = 15_000;
 
 /** Where a client works. */
 export interface ClientOptions extends NatsLogin {
@@ -64,17 +63,6 @@ export interface WorkloadPlace {
 
 /** A workload as its node describes it. */
 export type WorkloadDetails = MachineInfo & { nodeId: string; nodeName: string };
-
-/** What to stop. */
-export interface StopOptions {
-  nodeId: string;
-  workloadId: string;
-  /** The workload's name. */
-  name: string;
-  /** The key that started it. */
-  issuer: Signer;
-  timeoutMs?: number;
-}
 
 /** A log line of a workload. */
 export interface LogEntry {
@@ -110,29 +98,33 @@ export interface EventEntry {
 export async function connectNex(options: ClientOptions = {}): Promise<NexClient> {
   const { namespace = defaultNamespace, connection, ...login } = options;
   assertNamespace(namespace);
-  return new NexClient(connection ?? (await connectNats(login)), namespace, connection === undefined);
+  const own = connection === undefined;
+  return new NexClient(connection ?? (await connectNats(login)), namespace, own, login.inboxPrefix);
 }
 
+/** A client that works in one namespace of a nexus. Made by `connectNex`. */
 export class NexClient implements AsyncDisposable {
   readonly connection: NatsConnection;
   readonly namespace: string;
   readonly #own: boolean;
+  readonly #session: Session;
 
   /** Use `connectNex`. */
-  constructor(connection: NatsConnection, namespace: string, own: boolean) {
+  constructor(connection: NatsConnection, namespace: string, own: boolean, inboxPrefix?: string) {
     this.connection = connection;
     this.namespace = namespace;
     this.#own = own;
+    this.#session = { connection, namespace, inboxPrefix };
   }
 
-  /** The nodes of the nexus. */
+  /** The nodes of the nexus. An empty list when nobody answers. */
   nodes(options?: ScatterOptions): Promise<PingResponse[]> {
-    return askAll(this.connection, pingSubject, "", pingResponseSchema, options);
+    return askAll(this.#session, pingSubject, "", pingResponseSchema, options);
   }
 
   /** The nodes that would take what is asked for. */
   auction(request: AuctionRequest = {}, options?: ScatterOptions): Promise<PingResponse[]> {
-    return askAll(this.connection, auctionSubject, JSON.stringify(request), pingResponseSchema, options);
+    return askAll(this.#session, auctionSubject, JSON.stringify(request), pingResponseSchema, options);
   }
 
   /**
@@ -140,18 +132,28 @@ export class NexClient implements AsyncDisposable {
    *
    * @throws NexError `node_not_found`, `node_silent`
    */
-  info(nodeId: string, timeoutMs = requestTimeoutMs): Promise<InfoResponse> {
-    return askNode(this.connection, infoSubject(this.namespace, nodeId), "", infoResponseSchema, {
-      action: "Cannot get the info of a node",
-      nodeId,
-      timeoutMs,
-    });
+  async info(nodeId: string, timeoutMs = requestTimeoutMs): Promise<InfoResponse> {
+    const action = "Cannot get the info of a node";
+    assertNodeId(nodeId, action);
+    const subject = infoSubject(this.namespace, nodeId);
+    return askNode(this.#session, subject, "", infoResponseSchema, { action, nodeId, timeoutMs });
   }
 
-  /** Where the namespace's workloads are, or those of an id or name. */
+  /**
+   * Where the namespace's workloads are, or those of an id or name. Nodes without a match keep silent, so this waits
+   * its whole time where there is none.
+   *
+   * @throws NexError `name_invalid`
+   */
   async workloads(idOrName?: string, options?: ScatterOptions): Promise<WorkloadPlace[]> {
+    if (idOrName !== undefined && !isWorkloadName(idOrName)) {
+      throw new NexError(
+        "name_invalid",
+        `Cannot look for "${printable(idOrName)}": it is no name or id of a workload`,
+      );
+    }
     const subject = workloadPingSubject(this.namespace, idOrName);
-    const answers = await askAll(this.connection, subject, "", workloadPingResponseSchema, options);
+    const answers = await askAll(this.#session, subject, "", workloadPingResponseSchema, options);
     return answers.flatMap((node) =>
       node.running_machines.map((workload) => ({
         ...workload,
@@ -193,40 +195,43 @@ export class NexClient implements AsyncDisposable {
    * @throws NexError; nothing was started then, except that `node_silent` can't tell.
    */
   deploy(options: DeployOptions): Promise<Deployment> {
-    return deploy(this.connection, this.namespace, options);
+    return deploy(this.#session, options);
   }
 
   /**
-   * Stops a workload that this issuer started, and waits until it has ended.
+   * Stops a workload that this issuer started, and waits until it has ended. The original nodes refuse a stop in the
+   * second of its deploy; it is asked for again in the next one.
    *
    * @throws NexError `no_such_workload`, `stop_issuer_mismatch`, `node_not_found`, `node_silent`
    */
   stop(options: StopOptions): Promise<StopResponse> {
-    const { nodeId, workloadId, name, issuer } = options;
-    const token = encodeClaims({ subject: name, issuedAt: Math.floor(Date.now() / 1000) }, issuer);
-    const body = JSON.stringify({ workload_id: workloadId, workload_jwt: token, target_node: nodeId });
-    return askNode(this.connection, stopSubject(this.namespace, nodeId), body, stopResponseSchema, {
-      action: `Cannot stop "${name}"`,
-      nodeId,
-      timeoutMs: options.timeoutMs ?? stopTimeoutMsDefault,
-    });
+    return stop(this.#session, options);
   }
 
-  /** Puts a node into lame duck mode: it takes no more workloads. */
-  lameDuck(nodeId: string, timeoutMs = requestTimeoutMs): Promise<LameDuckResponse> {
-    return askNode(this.connection, lameDuckSubject(nodeId), "", lameDuckResponseSchema, {
-      action: "Cannot enter lame duck mode",
-      nodeId,
-      timeoutMs,
-    });
+  /**
+   * Puts a node into lame duck mode: it takes no more workloads.
+   *
+   * @throws NexError `node_not_found`, `node_silent`
+   */
+  async lameDuck(nodeId: string, timeoutMs = requestTimeoutMs): Promise<LameDuckResponse> {
+    const action = "Cannot enter lame duck mode";
+    assertNodeId(nodeId, action);
+    const subject = lameDuckSubject(nodeId);
+    return askNode(this.#session, subject, "", lameDuckResponseSchema, { action, nodeId, timeoutMs });
   }
 
-  /** The log lines of the namespace's workloads from now on. */
+  /**
+   * The log lines of the namespace's workloads from now on.
+   *
+   * @throws NexError `node_not_found` for what is not the id of a node, `connection_failed`
+   */
   logs(filter: LogFilter = {}): Feed<LogEntry> {
+    const { nodeId = "*" } = filter;
+    if (nodeId !== "*") assertNodeId(nodeId, "Cannot watch logs");
     // Both orders of the last two tokens are on the wire, so those are filtered here.
     const subject = logSubject({
       namespace: this.namespace,
-      nodeId: filter.nodeId ?? "*",
+      nodeId,
       workloadName: "*",
       workloadId: "*",
     });
@@ -245,7 +250,11 @@ export class NexClient implements AsyncDisposable {
     );
   }
 
-  /** The events of the namespace and of the nodes from now on. */
+  /**
+   * The events of the namespace and of the nodes from now on.
+   *
+   * @throws NexError `connection_failed`
+   */
   events(options: FeedOptions = {}): Feed<EventEntry> {
     const namespaces = new Set([this.namespace, systemNamespace]);
     return new Feed(
@@ -261,9 +270,10 @@ export class NexClient implements AsyncDisposable {
   }
 
   /**
-   * Calls a function.
+   * Calls a function, or whoever listens on the subject.
    *
-   * @throws NexError `function_*`, `node_not_found`, `timeout`
+   * @throws NexError `function_*` when the reply is an error, `node_not_found` when nobody listens, `timeout`, `usage`
+   *   for what is not a subject, `request_too_large`
    */
   call(subject: string, payload: Uint8Array | string = "", options?: CallOptions): Promise<CallReply> {
     return call(this.connection, subject, payload, options);
@@ -274,7 +284,13 @@ export class NexClient implements AsyncDisposable {
     return this.connection.flush();
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Closes the connection, unless the client was given it. Idempotent. */
+  async close(): Promise<void> {
     if (this.#own && !this.connection.isClosed()) await this.connection.close();
+  }
+
+  /** As `close`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
   }
 }

@@ -1,27 +1,17 @@
 /** A deploy, from the checks on this side to the node's answer. */
-
-import type { NatsConnection } from "@nats-io/nats-core";
 import {
-  type AuctionRequest,
   assertDeployNamespace,
-  auctionSubject,
   type CurveKey,
-  checkXkeyProof,
   deploySubject,
   type Environment,
   encodeClaims,
   functionTypes,
   type Globals,
-  type InfoResponse,
-  infoResponseSchema,
-  infoSubject,
   isSubscribableSubject,
   isWorkloadName,
   NexError,
   objectLocation,
-  type PingResponse,
-  pingResponseSchema,
-  pingSubject,
+  printable,
   runResponseSchema,
   type Signer,
   sealEnvironment,
@@ -29,7 +19,10 @@ import {
   type WorkloadType,
 } from "@nexengine/protocol/internal";
 import { type Artifact, artifactSize, checkNative, isStored } from "./artifact.ts";
-import { askAll, askNode, requestTimeoutMs } from "./requests.ts";
+import { chooseNode } from "./choose-node.ts";
+import { checkEnvironment } from "./environment.ts";
+import { askNode } from "./requests.ts";
+import type { Session } from "./session.ts";
 import { digestOf, upload } from "./upload.ts";
 
 /** A node has so long to answer a deploy: it reads the artifact and starts the workload before it does. */
@@ -46,6 +39,8 @@ export interface DeployOptions {
   artifact: Artifact;
   /** Bucket of an upload; the command line's when absent. */
   bucket?: string;
+  /** Key of an upload in its bucket; one of the namespace's and name's own when absent. */
+  key?: string;
   bucketBytesMax?: number;
   /** Signs; only it can stop the workload later. */
   issuer: Signer;
@@ -63,6 +58,7 @@ export interface DeployOptions {
   concurrency?: number;
   /** Tags that the node must have. */
   tags?: Tags;
+  /** Of the wait for the node's answer; 30,000 when absent. */
   timeoutMs?: number;
   onProgress?: (sentBytes: number, totalBytes: number) => void;
 }
@@ -80,16 +76,20 @@ export interface Deployment {
 }
 
 /** See `NexClient.deploy`. */
-export async function deploy(
-  connection: NatsConnection,
-  namespace: string,
-  options: DeployOptions,
-): Promise<Deployment> {
+export async function deploy(session: Session, options: DeployOptions): Promise<Deployment> {
+  const { namespace } = session;
   const type = options.type ?? "native";
   const arch = checkRequest(namespace, type, options);
-  const node = await chooseNode(connection, namespace, type, arch, options);
-  checkFeatures(node.info, options);
-  const stored = await storeArtifact(connection, namespace, options);
+  const { name, node: named, tags } = options;
+  const node = await chooseNode(session, {
+    name,
+    node: named,
+    type,
+    arch,
+    tags,
+    features: required(options),
+  });
+  const stored = await storeArtifact(session, options);
   const body = JSON.stringify({
     ...(options.argv?.length ? { argv: options.argv } : {}),
     description: options.description ?? "",
@@ -107,7 +107,7 @@ export async function deploy(
     ...(options.triggerSubjects?.length ? { trigger_subjects: options.triggerSubjects } : {}),
     ...extras(options),
   });
-  const run = await askNode(connection, deploySubject(namespace, node.id), body, runResponseSchema, {
+  const run = await askNode(session, deploySubject(namespace, node.id), body, runResponseSchema, {
     action: `Cannot deploy "${options.name}"`,
     nodeId: node.id,
     timeoutMs: options.timeoutMs ?? deployTimeoutMsDefault,
@@ -130,7 +130,7 @@ function checkRequest(namespace: string, type: WorkloadType, options: DeployOpti
   if (!isWorkloadName(options.name)) {
     throw new NexError(
       "name_invalid",
-      `Cannot deploy "${options.name}": a name may have letters, digits, "-" and "_" only`,
+      `Cannot deploy "${printable(options.name)}": a name may have letters, digits, "-" and "_" only`,
     );
   }
   const subjects = options.triggerSubjects ?? [];
@@ -148,96 +148,15 @@ function checkRequest(namespace: string, type: WorkloadType, options: DeployOpti
   }
   const bad = subjects.find((subject) => !isSubscribableSubject(subject));
   if (bad !== undefined) {
-    throw new NexError("trigger_invalid", `Cannot deploy "${options.name}": "${bad}" is not a NATS subject`);
+    throw new NexError(
+      "trigger_invalid",
+      `Cannot deploy "${options.name}": "${printable(bad)}" is not a NATS subject`,
+    );
   }
+  checkEnvironment(options.name, options.environment ?? {});
   if (isStored(options.artifact)) return undefined;
   artifactSize(options.artifact);
   return type === "native" ? checkNative(options.artifact) : undefined;
-}
-
-interface ChosenNode {
-  id: string;
-  info: InfoResponse;
-}
-
-async function chooseNode(
-  connection: NatsConnection,
-  namespace: string,
-  type: WorkloadType,
-  arch: string | undefined,
-  options: DeployOptions,
-): Promise<ChosenNode> {
-  const bid = options.node === undefined ? await auction(connection, type, arch, options) : undefined;
-  const id = options.node ?? bid?.node_id ?? "";
-  const info = await askNode(connection, infoSubject(namespace, id), "", infoResponseSchema, {
-    action: `Cannot deploy "${options.name}"`,
-    nodeId: id,
-    timeoutMs: requestTimeoutMs,
-  });
-  checkXkey(id, info, bid);
-  return { id, info };
-}
-
-/** Nobody seals a secret for a key that may not be the node's. */
-function checkXkey(id: string, info: InfoResponse, bid: PingResponse | undefined): void {
-  if (bid !== undefined && bid.target_xkey !== info.public_xkey) {
-    throw new NexError(
-      "xkey_proof_invalid",
-      `Cannot trust the xkey of node ${id}: its bid and its info name two`,
-      {
-        ids: { node: id },
-        advice: "Whoever answered may not be that node; nothing was sealed or sent",
-      },
-    );
-  }
-  // The reference's nodes have no proof; ours always do.
-  if (info.nex !== undefined) checkXkeyProof(info.nex.xkey_proof ?? "", id, info.public_xkey, Date.now());
-}
-
-async function auction(
-  connection: NatsConnection,
-  type: WorkloadType,
-  arch: string | undefined,
-  options: DeployOptions,
-): Promise<PingResponse> {
-  const request: AuctionRequest = {
-    ...(arch === undefined ? {} : { arch, os: "linux" }),
-    ...(options.tags === undefined ? {} : { tags: options.tags }),
-    workload_types: [type],
-  };
-  // Asked at the same time who is there at all: once they have answered, a bid that has not come will not.
-  const pings = askAll(connection, pingSubject, "", pingResponseSchema);
-  pings.catch(() => undefined);
-  const body = JSON.stringify(request);
-  const bids = await askAll(connection, auctionSubject, body, pingResponseSchema, { stallAfter: pings });
-  const chosen = bids[Math.floor(Math.random() * bids.length)];
-  if (chosen !== undefined) return chosen;
-  const there = await pings;
-  const tags = Object.entries(options.tags ?? {}).map(([name, value]) => `tag ${name}=${value}`);
-  const asked = [`type ${type}`, ...(arch === undefined ? [] : [`linux/${arch}`]), ...tags].join(", ");
-  if (there.length === 0) {
-    throw new NexError("no_node", `Cannot deploy "${options.name}": there is no node in this nexus`, {
-      advice: "Start one with: nex node up, or start everything with: nex up",
-    });
-  }
-  const nodes =
-    there.length === 1 ? "the one node there is does not" : `none of the ${there.length} nodes does`;
-  throw new NexError("no_node", `No node accepts "${options.name}": asked for ${asked}, ${nodes}`, {
-    advice: "See what the nodes offer with: nex node ls --full",
-  });
-}
-
-/** No silent downgrade: what a deploy relies on, its node must know. */
-function checkFeatures(info: InfoResponse, options: DeployOptions): void {
-  const missing = required(options).find((feature) => !info.nex?.features?.includes(feature));
-  if (missing === undefined) return;
-  throw new NexError(
-    "feature_missing",
-    `Cannot deploy "${options.name}": the node does not know ${missing}`,
-    {
-      advice: "Nothing was sent; choose another node, or leave the option away",
-    },
-  );
 }
 
 function required(options: DeployOptions): string[] {
@@ -259,8 +178,7 @@ function extras(options: DeployOptions): object {
 }
 
 async function storeArtifact(
-  connection: NatsConnection,
-  namespace: string,
+  { connection, namespace }: Session,
   options: DeployOptions,
 ): Promise<{ bucket: string; key: string; sha256: string }> {
   const { artifact } = options;
@@ -272,12 +190,19 @@ async function storeArtifact(
       sha256: artifact.sha256 ?? (await digestOf(connection, artifact, options.jsDomain)),
     };
   }
-  // One key for each namespace and name: encoded, neither holds a "/", so no two collide.
   return upload(connection, artifact, {
-    key: `${encodeURIComponent(namespace)}/${options.name}`,
+    key: options.key ?? artifactKey(namespace, options.name),
     ...(options.bucket === undefined ? {} : { bucket: options.bucket }),
     ...(options.bucketBytesMax === undefined ? {} : { bucketBytesMax: options.bucketBytesMax }),
     ...(options.jsDomain === undefined ? {} : { jsDomain: options.jsDomain }),
     onProgress: options.onProgress,
   });
+}
+
+/**
+ * The key of an upload: one for each namespace and name, which the next deploy of that name overwrites. Neither part
+ * holds a `/` once it is encoded, so that no two pairs have one key.
+ */
+export function artifactKey(namespace: string, name: string): string {
+  return `${encodeURIComponent(namespace)}/${name}`;
 }

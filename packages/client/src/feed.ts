@@ -1,62 +1,103 @@
-/** A subscription as an async iterable with a bounded buffer. */
+/** Subscriptions as an async iterable with a bounded buffer. */
 import type { Msg, NatsConnection, Subscription } from "@nats-io/nats-core";
+import type { NexError } from "@nexengine/protocol/internal";
+import { notSent } from "./request-failure.ts";
 
-const bufferedMax = 10_000;
+const queueMaxDefault = 10_000;
 
-/** How a feed is ended beside leaving the loop. */
+/** How a feed is ended beside leaving the loop, and how far its reader may fall behind. */
 export interface FeedOptions {
   signal?: AbortSignal | undefined;
+  /** So many entries are kept for the reader; 10,000 when absent. */
+  queueMax?: number | undefined;
 }
 
 /**
- * What arrives on some subjects. Ends when it is disposed of, by its signal, or with the connection. A reader that is
- * slower than the feed loses the oldest entries; `dropped` counts them.
+ * What arrives on some subjects. Ends when it is disposed of, when its loop is left, by its signal, or with the
+ * connection. A reader that is slower than the feed loses the oldest entries; `dropped` counts them.
+ *
+ * Iterating throws `connection_failed` where the server does not permit the subscription.
  */
 export class Feed<T> implements AsyncIterable<T>, AsyncDisposable {
   readonly #buffer: T[] = [];
-  readonly #subscriptions: Subscription[];
-  #wake: PromiseWithResolvers<void> | undefined;
+  readonly #queueMax: number;
+  readonly #subscriptions: Subscription[] = [];
+  readonly #signal: AbortSignal | undefined;
+  readonly #abort = (): void => this.#dispose();
+  #wake = Promise.withResolvers<void>();
   #ended = false;
+  #failure: NexError | undefined;
   #dropped = 0;
 
+  /**
+   * @param read Makes an entry of a message; what it gives `undefined` for is passed over.
+   * @throws NexError `connection_failed`
+   */
   constructor(
     connection: NatsConnection,
     subjects: readonly string[],
     read: (message: Msg) => T | undefined,
-    options: FeedOptions = {},
+    { signal, queueMax = queueMaxDefault }: FeedOptions = {},
   ) {
-    this.#subscriptions = subjects.map((subject) =>
-      connection.subscribe(subject, {
-        callback: (error, message) => {
-          if (error !== null) return;
-          const entry = read(message);
-          if (entry !== undefined) this.#push(entry);
-        },
-      }),
-    );
+    this.#queueMax = queueMax;
+    this.#signal = signal;
+    try {
+      for (const subject of subjects) this.#subscriptions.push(this.#subscribe(connection, subject, read));
+    } catch (cause) {
+      this.#dispose();
+      throw notSent(cause, "Cannot watch");
+    }
     void connection.closed().then(() => this.#end());
-    options.signal?.addEventListener("abort", () => void this[Symbol.asyncDispose](), { once: true });
-    if (options.signal?.aborted === true) void this[Symbol.asyncDispose]();
+    signal?.addEventListener("abort", this.#abort, { once: true });
+    if (signal?.aborted === true) this.#dispose();
   }
 
-  /** How many entries were lost because nobody read them. */
+  #subscribe(
+    connection: NatsConnection,
+    subject: string,
+    read: (message: Msg) => T | undefined,
+  ): Subscription {
+    return connection.subscribe(subject, {
+      callback: (error, message) => {
+        if (error !== null) return this.#fail(notSent(error, "Cannot watch"));
+        const entry = read(message);
+        if (entry !== undefined) this.#push(entry);
+      },
+    });
+  }
+
+  /** How many entries were lost because nobody read them in time. */
   get dropped(): number {
     return this.#dropped;
   }
 
   #push(entry: T): void {
     if (this.#ended) return;
-    if (this.#buffer.length >= bufferedMax) {
+    if (this.#buffer.length >= this.#queueMax) {
       this.#buffer.shift();
       this.#dropped++;
     }
     this.#buffer.push(entry);
-    this.#wake?.resolve();
+    this.#wake.resolve();
   }
 
+  #fail(failure: NexError): void {
+    if (this.#ended) return;
+    this.#failure = failure;
+    this.#end();
+  }
+
+  /** Nothing more comes; what came is still there to be read. Idempotent. */
   #end(): void {
     this.#ended = true;
-    this.#wake?.resolve();
+    this.#signal?.removeEventListener("abort", this.#abort);
+    for (const subscription of this.#subscriptions) if (!subscription.isClosed()) subscription.unsubscribe();
+    this.#wake.resolve();
+  }
+
+  #dispose(): void {
+    this.#end();
+    this.#buffer.length = 0;
   }
 
   async *[Symbol.asyncIterator](): AsyncIterator<T> {
@@ -67,18 +108,19 @@ export class Feed<T> implements AsyncIterable<T>, AsyncDisposable {
           yield entry;
           continue;
         }
+        if (this.#failure !== undefined) throw this.#failure;
         if (this.#ended) return;
-        this.#wake = Promise.withResolvers<void>();
         await this.#wake.promise;
-        this.#wake = undefined;
+        // Anew for the next entry, also when another loop over this feed woke at the same time.
+        if (this.#buffer.length === 0 && !this.#ended) this.#wake = Promise.withResolvers<void>();
       }
     } finally {
-      await this[Symbol.asyncDispose]();
+      this.#dispose();
     }
   }
 
+  /** Ends the feed, and with it a loop over it. Idempotent. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#end();
-    for (const subscription of this.#subscriptions) if (!subscription.isClosed()) subscription.unsubscribe();
+    this.#dispose();
   }
 }

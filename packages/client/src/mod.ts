@@ -17,11 +17,11 @@ export {
   type LogEntry,
   type LogFilter,
   NexClient,
-  type StopOptions,
   type WorkloadDetails,
   type WorkloadPlace,
 } from "./client.ts";
 export type { Deployment, DeployOptions } from "./deploy.ts";
 export type { Feed, FeedOptions } from "./feed.ts";
-export type { ScatterOptions } from "./requests.ts";
+export type { ScatterOptions } from "./scatter.ts";
+export type { StopOptions } from "./stop.ts";
 export type { Uploaded, UploadOptions } from "./upload.ts";

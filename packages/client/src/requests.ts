@@ -1,137 +1,74 @@
-/** Control requests: to one node, and to all of them. */
-
-import { createInbox, type Msg, type NatsConnection } from "@nats-io/nats-core";
-import { decodeResponse, errorText, NexError } from "@nexengine/protocol/internal";
+/** Control requests to one node. */
+import type { Msg } from "@nats-io/nats-core";
+import { decodeResponse, isPublicKey, NexError, printable } from "@nexengine/protocol/internal";
 import type { z } from "zod";
+import { notSent, silenceKind } from "./request-failure.ts";
+import type { Session } from "./session.ts";
 
-/** How long answers are awaited. */
-export interface ScatterOptions {
-  /** The whole wait, in which the first answer must come. */
-  timeoutMs?: number;
-  /** After the first answer: so long without another one ends the wait. */
-  stallMs?: number;
-  /** When this settles, a stall ends the wait even before the first answer. */
-  stallAfter?: Promise<unknown>;
-}
-
+/** How long a node may take to answer what it knows by heart. */
 export const requestTimeoutMs = 2_000;
-const stallFloorMs = 150;
-const stallRoundTrips = 4;
-/** More answers than this are not collected. */
-const answersMax = 10_000;
+
+/** What is asked of whom, for the messages of its failures. */
+export interface NodeQuestion {
+  /** Head of the message: what was wanted. */
+  action: string;
+  nodeId: string;
+  timeoutMs: number;
+  /** What to do when the node does not answer in time. */
+  whenSilent?: string;
+}
 
 /**
  * Asks one node.
  *
- * @throws NexError `node_not_found`, `node_silent`, or what the node answered.
+ * @throws NexError `node_not_found`, `node_silent`, `connection_failed`, or what the node answered.
  */
 export async function askNode<T>(
-  connection: NatsConnection,
+  { connection }: Session,
   subject: string,
   body: Uint8Array | string,
   schema: z.ZodType<T>,
-  what: { action: string; nodeId: string; timeoutMs: number; whenSilent?: string },
+  question: NodeQuestion,
 ): Promise<T> {
   let answer: Msg;
   try {
-    answer = await connection.request(subject, body, { timeout: what.timeoutMs });
+    answer = await connection.request(subject, body, { timeout: question.timeoutMs });
   } catch (cause) {
-    throw requestFailure(cause, what);
+    throw requestFailure(cause, question);
   }
   return decodeResponse(answer.data, schema);
 }
 
-function requestFailure(
-  cause: unknown,
-  {
-    action,
-    nodeId,
-    timeoutMs,
-    whenSilent,
-  }: { action: string; nodeId: string; timeoutMs: number; whenSilent?: string },
-): NexError {
-  const text = errorText(cause);
-  const ids = { node: nodeId };
-  if (/no responders/i.test(text)) {
-    return new NexError("node_not_found", `${action}: nobody answers as node ${nodeId}`, {
-      cause,
-      ids,
-      advice: "See which nodes there are with: nex node ls",
-    });
-  }
-  if (/timeout/i.test(text)) {
-    return new NexError("node_silent", `${action}: node ${nodeId} did not answer within ${timeoutMs} ms`, {
-      cause,
-      ids,
-      advice: whenSilent ?? "The node may be busy or cut off; try again, or wait longer with: --timeout",
-    });
-  }
-  return new NexError("connection_failed", `${action}: ${text}`, { cause, ids });
-}
-
 /**
- * Asks all nodes and collects what they answer. Ends early when nobody is there, or when no further answer came for
- * a while; answers that can't be read are passed over, and of two from one node the first counts.
+ * Is this text a node's id? Anything else would be read as more than one token of a subject, or reach other nodes.
+ *
+ * @param action Head of the message.
+ * @throws NexError `node_not_found`
  */
-export async function askAll<T extends { node_id: string }>(
-  connection: NatsConnection,
-  subject: string,
-  body: Uint8Array | string,
-  schema: z.ZodType<T>,
-  options: ScatterOptions = {},
-): Promise<T[]> {
-  const timeoutMs = options.timeoutMs ?? requestTimeoutMs;
-  const stallMs =
-    options.stallMs ?? Math.max(stallFloorMs, stallRoundTrips * (await roundTripMs(connection)));
-  const answers = new Map<string, T>();
-  const done = Promise.withResolvers<void>();
-  let stall: NodeJS.Timeout | undefined;
-  const inbox = createInbox();
-  const subscription = connection.subscribe(inbox, {
-    callback: (error, message) => {
-      if (error !== null || isNoResponders(message)) return done.resolve();
-      const answer = readQuietly(message.data, schema);
-      if (answer === undefined || answers.has(answer.node_id)) return;
-      answers.set(answer.node_id, answer);
-      if (answers.size >= answersMax) return done.resolve();
-      clearTimeout(stall);
-      stall = setTimeout(done.resolve, stallMs);
-    },
+export function assertNodeId(nodeId: string, action: string): void {
+  if (isPublicKey(nodeId, "N")) return;
+  throw new NexError("node_not_found", `${action}: "${printable(nodeId)}" is not the id of a node (N…)`, {
+    advice: "See which nodes there are with: nex node ls",
   });
-  const limit = setTimeout(done.resolve, timeoutMs);
-  const stallNow = (): void => {
-    stall ??= setTimeout(done.resolve, stallMs);
-  };
-  options.stallAfter?.then(stallNow, stallNow);
-  try {
-    connection.publish(subject, body, { reply: inbox });
-    await done.promise;
-  } finally {
-    clearTimeout(limit);
-    // Set or not, nothing starts it again.
-    clearTimeout(stall);
-    stall = limit;
-    subscription.unsubscribe();
-  }
-  return [...answers.values()];
 }
 
-function isNoResponders(message: Msg): boolean {
-  return message.data.length === 0 && message.headers?.code === 503;
-}
-
-function readQuietly<T>(bytes: Uint8Array, schema: z.ZodType<T>): T | undefined {
-  try {
-    return decodeResponse(bytes, schema);
-  } catch {
-    return undefined;
-  }
-}
-
-async function roundTripMs(connection: NatsConnection): Promise<number> {
-  try {
-    return await connection.rtt();
-  } catch {
-    return 0;
+function requestFailure(cause: unknown, question: NodeQuestion): NexError {
+  const { action, nodeId, timeoutMs, whenSilent } = question;
+  const ids = { node: nodeId };
+  switch (silenceKind(cause)) {
+    case "no-responders":
+      return new NexError("node_not_found", `${action}: nobody answers as node ${nodeId}`, {
+        cause,
+        ids,
+        advice: "See which nodes there are with: nex node ls",
+      });
+    case "timeout":
+      return new NexError("node_silent", `${action}: node ${nodeId} did not answer within ${timeoutMs} ms`, {
+        cause,
+        ids,
+        advice: whenSilent ?? "The node may be busy or cut off; try again, or wait longer with: --timeout",
+      });
+    default:
+      return notSent(cause, action, ids);
   }
 }

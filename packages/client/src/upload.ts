@@ -5,6 +5,7 @@ import type { NatsConnection } from "@nats-io/nats-core";
 import { type ObjectStore, Objm, StorageType, setSha256Backend } from "@nats-io/obj";
 import { cliBucket, errorText, NexError } from "@nexengine/protocol/internal";
 import { artifactSize, describe, type LocalArtifact, readArtifact, type StoredArtifact } from "./artifact.ts";
+import { silenceKind } from "./request-failure.ts";
 
 setSha256Backend("native");
 
@@ -42,19 +43,19 @@ export async function upload(
   const bytes = artifactSize(artifact);
   const bucket = options.bucket ?? cliBucket;
   let sentBytes = 0;
-  const { stream, sha256 } = readArtifact(artifact, (count) => {
-    sentBytes += count;
-    options.onProgress?.(sentBytes, bytes);
-  });
   try {
     const store = await openBucket(connection, bucket, options);
+    using source = readArtifact(artifact, (count) => {
+      sentBytes += count;
+      options.onProgress?.(sentBytes, bytes);
+    });
     const max = (connection.info?.max_payload ?? chunkBytes) - payloadMarginBytes;
     const meta = { name: options.key, options: { max_chunk_size: Math.min(chunkBytes, max) } };
-    await store.put(meta, stream, { timeout: putTimeoutMs });
+    await store.put(meta, source.stream, { timeout: putTimeoutMs });
+    return { bucket, key: options.key, bytes: sentBytes, sha256: source.sha256() };
   } catch (cause) {
     throw uploadFailure(cause, `Cannot upload ${describe(artifact)} to bucket "${bucket}"`);
   }
-  return { bucket, key: options.key, bytes, sha256: sha256() };
 }
 
 async function openBucket(
@@ -119,18 +120,40 @@ function objectStores(connection: NatsConnection, jsDomain: string | undefined):
 function uploadFailure(cause: unknown, action: string): NexError {
   if (cause instanceof NexError) return cause;
   const text = errorText(cause);
-  const code = cause instanceof JetStreamApiError ? cause.code : undefined;
-  if (code === JetStreamApiCodes.JetStreamNotEnabledForAccount || /not enabled|no responders/i.test(text)) {
-    return new NexError("upload_failed", `${action}: JetStream is not enabled on this NATS server`, {
+  const failed = (why: string, advice?: string): NexError =>
+    new NexError("upload_failed", `${action}: ${why}`, {
       cause,
-      advice: "Start the server with JetStream (nats-server -js), or start everything with: nex up",
+      ...(advice === undefined ? {} : { advice }),
     });
+  const kind = silenceKind(cause);
+  if (kind === "no-responders" || isJetStreamOff(cause)) {
+    return failed(
+      "JetStream is not enabled on this NATS server",
+      "Start the server with JetStream (nats-server -js), or start everything with: nex up",
+    );
+  }
+  if (kind === "denied") {
+    return failed(
+      `the NATS server does not permit it (${text})`,
+      "Log in as a user who may use JetStream, or deploy an object that is in a bucket already",
+    );
+  }
+  if (kind === "timeout") {
+    return failed(
+      "the NATS server did not answer in time",
+      "See whether the server is busy, or not permitted to you",
+    );
   }
   if (/maximum bytes exceeded|insufficient|resource/i.test(text)) {
-    return new NexError("upload_failed", `${action}: the bucket or the server is full (${text})`, {
-      cause,
-      advice: "Delete old objects from the bucket, or use another one",
-    });
+    return failed(
+      `the bucket or the server is full (${text})`,
+      "Delete old objects from the bucket, or use another one",
+    );
   }
-  return new NexError("upload_failed", `${action}: ${text}`, { cause });
+  return failed(text);
+}
+
+function isJetStreamOff(cause: unknown): boolean {
+  const code = cause instanceof JetStreamApiError ? cause.code : undefined;
+  return code === JetStreamApiCodes.JetStreamNotEnabledForAccount || /not enabled/i.test(errorText(cause));
 }

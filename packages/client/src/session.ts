@@ -1,0 +1,11 @@
+/** What every request of a client needs. */
+import type { NatsConnection } from "@nats-io/nats-core";
+
+/** A connection, and how its user may use it. */
+export interface Session {
+  readonly connection: NatsConnection;
+  /** One subject token. */
+  readonly namespace: string;
+  /** Where answers may come in; `_INBOX` when absent. The connection does not tell its own. */
+  readonly inboxPrefix?: string | undefined;
+}
