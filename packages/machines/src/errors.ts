@@ -7,6 +7,7 @@ export const machineErrorCodes = [
   "attach_failed",
   "wrong_state",
   "destroy_failed",
+  "rootfs_failed",
 ] as const;
 export type MachineErrorCode = (typeof machineErrorCodes)[number];
 

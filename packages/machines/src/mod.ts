@@ -22,3 +22,11 @@ export { MachineError, type MachineErrorCode, machineErrorCodes } from "./errors
 export { endLeftovers } from "./host/leftovers.ts";
 export { ProcessDriver } from "./process/driver.ts";
 export type { ProcessDriverOptions } from "./process/options.ts";
+export { buildRootfsDirectory } from "./rootfs/build.ts";
+export {
+  type Rootfs,
+  type RootfsFile,
+  type RootfsManifest,
+  type RootfsOptions,
+  rootfsPaths,
+} from "./rootfs/options.ts";

@@ -1,0 +1,28 @@
+import { chmod, constants, copyFile, link, realpath, stat, writeFile } from "node:fs/promises";
+import type { Source } from "./contents.ts";
+
+/**
+ * Puts a file into a tree, readable for all. A big program is linked to where it stands or shares its blocks, where
+ * the file system can; otherwise it is copied.
+ */
+export async function placeFile(source: Source, target: string, executable: boolean): Promise<void> {
+  const mode = executable ? 0o755 : 0o644;
+  if ("text" in source) await writeFile(target, source.text, { flag: "wx" });
+  else if (await linked(source.path, target, mode)) return;
+  else await copyFile(source.path, target, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
+  await chmod(target, mode);
+}
+
+/** Links only what has the right mode already: it is the same file at both places. */
+async function linked(path: string, target: string, mode: number): Promise<boolean> {
+  const facts = await stat(path);
+  if (mode !== 0o755 || !facts.isFile() || (facts.mode & 0o7777) !== mode) return false;
+  if (process.getuid?.() === 0 && facts.uid !== 0) return false;
+  try {
+    // The kernel would link a symbolic link itself.
+    await link(await realpath(path), target);
+    return true;
+  } catch {
+    return false;
+  }
+}

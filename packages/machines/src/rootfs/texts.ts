@@ -1,0 +1,20 @@
+import { rootCertificates } from "node:tls";
+
+/** The directories of a tree that hold nothing: places where a driver mounts something. */
+export const mountPoints: readonly string[] = ["/proc", "/dev", "/tmp", "/nex", "/work"];
+
+/** The files of a tree that are the same everywhere. No password, no shell, no resolver. */
+export function rootfsTexts(): Record<string, string> {
+  return {
+    "/etc/group": "root:x:0:\nnex:x:1000:\nnogroup:x:65534:\n",
+    "/etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
+    "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
+    "/etc/passwd": [
+      "root:x:0:0:root:/:/sbin/nologin",
+      "nex:x:1000:1000:nex:/work:/sbin/nologin",
+      "nobody:x:65534:65534:nobody:/:/sbin/nologin\n",
+    ].join("\n"),
+    "/etc/resolv.conf": "",
+    "/etc/ssl/certs/ca-certificates.crt": `${rootCertificates.join("\n")}\n`,
+  };
+}
