@@ -6,6 +6,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, w
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { createKey } from "@nexengine/protocol";
 import { echoFunctionPath, echoService, startTestNexus } from "@nexengine/testing";
 
 const root = join(import.meta.dirname, "..");
@@ -267,7 +268,12 @@ describe("what goes wrong is said with what to do, and in the exit status", () =
       4,
       /no workload of this name or id[\s\S]*nex ps/,
     ],
-    ["a node that is not there", () => ["node", "info", `N${"A".repeat(55)}`], 4, /nobody answers as node/],
+    [
+      "a node that is not there",
+      () => ["node", "info", createKey("node").publicKey],
+      4,
+      /nobody answers as node/,
+    ],
     [
       "a server that is not there",
       () => ["ps", "-s", "nats://127.0.0.1:1"],
