@@ -92,6 +92,29 @@ test("connectionFailure names the servers and why, and no secret", () => {
   );
 });
 
+test("connectionFailure says that nothing listens, by the texts of the system and of the NATS client", () => {
+  for (const text of ["connect ECONNREFUSED 127.0.0.1:4222", "connection refused"]) {
+    assert.match(
+      connectionFailure({}, new Error(text)).message,
+      /: connection refused, nothing listens there$/,
+    );
+  }
+});
+
+test("connectionFailure keeps no cause that repeats the server's URL", () => {
+  const url = `nats://u:${secret}@[::bad`;
+  let cause: unknown;
+  try {
+    new URL(url);
+  } catch (error) {
+    cause = error;
+  }
+  assert.ok(inspect(cause).includes(secret));
+  const error = connectionFailure({ servers: [url] }, cause);
+  assert.equal(error.message, "Cannot connect to NATS at nats://[::bad: Invalid URL");
+  assert.ok(!inspect(error).includes(secret), inspect(error));
+});
+
 test("connectionOptions and connectionFailure show no secret where a login can't be read", () => {
   for (const login of [{ credentials: `${secret} is no file` }, { nkeySeed: `SU${secret}` }]) {
     try {

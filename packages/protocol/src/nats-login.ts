@@ -58,11 +58,17 @@ function authenticators(login: NatsLogin): Authenticator[] {
 export function connectionFailure(login: NatsLogin, cause: unknown): NexError {
   const where = (login.servers ?? [defaultServer]).map(withoutSecrets).join(", ");
   const text = errorText(cause);
-  const reason = text.includes("ECONNREFUSED") ? "connection refused, nothing listens there" : text;
+  const isRefused = /ECONNREFUSED|connection refused/.test(text);
+  const reason = isRefused ? "connection refused, nothing listens there" : text;
   return new NexError("connection_failed", `Cannot connect to NATS at ${where}: ${reason}`, {
-    cause,
+    // What can't be read as a URL is a member of the cause, password and all.
+    ...(isBadUrl(cause) ? {} : { cause }),
     advice: "Check that the server runs and that the login is right, or start everything with: nex up",
   });
+}
+
+function isBadUrl(cause: unknown): boolean {
+  return cause instanceof TypeError && "code" in cause && cause.code === "ERR_INVALID_URL";
 }
 
 /** A server's URL without user, password and token, which may hold any character, `@` and `/` too. */
