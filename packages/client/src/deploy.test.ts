@@ -5,16 +5,20 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { jetstreamManager } from "@nats-io/jetstream";
 import {
+  type CurveKey,
+  createKey,
   decodeClaims,
   deployRequestSchema,
+  environmentBytesMax,
   NexError,
   openEnvironment,
   parseJson,
   parseObjectLocation,
 } from "@nexengine/protocol/internal";
 import { artifactKey, type DeployOptions } from "./deploy.ts";
-import { refusal, startBench } from "./testing/client.ts";
+import { refusal, startBench, type TestBench } from "./testing/client.ts";
 
 const source = "(s, p) => p";
 const sha256 = createHash("sha256").update(source).digest("hex");
@@ -160,6 +164,57 @@ test("what can be refused here is refused before anything is sent", async () => 
   await system.flush();
   await observer.flush();
   assert.deepEqual(seen, []);
+});
+
+/** The streams of the server; each bucket is one. */
+async function streams(bench: TestBench): Promise<string[]> {
+  const manager = await jetstreamManager(bench.client.connection);
+  const names: string[] = [];
+  for await (const name of manager.streams.names()) names.push(name);
+  return names;
+}
+
+test("an environment that can't be sealed is refused before the artifact is uploaded", async () => {
+  await using bench = await startBench();
+  const node = await bench.node();
+  const wrongKey = await bench.node({ extras: false, info: () => ({ public_xkey: node.id }) });
+  const large = { environment: { A: "x".repeat(environmentBytesMax) }, node: node.id };
+  const cases: [Partial<DeployOptions>, string][] = [
+    [large, "request_too_large"],
+    [{ node: wrongKey.id }, "key_invalid"],
+  ];
+  for (const [options, code] of cases) {
+    assert.equal((await refusal(bench.client.deploy(bench.functionOptions(options)))).code, code);
+  }
+  assert.deepEqual([node.deploys, wrongKey.deploys, await streams(bench)], [[], [], []]);
+  await bench.client.deploy(bench.functionOptions({ node: node.id }));
+  assert.deepEqual(await streams(bench), ["OBJ_NEXCLIFILES"]);
+});
+
+test("nothing is sealed or uploaded for a node that is refused", async () => {
+  await using bench = await startBench();
+  const otherXkey = createKey("curve").publicKey;
+  const nodes = [
+    await bench.node({ info: (self) => ({ nex: { ...self.extras, xkey_proof: "" } }) }),
+    await bench.node({ info: () => ({ public_xkey: otherXkey }) }),
+    await bench.node({ info: () => new NexError("internal", "no info today") }),
+    await bench.node({ info: () => Buffer.from("{{{") }),
+  ];
+  let sealed = 0;
+  const publisher: CurveKey = {
+    ...bench.publisher,
+    seal: (data, recipient) => {
+      sealed++;
+      return bench.publisher.seal(data, recipient);
+    },
+  };
+  for (const [at, { id }] of nodes.entries()) {
+    await refusal(bench.client.deploy(bench.functionOptions({ node: id, publisher })));
+    assert.deepEqual([sealed, nodes[at]?.deploys, await streams(bench)], [0, [], []], `node ${at}`);
+  }
+  const honest = await bench.node();
+  await bench.client.deploy(bench.functionOptions({ node: honest.id, publisher }));
+  assert.equal(sealed, 1);
 });
 
 test("a native artifact asks for its processor, in the auction", async () => {

@@ -89,6 +89,8 @@ export async function deploy(session: Session, options: DeployOptions): Promise<
     tags,
     features: required(options),
   });
+  // Sealing can refuse, so it comes before anything is uploaded.
+  const environment = sealEnvironment(options.environment ?? {}, options.publisher, node.info.public_xkey);
   const stored = await storeArtifact(session, options);
   const body = JSON.stringify({
     ...(options.argv?.length ? { argv: options.argv } : {}),
@@ -100,7 +102,7 @@ export async function deploy(session: Session, options: DeployOptions): Promise<
       { subject: options.name, issuedAt: Math.floor(Date.now() / 1000), data: { hash: stored.sha256 } },
       options.issuer,
     ),
-    environment: sealEnvironment(options.environment ?? {}, options.publisher, node.info.public_xkey),
+    environment,
     jsdomain: options.jsDomain ?? "",
     sender_public_key: options.publisher.publicKey,
     target_node: node.id,
