@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createXidMaker, xidPattern } from "@nexengine/protocol/internal";
-import { startTestNexus } from "@nexengine/testing";
+import { newSigner, startTestNexus } from "@nexengine/testing";
 import { type ClientOptions, connectNex, NexClient } from "./client.ts";
 import { refusal, startBench } from "./testing/client.ts";
 
@@ -96,6 +96,37 @@ test("with a real node: deploy, list, call, watch and stop", async () => {
   assert.equal((await refusal(client.stop(again))).code, "no_such_workload");
 });
 
+test("with a real node: an object in a bucket is deployed with and without its digest, not with a wrong one", async () => {
+  await using nexus = await startTestNexus();
+  const { bucket, key, sha256 } = await nexus.client.upload(
+    { bytes: Buffer.from("(s, p) => p") },
+    { bucket: "MINE", key: "some/echo.js" },
+  );
+  const stored: [string, { bucket: string; key: string; sha256?: string }][] = [
+    ["with", { bucket, key, sha256 }],
+    ["without", { bucket, key }],
+  ];
+  for (const [name, artifact] of stored) {
+    const deployment = await nexus.deploy(artifact, { name, type: "v8", triggerSubjects: [name] });
+    assert.equal(deployment.sha256, sha256);
+    assert.equal(await nexus.call(name, "hello"), "hello");
+    await nexus.stop(deployment);
+  }
+  const wrong = { bucket, key, sha256: "0".repeat(64) };
+  const refused = nexus.deploy(wrong, { name: "wrong", type: "v8", triggerSubjects: ["wrong"] });
+  assert.equal((await refusal(refused)).code, "artifact_digest_mismatch");
+  assert.deepEqual(await nexus.client.workloadDetails(), []);
+});
+
+test("with a real node: a deploy without JetStream says how to have it, and starts nothing", async () => {
+  await using nexus = await startTestNexus({ natsServer: { jetstream: false } });
+  const error = await refusal(nexus.function("(s, p) => p"));
+  assert.equal(error.code, "upload_failed");
+  assert.match(error.message, /JetStream is not enabled on this NATS server$/);
+  assert.match(error.advice ?? "", /nats-server -js/);
+  assert.deepEqual(await nexus.client.workloadDetails(), []);
+});
+
 test("with a real node: a stop by another issuer, of another name or in another namespace is refused", async () => {
   await using nexus = await startTestNexus();
   const { client, issuer } = nexus;
@@ -104,6 +135,7 @@ test("with a real node: a stop by another issuer, of another name or in another 
   const good = { nodeId, workloadId, name, issuer };
   assert.equal((await refusal(client.stop({ ...good, issuer: stranger }))).code, "token_invalid");
   assert.equal((await refusal(client.stop({ ...good, name: "other" }))).code, "stop_subject_mismatch");
+  assert.equal((await refusal(client.stop({ ...good, issuer: newSigner() }))).code, "stop_issuer_mismatch");
   const elsewhere = new NexClient(client.connection, "other", false);
   assert.equal((await refusal(elsewhere.stop(good))).code, "no_such_workload");
   const made = createXidMaker(Date.now)();

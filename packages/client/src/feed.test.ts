@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import { test } from "node:test";
 import type { NatsConnection } from "@nats-io/nats-core";
 import {
@@ -177,6 +178,16 @@ test("a feed whose signal has fired already gives nothing and asks for nothing",
   await connection.flush();
   assert.equal(connection.stats().inMsgs, former);
   assert.deepEqual(await rest(feed), []);
+});
+
+test("a feed leaves nothing at a signal that outlives it", async () => {
+  await using bench = await startBench();
+  const { signal } = new AbortController();
+  for (let round = 0; round < 3; round++) {
+    await using _ = numbers(bench.client.connection, { signal });
+    assert.equal(getEventListeners(signal, "abort").length, 1);
+  }
+  assert.equal(getEventListeners(signal, "abort").length, 0);
 });
 
 test("what came before the end of the connection can still be read", async () => {
