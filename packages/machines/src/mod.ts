@@ -3,6 +3,8 @@
  *
  * @module
  */
+export { ContainerDriver } from "./container/driver.ts";
+export type { ContainerDriverOptions } from "./container/options.ts";
 export {
   type Channels,
   type Driver,

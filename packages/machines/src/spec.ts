@@ -5,6 +5,11 @@ import { removeTree } from "./host/remove-tree.ts";
 
 const idForm = /^[a-z0-9]{1,32}$/;
 
+/** May a machine be called so? */
+export function isMachineId(id: string): boolean {
+  return idForm.test(id);
+}
+
 /** What of a driver decides whether it takes an order. */
 type Offer = Pick<Driver, "kind" | "enforces" | "networks">;
 
@@ -37,7 +42,7 @@ export async function bootInDirectory<Made>(
 }
 
 function checkSpec({ kind, enforces, networks }: Offer, spec: MachineSpec): void {
-  if (!idForm.test(spec.id))
+  if (!isMachineId(spec.id))
     throw refusal("boot_failed", spec, "an id has 1 to 32 characters of a-z and 0-9");
   for (const [name, value] of Object.entries(spec.limits)) {
     if (value === undefined || enforces.has(name as LimitName)) continue;

@@ -16,6 +16,8 @@ export interface DriverAbilities {
   endsWithNode: "all" | "idle" | "none";
   /** A module that exports `makeDriver`, for the program that boots a machine and is killed. */
   driverModule?: URL;
+  /** `exited` tells the status of every machine; otherwise only of those whose end was seen in time. */
+  exitStatus: boolean;
   /** Names whatever of a machine still runs or is mounted on the host; the directory is looked at by the suite. */
   leftovers(directory: string): string[];
 }

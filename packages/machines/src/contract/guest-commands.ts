@@ -2,6 +2,7 @@
  * What the test guest understands. Over frames it is told one command a line, and answers with one line, or with what
  * the command says:
  *
+ * - `attach <n>`: opens the calls of this epoch, where they have to be; no answer.
  * - `hello`: says its pid.
  * - `echo <n>`, then n bytes: sends them back.
  * - `call <n>`: sends a line with n and n bytes as a call, and waits; says whether the same bytes came back.
@@ -17,6 +18,8 @@ import { ByteReader } from "./byte-reader.ts";
 /** The program around the commands. */
 export interface GuestProgram {
   frames: Duplex;
+  /** The node has begun this epoch. */
+  attach?(epoch: number): void;
   /** Sends a call, and waits for an answer of as many bytes. */
   call(request: Buffer, answerBytes: number): Buffer | Promise<Buffer>;
   /** Ends with this status. */
@@ -34,7 +37,8 @@ export async function obey(program: GuestProgram): Promise<void> {
   for (let line = await reader.line(); line !== undefined; line = await reader.line()) {
     const [name = "", argument = "0"] = line.split(" ");
     const count = Number(argument);
-    if (name === "echo") await echo(reader, frames, count);
+    if (name === "attach") program.attach?.(count);
+    else if (name === "echo") await echo(reader, frames, count);
     else if (name === "flood") await flood(program, count);
     else if (name === "last") await send(frames, pattern(count)).then(() => program.exit(0));
     else if (name === "call") await send(frames, `${await call(program, count)}\n`);

@@ -9,6 +9,6 @@ const [, , driverModule = "", directory = "", command = "hello"] = process.argv;
 const { makeDriver } = (await import(driverModule)) as typeof import("../process/contract-driver.ts");
 const machine = await makeDriver().boot(await makeSpec({ directory }));
 const { frames } = await machine.attach(1);
-frames.write(`${command}\n`);
+frames.write(`attach 1\n${command}\n`);
 process.stdout.write(`${await new ByteReader(frames).line()}\n`);
 await machine.exited;

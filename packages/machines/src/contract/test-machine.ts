@@ -57,7 +57,7 @@ export class TestMachine implements AsyncDisposable {
     this.#channels = await within(this.machine.attach(epoch), this.#abilities.bootTimeoutMs, "the attach");
     this.#frameReader = new ByteReader(this.#channels.frames);
     this.#callReader = new ByteReader(this.#channels.calls);
-    this.frames.write("hello\n");
+    this.frames.write(`attach ${epoch}\nhello\n`);
     await this.line(this.#abilities.bootTimeoutMs);
   }
 

@@ -6,6 +6,7 @@ driverContract("mock", makeDriver, {
   reattach: true,
   recover: true,
   enforces: ["memoryBytes", "vcpus", "processes", "diskBytes"],
+  exitStatus: true,
   realGuest: false,
   endsWithNode: "none",
   leftovers: () => [],

@@ -8,6 +8,7 @@ driverContract("process", makeDriver, {
   reattach: false,
   recover: false,
   enforces: [],
+  exitStatus: true,
   realGuest: true,
   endsWithNode: (await findDeathPrefix()).length > 0 ? "all" : "idle",
   driverModule: new URL("./contract-driver.ts", import.meta.url),

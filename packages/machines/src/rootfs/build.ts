@@ -51,13 +51,13 @@ async function build(directory: string, { manifest, sources }: RootfsContents): 
   await placeFile({ text }, join(directory, rootfsPaths.manifest), false);
 }
 
-/** Makes a directory that all may enter, whatever this process's mask is, and those above it. */
+/** Makes a directory that all may enter (and write to, if it is `/tmp`), whatever this process's mask is, and those above it. */
 async function makeDirectory(root: string, place: string, made: Set<string>): Promise<void> {
   if (made.has(place)) return;
   if (place !== "/") await makeDirectory(root, dirname(place), made);
   const path = join(root, place);
   await mkdir(path);
-  await chmod(path, 0o755);
+  await chmod(path, place === "/tmp" ? 0o1777 : 0o755);
   made.add(place);
 }
 

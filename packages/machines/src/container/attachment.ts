@@ -1,0 +1,69 @@
+import { closeSync, constants } from "node:fs";
+import { type FileHandle, open, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Channels } from "../driver.ts";
+import { CallChannel } from "./call-channel.ts";
+import { makeFifos, openFifo } from "./fifo.ts";
+import { acceptOne } from "./frame-listener.ts";
+import { channelNames, epochOf } from "./layout.ts";
+
+/** The channels of one epoch. */
+export interface ContainerChannels extends Channels {
+  calls: CallChannel;
+}
+
+/**
+ * Opens the channels of an epoch in a directory that the guest can only read: first the FIFOs, then the socket to
+ * which the guest connects, then the FIFOs of former epochs go. Takes descriptors in the directory itself, so that a
+ * long path does no harm.
+ *
+ * @throws MachineError `attach_failed`
+ */
+export async function openChannels(
+  directory: string,
+  epoch: number,
+  signal: AbortSignal,
+): Promise<ContainerChannels> {
+  const names = [channelNames.requests(epoch), channelNames.replies(epoch)];
+  await makeFifos(
+    names.map((name) => join(directory, name)),
+    0o666,
+  );
+  await using handle = await openDirectory(directory);
+  const here = `/proc/self/fd/${handle.fd}`;
+  const calls = openCalls(here, names);
+  try {
+    const frames = await acceptOne(here, channelNames.frames, signal);
+    await removeFormer(directory, epoch);
+    return { frames, calls };
+  } catch (error) {
+    calls.destroy();
+    throw error;
+  }
+}
+
+/** The latest epoch that any node has begun in this directory, 0 before the first. */
+export async function latestEpoch(directory: string): Promise<number> {
+  const epochs = (await readdir(directory)).map((name) => epochOf(name) ?? 0);
+  return Math.max(0, ...epochs);
+}
+
+async function openDirectory(path: string): Promise<FileHandle> {
+  return await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+}
+
+function openCalls(directory: string, [requests = "", replies = ""]: string[]): CallChannel {
+  const requestsFd = openFifo(`${directory}/${requests}`, "read");
+  try {
+    return new CallChannel(requestsFd, openFifo(`${directory}/${replies}`, "write"));
+  } catch (error) {
+    closeSync(requestsFd);
+    throw error;
+  }
+}
+
+async function removeFormer(directory: string, epoch: number): Promise<void> {
+  for (const name of await readdir(directory)) {
+    if ((epochOf(name) ?? epoch) < epoch) await rm(join(directory, name), { force: true });
+  }
+}

@@ -1,0 +1,99 @@
+import { existsSync } from "node:fs";
+import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
+import type { MachineSpec } from "../driver.ts";
+import { MachineError } from "../errors.ts";
+import { type ProcessIdentity, readProcess } from "../host/process-table.ts";
+import { countsSwap } from "./cgroup-mounts.ts";
+import { bundleConfig } from "./config.ts";
+import { ContainerConsole, closeOutput } from "./console.ts";
+import type { ContainerHost } from "./host.ts";
+import { type Layout, layoutOf } from "./layout.ts";
+import { ContainerMachine } from "./machine.ts";
+import { removeRemains } from "./remains.ts";
+
+/** What a program that has ended and gone already is taken for: no process starts before the host does. */
+const goneTicks = -1;
+
+/**
+ * Boots one machine: its bundle, its user ids, its console, and the runtime that starts it and ends itself.
+ *
+ * @throws MachineError `boot_failed`; then nothing of it is left.
+ */
+export async function bootContainer(host: ContainerHost, spec: MachineSpec): Promise<ContainerMachine> {
+  const failed = (why: string, cause?: unknown): MachineError =>
+    new MachineError("boot_failed", `Cannot boot machine "${spec.id}": ${why}`, { cause });
+  const cgroup = host.cgroup(spec.id);
+  if (cgroup.exists()) throw failed("its control group is there already");
+  host.enter(spec.id);
+  let range: number | undefined;
+  try {
+    await host.prepare();
+    range = await host.ranges.take(spec.id);
+    const layout = layoutOf(spec.directory);
+    await makeBundle(host, spec, layout, range);
+    const console = await start(host, spec, layout);
+    try {
+      const identity = await identify(layout, spec.id);
+      const facts = { identity, range, cgroupParent: host.settings.cgroupParent };
+      return new ContainerMachine(host, spec, facts, console);
+    } catch (error) {
+      console.destroy();
+      throw error;
+    }
+  } catch (error) {
+    const { id, directory } = spec;
+    await removeRemains(host, { id, directory, cgroup, range }).catch(() => undefined);
+    throw error instanceof MachineError ? error : failed("the host refuses something", error);
+  }
+}
+
+async function makeBundle(
+  host: ContainerHost,
+  spec: MachineSpec,
+  layout: Layout,
+  range: number,
+): Promise<void> {
+  // The directory itself is its owner's only, so that no other user of the host comes to the channels.
+  await chmod(layout.directory, 0o700);
+  await mkdir(layout.bundle);
+  await mkdir(layout.channels);
+  await chmod(layout.channels, 0o755);
+  const config = bundleConfig(spec, {
+    settings: host.settings,
+    layout,
+    hostIdFirst: host.ranges.hostIdFirst(range),
+    openFilesLimit: await openFilesLimit(),
+    countsSwap: countsSwap(host.cgroupMounts),
+    cgroupNamespace: existsSync("/proc/self/ns/cgroup"),
+  });
+  await writeFile(layout.config, JSON.stringify(config));
+}
+
+async function start(host: ContainerHost, spec: MachineSpec, layout: Layout): Promise<ContainerConsole> {
+  const { console, outputFd } = await ContainerConsole.make(layout.console);
+  let failure: string | undefined;
+  try {
+    failure = await host.runtime.start(spec.id, layout, outputFd);
+  } finally {
+    closeOutput(outputFd);
+  }
+  if (failure === undefined) return console;
+  console.destroy();
+  throw new MachineError("boot_failed", `Cannot boot machine "${spec.id}": ${failure}`);
+}
+
+/** The first process of a machine; one that has ended already is nobody. */
+async function identify(layout: Layout, id: string): Promise<ProcessIdentity> {
+  const pid = Number(await readFile(layout.pidFile, "utf8"));
+  const groups = await readFile(`/proc/${pid}/cgroup`, "utf8").catch(() => "");
+  const entry = readProcess(pid);
+  const startTicks = entry && groups.includes(`/${id}`) ? entry.startTicks : goneTicks;
+  return { pid, startTicks };
+}
+
+/** The most files that this process may open: a machine in user namespaces of its own can't get more. */
+async function openFilesLimit(): Promise<number> {
+  const limits = await readFile("/proc/self/limits", "latin1");
+  const hard = /^Max open files\s+\S+\s+(\S+)/m.exec(limits)?.[1];
+  return hard === undefined || hard === "unlimited" ? Number.MAX_SAFE_INTEGER : Number(hard);
+}

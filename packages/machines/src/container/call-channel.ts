@@ -1,0 +1,50 @@
+import { closeSync, constants, openSync } from "node:fs";
+import { Socket } from "node:net";
+import { Duplex } from "node:stream";
+
+/** The node's end of the calls: two FIFOs as one channel. */
+export class CallChannel extends Duplex {
+  readonly #requestsFd: number;
+  readonly #requests: Socket;
+  readonly #replies: Socket;
+
+  /** @param requestsFd Opened for reading only, so that it ends with the guest. Both descriptors are owned from now on. */
+  constructor(requestsFd: number, repliesFd: number) {
+    super({ allowHalfOpen: false });
+    this.#requestsFd = requestsFd;
+    this.#requests = new Socket({ fd: requestsFd, readable: true, writable: false });
+    this.#replies = new Socket({ fd: repliesFd, readable: false, writable: true });
+    this.on("error", () => undefined);
+    this.#requests.on("data", (chunk) => {
+      if (!this.push(chunk)) this.#requests.pause();
+    });
+    this.#requests.once("end", () => this.push(null));
+    for (const end of [this.#requests, this.#replies]) end.once("error", (error) => this.destroy(error));
+    this.#requests.pause();
+  }
+
+  /** Tells the reader that nothing will come any more, also where the guest has never opened its end. */
+  hangUp(): void {
+    if (this.#requests.destroyed) return;
+    try {
+      // The kernel reports the end of a FIFO when its last writer goes, so there has to be one.
+      closeSync(openSync(`/proc/self/fd/${this.#requestsFd}`, constants.O_WRONLY | constants.O_NONBLOCK));
+    } catch {
+      this.destroy();
+    }
+  }
+
+  override _read(): void {
+    this.#requests.resume();
+  }
+
+  override _write(chunk: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
+    this.#replies.write(chunk, done);
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#requests.destroy();
+    this.#replies.destroy();
+    done(error);
+  }
+}

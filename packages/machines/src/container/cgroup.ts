@@ -1,0 +1,125 @@
+import { existsSync, readFileSync } from "node:fs";
+import { rmdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { MachineUsage } from "../driver.ts";
+import { holdsWithin } from "../host/wait.ts";
+import { type CgroupMount, withController } from "./cgroup-mounts.ts";
+
+const removeTimeoutMs = 2_000;
+
+/** The control group of a machine, one directory in each hierarchy. */
+export class Cgroup {
+  readonly #mounts: readonly CgroupMount[];
+  readonly #name: string;
+
+  constructor(mounts: readonly CgroupMount[], parent: string, id: string) {
+    this.#mounts = mounts;
+    this.#name = join(parent, id);
+  }
+
+  /** Is it there, in any hierarchy? */
+  exists(): boolean {
+    return this.#directories().some(existsSync);
+  }
+
+  /** How many processes of it the kernel has killed because its memory ended. */
+  oomKills(): number {
+    const events = this.#read("memory", { 1: "memory.oom_control", 2: "memory.events" });
+    return Number(field(events, "oom_kill") ?? 0);
+  }
+
+  /** What a limit is set to; `undefined` where it can't be read. */
+  limit(controller: "memory" | "pids" | "cpu"): string | undefined {
+    const names = {
+      memory: { 1: "memory.limit_in_bytes", 2: "memory.max" },
+      pids: { 1: "pids.max", 2: "pids.max" },
+      cpu: { 1: "cpu.cfs_quota_us", 2: "cpu.max" },
+    };
+    return this.#read(controller, names[controller])?.trim().split(" ")[0];
+  }
+
+  /** What it uses now: memory without what the kernel may drop, threads as processes. */
+  usage(): MachineUsage {
+    const usage: MachineUsage = {};
+    const memory = number(this.#read("memory", { 1: "memory.usage_in_bytes", 2: "memory.current" }));
+    const stat = this.#read("memory", { 1: "memory.stat", 2: "memory.stat" });
+    const cached = Number(field(stat, "total_inactive_file") ?? field(stat, "inactive_file") ?? 0);
+    if (memory !== undefined) usage.memoryBytes = Math.max(memory - cached, 0);
+    const cpuMs = this.#cpuMs();
+    if (cpuMs !== undefined) usage.cpuMs = cpuMs;
+    const processes = number(this.#read("pids", { 1: "pids.current", 2: "pids.current" }));
+    if (processes !== undefined) usage.processes = processes;
+    return usage;
+  }
+
+  /** The pids of all that runs in it, in any hierarchy. */
+  pids(): number[] {
+    const pids = this.#directories().flatMap((directory) => {
+      const listed = readText(join(directory, "cgroup.procs")) ?? "";
+      return listed.split("\n").map(Number);
+    });
+    return [...new Set(pids)].filter((pid) => pid > 0);
+  }
+
+  /** Removes it from every hierarchy. @returns the directories that are left. */
+  async remove(): Promise<string[]> {
+    const left: string[] = [];
+    for (const directory of this.#directories()) {
+      if (!(await holdsWithin(() => removed(directory), removeTimeoutMs))) left.push(directory);
+    }
+    return left;
+  }
+
+  #cpuMs(): number | undefined {
+    const v1 = withController(this.#mounts, "cpuacct");
+    if (v1) {
+      const nanoseconds = number(readText(join(v1.directory, this.#name, "cpuacct.usage")));
+      return nanoseconds === undefined ? undefined : Math.round(nanoseconds / 1e6);
+    }
+    const microseconds = field(this.#read("cpu", { 1: "", 2: "cpu.stat" }), "usage_usec");
+    return microseconds === undefined ? undefined : Math.round(Number(microseconds) / 1e3);
+  }
+
+  #read(controller: string, names: Record<1 | 2, string>): string | undefined {
+    const mount = withController(this.#mounts, controller);
+    return mount && readText(join(mount.directory, this.#name, names[mount.version]));
+  }
+
+  #directories(): string[] {
+    return this.#mounts.map(({ directory }) => join(directory, this.#name));
+  }
+}
+
+/** Removes the group above those of the machines, where no machine is left in it. */
+export async function removeParent(mounts: readonly CgroupMount[], parent: string): Promise<void> {
+  for (const { directory } of mounts) await removed(join(directory, parent));
+}
+
+/** @returns whether the directory is gone. */
+async function removed(directory: string): Promise<boolean> {
+  try {
+    await rmdir(directory);
+    return true;
+  } catch (error) {
+    return error instanceof Error && "code" in error && error.code === "ENOENT";
+  }
+}
+
+function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, "latin1");
+  } catch {
+    return undefined;
+  }
+}
+
+function number(text: string | undefined): number | undefined {
+  const value = Number(text);
+  return text === undefined || !Number.isFinite(value) ? undefined : value;
+}
+
+/** The value behind a key, in a file of `key value` lines. */
+function field(text: string | undefined, key: string): string | undefined {
+  const line = text?.split("\n").find((candidate) => candidate.startsWith(`${key} `));
+  return line?.slice(key.length + 1);
+}

@@ -1,0 +1,79 @@
+import type { MachineLimits, MachineSpec } from "../driver.ts";
+import { guestId, idsPerMachine } from "./ids.ts";
+import { guestChannels, type Layout } from "./layout.ts";
+import { guestMounts, maskedPaths, readonlyPaths } from "./mounts.ts";
+import type { ContainerDriverSettings } from "./options.ts";
+import { seccompProfile } from "./seccomp.ts";
+
+const cpuPeriodUs = 100_000;
+const cpuQuotaUsMin = 1_000;
+const openFilesMax = 65_536;
+/** Machines go before anything else of the host when its memory ends. */
+const oomScoreAdj = 500;
+
+/** What beside the order decides on a bundle. */
+export interface BundleFacts {
+  settings: ContainerDriverSettings;
+  layout: Layout;
+  /** The first id on the host. */
+  hostIdFirst: number;
+  /** The most files that this process itself may open. */
+  openFilesLimit: number;
+  /** The kernel can count swapped memory. */
+  countsSwap: boolean;
+  /** The kernel has namespaces of control groups. */
+  cgroupNamespace: boolean;
+}
+
+/** The `config.json` of a machine's bundle, by the OCI runtime specification 1.0.2. */
+export function bundleConfig(spec: MachineSpec, facts: BundleFacts): object {
+  const { settings, layout, hostIdFirst } = facts;
+  const openFiles = Math.min(openFilesMax, facts.openFilesLimit);
+  const ids = [{ containerID: 0, hostID: hostIdFirst, size: idsPerMachine }];
+  const namespaces = ["pid", "mount", "ipc", "uts", "network", "user"];
+  if (facts.cgroupNamespace) namespaces.push("cgroup");
+  return {
+    ociVersion: "1.0.2",
+    process: {
+      terminal: false,
+      user: { uid: guestId, gid: guestId },
+      args: [...settings.command, `--channels=connect:${guestChannels}`],
+      env: [`NEX_NODE_LOST_TIMEOUT_MS=${spec.nodeLostTimeoutMs}`],
+      cwd: "/work",
+      capabilities: { bounding: [], effective: [], permitted: [], inheritable: [], ambient: [] },
+      rlimits: [
+        { type: "RLIMIT_NOFILE", soft: openFiles, hard: openFiles },
+        { type: "RLIMIT_CORE", soft: 0, hard: 0 },
+      ],
+      noNewPrivileges: true,
+      oomScoreAdj,
+    },
+    root: { path: settings.rootfs, readonly: true },
+    hostname: "nex",
+    mounts: guestMounts(spec.limits.diskBytes, layout.channels),
+    linux: {
+      cgroupsPath: `/${settings.cgroupParent}/${spec.id}`,
+      uidMappings: ids,
+      gidMappings: ids,
+      namespaces: namespaces.map((type) => ({ type })),
+      resources: resources(spec.limits, facts.countsSwap),
+      seccomp: seccompProfile(),
+      maskedPaths,
+      readonlyPaths,
+    },
+  };
+}
+
+function resources(limits: MachineLimits, countsSwap: boolean): object {
+  const { memoryBytes, vcpus, processes } = limits;
+  return {
+    devices: [{ allow: false, access: "rwm" }],
+    ...(memoryBytes !== undefined && {
+      memory: { limit: memoryBytes, ...(countsSwap && { swap: memoryBytes }) },
+    }),
+    ...(vcpus !== undefined && {
+      cpu: { period: cpuPeriodUs, quota: Math.max(Math.round(vcpus * cpuPeriodUs), cpuQuotaUsMin) },
+    }),
+    ...(processes !== undefined && { pids: { limit: processes } }),
+  };
+}

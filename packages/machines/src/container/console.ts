@@ -1,0 +1,50 @@
+import { closeSync, constants, openSync } from "node:fs";
+import { Socket } from "node:net";
+import { finished } from "node:stream/promises";
+import { ConsoleTail } from "../host/console-tail.ts";
+import { settlesWithin } from "../host/wait.ts";
+import { makeFifos, openFifo } from "./fifo.ts";
+
+/** How long the console is read after the end of its machine. */
+const graceMs = 200;
+
+/**
+ * The end of a machine's output that the node reads. Output goes through a FIFO, which holds a bounded number of
+ * bytes, and which another node can read from where the former one has stopped. The machine holds both its ends, so
+ * that it does not fail while no node reads.
+ */
+export class ContainerConsole {
+  readonly #stream: Socket;
+  readonly #tail = new ConsoleTail();
+  /** Settles when nobody can write any more, which is when the machine has ended, or earlier if it lets go of it. */
+  readonly closed: Promise<void>;
+
+  constructor(path: string) {
+    this.#stream = new Socket({ fd: openFifo(path, "read"), readable: true, writable: false });
+    this.#tail.follow(this.#stream);
+    this.closed = finished(this.#stream).catch(() => undefined);
+  }
+
+  /** Makes the FIFO. @returns the reading end, and a descriptor for the machine, to be closed once it has it. */
+  static async make(path: string): Promise<{ console: ContainerConsole; outputFd: number }> {
+    await makeFifos([path], 0o600);
+    const console = new ContainerConsole(path);
+    return { console, outputFd: openSync(path, constants.O_RDWR | constants.O_NOFOLLOW) };
+  }
+
+  /** What was written last, when the machine has ended. */
+  async end(): Promise<string> {
+    await settlesWithin(this.closed, graceMs);
+    this.destroy();
+    return this.#tail.text();
+  }
+
+  destroy(): void {
+    this.#stream.destroy();
+  }
+}
+
+/** Closes a descriptor that a machine has got. */
+export function closeOutput(fd: number): void {
+  closeSync(fd);
+}

@@ -1,0 +1,72 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { processesOf } from "../contract/host-processes.ts";
+import { buildRootfsDirectory } from "../rootfs/build.ts";
+import { rootfsPaths } from "../rootfs/options.ts";
+import { ContainerDriver } from "./driver.ts";
+import type { ContainerDriverOptions } from "./options.ts";
+import { completeOptions } from "./options.ts";
+import { findLack } from "./requirements.ts";
+
+/** The options go to the programs that a case starts. */
+const optionsVariable = "NEX_CONTRACT_CONTAINER";
+const guestFiles = ["guest.ts", "guest-channels.ts", "guest-commands.ts", "guest-deeds.ts", "byte-reader.ts"];
+
+/** The driver as the contract suite boots it: the test guest in a rootfs, once `prepareContainers` has made one. */
+export function makeDriver(change: Partial<ContainerDriverOptions> = {}): ContainerDriver {
+  const options = JSON.parse(process.env[optionsVariable] ?? "{}") as ContainerDriverOptions;
+  return new ContainerDriver({ ...options, ...change });
+}
+
+/** What tests of containers need, removed at the end of its scope. */
+export interface Preparation extends AsyncDisposable {
+  options: ContainerDriverOptions;
+  /** Why there can be no containers here, if there can't. */
+  lack: string | undefined;
+}
+
+/** Builds a rootfs with the test guest, in a directory that everybody can reach. */
+export async function prepareContainers(): Promise<Preparation> {
+  const base = await mkdtemp(join(tmpdir(), "nex-containers-"));
+  await chmod(base, 0o711);
+  const contract = fileURLToPath(new URL("../contract/", import.meta.url));
+  const rootfs = await buildRootfsDirectory({
+    output: join(base, "rootfs"),
+    agentPath: join(contract, "agent.mjs"),
+    files: Object.fromEntries(guestFiles.map((name) => [`/usr/lib/nex/${name}`, join(contract, name)])),
+  });
+  const options: ContainerDriverOptions = {
+    rootfs: rootfs.directory,
+    command: [rootfsPaths.node, "--disable-warning=ExperimentalWarning", rootfsPaths.agent],
+    stateDirectory: join(base, "state"),
+    cgroupParent: `nex-test-${process.pid}`,
+    hostIdFirst: 1_000_000 + process.pid * 1_000,
+  };
+  process.env[optionsVariable] = JSON.stringify(options);
+  const lack = await findLack(completeOptions(options));
+  if (lack) console.log(`Containers are not tested: ${lack.reason}. ${lack.advice}`);
+  return {
+    options,
+    lack: lack?.reason,
+    [Symbol.asyncDispose]: () => rm(base, { recursive: true, force: true }),
+  };
+}
+
+/** The processes that have a directory mounted, and those that live in it or name it. */
+export function leftoversOf(directory: string): string[] {
+  const mounted = readdirSync("/proc")
+    .filter((pid) => /^\d+$/.test(pid) && readMounts(pid).includes(directory))
+    .map((pid) => `${pid} has it mounted`);
+  return [...processesOf(directory), ...mounted];
+}
+
+function readMounts(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/mountinfo`, "utf8");
+  } catch {
+    return "";
+  }
+}

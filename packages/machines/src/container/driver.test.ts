@@ -1,0 +1,20 @@
+import { after } from "node:test";
+import { driverContract } from "../contract/contract.ts";
+import { leftoversOf, makeDriver, prepareContainers } from "./contract-driver.ts";
+
+const containers = await prepareContainers();
+after(() => containers[Symbol.asyncDispose]());
+
+if (containers.lack === undefined) {
+  driverContract("container", makeDriver, {
+    bootTimeoutMs: 30_000,
+    reattach: true,
+    recover: true,
+    enforces: ["memoryBytes", "vcpus", "processes", "diskBytes"],
+    exitStatus: false,
+    realGuest: true,
+    endsWithNode: "none",
+    driverModule: new URL("./contract-driver.ts", import.meta.url),
+    leftovers: leftoversOf,
+  });
+}

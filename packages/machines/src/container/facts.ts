@@ -1,0 +1,34 @@
+import { readFileSync } from "node:fs";
+import type { MachineRecord } from "../driver.ts";
+import type { ProcessIdentity } from "../host/process-table.ts";
+
+/** What is known of a running machine beside its order, and what another node needs to find it. */
+export interface MachineFacts {
+  /** The first process of the machine, as the host numbers it. */
+  identity: ProcessIdentity;
+  /** Which range of user ids it has. */
+  range: number;
+  cgroupParent: string;
+}
+
+/** Writes the facts into a record. */
+export function recordFacts({ identity, range, cgroupParent }: MachineFacts): MachineRecord["facts"] {
+  return { pid: identity.pid, startTicks: identity.startTicks, range, cgroupParent, bootId: readBootId() };
+}
+
+/** Reads a record; what a node could not write down any more is absent. */
+export function parseFacts(facts: MachineRecord["facts"]): Partial<MachineFacts> {
+  const { pid, startTicks, range, cgroupParent, bootId } = facts;
+  const parsed: Partial<MachineFacts> = {};
+  // After another boot of the host the same numbers are another process.
+  if (typeof pid === "number" && typeof startTicks === "number" && bootId === readBootId()) {
+    parsed.identity = { pid, startTicks };
+  }
+  if (typeof range === "number") parsed.range = range;
+  if (typeof cgroupParent === "string") parsed.cgroupParent = cgroupParent;
+  return parsed;
+}
+
+function readBootId(): string {
+  return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+}

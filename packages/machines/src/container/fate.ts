@@ -1,0 +1,31 @@
+import { readFileSync } from "node:fs";
+import type { ProcessIdentity } from "../host/process-table.ts";
+
+/** How the first process of a machine ended, where somebody saw it before the host's init took it away. */
+export interface Fate {
+  code?: number;
+  signal?: number;
+}
+
+/**
+ * Has this process, which is no child of ours, ended with all its threads?
+ *
+ * @returns `undefined` while it runs.
+ */
+export function readFate(identity: ProcessIdentity): Fate | undefined {
+  let stat: string;
+  try {
+    stat = readFileSync(`/proc/${identity.pid}/stat`, "latin1");
+  } catch {
+    return {};
+  }
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const field = (number: number): number => Number(fields[number - 3]);
+  if (field(22) !== identity.startTicks) return {};
+  // A process whose first thread has ended looks the same while others of its threads run on.
+  const ended = (fields[0] === "Z" && field(20) <= 1) || fields[0] === "X";
+  if (!ended) return undefined;
+  const status = field(52);
+  const signal = status & 0x7f;
+  return signal === 0 ? { code: status >> 8 } : { signal };
+}

@@ -1,0 +1,34 @@
+import { execFile } from "node:child_process";
+import { closeSync, constants, fstatSync, openSync } from "node:fs";
+import { promisify } from "node:util";
+import { MachineError } from "../errors.ts";
+
+const makeTimeoutMs = 5_000;
+
+/** Makes FIFOs with exactly this mode; fails when something stands there. */
+export async function makeFifos(paths: readonly string[], mode: number): Promise<void> {
+  await promisify(execFile)("mkfifo", ["-m", mode.toString(8), "--", ...paths], { timeout: makeTimeoutMs });
+}
+
+/**
+ * Opens a FIFO without waiting for its other end. To write it is opened for reading too, because the kernel refuses
+ * writers without a reader.
+ *
+ * @returns its descriptor.
+ * @throws MachineError `attach_failed` when it is something else, a link for instance.
+ */
+export function openFifo(path: string, use: "read" | "write"): number {
+  const access = use === "read" ? constants.O_RDONLY : constants.O_RDWR;
+  const refuse = (cause?: unknown): never => {
+    throw new MachineError("attach_failed", `Cannot open "${path}" as a FIFO`, { cause });
+  };
+  let fd: number;
+  try {
+    fd = openSync(path, access | constants.O_NONBLOCK | constants.O_NOFOLLOW);
+  } catch (error) {
+    return refuse(error);
+  }
+  if (fstatSync(fd).isFIFO()) return fd;
+  closeSync(fd);
+  return refuse();
+}

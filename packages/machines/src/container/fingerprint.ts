@@ -1,0 +1,83 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, mkdtemp, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Fingerprint, MachineSpec } from "../driver.ts";
+import { MachineError } from "../errors.ts";
+import { removeTree } from "../host/remove-tree.ts";
+import { bootContainer } from "./boot.ts";
+import { countsSwap, withController } from "./cgroup-mounts.ts";
+import type { ContainerHost } from "./host.ts";
+import type { ContainerMachine } from "./machine.ts";
+import type { ContainerDriverSettings } from "./options.ts";
+import { findLack } from "./requirements.ts";
+
+const limits = { memoryBytes: 268_435_456, vcpus: 1, processes: 64, diskBytes: 8_388_608 };
+const controllers = ["memory", "pids", "cpu"] as const;
+
+/** Looks whether all is there, and then boots a machine with every limit and looks at what holds it. */
+export async function fingerprintContainer(
+  settings: ContainerDriverSettings,
+  makeHost: () => ContainerHost,
+): Promise<Fingerprint> {
+  const lack = await findLack(settings);
+  if (lack) return { available: false, ...lack };
+  try {
+    const host = makeHost();
+    const startedAt = performance.now();
+    const unheld = await tryOut(host);
+    if (unheld.length > 0) {
+      const reason = `"${settings.runtime}" does not hold a machine by ${unheld.join(", ")}`;
+      return { available: false, reason, advice: "Name another OCI runtime" };
+    }
+    return { available: true, details: details(host, performance.now() - startedAt) };
+  } catch (error) {
+    const reason = error instanceof MachineError ? error.message : String(error);
+    return {
+      available: false,
+      reason: `a trial failed. ${reason}`,
+      advice: `Look at what "${settings.runtime}" says, or use another sandbox`,
+    };
+  }
+}
+
+/** @returns what does not hold the machine. */
+async function tryOut(host: ContainerHost): Promise<string[]> {
+  await mkdir(host.settings.stateDirectory, { recursive: true, mode: 0o700 });
+  const directory = await mkdtemp(join(host.settings.stateDirectory, "trial-"));
+  const id = `trial${randomBytes(8).toString("hex")}`;
+  const spec: MachineSpec = { id, directory, limits, network: "none", nodeLostTimeoutMs: 0 };
+  let machine: ContainerMachine | undefined;
+  try {
+    machine = await bootContainer(host, spec);
+    return await findUnheld(host, machine);
+  } finally {
+    await machine?.destroy();
+    await removeTree(directory);
+  }
+}
+
+async function findUnheld(host: ContainerHost, machine: ContainerMachine): Promise<string[]> {
+  const cgroup = host.cgroup(machine.id);
+  const unheld: string[] = controllers
+    .filter((name) => !/^[1-9]/.test(cgroup.limit(name) ?? ""))
+    .map((name) => `the ${name} limit`);
+  const status = await readFile(`/proc/${machine.pid}/status`, "latin1").catch(() => "");
+  // A trial that has ended already tells nothing more; it has been started at least.
+  if (status === "" || /^State:\s+Z/m.test(status)) return unheld;
+  if (!/^NoNewPrivs:\s+1/m.test(status)) unheld.push("no-new-privileges");
+  if (!/^Seccomp:\s+2/m.test(status)) unheld.push("a filter of system calls");
+  if (!/^CapBnd:\s+0+$/m.test(status)) unheld.push("an empty set of capabilities");
+  if (/^Uid:\s+0\s/m.test(status)) unheld.push("a user of its own");
+  return unheld;
+}
+
+function details(host: ContainerHost, trialMs: number): Record<string, string> {
+  const memory = withController(host.cgroupMounts, "memory");
+  return {
+    runtime: host.settings.runtime,
+    rootfs: host.settings.rootfs,
+    "control groups": `version ${memory?.version ?? 0}`,
+    "limits swap": countsSwap(host.cgroupMounts) ? "yes" : "no",
+    trial: `${Math.round(trialMs)} ms`,
+  };
+}

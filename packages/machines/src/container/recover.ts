@@ -1,0 +1,33 @@
+import type { MachineRecord } from "../driver.ts";
+import { ownableDirectory } from "../host/machine-directory.ts";
+import { isMachineId } from "../spec.ts";
+import { latestEpoch } from "./attachment.ts";
+import { ContainerConsole } from "./console.ts";
+import { parseFacts } from "./facts.ts";
+import { readFate } from "./fate.ts";
+import type { ContainerHost } from "./host.ts";
+import { layoutOf } from "./layout.ts";
+import { ContainerMachine } from "./machine.ts";
+import { removeRemains } from "./remains.ts";
+
+/** Finds the machine of a record, or removes what is left of it. */
+export async function recoverContainer(
+  host: ContainerHost,
+  { id, directory, facts }: MachineRecord,
+): Promise<ContainerMachine | undefined> {
+  if (!isMachineId(id)) return undefined;
+  const { identity, range, cgroupParent = host.settings.cgroupParent } = parseFacts(facts);
+  const cgroup = host.cgroup(id, cgroupParent);
+  const owned = await ownableDirectory(directory);
+  host.enter(id);
+  if (identity && range !== undefined && owned !== undefined && !readFate(identity)) {
+    const layout = layoutOf(owned);
+    const epoch = await latestEpoch(layout.channels);
+    const console = new ContainerConsole(layout.console);
+    const machine = { id, directory: owned };
+    return new ContainerMachine(host, machine, { identity, range, cgroupParent }, console, epoch);
+  }
+  await removeRemains(host, { id, directory: owned, cgroup, cgroupParent, range });
+  if (range === undefined) await host.ranges.releaseAbandoned();
+  return undefined;
+}

@@ -1,0 +1,89 @@
+import { constants, existsSync, readFileSync } from "node:fs";
+import { access, realpath, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { findProgram } from "../host/program.ts";
+import { readCgroupMounts, withController } from "./cgroup-mounts.ts";
+import type { ContainerDriverSettings } from "./options.ts";
+
+/** Something that a container driver needs and this host lacks. */
+export interface Lack {
+  reason: string;
+  advice: string;
+}
+
+type Requirement = (settings: ContainerDriverSettings) => Promise<Lack | undefined> | Lack | undefined;
+
+/** What to look at before a boot is tried, what is told first to those who lack all of it first. */
+const requirements: readonly Requirement[] = [linux, root, runtime, fifos, userNamespaces, cgroups, rootfs];
+
+/** Finds the first thing that is missing. */
+export async function findLack(settings: ContainerDriverSettings): Promise<Lack | undefined> {
+  for (const requirement of requirements) {
+    const lack = await requirement(settings);
+    if (lack) return lack;
+  }
+  return undefined;
+}
+
+function linux(): Lack | undefined {
+  if (process.platform === "linux") return undefined;
+  return { reason: `${process.platform} has no containers`, advice: "Run the node on Linux" };
+}
+
+function root(): Lack | undefined {
+  if (process.getuid?.() === 0) return undefined;
+  return {
+    reason: "the node does not run as root, and containers without root are not offered yet",
+    advice: "Run the node as root",
+  };
+}
+
+async function runtime({ runtime: name }: ContainerDriverSettings): Promise<Lack | undefined> {
+  if ((await findProgram(name)) !== undefined) return undefined;
+  const advice = ["runc", "crun"].includes(name)
+    ? `Install it: apt-get install ${name}`
+    : "Install it, or name another OCI runtime";
+  return { reason: `the OCI runtime "${name}" is not installed`, advice };
+}
+
+async function fifos(): Promise<Lack | undefined> {
+  if ((await findProgram("mkfifo")) !== undefined) return undefined;
+  return { reason: `the program "mkfifo" is not installed`, advice: "Install it: apt-get install coreutils" };
+}
+
+function userNamespaces(): Lack | undefined {
+  const limit = "/proc/sys/user/max_user_namespaces";
+  if (!existsSync("/proc/self/ns/user")) {
+    return { reason: "the kernel has no user namespaces", advice: "Use a kernel with CONFIG_USER_NS" };
+  }
+  if (!existsSync(limit) || Number(readFileSync(limit, "latin1")) > 0) return undefined;
+  return {
+    reason: "user namespaces are switched off",
+    advice: "Switch them on: sysctl user.max_user_namespaces=10000",
+  };
+}
+
+function cgroups(): Lack | undefined {
+  const mounts = readCgroupMounts();
+  const missing = ["memory", "pids", "cpu"].filter((name) => !withController(mounts, name));
+  if (missing.length === 0) return undefined;
+  return {
+    reason: `no control group hierarchy is mounted for ${missing.join(", ")}`,
+    advice: "Mount /sys/fs/cgroup with these controllers, or run the node outside of a container",
+  };
+}
+
+async function rootfs({ rootfs: tree, command }: ContainerDriverSettings): Promise<Lack | undefined> {
+  const advice = "Build a rootfs, and keep it where every user of the host can reach it";
+  try {
+    await access(join(tree, command[0]), constants.X_OK);
+    for (let path = await realpath(tree); path !== "/"; path = dirname(path)) {
+      if (((await stat(path)).mode & 0o001) === 0) {
+        return { reason: `users without rights can't reach the rootfs through "${path}"`, advice };
+      }
+    }
+    return undefined;
+  } catch {
+    return { reason: `the rootfs "${tree}" has no program "${command[0]}"`, advice };
+  }
+}

@@ -1,0 +1,71 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { settlesWithin } from "../host/wait.ts";
+import type { Layout } from "./layout.ts";
+
+const logBytesShown = 2_000;
+
+/** An OCI runtime: a program that starts and removes containers. None of it stays while a machine runs. */
+export class Runtime {
+  readonly #program: string;
+  readonly #root: string;
+  readonly #timeoutMs: number;
+
+  /** @param root Where the runtime keeps its state. */
+  constructor(program: string, root: string, timeoutMs: number) {
+    this.#program = program;
+    this.#root = root;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /**
+   * Starts the container of a bundle; its output goes to that descriptor.
+   *
+   * @returns why it failed, if it did.
+   */
+  async start(id: string, layout: Layout, outputFd: number): Promise<string | undefined> {
+    const options = ["--log", layout.log, "--log-format", "json"];
+    const run = ["run", "--detach", "--bundle", layout.bundle, "--pid-file", layout.pidFile, id];
+    const failure = await this.#run([...options, ...run], outputFd);
+    return failure === undefined ? undefined : ((await readLoggedError(layout.log)) ?? failure);
+  }
+
+  /** Kills and removes a container and its groups, whatever state it is in; there need be none. */
+  async remove(id: string): Promise<string | undefined> {
+    return await this.#run(["delete", "--force", id], "ignore");
+  }
+
+  async #run(args: string[], output: number | "ignore"): Promise<string | undefined> {
+    const { PATH = "" } = process.env;
+    const child = spawn(this.#program, ["--root", this.#root, ...args], {
+      env: { PATH },
+      cwd: "/",
+      detached: true,
+      stdio: ["ignore", output, output],
+    });
+    const ended = once(child, "exit");
+    if (!(await settlesWithin(ended, this.#timeoutMs))) {
+      child.kill("SIGKILL");
+      return `${this.#program} took longer than ${this.#timeoutMs} ms`;
+    }
+    try {
+      const [code, signal] = await ended;
+      return code === 0 ? undefined : `${this.#program} ended with ${code ?? signal}`;
+    } catch (error) {
+      return `${this.#program} can't be started: ${error instanceof Error ? error.message : String(error)}`;
+    }
+  }
+}
+
+/** The last error in the log of a run. */
+async function readLoggedError(path: string): Promise<string | undefined> {
+  const lines = (await readFile(path, "utf8").catch(() => "")).split("\n").reverse();
+  for (const line of lines) {
+    try {
+      const { level, msg } = JSON.parse(line) as { level?: unknown; msg?: unknown };
+      if (level === "error" && typeof msg === "string") return msg.slice(0, logBytesShown);
+    } catch {}
+  }
+  return undefined;
+}

@@ -1,0 +1,108 @@
+/**
+ * How the test guest opens its channels, as its arguments say: without any, frames are descriptor 3 and calls
+ * descriptor 4; with `--channels=connect:<directory>` it connects to a socket there, again after every end, and opens
+ * the FIFOs of the epoch that it is told. A real agent does the same.
+ */
+import { once } from "node:events";
+import { closeSync, openSync, readSync, writeSync } from "node:fs";
+import { connect, Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
+
+/** The channels of one epoch, or of the only one. */
+export interface GuestChannels {
+  frames: Duplex;
+  /** The node has told the epoch: opens the calls. */
+  attach(epoch: number): void;
+  /** Sends a call, and waits for an answer of as many bytes; fewer when the node has gone. */
+  call(request: Buffer, answerBytes: number): Buffer;
+}
+
+interface CallEnds {
+  requests: number;
+  replies: number;
+}
+
+const framesFd = 3;
+const callsFd = 4;
+const retryMs = 10;
+
+/** One after the other, until the node stays away. */
+export async function* guestSessions(): AsyncGenerator<GuestChannels> {
+  const [, directory] = /^--channels=connect:(.*)$/.exec(process.argv.at(-1) ?? "") ?? [];
+  if (directory === undefined) {
+    const frames = new Socket({ fd: framesFd, readable: true, writable: true });
+    yield channels(frames, () => ({ requests: callsFd, replies: callsFd }));
+    return;
+  }
+  for (let frames = await connectTo(directory); frames; frames = await connectTo(directory)) {
+    const opened: number[] = [];
+    yield channels(frames, (epoch) => {
+      const ends = openCalls(directory, epoch);
+      opened.push(ends.requests, ends.replies);
+      return ends;
+    });
+    frames.destroy();
+    for (const fd of opened) closeSync(fd);
+  }
+}
+
+/** Tries until the node listens, for as long as a node may stay away. */
+async function connectTo(directory: string): Promise<Socket | undefined> {
+  const deadline = performance.now() + Number(process.env["NEX_NODE_LOST_TIMEOUT_MS"] ?? 0);
+  for (;;) {
+    const socket = connect(`${directory}/frames.sock`);
+    try {
+      await once(socket, "connect");
+      return socket;
+    } catch {
+      if (performance.now() > deadline) return undefined;
+      await delay(retryMs);
+    }
+  }
+}
+
+/** Opened both ways first, an end never waits for the other; kept one way only, it ends with the node. */
+function openCalls(directory: string, epoch: number): CallEnds {
+  const request = `${directory}/req.${epoch}`;
+  const reply = `${directory}/rep.${epoch}`;
+  const first = [openSync(request, "r+"), openSync(reply, "r+")];
+  const ends = { replies: openSync(reply, "r"), requests: openSync(request, "w") };
+  for (const fd of first) closeSync(fd);
+  return ends;
+}
+
+function channels(frames: Socket, open: (epoch: number) => CallEnds): GuestChannels {
+  frames.on("error", () => undefined);
+  let ends: CallEnds | undefined;
+  return {
+    frames,
+    attach: (epoch) => {
+      ends = open(epoch);
+    },
+    call: (request, answerBytes) => (ends ? call(ends, request, answerBytes) : Buffer.alloc(0)),
+  };
+}
+
+/** A blocking call, as the synchronous host services of a workload make it. */
+function call({ requests, replies }: CallEnds, request: Buffer, answerBytes: number): Buffer {
+  const answer = Buffer.alloc(answerBytes + 1);
+  let received = 0;
+  try {
+    writeAll(requests, request);
+    // The last byte is the end of the answer, so that an empty one is waited for too.
+    while (received < answer.length) {
+      const count = readSync(replies, answer, received, answer.length - received, null);
+      if (count === 0) break;
+      received += count;
+    }
+  } catch {
+    // The node has gone.
+  }
+  return answer.subarray(0, Math.max(received - 1, 0));
+}
+
+/** Writes all, however often the kernel takes a part. */
+export function writeAll(fd: number, bytes: Buffer): void {
+  for (let sent = 0; sent < bytes.length; ) sent += writeSync(fd, bytes, sent);
+}

@@ -1,0 +1,118 @@
+/** What the test guest does beside its channels. Each deed returns what it answers. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, openSync, readdirSync, readlinkSync, unlinkSync, writeSync } from "node:fs";
+import { writeAll } from "./guest-channels.ts";
+
+/** A child that nothing polite can end; it says `up` when it no longer listens to signals. */
+const stubborn =
+  'process.on("SIGTERM", () => {}); process.on("SIGHUP", () => {}); setInterval(() => {}, 1e6); console.log("up");';
+
+/** Starts the stubborn child in a session of its own, says its pid, and ends, so that it is nobody's child. */
+const middleman = `
+const child = require("node:child_process").spawn(process.execPath, ["-e", ${JSON.stringify(stubborn)}],
+  { detached: true, stdio: ["ignore", "pipe", "ignore"] });
+child.stdout.once("data", () => process.stdout.write(String(child.pid), () => process.exit(0)));`;
+
+const chunk = Buffer.alloc(1_048_576, 1);
+
+/** By their names in a command. */
+export const deeds: Record<string, (argument: number) => unknown> = {
+  hello: () => process.pid,
+  exit: (code) => process.exit(code),
+  spin: spinSoon,
+  ignore: () => {
+    process.removeAllListeners("SIGTERM");
+    process.on("SIGTERM", () => undefined);
+    return "ignoring";
+  },
+  print: describe,
+  console: fillConsole,
+  child: async () => {
+    const child = start(stubborn);
+    await outputOf(child);
+    return child.pid;
+  },
+  daemon: async () => {
+    const child = start(middleman);
+    const ended = once(child, "exit");
+    const pid = await outputOf(child);
+    await ended;
+    return pid;
+  },
+  hog: hogSoon,
+  fork: forkMany,
+  fill: fillDisk,
+};
+
+async function outputOf(child: ChildProcess): Promise<string> {
+  if (!child.stdout) return "";
+  const [output] = await once(child.stdout, "data");
+  return String(output);
+}
+
+function start(script: string): ChildProcess {
+  return spawn(process.execPath, ["-e", script], { stdio: ["ignore", "pipe", "ignore"] });
+}
+
+function describe(): string {
+  const fds = readdirSync("/proc/self/fd").flatMap((fd) => {
+    try {
+      return [readlinkSync(`/proc/self/fd/${fd}`)];
+    } catch {
+      return [];
+    }
+  });
+  return JSON.stringify({ env: process.env, argv: process.argv, cwd: process.cwd(), fds });
+}
+
+function fillConsole(bytes: number): string {
+  writeAll(1, Buffer.from(`${"x".repeat(Math.max(bytes - 1, 0))}\n`));
+  writeAll(2, Buffer.from("the last line\n"));
+  return "filled";
+}
+
+function spinSoon(): string {
+  setTimeout(() => {
+    for (;;);
+  }, 0);
+  return "spinning";
+}
+
+/** Takes memory until there is none. */
+function hogSoon(): string {
+  const taken: Buffer[] = [];
+  setInterval(() => taken.push(Buffer.from(chunk)), 0);
+  return "hogging";
+}
+
+/** Starts so many children that do nothing. @returns how many could be started. */
+async function forkMany(count: number): Promise<number> {
+  const outcomes = Array.from({ length: count }, async () => {
+    const child = start("setInterval(() => {}, 1e6)");
+    return await Promise.race([
+      once(child, "spawn").then(
+        () => true,
+        () => false,
+      ),
+      once(child, "error").then(() => false),
+    ]);
+  });
+  return (await Promise.all(outcomes)).filter(Boolean).length;
+}
+
+/** Writes at most so many bytes into files of the working directory and `/tmp`. @returns how many there was room for. */
+function fillDisk(bytesMax: number): number {
+  let written = 0;
+  for (const path of ["./full", "/tmp/full"]) {
+    const fd = openSync(path, "w");
+    try {
+      while (written < bytesMax) written += writeSync(fd, chunk);
+    } catch {
+      // No room is left.
+    }
+    closeSync(fd);
+  }
+  for (const path of ["./full", "/tmp/full"]) unlinkSync(path);
+  return written;
+}
