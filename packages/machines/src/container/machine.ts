@@ -6,7 +6,7 @@ import { Attachments } from "./attachments.ts";
 import type { Cgroup } from "./cgroup.ts";
 import type { ContainerConsole } from "./console.ts";
 import { type MachineFacts, recordFacts } from "./facts.ts";
-import type { Fate } from "./fate.ts";
+import { type Fate, readFate } from "./fate.ts";
 import type { ContainerHost } from "./host.ts";
 import { layoutOf } from "./layout.ts";
 import { killCgroup, removeRemains } from "./remains.ts";
@@ -106,7 +106,7 @@ export class ContainerMachine implements Machine {
   /** Kills the first process, which takes all others of its namespace with it. */
   async #kill(): Promise<void> {
     const { killTimeoutMs } = this.#host.settings;
-    if (this.#running) {
+    if (this.#running && readFate(this.#facts.identity) === undefined) {
       this.#forced = true;
       signalProcess(this.#facts.identity, "SIGKILL");
     }

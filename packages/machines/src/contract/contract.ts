@@ -1,12 +1,14 @@
 import { suite } from "node:test";
 import type { Driver } from "../driver.ts";
 import type { DriverAbilities, Subject } from "./abilities.ts";
+import { adoptionCases } from "./cases/adoption.ts";
 import { attachCases } from "./cases/attach.ts";
 import { bootCases } from "./cases/boot.ts";
 import { channelCases } from "./cases/channels.ts";
 import { destroyCases } from "./cases/destroy.ts";
 import { exitCases } from "./cases/exit.ts";
 import { leakCases } from "./cases/leaks.ts";
+import { limitCases } from "./cases/limits.ts";
 import { nodeDeathCases } from "./cases/node-death.ts";
 import { stopCases } from "./cases/stop.ts";
 
@@ -22,6 +24,8 @@ export function driverContract(name: string, makeDriver: () => Driver, abilities
     stopCases(subject);
     destroyCases(subject);
     leakCases(subject);
+    limitCases(subject);
     nodeDeathCases(subject);
+    adoptionCases(subject);
   });
 }

@@ -13,7 +13,11 @@ export async function within<Value>(
 }
 
 /** Waits for a condition, and fails the test when it takes longer. */
-export async function eventually(condition: () => boolean, timeoutMs: number, what: string): Promise<void> {
+export async function eventually(
+  condition: () => boolean | Promise<boolean>,
+  timeoutMs: number,
+  what: string,
+): Promise<void> {
   if (!(await holdsWithin(condition, timeoutMs))) assert.fail(`Waited ${timeoutMs} ms until ${what}`);
 }
 

@@ -1,14 +1,17 @@
 /**
- * A program that boots a machine as a node would, writes a line when the guest has answered, and lives on until it is
- * killed. Arguments: the module with `makeDriver`, the machine's directory, a command for the guest.
+ * A program that boots a machine as a node would, writes a line when the guest has answered or made a call, then the
+ * machine's record, and lives on until it is killed. Arguments: the module with `makeDriver`, the machine's directory,
+ * a command for the guest, and how long its node may stay away.
  */
 import { ByteReader } from "./byte-reader.ts";
 import { makeSpec } from "./spec.ts";
 
-const [, , driverModule = "", directory = "", command = "hello"] = process.argv;
+const [, , driverModule = "", directory = "", command = "hello", nodeLostTimeoutMs = "1000"] = process.argv;
 const { makeDriver } = (await import(driverModule)) as typeof import("../process/contract-driver.ts");
-const machine = await makeDriver().boot(await makeSpec({ directory }));
-const { frames } = await machine.attach(1);
+const spec = await makeSpec({ directory, nodeLostTimeoutMs: Number(nodeLostTimeoutMs) });
+const machine = await makeDriver().boot(spec);
+const { frames, calls } = await machine.attach(1);
 frames.write(`attach 1\n${command}\n`);
-process.stdout.write(`${await new ByteReader(frames).line()}\n`);
+const answer = await new ByteReader(command.startsWith("call") ? calls : frames).line();
+process.stdout.write(`${answer}\n${JSON.stringify(machine.record?.() ?? {})}\n`);
 await machine.exited;

@@ -1,0 +1,50 @@
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { rm } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import type { MachineRecord } from "../driver.ts";
+import { endLeftovers } from "../host/leftovers.ts";
+import type { DriverAbilities } from "./abilities.ts";
+import { ByteReader } from "./byte-reader.ts";
+import { within } from "./expect.ts";
+import { makeSpec } from "./spec.ts";
+import { actMs } from "./test-machine.ts";
+
+/** What a killed node has left. */
+export interface DeadNode {
+  directory: string;
+  record: MachineRecord;
+}
+
+/** Kills the program that booted a machine, once its guest has obeyed; `check` looks at what is left. */
+export async function afterNodeDeath(
+  abilities: DriverAbilities,
+  { command, nodeLostTimeoutMs = 1_000 }: { command: string; nodeLostTimeoutMs?: number },
+  check: (left: DeadNode) => Promise<void>,
+): Promise<void> {
+  const { directory } = await makeSpec();
+  const module = abilities.driverModule ?? assert.fail("No driver module");
+  const host = startHost(module, [directory, command, String(nodeLostTimeoutMs)]);
+  try {
+    const output = new ByteReader(host.stdout ?? assert.fail("No output"));
+    assert.ok(await within(output.line(), abilities.bootTimeoutMs, "the guest of the other host"));
+    const record = JSON.parse((await within(output.line(), actMs, "the record")) ?? "") as MachineRecord;
+    assert.notDeepEqual(abilities.leftovers(directory), [], "The machine runs");
+    const gone = once(host, "exit");
+    host.kill("SIGKILL");
+    await within(gone, actMs, "the end of the host");
+    await check({ directory, record });
+  } finally {
+    host.kill("SIGKILL");
+    await endLeftovers(directory);
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+function startHost(driverModule: URL, args: string[]): ChildProcess {
+  const program = fileURLToPath(new URL("./host.ts", import.meta.url));
+  return spawn(process.execPath, [...process.execArgv, program, driverModule.href, ...args], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+}
