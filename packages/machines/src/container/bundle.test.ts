@@ -1,0 +1,104 @@
+import assert from "node:assert/strict";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { suite, test } from "node:test";
+import { makeSpec } from "../contract/spec.ts";
+import type { MachineLimits } from "../driver.ts";
+import { hasProcessTable, readProcess } from "../host/process-table.ts";
+import { bundleConfig } from "./config.ts";
+import { readFate } from "./fate.ts";
+import { IdRanges } from "./id-range.ts";
+import { layoutOf } from "./layout.ts";
+import { guestMounts } from "./mounts.ts";
+import { completeOptions } from "./options.ts";
+import { seccompProfile } from "./seccomp.ts";
+
+async function configOf(limits: MachineLimits, countsSwap = true): Promise<Record<string, unknown>> {
+  const spec = await makeSpec({ limits, id: "one" });
+  await rm(spec.directory, { recursive: true });
+  const settings = completeOptions({ rootfs: "/r", command: ["/p", "a"], stateDirectory: "/s" });
+  const facts = { hostIdFirst: 1, openFilesLimit: 500, countsSwap, cgroupNamespace: false };
+  return bundleConfig(spec, { settings, layout: layoutOf("/m"), ...facts }) as Record<string, unknown>;
+}
+
+suite("bundleConfig", () => {
+  test("tells the program its channels, and takes no more files than this process may open", async () => {
+    const { process: program } = await configOf({});
+    const { args, rlimits } = program as { args: string[]; rlimits: { hard: number }[] };
+    assert.deepEqual(args, ["/p", "a", "--channels=connect:/nex"]);
+    assert.equal(rlimits[0]?.hard, 500);
+  });
+
+  test("limits memory with its swap, where that can be counted", async () => {
+    const resourcesOf = async (limits: MachineLimits, countsSwap?: boolean): Promise<unknown> =>
+      ((await configOf(limits, countsSwap))["linux"] as { resources: unknown }).resources;
+    const devices = [{ allow: false, access: "rwm" }];
+    assert.deepEqual(await resourcesOf({}), { devices });
+    assert.deepEqual(await resourcesOf({ memoryBytes: 9, processes: 5 }), {
+      devices,
+      memory: { limit: 9, swap: 9 },
+      pids: { limit: 5 },
+    });
+    assert.deepEqual(await resourcesOf({ memoryBytes: 9, vcpus: 0.5 }, false), {
+      devices,
+      memory: { limit: 9 },
+      cpu: { period: 100_000, quota: 50_000 },
+    });
+  });
+});
+
+test("guestMounts bound all that can be written, however little it is", () => {
+  for (const diskBytes of [1, 1_048_576, 2 ** 30]) {
+    const sizes = guestMounts(diskBytes, "/c")
+      .filter(({ type, destination }) => type === "tmpfs" && destination !== "/dev")
+      .map(({ options }) => Number(options.find((option) => option.startsWith("size="))?.slice(5)));
+    const total = sizes.reduce((sum, size) => sum + size, 0);
+    assert.equal(sizes.length, 2);
+    assert.ok(
+      sizes.every((size) => size > 0) && total <= Math.max(diskBytes, 8_192),
+      `${diskBytes}: ${sizes}`,
+    );
+  }
+});
+
+test("seccompProfile leaves out what reaches beyond a machine", () => {
+  const allowed = new Set(
+    seccompProfile().syscalls.flatMap(({ names, action, args }) =>
+      action === "SCMP_ACT_ALLOW" && !args ? names : [],
+    ),
+  );
+  const refused = `add_key bpf chroot clone clone3 init_module io_uring_setup kexec_load keyctl mount move_mount
+    open_by_handle_at perf_event_open pivot_root process_vm_writev ptrace reboot setns settimeofday socket swapon
+    umount2 unshare userfaultfd personality name_to_handle_at`;
+  for (const name of refused.split(/\s+/)) assert.ok(!allowed.has(name), name);
+  for (const name of allowed) assert.match(name, /^[a-z0-9_]+$/);
+});
+
+test("IdRanges gives the lowest that is free, and takes back what dead processes had", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "nex-ranges-"));
+  try {
+    const ranges = new IdRanges(directory, 1_000_000, () => false);
+    const taken = await Promise.all(["a", "b", "c"].map((id) => ranges.take(id)));
+    assert.deepEqual(taken.toSorted(), [0, 1, 2]);
+    assert.equal(ranges.hostIdFirst(2), 1_131_072);
+    await ranges.release(1, "somebody else");
+    assert.equal((await readdir(directory)).length, 3);
+    const first = taken[0] ?? assert.fail("None");
+    await ranges.release(first, "a");
+    assert.equal(await ranges.take("d"), first);
+    await ranges.releaseAbandoned();
+    assert.equal((await readdir(directory)).length, 3, "This process lives");
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+});
+
+suite("readFate", { skip: !hasProcessTable }, () => {
+  test("knows who runs from who has gone, or is another with the same number", () => {
+    const self = readProcess(process.pid) ?? assert.fail("Not found");
+    assert.equal(readFate(self), undefined);
+    assert.deepEqual(readFate({ pid: process.pid, startTicks: self.startTicks + 1 }), {});
+    assert.deepEqual(readFate({ pid: 2 ** 22 + 1, startTicks: 1 }), {});
+  });
+});

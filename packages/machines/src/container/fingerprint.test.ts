@@ -1,0 +1,59 @@
+import assert from "node:assert/strict";
+import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, suite, test } from "node:test";
+import { makeDriver, prepareContainers } from "./contract-driver.ts";
+import type { ContainerDriverOptions } from "./options.ts";
+
+const containers = await prepareContainers();
+after(() => containers[Symbol.asyncDispose]());
+
+async function lackOf(change: Partial<ContainerDriverOptions>): Promise<{ reason: string; advice: string }> {
+  const fingerprint = await makeDriver(change).fingerprint();
+  return fingerprint.available ? assert.fail("Nothing is missing") : fingerprint;
+}
+
+suite("fingerprint of the container driver", { skip: containers.lack ?? false }, () => {
+  test("tells what holds the machines, and leaves nothing of its trial", async () => {
+    const fingerprint = await makeDriver().fingerprint();
+    assert.ok(fingerprint.available);
+    assert.match(fingerprint.details["trial"] ?? "", /^\d+ ms$/);
+    const { stateDirectory } = containers.options;
+    assert.deepEqual((await readdir(stateDirectory)).sort(), ["ranges", "runtime"]);
+    assert.deepEqual(await readdir(join(stateDirectory, "ranges")), []);
+  });
+
+  test("says how to get a runtime that is not there", async () => {
+    const known = await lackOf({ runtime: "/nowhere/runc" });
+    assert.match(known.reason, /"\/nowhere\/runc" is not installed/);
+    assert.match(known.advice, /name another OCI runtime/);
+  });
+
+  test("says what a runtime that does not work says", async () => {
+    const { reason, advice } = await lackOf({ runtime: "false" });
+    assert.match(reason, /a trial failed.*false ended with 1/);
+    assert.match(advice, /another sandbox/);
+  });
+
+  test("says what a rootfs lacks", async () => {
+    assert.match((await lackOf({ rootfs: "/nowhere" })).reason, /the rootfs "\/nowhere" has no program/);
+    const { reason } = await lackOf({ command: ["/usr/bin/perl"] });
+    assert.match(reason, /has no program "\/usr\/bin\/perl"/);
+  });
+
+  test("says where users without rights can't reach the rootfs", async () => {
+    const closed = await mkdtemp(join(tmpdir(), "nex-closed-"));
+    const program = join(closed, "rootfs", "program");
+    await mkdir(join(closed, "rootfs"));
+    await writeFile(program, "");
+    await chmod(program, 0o755);
+    try {
+      const { reason, advice } = await lackOf({ rootfs: join(closed, "rootfs"), command: ["/program"] });
+      assert.match(reason, new RegExp(`through "${closed}"`));
+      assert.match(advice, /every user of the host/);
+    } finally {
+      await rm(closed, { recursive: true });
+    }
+  });
+});

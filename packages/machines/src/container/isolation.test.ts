@@ -1,0 +1,147 @@
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, suite, test } from "node:test";
+import { within } from "../contract/expect.ts";
+import { makeSpec } from "../contract/spec.ts";
+import { actMs } from "../contract/test-machine.ts";
+import { rootfsPaths } from "../rootfs/options.ts";
+import { readCgroupMounts } from "./cgroup-mounts.ts";
+import { makeDriver, prepareContainers } from "./contract-driver.ts";
+
+const containers = await prepareContainers();
+after(() => containers[Symbol.asyncDispose]());
+
+/** What is defined for each script that runs as a machine. */
+const prelude = `
+const fs = require("node:fs"), os = require("node:os");
+const attempt = (act) => { try { return act() ?? "done"; } catch (error) { return error.code; } };
+const status = Object.fromEntries(fs.readFileSync("/proc/self/status", "utf8").split("\\n").map((line) => line.split(":\\t")));
+`;
+
+/** Runs a script as a machine, which prints what it evaluates to. */
+async function evaluate(expression: string): Promise<unknown> {
+  const script = `${prelude} Promise.resolve(${expression}).then((value) => console.log(JSON.stringify(value)))`;
+  const driver = makeDriver({ command: [rootfsPaths.node, "-e", script, "--"] });
+  const machine = await driver.boot(await makeSpec());
+  try {
+    const { console } = await within(machine.exited, actMs, "the exit");
+    assert.notEqual(console, "");
+    return JSON.parse(console) as unknown;
+  } finally {
+    await machine.destroy();
+  }
+}
+
+suite("a container", { skip: containers.lack ?? false }, () => {
+  test("has a user without rights, no capability and a filter of system calls", async () => {
+    const told = await evaluate(
+      "[process.getuid(), status.CapEff, status.CapBnd, status.NoNewPrivs, status.Seccomp, process.pid]",
+    );
+    const none = "0".repeat(16);
+    assert.deepEqual(told, [1000, none, none, "1", "2", 1]);
+  });
+
+  test("can write to its working directory and /tmp only", async () => {
+    const places = ["./a", "/tmp/a", "/a", "/etc/a", "/nex/a", "/dev/a", "/proc/sys/kernel/hostname"];
+    const told = await evaluate(
+      `${JSON.stringify(places)}.map((path) => attempt(() => fs.writeFileSync(path, "a")))`,
+    );
+    assert.deepEqual(told, ["done", "done", "EROFS", "EROFS", "EROFS", "EACCES", "EROFS"]);
+  });
+
+  test("runs programs from its working directory, and none from /tmp", async () => {
+    const run = (path: string) =>
+      `attempt(() => { fs.copyFileSync("${rootfsPaths.node}", "${path}");
+        return require("node:child_process").execFileSync("${path}", ["-p", "42"], { stdio: ["ignore", "pipe", "ignore"] }).toString(); })`;
+    assert.equal(await evaluate(run("./node")), "42\n");
+    const script = `attempt(() => { fs.writeFileSync("/tmp/a", "#!${rootfsPaths.node}\\n", { mode: 0o755 });
+      return require("node:child_process").execFileSync("/tmp/a").toString(); })`;
+    assert.equal(await evaluate(script), "EACCES");
+  });
+
+  test("has a loopback of its own and no other network", async () => {
+    const told = await evaluate(
+      `[os.hostname(), Object.keys(os.networkInterfaces()), await new Promise((resolve) => {
+      const server = require("node:net").createServer().listen(0, "127.0.0.7", () => {
+        const { port } = server.address();
+        require("node:net").connect(port, "127.0.0.7", function () { this.destroy(); server.close(); resolve("connected"); });
+      });
+    }), await require("node:dns").promises.lookup("localhost")]`
+        .replace(/^/, "(async () => ")
+        .concat(")()"),
+    );
+    const [hostname, interfaces, connected] = told as unknown[];
+    assert.deepEqual([hostname, interfaces, connected], ["nex", ["lo"], "connected"]);
+  });
+
+  test("can't become root, and does not see the host's processes", async () => {
+    const told = await evaluate(
+      `[attempt(() => process.setuid(0)), fs.readdirSync("/proc").filter((name) => Number(name) > 0).length,
+        attempt(() => fs.readFileSync("/proc/kcore").length), fs.readFileSync("/proc/self/uid_map", "utf8").trim().split(/\\s+/)]`,
+    );
+    const [became, processes, core, [inside, outside, count] = []] = told as [
+      string,
+      number,
+      unknown,
+      string[],
+    ];
+    assert.deepEqual([became, processes, inside, count], ["EPERM", 1, "0", "65536"]);
+    assert.match(String(core), /^(0|EACCES|ENOENT)$/);
+    assert.ok(Number(outside) >= 1_000_000);
+  });
+
+  test("runs threads", async () => {
+    const told = await evaluate(`new Promise((resolve) =>
+      new (require("node:worker_threads").Worker)("require('node:worker_threads').parentPort.postMessage(7)", { eval: true })
+        .once("message", resolve))`);
+    assert.equal(told, 7);
+  });
+});
+
+suite("containers", { skip: containers.lack ?? false }, () => {
+  test("five in a loop leave no control group, mount, range of ids, or state of the runtime", async () => {
+    const { cgroupParent = "", stateDirectory } = containers.options;
+    const mounts = await readFile("/proc/self/mountinfo", "utf8");
+    const groups = (): string[] =>
+      readCgroupMounts()
+        .map(({ directory }) => join(directory, cgroupParent))
+        .filter((path) => existsSync(path));
+    const driver = makeDriver();
+    for (let index = 0; index < 5; index++) {
+      const machine = await driver.boot(await makeSpec());
+      assert.notDeepEqual(groups(), []);
+      await machine.destroy();
+      assert.deepEqual(groups(), []);
+    }
+    assert.equal(await readFile("/proc/self/mountinfo", "utf8"), mounts);
+    assert.deepEqual(await readdir(join(stateDirectory, "ranges")), []);
+    assert.deepEqual(await readdir(join(stateDirectory, "runtime")), []);
+  });
+
+  test("at the same time have ids of their own, and share the group above them until the last one ends", async () => {
+    const driver = makeDriver();
+    const machines = await Promise.all([1, 2, 3].map(async () => await driver.boot(await makeSpec())));
+    try {
+      const ranges = machines.map((machine) => machine.record?.().facts["range"]);
+      assert.deepEqual(ranges.sort(), [0, 1, 2]);
+      await Promise.all(machines.map((machine) => machine.destroy()));
+      assert.deepEqual(await readdir(join(containers.options.stateDirectory, "ranges")), []);
+    } finally {
+      for (const machine of machines) await machine.destroy();
+    }
+  });
+
+  test("can't take the id of another one, which lives on", async () => {
+    const driver = makeDriver();
+    const spec = await makeSpec();
+    const machine = await driver.boot(spec);
+    try {
+      await assert.rejects(driver.boot(await makeSpec({ id: spec.id })), { code: "boot_failed" });
+      assert.equal((await machine.usage()).processes !== 0, true);
+    } finally {
+      await machine.destroy();
+    }
+  });
+});
