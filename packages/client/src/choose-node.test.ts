@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
+  auctionSubject,
   createKey,
   curveKeyOfSeed,
   encodeClaims,
+  encodeResponse,
   signerOfSeed,
   signXkeyProof,
   xkeyProofLifeSeconds,
@@ -181,9 +183,22 @@ test("an auction passes over bids of nodes that lack what the deploy relies on",
   for (const node of old) assert.deepEqual(node.deploys, []);
 });
 
-test("bids are chosen from by chance", async () => {
+test("bids are chosen from by chance, not by which came first", async () => {
   await using bench = await startBench();
-  const ids = new Set([(await bench.node()).id, (await bench.node()).id]);
+  const nodes = [
+    await bench.node({ auction: () => "silence" }),
+    await bench.node({ auction: () => "silence" }),
+  ];
+  const bidder = await bench.connection();
+  bidder.subscribe(auctionSubject, {
+    callback: (_, message) => {
+      for (const { id, xkey, extras } of nodes) {
+        message.respond(encodeResponse("auction", { node_id: id, target_xkey: xkey.publicKey, nex: extras }));
+      }
+    },
+  });
+  await bidder.flush();
+  const ids = new Set(nodes.map(({ id }) => id));
   // Within 60 deploys both are met, but for one run in 2^59.
   for (let at = 0; at < 60 && ids.size > 0; at++) {
     ids.delete((await bench.client.deploy(bench.functionOptions())).nodeId);

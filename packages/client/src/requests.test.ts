@@ -117,6 +117,7 @@ test("workloadDetails leaves out nodes that keep silent or lie about their id, a
   );
   for (const [wanted, names] of [
     ["echo", ["Echo"]],
+    ["ECHO", ["Echo"]],
     ["dc2f2m1ksdudki293gng", ["sum"]],
     ["DC2F2M1KSDUDKI293GNG", []],
     ["su", []],
