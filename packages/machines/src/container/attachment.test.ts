@@ -19,14 +19,17 @@ const never = new AbortController().signal;
 class ChannelDirectory implements AsyncDisposable {
   readonly path: string;
 
-  constructor(path: string) {
-    this.path = path;
+  readonly #base: string;
+
+  constructor(base: string, below: string) {
+    this.#base = base;
+    this.path = join(base, below);
   }
 
   static async make(below = ""): Promise<ChannelDirectory> {
-    const path = join(await mkdtemp(join(tmpdir(), "nex-channels-")), below);
-    await mkdir(path, { recursive: true });
-    return new ChannelDirectory(path);
+    const directory = new ChannelDirectory(await mkdtemp(join(tmpdir(), "nex-channels-")), below);
+    await mkdir(directory.path, { recursive: true });
+    return directory;
   }
 
   /** Connects as a guest would: until it can, and by a short path. */
@@ -45,7 +48,7 @@ class ChannelDirectory implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await rm(this.path, { recursive: true, force: true });
+    await rm(this.#base, { recursive: true, force: true });
   }
 }
 
@@ -66,6 +69,7 @@ suite("openChannels", { skip: process.platform !== "linux" }, () => {
 
   test("accepts one connection for each epoch, and forgets the FIFOs of former ones", async () => {
     await using directory = await ChannelDirectory.make();
+    await writeFile(join(directory.path, ".frames.sock"), "left by a node that was killed");
     for (const epoch of [1, 2]) {
       const opening = openChannels(directory.path, epoch, never);
       const guest = await directory.connect();

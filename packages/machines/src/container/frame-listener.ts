@@ -1,4 +1,4 @@
-import { chmod, rename } from "node:fs/promises";
+import { chmod, rename, rm } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { MachineError } from "../errors.ts";
 
@@ -29,23 +29,20 @@ export async function acceptOne(directory: string, name: string, signal: AbortSi
     return await accepted.promise;
   } finally {
     signal.removeEventListener("abort", giveUp);
-    await close(server);
+    // The accepted connection lives on, and waiting for the close would wait for it.
+    if (server.listening) server.close();
   }
 }
 
 async function listen(server: Server, directory: string, name: string): Promise<void> {
   // Closing a server removes the path that it was made with, which must not be the one of a later server.
   const early = `${directory}/.${name}`;
+  // A node that was killed right here has left one.
+  await rm(early, { force: true });
   const listening = Promise.withResolvers<void>();
   server.once("error", listening.reject);
   server.listen(early, () => listening.resolve());
   await listening.promise;
   await chmod(early, 0o666);
   await rename(early, `${directory}/${name}`);
-}
-
-async function close(server: Server): Promise<void> {
-  if (!server.listening) return;
-  // The accepted connection lives on, and `close` would wait for it.
-  server.close();
 }
