@@ -21,8 +21,28 @@ export interface MachineLimits {
 }
 export type LimitName = keyof MachineLimits;
 
-/** How a machine reaches the world; `nats` is a relay that the agent runs over its channel. */
+/**
+ * How a machine reaches the world: not at all, by the relay that its agent runs over its channel (nothing that a
+ * driver sees, but for `hosts` and `loopbackAddresses`), or also by what `egress` lists.
+ */
 export type MachineNetwork = "none" | "nats" | "egress";
+
+/** A line of a machine's hosts file. */
+export interface HostEntry {
+  /** Lower-case DNS name. */
+  name: string;
+  /** IPv4 or IPv6, without brackets. */
+  address: string;
+}
+
+/** What a machine with the network `egress` may connect to, by TCP and UDP. Everything else is dropped. */
+export interface EgressTarget {
+  /** IPv4 or IPv6, without brackets; of a network its first address. */
+  address: string;
+  /** 32 and 128 name one address. */
+  prefixBits: number;
+  port: number;
+}
 
 /** What a driver needs to know to boot one machine. */
 export interface MachineSpec {
@@ -32,6 +52,12 @@ export interface MachineSpec {
   directory: string;
   limits: MachineLimits;
   network: MachineNetwork;
+  /** Names that the machine knows beside `localhost`; at most 256. */
+  hosts?: readonly HostEntry[];
+  /** Addresses beside 127.0.0.0/8 and ::1 that the machine's loopback device answers to; at most 64. */
+  loopbackAddresses?: readonly string[];
+  /** With `egress` only; at most 256. */
+  egress?: readonly EgressTarget[];
   /** How long an agent whose node stays away keeps its machine. Drivers that end with their node ignore it. */
   nodeLostTimeoutMs: number;
 }
@@ -119,6 +145,8 @@ export interface Driver {
   readonly enforces: ReadonlySet<LimitName>;
   /** The networks it can give. */
   readonly networks: ReadonlySet<MachineNetwork>;
+  /** A machine has a loopback device of its own: what listens on the host's is not there. */
+  readonly ownLoopback: boolean;
   /** Can machines be booted here? By trying, bounded in time; never throws. */
   fingerprint(): Promise<Fingerprint>;
   /**

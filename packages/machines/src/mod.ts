@@ -8,7 +8,9 @@ export type { ContainerDriverOptions } from "./container/options.ts";
 export {
   type Channels,
   type Driver,
+  type EgressTarget,
   type Fingerprint,
+  type HostEntry,
   type LimitName,
   type Machine,
   type MachineExit,

@@ -39,6 +39,7 @@ export class ContainerDriver implements Driver {
     "diskBytes",
   ]);
   readonly networks: ReadonlySet<MachineNetwork> = new Set<MachineNetwork>(["none", "nats"]);
+  readonly ownLoopback = true;
   readonly #options: ContainerDriverOptions;
   readonly #machines = new Map<string, ContainerMachine>();
   #host: ContainerHost | undefined;

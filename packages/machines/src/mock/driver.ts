@@ -35,6 +35,7 @@ export class MockDriver implements Driver {
   readonly kind = "mock";
   readonly enforces: ReadonlySet<LimitName>;
   readonly networks: ReadonlySet<MachineNetwork>;
+  readonly ownLoopback = false;
   /** What `boot` was asked for, in order, the failed boots too. */
   readonly boots: MachineSpec[] = [];
   /** The machines that came of it, in the order in which their boots ended. */

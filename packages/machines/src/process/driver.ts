@@ -24,6 +24,7 @@ export class ProcessDriver implements Driver {
   readonly enforces: ReadonlySet<LimitName> = new Set();
   /** It shares the host's network: any wish is taken, but `none` does not keep a workload from the network. */
   readonly networks: ReadonlySet<MachineNetwork> = new Set<MachineNetwork>(["none", "nats", "egress"]);
+  readonly ownLoopback = false;
   readonly #settings: ProcessDriverSettings;
   readonly #table = new SharedProcessTable();
   #deathPrefix: Promise<readonly string[]> | undefined;
