@@ -1,9 +1,10 @@
 /** Options that every command takes, and where they lead. */
 import { type ClientOptions, connectNex, type NexClient } from "@nexengine/client";
 import { assertNamespace, defaultNamespace, defaultServer, NexError } from "@nexengine/protocol/internal";
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, Option } from "commander";
 import { readNamedFile } from "./key-files.ts";
 import { type LogLevelName, logLevelNames } from "./log-format.ts";
+import { parseDuration } from "./option-values.ts";
 import { findRunningUp } from "./up-state.ts";
 
 /** The options as commander gives them. */
@@ -21,17 +22,6 @@ export interface GlobalOptions {
 }
 
 const defaultTimeoutMs = 2_000;
-const units: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
-
-/** A duration as people write it: `750ms`, `2s`, `1m30s`. @returns milliseconds. */
-export function parseDuration(text: string): number {
-  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)];
-  if (parts.length === 0 || parts.map(([whole]) => whole).join("") !== text) {
-    throw new InvalidArgumentError(`A duration looks like 750ms, 2s or 1m30s.`);
-  }
-  return parts.reduce((sum, [, count, unit]) => sum + Number(count) * (units[unit ?? ""] ?? 0), 0);
-}
-
 /** Adds the options to the program. */
 export function addGlobalOptions(program: Command): void {
   program

@@ -1,5 +1,5 @@
 /** `nex devrun FILE [K=V…]`: a file, its environment, and everything else is taken care of. */
-import type { Deployment, NexClient, WorkloadDetails } from "@nexengine/client";
+import type { NexClient, WorkloadDetails } from "@nexengine/client";
 import {
   defaultTrigger,
   errorText,
@@ -7,58 +7,24 @@ import {
   NexError,
   workloadNameOfFile,
 } from "@nexengine/protocol/internal";
-import { type Command, InvalidArgumentError, Option } from "commander";
-import { commandName } from "../daemon.ts";
+import type { Command } from "commander";
 import { parseEnvironment } from "../environment.ts";
-import { type GlobalOptions, withClient } from "../global-options.ts";
+import { withClient } from "../global-options.ts";
 import { issuerKey, publisherKey } from "../key-files.ts";
-import { note, print, printJson } from "../output.ts";
-import { uploadProgress } from "../progress.ts";
+import { positive } from "../option-values.ts";
+import { note } from "../output.ts";
 import { artifactOf, typeNames, typeOfFile } from "../source.ts";
+import {
+  addWorkloadOptions,
+  deployOptionsOf,
+  reportDeployment,
+  type WorkloadOptions,
+} from "./workload-options.ts";
 
-interface DevrunOptions extends GlobalOptions {
-  type?: string;
+interface DevrunOptions extends WorkloadOptions {
   name?: string;
-  argv?: string;
-  essential: boolean;
-  trigger_subject: string[];
   stop: boolean;
   bucketmaxbytes?: number;
-  globals?: "fresh" | "keep";
-  concurrency?: number;
-  json: boolean;
-}
-
-/** Options that say what is deployed; `run` has them too. */
-export function addWorkloadOptions(command: Command): Command {
-  return command
-    .addOption(new Option("--type <type>", "native, v8 (javascript) or wasm").choices(Object.keys(typeNames)))
-    .option("--argv <arguments>", "arguments of a service, separated by single spaces")
-    .option("--essential", "restart a service that fails", false)
-    .option(
-      "--trigger, --trigger_subject <subject>",
-      "subject that calls a function; repeatable",
-      collect,
-      [],
-    )
-    .addOption(
-      new Option("--globals <life>", "of a function: fresh for each call, or keep").choices([
-        "fresh",
-        "keep",
-      ]),
-    )
-    .option("--concurrency <n>", "calls of a function that may overlap", positive)
-    .option("--json", "print the result as JSON", false);
-}
-
-export function collect(value: string, former: string[]): string[] {
-  return [...former, value];
-}
-
-export function positive(text: string): number {
-  const value = Number(text);
-  if (Number.isSafeInteger(value) && value > 0) return value;
-  throw new InvalidArgumentError("It must be a whole number above 0.");
 }
 
 /** Adds the command. */
@@ -89,7 +55,6 @@ async function devrun(file: string, variables: string[], options: DevrunOptions)
     // Begun before the new copy and looked at after it, so that finding the former ones costs no time.
     const former = options.stop ? client.workloadDetails(name) : Promise.resolve([]);
     former.catch(() => undefined);
-    const onProgress = uploadProgress();
     const deployment = await client.deploy({
       name,
       type,
@@ -99,12 +64,8 @@ async function devrun(file: string, variables: string[], options: DevrunOptions)
       environment,
       description: "Workload published in devmode",
       triggerSubjects: triggers,
-      essential: options.essential,
-      ...(options.argv === undefined ? {} : { argv: options.argv.split(" ") }),
-      ...(options.globals === undefined ? {} : { globals: options.globals }),
-      ...(options.concurrency === undefined ? {} : { concurrency: options.concurrency }),
+      ...deployOptionsOf(options),
       ...(options.bucketmaxbytes === undefined ? {} : { bucketBytesMax: options.bucketmaxbytes }),
-      ...(onProgress === undefined ? {} : { onProgress }),
     });
     const formerCopies = (await former).filter(({ id }) => id !== deployment.id);
     await stopFormer(client, formerCopies, issuer);
@@ -137,16 +98,4 @@ export function triggersOf(
   name: string,
 ): string[] {
   return given.length === 0 && functionTypes.has(type) ? [defaultTrigger(namespace, name)] : [...given];
-}
-
-/** Says what runs, and how to reach it. */
-export function reportDeployment(deployment: Deployment, triggers: readonly string[], json: boolean): void {
-  if (json) {
-    printJson({ ...deployment, triggers });
-    return;
-  }
-  print(`🚀 "${deployment.name}" runs as ${deployment.id} on node ${deployment.nodeName}`);
-  const subject = triggers[0];
-  if (subject !== undefined) print(`   Call it:  ${commandName()} request ${subject} hello`);
-  print(`   Stop it:  ${commandName()} stop ${deployment.name}`);
 }

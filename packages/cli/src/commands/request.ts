@@ -2,9 +2,9 @@
 import { buffer } from "node:stream/consumers";
 import { NexError } from "@nexengine/protocol/internal";
 import { type Command, Option } from "commander";
-import { type GlobalOptions, parseDuration, withClient } from "../global-options.ts";
+import { type GlobalOptions, withClient } from "../global-options.ts";
+import { collect, parseDuration } from "../option-values.ts";
 import { printJson } from "../output.ts";
-import { collect } from "./devrun.ts";
 
 interface RequestOptions extends GlobalOptions {
   header: string[];

@@ -4,25 +4,22 @@ import type { Artifact } from "@nexengine/client";
 import { goUrlOf, NexError, parseObjectLocation, type WorkloadType } from "@nexengine/protocol/internal";
 import type { Command } from "commander";
 import { parseEnvironment } from "../environment.ts";
-import { type GlobalOptions, withClient } from "../global-options.ts";
+import { withClient } from "../global-options.ts";
 import { issuerKey, publisherKey } from "../key-files.ts";
-import { uploadProgress } from "../progress.ts";
 import { artifactOf, typeNames, typeOfFile } from "../source.ts";
-import { addWorkloadOptions, reportDeployment } from "./devrun.ts";
+import {
+  addWorkloadOptions,
+  deployOptionsOf,
+  reportDeployment,
+  type WorkloadOptions,
+} from "./workload-options.ts";
 
-interface RunOptions extends GlobalOptions {
+interface RunOptions extends WorkloadOptions {
   xkey: string;
   issuer: string;
   name: string;
-  type?: string;
   description?: string;
-  argv?: string;
-  essential: boolean;
-  trigger_subject: string[];
   jsdomain?: string;
-  globals?: "fresh" | "keep";
-  concurrency?: number;
-  json: boolean;
 }
 
 const nodePattern = /^N[A-Z2-7]{55}$/;
@@ -56,7 +53,6 @@ async function run(where: string, rest: string[], options: RunOptions): Promise<
   const issuer = issuerKey(options.issuer);
   const publisher = publisherKey(options.xkey);
   await withClient(options, async (client) => {
-    const onProgress = uploadProgress();
     const deployment = await client.deploy({
       name: options.name,
       type,
@@ -65,14 +61,10 @@ async function run(where: string, rest: string[], options: RunOptions): Promise<
       publisher,
       environment,
       triggerSubjects: options.trigger_subject,
-      essential: options.essential,
+      ...deployOptionsOf(options),
       ...(node === undefined ? {} : { node }),
       ...(options.description === undefined ? {} : { description: options.description }),
-      ...(options.argv === undefined ? {} : { argv: options.argv.split(" ") }),
       ...(options.jsdomain === undefined ? {} : { jsDomain: options.jsdomain }),
-      ...(options.globals === undefined ? {} : { globals: options.globals }),
-      ...(options.concurrency === undefined ? {} : { concurrency: options.concurrency }),
-      ...(onProgress === undefined ? {} : { onProgress }),
     });
     reportDeployment(deployment, options.trigger_subject, options.json);
   });

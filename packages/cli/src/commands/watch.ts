@@ -5,8 +5,8 @@ import type { Command } from "commander";
 import { colors as pc } from "../colors.ts";
 import { type GlobalOptions, withClient } from "../global-options.ts";
 import { timestamp } from "../log-format.ts";
+import { positive } from "../option-values.ts";
 import { note, print } from "../output.ts";
-import { positive } from "./devrun.ts";
 
 interface WatchOptions extends GlobalOptions {
   json: boolean;
