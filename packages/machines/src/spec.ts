@@ -2,6 +2,7 @@ import type { Driver, LimitName, MachineSpec } from "./driver.ts";
 import { MachineError, type MachineErrorCode } from "./errors.ts";
 import { ownableDirectory } from "./host/machine-directory.ts";
 import { removeTree } from "./host/remove-tree.ts";
+import { networkRefusal } from "./spec-network.ts";
 
 const idForm = /^[a-z0-9]{1,32}$/;
 
@@ -55,6 +56,8 @@ function checkSpec({ kind, enforces, networks }: Offer, spec: MachineSpec): void
       `the ${kind} driver does not offer the network "${spec.network}"`,
     );
   }
+  const why = networkRefusal(spec);
+  if (why !== undefined) throw refusal("boot_failed", spec, why);
 }
 
 function refusal(code: MachineErrorCode, spec: MachineSpec, why: string): MachineError {

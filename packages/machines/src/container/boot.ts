@@ -3,12 +3,15 @@ import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import type { MachineSpec } from "../driver.ts";
 import { MachineError } from "../errors.ts";
 import { type ProcessIdentity, readProcess } from "../host/process-table.ts";
+import { bootFailure } from "./boot-failure.ts";
 import { countsSwap } from "./cgroup-mounts.ts";
 import { bundleConfig } from "./config.ts";
 import { ContainerConsole, closeOutput } from "./console.ts";
 import type { ContainerHost } from "./host.ts";
+import { writeHostsFile } from "./hosts-file.ts";
 import { type Layout, layoutOf } from "./layout.ts";
 import { ContainerMachine } from "./machine.ts";
+import { wantsWires, wire } from "./network/wire.ts";
 import { removeRemains } from "./remains.ts";
 
 /** What a program that has ended and gone already is taken for: no process starts before the host does. */
@@ -20,10 +23,8 @@ const goneTicks = -1;
  * @throws MachineError `boot_failed`; then nothing of it is left.
  */
 export async function bootContainer(host: ContainerHost, spec: MachineSpec): Promise<ContainerMachine> {
-  const failed = (why: string, cause?: unknown): MachineError =>
-    new MachineError("boot_failed", `Cannot boot machine "${spec.id}": ${why}`, { cause });
   const cgroup = host.cgroup(spec.id);
-  if (cgroup.exists()) throw failed("its control group is there already");
+  if (cgroup.exists()) throw bootFailure(spec.id, "its control group is there already");
   host.enter(spec.id);
   let range: number | undefined;
   try {
@@ -43,7 +44,8 @@ export async function bootContainer(host: ContainerHost, spec: MachineSpec): Pro
   } catch (error) {
     const { id, directory } = spec;
     await removeRemains(host, { id, directory, cgroup, range }).catch(() => undefined);
-    throw error instanceof MachineError ? error : failed("the host refuses something", error);
+    if (error instanceof MachineError) throw error;
+    throw bootFailure(spec.id, "the host refuses something", { cause: error });
   }
 }
 
@@ -58,6 +60,8 @@ async function makeBundle(
   await mkdir(layout.bundle);
   await mkdir(layout.channels);
   await chmod(layout.channels, 0o755);
+  const { hosts = [] } = spec;
+  if (hosts.length > 0) await writeHostsFile(layout.hosts, { id: spec.id, hosts }, host.settings.rootfs);
   const config = bundleConfig(spec, {
     settings: host.settings,
     layout,
@@ -73,13 +77,32 @@ async function start(host: ContainerHost, spec: MachineSpec, layout: Layout): Pr
   const { console, outputFd } = await ContainerConsole.make(layout.console);
   let failure: string | undefined;
   try {
-    failure = await host.runtime.start(spec.id, layout, outputFd);
+    failure = await run(host, spec, layout, outputFd);
+  } catch (error) {
+    console.destroy();
+    throw error;
   } finally {
     closeOutput(outputFd);
   }
   if (failure === undefined) return console;
   console.destroy();
-  throw new MachineError("boot_failed", `Cannot boot machine "${spec.id}": ${failure}`);
+  throw bootFailure(spec.id, failure);
+}
+
+/** In one step where that is enough: two take longer. @returns why the runtime failed, if it did. */
+async function run(
+  { runtime }: ContainerHost,
+  spec: MachineSpec,
+  layout: Layout,
+  outputFd: number,
+): Promise<string | undefined> {
+  if (!wantsWires(spec)) return await runtime.run(spec.id, layout, outputFd);
+  const failure = await runtime.create(spec.id, layout, outputFd);
+  if (failure !== undefined) return failure;
+  const { pid, startTicks } = await identify(layout, spec.id);
+  if (startTicks === goneTicks) return "its first process has gone before it began";
+  await wire(spec, pid);
+  return await runtime.begin(spec.id, layout);
 }
 
 /** The first process of a machine; one that has ended already is nobody. */

@@ -50,7 +50,7 @@ suite("bundleConfig", () => {
 
 test("guestMounts bound all that can be written, however little it is", () => {
   for (const diskBytes of [1, 1_048_576, 2 ** 30]) {
-    const sizes = guestMounts(diskBytes, "/c")
+    const sizes = guestMounts(diskBytes, { channels: "/c" })
       .filter(({ type, destination }) => type === "tmpfs" && destination !== "/dev")
       .map(({ options }) => Number(options.find((option) => option.startsWith("size="))?.slice(5)));
     const total = sizes.reduce((sum, size) => sum + size, 0);

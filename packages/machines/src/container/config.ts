@@ -50,7 +50,7 @@ export function bundleConfig(spec: MachineSpec, facts: BundleFacts): object {
     },
     root: { path: settings.rootfs, readonly: true },
     hostname: "nex",
-    mounts: guestMounts(spec.limits.diskBytes, layout.channels),
+    mounts: guestMounts(spec.limits.diskBytes, shownOf(spec, layout)),
     linux: {
       cgroupsPath: `/${settings.cgroupParent}/${spec.id}`,
       uidMappings: ids,
@@ -62,6 +62,10 @@ export function bundleConfig(spec: MachineSpec, facts: BundleFacts): object {
       readonlyPaths,
     },
   };
+}
+
+function shownOf({ hosts = [] }: MachineSpec, layout: Layout): Parameters<typeof guestMounts>[1] {
+  return hosts.length === 0 ? { channels: layout.channels } : layout;
 }
 
 function resources(limits: MachineLimits, countsSwap: boolean): object {

@@ -13,7 +13,14 @@ import { findLack } from "./requirements.ts";
 
 /** The options go to the programs that a case starts. */
 const optionsVariable = "NEX_CONTRACT_CONTAINER";
-const guestFiles = ["guest.ts", "guest-channels.ts", "guest-commands.ts", "guest-deeds.ts", "byte-reader.ts"];
+const guestFiles = [
+  "guest.ts",
+  "guest-channels.ts",
+  "guest-commands.ts",
+  "guest-deeds.ts",
+  "guest-network.ts",
+  "byte-reader.ts",
+];
 
 /** The driver as the contract suite boots it: the test guest in a rootfs, once `prepareContainers` has made one. */
 export function makeDriver(change: Partial<ContainerDriverOptions> = {}): ContainerDriver {

@@ -1,11 +1,12 @@
 import { join } from "node:path";
 
-/** Where things are in the directory of a machine. Only `channels` can be seen from inside, and only read. */
+/** Where things are in the directory of a machine. Only `channels` and `hosts` can be seen from inside, and only read. */
 export interface Layout {
   directory: string;
   bundle: string;
   config: string;
   channels: string;
+  hosts: string;
   console: string;
   pidFile: string;
   log: string;
@@ -19,6 +20,7 @@ export function layoutOf(directory: string): Layout {
     bundle,
     config: join(bundle, "config.json"),
     channels: join(directory, "channels"),
+    hosts: join(directory, "hosts"),
     console: join(directory, "console"),
     pidFile: join(directory, "pid"),
     log: join(directory, "runtime.log"),

@@ -1,5 +1,6 @@
+import { guestHosts } from "./hosts-file.ts";
 import { guestId } from "./ids.ts";
-import { guestChannels } from "./layout.ts";
+import { guestChannels, type Layout } from "./layout.ts";
 
 interface Mount {
   destination: string;
@@ -42,10 +43,13 @@ export const readonlyPaths: readonly string[] = [
 ];
 
 /**
- * What is mounted over the rootfs: the channels read-only, and in memory all that can be written: a sealed `/tmp` and
+ * What is mounted over the rootfs: the channels and the hosts file, if there is one, read-only; and in memory all that can be written: a sealed `/tmp` and
  * the working directory, from which programs may run. Together they hold `diskBytes`, and count as memory too.
  */
-export function guestMounts(diskBytes: number | undefined, channels: string): Mount[] {
+export function guestMounts(
+  diskBytes: number | undefined,
+  { channels, hosts }: Pick<Layout, "channels"> & Partial<Pick<Layout, "hosts">>,
+): Mount[] {
   const tmpBytes = diskBytes === undefined ? tmpBytesMax : Math.min(tmpBytesMax, Math.floor(diskBytes / 4));
   const workBytes = diskBytes === undefined ? undefined : diskBytes - tmpBytes;
   return [
@@ -58,13 +62,13 @@ export function guestMounts(diskBytes: number | undefined, channels: string): Mo
     },
     memory("/tmp", tmpBytes, sealed),
     memory("/work", workBytes, ["nosuid", "nodev", "exec"]),
-    {
-      destination: guestChannels,
-      type: "bind",
-      source: channels,
-      options: ["bind", "ro", "private", ...sealed],
-    },
+    shown(channels, guestChannels),
+    ...(hosts === undefined ? [] : [shown(hosts, guestHosts)]),
   ];
+}
+
+function shown(source: string, destination: string): Mount {
+  return { destination, type: "bind", source, options: ["bind", "ro", "private", ...sealed] };
 }
 
 function memory(destination: string, bytes: number | undefined, options: string[]): Mount {

@@ -20,20 +20,36 @@ export class Runtime {
   }
 
   /**
-   * Starts the container of a bundle; its output goes to that descriptor.
+   * Makes and starts the container of a bundle; its output goes to that descriptor.
    *
    * @returns why it failed, if it did.
    */
-  async start(id: string, layout: Layout, outputFd: number): Promise<string | undefined> {
-    const options = ["--log", layout.log, "--log-format", "json"];
-    const run = ["run", "--detach", "--bundle", layout.bundle, "--pid-file", layout.pidFile, id];
-    const failure = await this.#run([...options, ...run], outputFd);
-    return failure === undefined ? undefined : ((await readLoggedError(layout.log)) ?? failure);
+  async run(id: string, layout: Layout, outputFd: number): Promise<string | undefined> {
+    return await this.#logged(layout, ["run", "--detach", ...bundleArgs(layout), id], outputFd);
+  }
+
+  /**
+   * The first of two steps: makes the container of a bundle, whose program waits.
+   *
+   * @returns why it failed, if it did.
+   */
+  async create(id: string, layout: Layout, outputFd: number): Promise<string | undefined> {
+    return await this.#logged(layout, ["create", ...bundleArgs(layout), id], outputFd);
+  }
+
+  /** The second step: lets the program begin. @returns why it failed, if it did. */
+  async begin(id: string, layout: Layout): Promise<string | undefined> {
+    return await this.#logged(layout, ["start", id], "ignore");
   }
 
   /** Kills and removes a container and its groups, whatever state it is in; there need be none. */
   async remove(id: string): Promise<string | undefined> {
     return await this.#run(["delete", "--force", id], "ignore");
+  }
+
+  async #logged(layout: Layout, args: string[], output: number | "ignore"): Promise<string | undefined> {
+    const failure = await this.#run(["--log", layout.log, "--log-format", "json", ...args], output);
+    return failure === undefined ? undefined : ((await readLoggedError(layout.log)) ?? failure);
   }
 
   async #run(args: string[], output: number | "ignore"): Promise<string | undefined> {
@@ -56,6 +72,10 @@ export class Runtime {
       return `${this.#program} can't be started: ${error instanceof Error ? error.message : String(error)}`;
     }
   }
+}
+
+function bundleArgs({ bundle, pidFile }: Layout): string[] {
+  return ["--bundle", bundle, "--pid-file", pidFile];
 }
 
 /** The last error in the log of a run. */

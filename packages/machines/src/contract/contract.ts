@@ -9,6 +9,7 @@ import { destroyCases } from "./cases/destroy.ts";
 import { exitCases } from "./cases/exit.ts";
 import { leakCases } from "./cases/leaks.ts";
 import { limitCases } from "./cases/limits.ts";
+import { networkCases } from "./cases/network.ts";
 import { nodeDeathCases } from "./cases/node-death.ts";
 import { stopCases } from "./cases/stop.ts";
 
@@ -25,6 +26,7 @@ export function driverContract(name: string, makeDriver: () => Driver, abilities
     destroyCases(subject);
     leakCases(subject);
     limitCases(subject);
+    networkCases(subject);
     nodeDeathCases(subject);
     adoptionCases(subject);
   });

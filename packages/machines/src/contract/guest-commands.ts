@@ -25,7 +25,7 @@ export interface GuestProgram {
   /** Ends with this status. */
   exit(code: number): void;
   /** Further commands; what they return is the answer. */
-  deeds: Record<string, (argument: number) => unknown>;
+  deeds: Record<string, (argument: number, text: string) => unknown>;
 }
 
 const chunkBytesMax = 65_536;
@@ -35,14 +35,15 @@ export async function obey(program: GuestProgram): Promise<void> {
   const { frames } = program;
   const reader = new ByteReader(frames);
   for (let line = await reader.line(); line !== undefined; line = await reader.line()) {
-    const [name = "", argument = "0"] = line.split(" ");
-    const count = Number(argument);
+    const [name = "", ...words] = line.split(" ");
+    const text = words.join(" ");
+    const count = Number(text);
     if (name === "attach") program.attach?.(count);
     else if (name === "echo") await echo(reader, frames, count);
     else if (name === "flood") await flood(program, count);
     else if (name === "last") await send(frames, pattern(count)).then(() => program.exit(0));
     else if (name === "call") await send(frames, `${await call(program, count)}\n`);
-    else await send(frames, `${String((await program.deeds[name]?.(count)) ?? "unknown")}\n`);
+    else await send(frames, `${String((await program.deeds[name]?.(count, text)) ?? "unknown")}\n`);
   }
 }
 

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync, readdirSync, readlinkSync, unlinkSync, writeSync } from "node:fs";
 import { writeAll } from "./guest-channels.ts";
+import { networkDeeds } from "./guest-network.ts";
 
 /** A child that nothing polite can end; it says `up` when it no longer listens to signals. */
 const stubborn =
@@ -17,7 +18,8 @@ child.stdout.once("data", () => process.stdout.write(String(child.pid), () => pr
 const chunk = Buffer.alloc(1_048_576, 1);
 
 /** By their names in a command. */
-export const deeds: Record<string, (argument: number) => unknown> = {
+export const deeds: Record<string, (argument: number, text: string) => unknown> = {
+  ...Object.fromEntries(Object.entries(networkDeeds).map(([name, deed]) => [name, (_, text) => deed(text)])),
   hello: () => process.pid,
   exit: (code) => process.exit(code),
   spin: spinSoon,

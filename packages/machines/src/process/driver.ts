@@ -22,7 +22,11 @@ export class ProcessDriver implements Driver {
   readonly kind = "process";
   /** A process machine holds no limit. */
   readonly enforces: ReadonlySet<LimitName> = new Set();
-  /** It shares the host's network: any wish is taken, but `none` does not keep a workload from the network. */
+  /**
+   * It shares the host's network: any wish is taken, but `none` does not keep a workload from the network, nor `egress`
+   * from what is not listed. `hosts` and `loopbackAddresses` are checked and then left out: the workload has the host's
+   * resolver, and what they stand for is reached at its real name and address.
+   */
   readonly networks: ReadonlySet<MachineNetwork> = new Set<MachineNetwork>(["none", "nats", "egress"]);
   readonly ownLoopback = false;
   readonly #settings: ProcessDriverSettings;

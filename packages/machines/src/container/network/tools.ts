@@ -1,0 +1,39 @@
+import { readlink } from "node:fs/promises";
+import { type ProgramRun, runProgram } from "../../host/run-program.ts";
+
+const toolTimeoutMs = 10_000;
+
+/** The programs with which networks are set up, and the packages that have them. */
+export const networkTools = { ip: "iproute2", nsenter: "util-linux", nft: "nftables" } as const;
+export type NetworkTool = keyof typeof networkTools;
+
+/** Runs a tool of the host where this process is. */
+export async function runTool(
+  tool: NetworkTool,
+  args: readonly string[],
+  input?: string,
+): Promise<ProgramRun> {
+  return await runProgram(tool, args, { timeoutMs: toolTimeoutMs, ...(input !== undefined && { input }) });
+}
+
+/** The tools on the network namespace of another process. */
+export class ForeignNetwork {
+  readonly #path: string;
+
+  private constructor(path: string) {
+    this.#path = path;
+  }
+
+  /** The network of a process; `undefined` when it is ours, or the process has gone. */
+  static async of(pid: number): Promise<ForeignNetwork | undefined> {
+    const path = `/proc/${pid}/ns/net`;
+    const links = [path, "/proc/self/ns/net"].map((link) => readlink(link).catch(() => undefined));
+    const [theirs, ours] = await Promise.all(links);
+    return theirs === undefined || theirs === ours ? undefined : new ForeignNetwork(path);
+  }
+
+  /** Runs a tool as if this process were there. */
+  async run(tool: NetworkTool, args: readonly string[], input?: string): Promise<ProgramRun> {
+    return await runTool("nsenter", [`--net=${this.#path}`, "--", tool, ...args], input);
+  }
+}
