@@ -191,7 +191,7 @@ describe("what else can come", () => {
     const cases: object[] = [
       { version: 1, requires: ["replicas"] },
       { version: 1, requires: ["no-such-feature"] },
-      { version: 1, limits: { memory_bytes: 1 } },
+      { version: 1, limits: { memory_bytes_max: 1 } },
       { version: 1, globals: "sometimes" },
       { version: 2 },
     ];

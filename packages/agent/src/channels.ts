@@ -1,19 +1,70 @@
-/** Opens the agent's end of the two channels, as the boot arguments say. */
-import { Socket } from "node:net";
+/** Opens the agent's end of the frame channel, as the boot arguments say. */
+import { once } from "node:events";
+import { connect, Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
 import { NexError } from "@nexengine/protocol/internal";
 
 /** Process machines hand over both channels as open descriptors. */
 const framesFd = 3;
+/** The name of the socket in the directory of `connect`. */
+const framesName = "frames.sock";
+/** An absent node is looked for so often, first and later. */
+const retryFirstMs = 10;
+const retryLaterMs = 100;
+/** After this time `later` begins. */
+const retryFirstForMs = 2_000;
+
+/** What the host tells a machine whose node can be away. */
+export interface ChannelOptions {
+  /** A node may stay away so long. */
+  nodeLostTimeoutMs: number;
+}
 
 /**
- * Opens the frame channel.
+ * The frame channels of an agent's life, one after the other: with `fd` the one that was inherited, with
+ * `connect:<directory>` a new connection whenever the former one has ended. Ends when the node stays away.
  *
- * @param kind The value of `--channels`: `fd`.
+ * @param kind The value of `--channels`.
  * @throws NexError `usage`
  */
-export function openFrames(kind: string): Duplex {
-  if (kind === "fd")
-    return new Socket({ fd: framesFd, readable: true, writable: true, allowHalfOpen: false });
-  throw new NexError("usage", `Cannot open channels of the kind "${kind}"`);
+export function openFrames(kind: string, options: ChannelOptions): AsyncIterable<Duplex> {
+  if (kind === "fd") return inherited();
+  const [, directory] = /^connect:(.+)$/.exec(kind) ?? [];
+  if (directory === undefined) throw new NexError("usage", `Cannot open channels of the kind "${kind}"`);
+  return connections(`${directory}/${framesName}`, options.nodeLostTimeoutMs);
+}
+
+async function* inherited(): AsyncGenerator<Duplex> {
+  yield new Socket({ fd: framesFd, readable: true, writable: true, allowHalfOpen: false });
+}
+
+async function* connections(path: string, nodeLostTimeoutMs: number): AsyncGenerator<Duplex> {
+  let lostAtMs = performance.now();
+  for (;;) {
+    const frames = await connected(path);
+    if (frames !== undefined) {
+      let spoken = false;
+      frames.once("data", () => {
+        spoken = true;
+      });
+      yield frames;
+      // A connection that nobody ever spoke on was no node's.
+      if (spoken) lostAtMs = performance.now();
+    }
+    const awayMs = performance.now() - lostAtMs;
+    if (awayMs >= nodeLostTimeoutMs) return;
+    await delay(awayMs < retryFirstForMs ? retryFirstMs : retryLaterMs);
+  }
+}
+
+async function connected(path: string): Promise<Socket | undefined> {
+  const socket = connect({ path, allowHalfOpen: false });
+  try {
+    await once(socket, "connect");
+    return socket;
+  } catch {
+    socket.destroy();
+    return undefined;
+  }
 }

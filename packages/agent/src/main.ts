@@ -9,6 +9,7 @@ import { Session } from "./session.ts";
 
 /** How long the last frames may take to go out. */
 const lastFramesMs = 1_000;
+const nodeLostTimeoutMsDefault = 60_000;
 
 const providers: ReadonlyMap<string, Provider> = new Map([
   ["native", startNative],
@@ -22,15 +23,21 @@ if (values.channels === undefined)
 // A node asks by frame; a terminal's signal is for the node.
 process.on("SIGINT", () => undefined);
 process.on("SIGHUP", () => undefined);
+// The console is for people; that nobody reads it harms nothing.
+process.stdout.on("error", () => undefined);
+process.stderr.on("error", () => undefined);
 
-const session = new Session(openFrames(values.channels), providers, process.cwd());
+const session = new Session(providers, process.cwd());
 const leave = async (): Promise<never> => {
   await session.abandon();
   process.exit(0);
 };
 process.on("SIGTERM", () => void leave());
 
-const end = await session.ended;
-if (end.reason === "node_gone") await leave();
+const nodeLostTimeoutMs = Number(process.env["NEX_NODE_LOST_TIMEOUT_MS"] ?? nodeLostTimeoutMsDefault);
+for await (const frames of openFrames(values.channels, { nodeLostTimeoutMs })) {
+  if ((await session.serve(frames)) === "undeployed") break;
+}
+if (!session.undeployed) await leave();
 session.close();
 setTimeout(() => process.exit(0), lastFramesMs).unref();

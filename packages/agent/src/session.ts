@@ -1,5 +1,6 @@
 /** The agent's side of the frame channel: handshake, deploy, calls, end. */
 import { randomBytes } from "node:crypto";
+import { connect, type Socket } from "node:net";
 import { resolve } from "node:path";
 import type { Duplex } from "node:stream";
 import {
@@ -17,51 +18,85 @@ import {
   type Hello,
   PayloadAssembler,
   parseInvocation,
+  Relay,
   sendCallFailure,
   type Undeploy,
 } from "@nexengine/protocol/internal";
 import { ArtifactFile } from "./artifact-file.ts";
-import type { LogLevel, Provider, ProviderHost, RunningWorkload } from "./provider.ts";
+import { LogLevel, type Provider, type ProviderHost, type RunningWorkload } from "./provider.ts";
+import { listenForRelay } from "./relay-listeners.ts";
 
 /** A node may send payloads up to this size; it has held its own limits already. */
 const payloadBytesMax = 256 * 1024 * 1024;
 
-/** What ends an agent. */
-export type SessionEnd = { reason: "undeployed" | "node_gone" };
+/** What ends a channel of an agent: its last request was met, or the node is away. */
+export type ChannelEnd = "undeployed" | "node_gone";
 
-/** One agent: a channel to its node, and at most one workload, ever. */
+/** One agent: one channel after the other to its node, and at most one workload, ever. */
 export class Session implements ProviderHost {
   readonly #providers: ReadonlyMap<string, Provider>;
-  readonly #connection: FrameConnection;
-  readonly #invocations = new PayloadAssembler(payloadBytesMax);
-  readonly #requests = new PayloadAssembler(payloadBytesMax);
   readonly #instance = randomBytes(8).toString("hex");
   readonly #artifact: ArtifactFile;
-  readonly #ended = Promise.withResolvers<SessionEnd>();
+  #connection: FrameConnection | undefined;
+  #relay: Relay | undefined;
+  /** The ports that the node may connect to. */
+  #ports: readonly number[] = [];
+  #invocations = new PayloadAssembler(payloadBytesMax);
+  #requests = new PayloadAssembler(payloadBytesMax);
+  #end = Promise.withResolvers<ChannelEnd>();
+  #undeployed = false;
   #lastEpoch = 0;
   #workload: RunningWorkload | undefined;
   #deploying = false;
   #drain: PromiseWithResolvers<void> | undefined;
 
-  constructor(frames: Duplex, providers: ReadonlyMap<string, Provider>, directory: string) {
+  /** @param directory Where the artifact is put. */
+  constructor(providers: ReadonlyMap<string, Provider>, directory: string) {
     this.#providers = providers;
     this.#artifact = new ArtifactFile(resolve(directory, "artifact"), (bytes) => this.#grant(bytes));
-    this.#connection = new FrameConnection(frames, {
-      frame: (type, flags, id, payload) => this.#take(type, flags, id, payload),
-      end: () => {
-        this.#drain?.resolve();
-        this.#ended.resolve({ reason: "node_gone" });
-      },
-      drain: () => {
-        this.#drain?.resolve();
-        this.#drain = undefined;
-      },
-    });
   }
 
-  /** Settles when the machine has no more to do. */
-  get ended(): Promise<SessionEnd> {
-    return this.#ended.promise;
+  /** Speaks with a node over a channel, until that has ended or nothing is left to do. */
+  async serve(frames: Duplex): Promise<ChannelEnd> {
+    const end = Promise.withResolvers<ChannelEnd>();
+    this.#end = end;
+    this.#invocations = new PayloadAssembler(payloadBytesMax);
+    this.#requests = new PayloadAssembler(payloadBytesMax);
+    const connection = new FrameConnection(frames, {
+      frame: (type, flags, id, payload) => this.#take(type, flags, id, payload),
+      end: () => {
+        relay.close();
+        this.#release();
+        end.resolve("node_gone");
+      },
+      drain: () => {
+        relay.drained();
+        this.#release();
+      },
+    });
+    const relay = new Relay(connection, { side: "agent", accept: (target) => this.#connect(target) });
+    this.#connection = connection;
+    this.#relay = relay;
+    return await end.promise;
+  }
+
+  /** Has the node ended the workload? */
+  get undeployed(): boolean {
+    return this.#undeployed;
+  }
+
+  /** Connects the node to a port of the workload. */
+  #connect(target: number): Socket | undefined {
+    const port = this.#ports[target];
+    return port === undefined
+      ? undefined
+      : connect({ host: "127.0.0.1", port, allowHalfOpen: true, noDelay: true });
+  }
+
+  /** Whoever waits for a reading node waits no longer. */
+  #release(): void {
+    this.#drain?.resolve();
+    this.#drain = undefined;
   }
 
   #take(type: number, flags: number, id: number, payload: Buffer): void {
@@ -76,13 +111,14 @@ export class Session implements ProviderHost {
         this.#workload?.cancel?.(id);
         return;
       case FrameType.ping:
-        this.#connection.send(FrameType.pong, 0, id);
-        this.#connection.flush();
+        this.#connection?.send(FrameType.pong, 0, id);
+        this.#connection?.flush();
         return;
       case FrameType.artifact:
         this.#artifact.write(payload, (flags & FrameFlag.more) !== 0);
         return;
       default: {
+        if (this.#relay?.take(type, id, payload)) return;
         const whole = this.#requests.add(flags, type, payload);
         if (whole !== undefined) this.#request(type, whole);
       }
@@ -104,12 +140,12 @@ export class Session implements ProviderHost {
       providers: [...this.#providers.keys()],
     };
     this.#lastEpoch = attach.epoch;
-    this.#connection.sendJson(FrameType.hello, hello);
+    this.#connection?.sendJson(FrameType.hello, hello);
   }
 
   async #deploy(deploy: Deploy): Promise<void> {
     const answer = await this.#start(deploy);
-    this.#connection.sendJson(FrameType.deployed, answer);
+    this.#connection?.sendJson(FrameType.deployed, answer);
   }
 
   async #start(deploy: Deploy): Promise<Deployed> {
@@ -117,11 +153,19 @@ export class Session implements ProviderHost {
     if (this.#deploying) return { accepted: false, message: "this machine has run a workload already" };
     if (provider === undefined)
       return { accepted: false, message: `this agent has no provider for ${deploy.type}` };
+    if (this.#artifact.failure !== undefined) {
+      return {
+        accepted: false,
+        message: `the artifact can't be kept in the machine: ${this.#artifact.failure}`,
+      };
+    }
     if (!this.#artifact.complete || this.#artifact.bytes !== deploy.artifactBytes) {
       return { accepted: false, message: "the artifact did not arrive whole" };
     }
     this.#deploying = true;
+    this.#ports = deploy.ports ?? [];
     try {
+      await this.#listen(deploy);
       this.#workload = await provider(deploy, this.#artifact.path, this);
       const { concurrency } = this.#workload;
       return { accepted: true, ...(concurrency === undefined ? {} : { concurrency }) };
@@ -130,10 +174,19 @@ export class Session implements ProviderHost {
     }
   }
 
+  async #listen({ listen = [] }: Deploy): Promise<void> {
+    const failures = await listenForRelay(listen, (socket, target) => {
+      if (this.#relay === undefined) socket.destroy();
+      else this.#relay.carry(socket, target);
+    });
+    for (const failure of failures) this.log(LogLevel.warn, failure);
+  }
+
   async #undeploy({ graceMs }: Undeploy): Promise<void> {
     const exit = (await this.#workload?.stop(graceMs)) ?? {};
     this.exited(exit);
-    this.#ended.resolve({ reason: "undeployed" });
+    this.#undeployed = true;
+    this.#end.resolve("undeployed");
   }
 
   #invoke(id: number, bytes: Buffer): void {
@@ -148,10 +201,12 @@ export class Session implements ProviderHost {
   #grant(bytes: number): void {
     const credit = Buffer.alloc(4);
     credit.writeUInt32LE(bytes);
-    this.#connection.send(FrameType.credit, 0, 0, credit);
+    this.#connection?.send(FrameType.credit, 0, 0, credit);
   }
 
   log(level: LogLevel, text: string): boolean {
+    // Without a node a workload goes on, and what it writes is lost.
+    if (this.#connection === undefined || this.#connection.ended) return true;
     return this.#connection.sendLong(
       FrameType.log,
       0,
@@ -161,31 +216,31 @@ export class Session implements ProviderHost {
   }
 
   drained(): Promise<void> {
-    if (!this.#connection.congested) return Promise.resolve();
+    if (!this.#connection?.congested || this.#connection.ended) return Promise.resolve();
     this.#drain ??= Promise.withResolvers<void>();
     return this.#drain.promise;
   }
 
   started(callId: number): void {
-    this.#connection.send(FrameType.started, 0, callId);
-    this.#connection.flush();
+    this.#connection?.send(FrameType.started, 0, callId);
+    this.#connection?.flush();
   }
 
   result(callId: number, payload: Uint8Array): void {
-    this.#connection.sendLong(FrameType.result, 0, callId, payload);
+    this.#connection?.sendLong(FrameType.result, 0, callId, payload);
   }
 
   failure(callId: number, failure: CallFailure): void {
-    sendCallFailure(this.#connection, callId, failure);
+    if (this.#connection !== undefined) sendCallFailure(this.#connection, callId, failure);
   }
 
   exited(exit: Exited): void {
-    this.#connection.sendJson(FrameType.exited, exit);
+    this.#connection?.sendJson(FrameType.exited, exit);
   }
 
   /** Lets what was written go out, then ends the channel. */
   close(): void {
-    this.#connection.close();
+    this.#connection?.close();
   }
 
   /** Ends the workload at once: its node is gone. */

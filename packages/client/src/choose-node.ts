@@ -7,6 +7,7 @@ import {
   infoResponseSchema,
   infoSubject,
   isPublicKey,
+  type Limits,
   NexError,
   type NodeExtras,
   type PingResponse,
@@ -31,6 +32,7 @@ export interface Needs {
   tags: Tags | undefined;
   /** Features that the deploy relies on. */
   features: readonly string[];
+  limits: Limits | undefined;
 }
 
 /** A node whose xkey was checked. */
@@ -84,6 +86,7 @@ async function auction(session: Session, needs: Needs): Promise<PingResponse> {
     ...(needs.arch === undefined ? {} : { arch: needs.arch, os: "linux" }),
     ...(needs.tags === undefined ? {} : { tags: needs.tags }),
     workload_types: [needs.type],
+    ...(needs.limits === undefined ? {} : { nex: { version: 1, limits: needs.limits } }),
   };
   // Asked at the same time who is there at all: once they have answered, a bid that has not come will not.
   const pings = askAll(session, pingSubject, "", pingResponseSchema);
@@ -118,11 +121,12 @@ function noBid(needs: Needs, nodes: number): NexError {
   });
 }
 
-function asked({ type, arch, tags }: Needs): string {
+function asked({ type, arch, tags, limits }: Needs): string {
   return [
     `type ${type}`,
     ...(arch === undefined ? [] : [`linux/${arch}`]),
     ...Object.entries(tags ?? {}).map(([name, value]) => `tag ${name}=${value}`),
+    ...Object.entries(limits ?? {}).map(([name, value]) => `${name} ${JSON.stringify(value)}`),
   ].join(", ");
 }
 

@@ -9,8 +9,10 @@ import {
   type Globals,
   isSubscribableSubject,
   isWorkloadName,
+  type Limits,
   NexError,
   objectLocation,
+  type Published,
   printable,
   runResponseSchema,
   type Signer,
@@ -21,6 +23,7 @@ import {
 import { type Artifact, artifactSize, checkNative, isStored } from "./artifact.ts";
 import { chooseNode } from "./choose-node.ts";
 import { checkEnvironment } from "./environment.ts";
+import { encodeLimits, type WorkloadLimits } from "./limits.ts";
 import { askNode } from "./requests.ts";
 import type { Session } from "./session.ts";
 import { digestOf, upload } from "./upload.ts";
@@ -56,6 +59,7 @@ export interface DeployOptions {
   jsDomain?: string;
   globals?: Globals;
   concurrency?: number;
+  limits?: WorkloadLimits;
   /** Tags that the node must have. */
   tags?: Tags;
   /** Of the wait for the node's answer; 30,000 when absent. */
@@ -73,6 +77,8 @@ export interface Deployment {
   issuer: string;
   /** Of the artifact, lower-case hex. */
   sha256: string;
+  /** Where published ports are reached. */
+  published: Published[];
 }
 
 /** See `NexClient.deploy`. */
@@ -80,6 +86,7 @@ export async function deploy(session: Session, options: DeployOptions): Promise<
   const { namespace } = session;
   const type = options.type ?? "native";
   const arch = checkRequest(namespace, type, options);
+  const limits = encodeLimits(options.limits);
   const { name, node: named, tags } = options;
   const node = await chooseNode(session, {
     name,
@@ -87,7 +94,8 @@ export async function deploy(session: Session, options: DeployOptions): Promise<
     type,
     arch,
     tags,
-    features: required(options),
+    features: required(options, limits),
+    limits,
   });
   // Sealing can refuse, so it comes before anything is uploaded.
   const environment = sealEnvironment(options.environment ?? {}, options.publisher, node.info.public_xkey);
@@ -107,7 +115,7 @@ export async function deploy(session: Session, options: DeployOptions): Promise<
     sender_public_key: options.publisher.publicKey,
     target_node: node.id,
     ...(options.triggerSubjects?.length ? { trigger_subjects: options.triggerSubjects } : {}),
-    ...extras(options),
+    ...extras(options, limits),
   });
   const run = await askNode(session, deploySubject(namespace, node.id), body, runResponseSchema, {
     action: `Cannot deploy "${options.name}"`,
@@ -123,6 +131,7 @@ export async function deploy(session: Session, options: DeployOptions): Promise<
     nodeName: node.info.tags?.["node_name"] ?? "no-name",
     issuer: options.issuer.publicKey,
     sha256: stored.sha256,
+    published: run.nex?.published ?? [],
   };
 }
 
@@ -161,12 +170,13 @@ function checkRequest(namespace: string, type: WorkloadType, options: DeployOpti
   return type === "native" ? checkNative(options.artifact) : undefined;
 }
 
-function required(options: DeployOptions): string[] {
-  return (["globals", "concurrency"] as const).filter((name) => options[name] !== undefined);
+function required(options: DeployOptions, limits: Limits | undefined): string[] {
+  const named = (["globals", "concurrency"] as const).filter((name) => options[name] !== undefined);
+  return limits === undefined ? named : [...named, "limits"];
 }
 
-function extras(options: DeployOptions): object {
-  const requires = required(options);
+function extras(options: DeployOptions, limits: Limits | undefined): object {
+  const requires = required(options, limits);
   if (requires.length === 0) return {};
   const { globals, concurrency } = options;
   return {
@@ -175,6 +185,7 @@ function extras(options: DeployOptions): object {
       requires,
       ...(globals === undefined ? {} : { globals }),
       ...(concurrency === undefined ? {} : { concurrency }),
+      ...(limits === undefined ? {} : { limits }),
     },
   };
 }

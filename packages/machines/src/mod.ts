@@ -5,6 +5,7 @@
  */
 export { ContainerDriver } from "./container/driver.ts";
 export type { ContainerDriverOptions } from "./container/options.ts";
+export { findHostLack as findContainerLack, type Lack } from "./container/requirements.ts";
 export {
   type Channels,
   type Driver,

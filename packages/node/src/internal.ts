@@ -7,3 +7,4 @@ export * from "./nats-server/cache-directory.ts";
 export * from "./nats-server/fetch.ts";
 export * from "./nats-server/find.ts";
 export * from "./nats-server/start.ts";
+export * from "./state/default-directories.ts";

@@ -2,20 +2,25 @@
 
 import type { NatsConnection } from "@nats-io/transport-node";
 import { type Driver, MachineError } from "@nexengine/machines";
-import { NexError, type Sandbox } from "@nexengine/protocol/internal";
+import { defaultServer, NexError, type Sandbox } from "@nexengine/protocol/internal";
 import { pino } from "pino";
 import type { DeployFacts } from "./admission/admit-deploy.ts";
+import { grantLimits } from "./admission/limits.ts";
+import { planRelay } from "./agent-client/relay-plan.ts";
 import { Artifacts } from "./artifacts/artifacts.ts";
 import { connectNats } from "./connection.ts";
 import { nodeActions } from "./control-api/actions.ts";
 import { Dispatcher } from "./control-api/dispatcher.ts";
 import { NodeInfo } from "./control-api/info.ts";
+import type { DriverSource } from "./drivers.ts";
 import { Events } from "./feeds/events.ts";
 import { Logs } from "./feeds/logs.ts";
-import { type CompleteNodeOptions, completeOptions, type NodeOptions } from "./options.ts";
+import { type CompleteNodeOptions, completeOptions, defaultLimits, type NodeOptions } from "./options.ts";
 import { Pool } from "./pool/pool.ts";
+import { endPredecessor } from "./pool/predecessor.ts";
 import { Identity } from "./state/identity.ts";
-import { RunDirectory } from "./state/run-directory.ts";
+import { StateDirectory } from "./state/state-directory.ts";
+import { plainTemplate } from "./workloads/machine-template.ts";
 import { Workloads } from "./workloads/workloads.ts";
 
 /** How long the last messages may take to go out. */
@@ -35,45 +40,68 @@ export interface NexNode extends AsyncDisposable {
 /**
  * Starts a node and joins its nexus; when this returns it takes deploys.
  *
- * @throws NexError `config_invalid`, `sandbox_unavailable`, `connection_failed`, `no_ready_machine`; nothing is left
+ * @throws NexError `config_invalid`, `state_locked`, `state_unusable`, `sandbox_unavailable`, `connection_failed`, `no_ready_machine`; nothing is left
  *   behind then.
  */
 export async function startNode(given: NodeOptions): Promise<NexNode> {
   const options = completeOptions(given, pino({ level: "silent" }));
   await using stack = new AsyncDisposableStack();
   const identity = Identity.create();
-  await checkDriver(options.driver);
+  const directory = stack.use(await StateDirectory.open(options.directory));
+  await endPredecessor(directory, (kind) => driverOfKind(options.driver, kind, directory), options.log);
+  const driver = await chooseDriver(options.driver, directory);
   const connection = await connectNats({ name: `nex-node-${identity.id.slice(0, 8)}`, ...options.login });
   stack.defer(() => closeConnection(connection));
-  const node = await compose(options, identity, connection, stack);
+  const node = await compose({ options, identity, connection, directory, driver }, stack);
   return node.running(stack.move());
 }
 
-async function checkDriver(driver: Driver): Promise<void> {
-  const found = await driver.fingerprint();
-  if (found.available) return;
+/** @throws NexError `sandbox_unavailable` */
+async function chooseDriver(given: Driver | DriverSource, directory: StateDirectory): Promise<Driver> {
+  if ("choose" in given) return await given.choose(directory.path);
+  const found = await given.fingerprint();
+  if (found.available) return given;
   throw new NexError(
     "sandbox_unavailable",
-    `Cannot make machines with the ${driver.kind} driver: ${found.reason}`,
-    {
-      advice: found.advice,
-    },
+    `Cannot make machines with the ${given.kind} driver: ${found.reason}`,
+    { advice: found.advice },
   );
 }
 
+function driverOfKind(
+  given: Driver | DriverSource,
+  kind: string,
+  directory: StateDirectory,
+): Driver | undefined {
+  if ("choose" in given) return given.ofKind(kind, directory.path);
+  return given.kind === kind ? given : undefined;
+}
+
+/** What a node is composed of that had to be there first. */
+interface Foundations {
+  options: CompleteNodeOptions;
+  identity: Identity;
+  connection: NatsConnection;
+  directory: StateDirectory;
+  driver: Driver;
+}
+
 async function compose(
-  options: CompleteNodeOptions,
-  identity: Identity,
-  connection: NatsConnection,
+  { options, identity, connection, directory, driver }: Foundations,
   stack: AsyncDisposableStack,
 ): Promise<RunningNode> {
-  const { config, tuning, driver, log } = options;
-  const directory = stack.use(await RunDirectory.create(options.directory));
+  const { config, tuning, log } = options;
+  // A machine that shares the host's loopback device needs no relay to what listens there.
+  const relay = planRelay(driver.ownLoopback ? (options.login.servers ?? [defaultServer]) : []);
+  const limits = { defaults: { ...defaultLimits, ...config.limits.default }, max: config.limits.max, driver };
   const pool = new Pool({
     driver,
     directory: directory.machines,
+    records: directory.records,
+    template: plainTemplate(grantLimits({}, "native", limits).machine, relay),
     size: config.machine_pool_size,
     handshakeTimeoutMs: config.agent_handshake_timeout_ms,
+    nodeLostTimeoutMs: tuning.nodeLostTimeoutMs,
     log,
   });
   stack.use(pool);
@@ -85,6 +113,8 @@ async function compose(
       connection,
       artifacts: new Artifacts(connection, directory.artifacts, tuning.artifactTimeMs),
       pool,
+      relay,
+      publishAddress: config.publish_address,
       events,
       logs: new Logs(connection, identity.id, tuning.logBytesPerSecondMax),
       log,
@@ -112,6 +142,7 @@ async function compose(
     validIssuers: config.valid_issuers,
     xkey: identity.xkey,
     functionConcurrency: tuning.functionConcurrency,
+    limits,
     nowMs: Date.now(),
   });
   const dispatcher = new Dispatcher(connection, log);

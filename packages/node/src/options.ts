@@ -1,8 +1,10 @@
 /** What a node is started with. */
 import type { Driver } from "@nexengine/machines";
 import type { NatsLogin } from "@nexengine/protocol";
+import type { Limits } from "@nexengine/protocol/internal";
 import type { Logger } from "pino";
 import { completeConfig, type NodeConfig, type NodeConfigInput } from "./config/config.ts";
+import type { DriverSource } from "./drivers.ts";
 
 /** Limits of time and size that are the node's own; units stand last. */
 export interface NodeTuning {
@@ -33,7 +35,17 @@ export interface NodeTuning {
   heartbeatMs: number;
   /** Log bytes of one workload a second; the rest is dropped, and counted. */
   logBytesPerSecondMax: number;
+  /** A machine whose node stays away ends after this time, where it can outlive it at all. */
+  nodeLostTimeoutMs: number;
 }
+
+/** What a workload gets that nobody has said anything of. */
+export const defaultLimits: Limits = {
+  vcpus: 1,
+  memory_bytes: 536_870_912,
+  disk_bytes: 268_435_456,
+  processes: 256,
+};
 
 export const defaultTuning: NodeTuning = {
   callTimeMs: 5_000,
@@ -50,6 +62,7 @@ export const defaultTuning: NodeTuning = {
   callDrainMs: 1_000,
   heartbeatMs: 30_000,
   logBytesPerSecondMax: 1_048_576,
+  nodeLostTimeoutMs: 60_000,
 };
 
 /** What a node is started with, as given. */
@@ -59,9 +72,9 @@ export interface NodeOptions {
   /** Name of the pool, for people. */
   nexus?: string;
   config?: NodeConfigInput;
-  /** The driver that makes the machines. */
-  driver: Driver;
-  /** Where the node keeps what it needs while it runs; a fresh directory below the system's when absent. */
+  /** What makes the machines, or where that comes from. */
+  driver: Driver | DriverSource;
+  /** The state directory; a fresh one below the system's, which goes with the node, when absent. */
   directory?: string;
   log?: Logger;
   tuning?: Partial<NodeTuning>;
@@ -74,7 +87,7 @@ export interface CompleteNodeOptions {
   login: NatsLogin;
   nexus: string;
   config: NodeConfig;
-  driver: Driver;
+  driver: Driver | DriverSource;
   directory: string | undefined;
   log: Logger;
   tuning: NodeTuning;

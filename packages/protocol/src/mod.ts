@@ -10,6 +10,7 @@ export {
 } from "./keys.ts";
 export type { Feature, NodeExtras, Sandbox } from "./messages/features.ts";
 export type { CloudEvent, EventType, LogLevel, LogLine } from "./messages/feeds.ts";
+export type { Limits, Network, PublishedPort } from "./messages/limits.ts";
 export type {
   AuctionRequest,
   InfoResponse,
@@ -22,4 +23,5 @@ export type {
 export type { RunResponse, StopResponse } from "./messages/workload.ts";
 export { workloadNameOfFile } from "./names.ts";
 export type { NatsLogin } from "./nats-login.ts";
+export type { NatsTls } from "./nats-tls.ts";
 export type { Environment } from "./sealed-environment.ts";

@@ -1,7 +1,15 @@
 /** A real node for a test. */
-import { existsSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createDriver, type NexNode, type NodeOptions, startNode } from "@nexengine/node/internal";
+import {
+  type DriverFiles,
+  driverSource,
+  type NexNode,
+  type NodeOptions,
+  type SandboxChoice,
+  startNode,
+} from "@nexengine/node/internal";
 import { NexError } from "@nexengine/protocol";
 
 /** What a test's node is started with: the options of a node, and where its NATS is. */
@@ -9,6 +17,8 @@ export interface TestNodeOptions extends Omit<NodeOptions, "driver"> {
   /** URL of the nats-server. */
   server: string;
   driver?: NodeOptions["driver"];
+  /** The kind of machine, when there is no `driver`; `process` when absent. */
+  sandbox?: SandboxChoice;
 }
 
 /** The agent's bundle, as the build makes it. */
@@ -22,12 +32,20 @@ export function agentBundlePath(): string {
   return path;
 }
 
-/** Starts a node with process machines that joins the given server. */
+/** What the machines of a test's node are made from. The rootfs goes with the directory for temporary files. */
+export function testDriverFiles(): DriverFiles {
+  const rootfsDirectory = join(tmpdir(), "nex-test-rootfs");
+  mkdirSync(rootfsDirectory, { recursive: true });
+  chmodSync(rootfsDirectory, 0o755);
+  return { agentPath: agentBundlePath(), rootfsDirectory };
+}
+
+/** Starts a node that joins the given server. */
 export function startTestNode(options: TestNodeOptions): Promise<NexNode> {
-  const { server, driver, login, ...rest } = options;
+  const { server, driver, sandbox = "process", login, ...rest } = options;
   return startNode({
     ...rest,
-    driver: driver ?? createDriver("process", { agentPath: agentBundlePath() }),
+    driver: driver ?? driverSource(sandbox, testDriverFiles()),
     login: { servers: [server], ...login },
   });
 }

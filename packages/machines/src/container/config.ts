@@ -28,6 +28,7 @@ export interface BundleFacts {
 /** The `config.json` of a machine's bundle, by the OCI runtime specification 1.0.2. */
 export function bundleConfig(spec: MachineSpec, facts: BundleFacts): object {
   const { settings, layout, hostIdFirst } = facts;
+  const [program, ...args] = settings.command;
   const openFiles = Math.min(openFilesMax, facts.openFilesLimit);
   const ids = [{ containerID: 0, hostID: hostIdFirst, size: idsPerMachine }];
   const namespaces = ["pid", "mount", "ipc", "uts", "network", "user"];
@@ -37,7 +38,12 @@ export function bundleConfig(spec: MachineSpec, facts: BundleFacts): object {
     process: {
       terminal: false,
       user: { uid: guestId, gid: guestId },
-      args: [...settings.command, `--channels=connect:${guestChannels}`],
+      args: [
+        program,
+        ...settings.limitArguments(spec.limits),
+        ...args,
+        `--channels=connect:${guestChannels}`,
+      ],
       env: [`NEX_NODE_LOST_TIMEOUT_MS=${spec.nodeLostTimeoutMs}`],
       cwd: "/work",
       capabilities: { bounding: [], effective: [], permitted: [], inheritable: [], ambient: [] },

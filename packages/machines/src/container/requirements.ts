@@ -3,7 +3,7 @@ import { access, realpath, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { findProgram } from "../host/program.ts";
 import { readCgroupMounts, withController } from "./cgroup-mounts.ts";
-import type { ContainerDriverSettings } from "./options.ts";
+import { type ContainerDriverOptions, type ContainerDriverSettings, completeOptions } from "./options.ts";
 
 /** Something that a container driver needs and this host lacks. */
 export interface Lack {
@@ -15,6 +15,18 @@ type Requirement = (settings: ContainerDriverSettings) => Promise<Lack | undefin
 
 /** What to look at before a boot is tried, what is told first to those who lack all of it first. */
 const requirements: readonly Requirement[] = [linux, root, runtime, fifos, userNamespaces, cgroups, rootfs];
+
+/** Finds the first thing that is missing of the host, whatever rootfs there will be. */
+export async function findHostLack(
+  options: Pick<ContainerDriverOptions, "runtime">,
+): Promise<Lack | undefined> {
+  const settings = completeOptions({ ...options, rootfs: "", command: [""], stateDirectory: "" });
+  for (const requirement of requirements) {
+    const lack = requirement === rootfs ? undefined : await requirement(settings);
+    if (lack) return lack;
+  }
+  return undefined;
+}
 
 /** Finds the first thing that is missing. */
 export async function findLack(settings: ContainerDriverSettings): Promise<Lack | undefined> {

@@ -26,6 +26,7 @@ import {
   type WorkloadType,
 } from "@nexengine/protocol/internal";
 import type { WorkloadSpec } from "../workloads/spec.ts";
+import { grantLimits, type LimitFacts } from "./limits.ts";
 
 /** What admission knows of the node. */
 export interface DeployFacts {
@@ -39,6 +40,7 @@ export interface DeployFacts {
   validIssuers: readonly string[];
   xkey: CurveKey;
   functionConcurrency: number;
+  limits: LimitFacts;
   nowMs: number;
 }
 
@@ -53,6 +55,7 @@ export function admitDeploy(namespace: string, request: DeployRequest, facts: De
   checkRoom(facts);
   const type = checkType(request, facts);
   const extras = parseDeployExtras(request.nex);
+  const limits = grantLimits(extras.limits ?? {}, type, facts.limits);
   refuseConnections(request);
   const triggerSubjects = checkTriggers(type, request.trigger_subjects ?? [], facts);
   const essential = request.essential ?? false;
@@ -87,6 +90,7 @@ export function admitDeploy(namespace: string, request: DeployRequest, facts: De
     essential,
     ...(extras.globals === undefined ? {} : { globals: extras.globals }),
     concurrency: extras.concurrency ?? facts.functionConcurrency,
+    limits,
   };
 }
 

@@ -1,5 +1,6 @@
 /** The node's side of a machine's frame channel. It believes nothing that an agent says. */
 import { open } from "node:fs/promises";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import {
   agentProtocolVersion,
@@ -21,9 +22,12 @@ import {
   NexError,
   PayloadAssembler,
   parseCallFailure,
+  Relay,
   sendInvocation,
 } from "@nexengine/protocol/internal";
 import { type CallHandler, CallTable } from "./calls.ts";
+import { createDialer } from "./relay-dial.ts";
+import type { RelayTarget } from "./relay-plan.ts";
 import { Waits } from "./waits.ts";
 
 /** JSON of an agent is never longer. */
@@ -47,6 +51,7 @@ export class AgentClient {
   readonly #replies = new PayloadAssembler(repliesBytesMax);
   readonly #messages = new PayloadAssembler(messageBytesMax);
   readonly #waits = new Waits();
+  #relay: Relay | undefined;
   #credit = artifactWindowBytes;
   #creditWait: PromiseWithResolvers<void> | undefined;
   #undeploying = false;
@@ -57,7 +62,22 @@ export class AgentClient {
     this.#connection = new FrameConnection(frames, {
       frame: (type, flags, id, payload) => this.#take(type, flags, id, payload),
       end: (error) => this.#end(error),
+      drain: () => this.#relay?.drained(),
     });
+  }
+
+  /**
+   * Carries the machine's connections to these servers from now on, and the node's to the machine's ports. Before
+   * that, an agent that relays breaks the protocol.
+   */
+  allowRelay(targets: readonly RelayTarget[]): void {
+    this.#relay = new Relay(this.#connection, { side: "node", accept: createDialer(targets) });
+  }
+
+  /** Carries a socket to one of the ports that the deploy named. */
+  carry(socket: Socket, port: number): void {
+    if (this.#relay === undefined || this.#connection.ended) socket.destroy();
+    else this.#relay.carry(socket, port);
   }
 
   /** How many calls the agent has. */
@@ -230,6 +250,7 @@ export class AgentClient {
         return;
       }
       default:
+        if (this.#relay?.take(type, id, payload)) return;
         throw new NexError("agent_protocol", `Cannot read frames: type ${type} is not one of an agent's`);
     }
   }
@@ -270,6 +291,7 @@ export class AgentClient {
     const cause =
       error ?? new NexError("workload_not_started", "Failed to deploy workload: the machine ended");
     this.#waits.fail(cause);
+    this.#relay?.close();
     this.#creditWait?.resolve();
     this.#events.ended(error);
   }

@@ -5,6 +5,7 @@ import {
   errorText,
   isPublicKey,
   isSubscribableSubject,
+  limitsSchema,
   NexError,
 } from "@nexengine/protocol/internal";
 import { z } from "zod";
@@ -35,6 +36,20 @@ const configSchema = z.object({
   agent_handshake_timeout_ms: z.number().int().min(100).max(600_000).default(5_000),
   no_sandbox: z.boolean().optional(),
   sandbox: z.enum(["auto", "process", "container", "qemu", "firecracker"]).optional(),
+  /** Where the node keeps what outlives a crash of it. */
+  state_directory: z.string().min(1).optional(),
+  container: z
+    .object({
+      /** The OCI runtime: a program's name or path. */
+      runtime: z.string().min(1).default("runc"),
+      /** Where rootfs trees are kept; every user of the host must be able to reach it. */
+      rootfs_directory: z.string().min(1).optional(),
+    })
+    .prefault({}),
+  /** What a workload gets that asks for nothing, and the most that any gets. */
+  limits: z.object({ default: limitsSchema.default({}), max: limitsSchema.default({}) }).prefault({}),
+  /** The host's address at which published ports of machines listen. */
+  publish_address: z.string().min(1).default("127.0.0.1"),
 });
 
 /** The configuration, complete. */

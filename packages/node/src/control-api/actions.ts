@@ -3,6 +3,7 @@ import {
   type AuctionRequest,
   auctionRequestSchema,
   auctionSubject,
+  checkLimits,
   deployRequestSchema,
   functionTypes,
   lameDuckSubject,
@@ -14,11 +15,13 @@ import {
   pingSubject,
   stopRequestSchema,
   toNexError,
+  type WorkloadType,
   workloadPingWildcard,
 } from "@nexengine/protocol/internal";
 import type { Logger } from "pino";
 import { admitDeploy, type DeployFacts } from "../admission/admit-deploy.ts";
 import { admitStop } from "../admission/admit-stop.ts";
+import { grantLimits } from "../admission/limits.ts";
 import type { Events } from "../feeds/events.ts";
 import type { Workloads } from "../workloads/workloads.ts";
 import type { Action } from "./dispatcher.ts";
@@ -82,16 +85,39 @@ function workloadPing({ info, workloads }: ActionContext, subject: string): obje
 function bid(context: ActionContext, body: Uint8Array): object | undefined {
   const facts = context.deployFacts();
   const full = facts.workloadCountMax > 0 && facts.workloadCount >= facts.workloadCountMax;
-  if (facts.lameDuck || full || !meets(context.info, auctionRequest(body))) return undefined;
+  const request = auctionRequest(body);
+  if (facts.lameDuck || full || request === undefined) return undefined;
+  if (!meets(context.info, request) || !gives(facts, request)) return undefined;
   return context.info.ping(context.workloads);
 }
 
-/** A body that can't be read asks for nothing, as in the reference. */
-function auctionRequest(body: Uint8Array): AuctionRequest {
+/** A body that can't be read asks for nothing, as in the reference; an unknown wish of ours is one not met. */
+function auctionRequest(body: Uint8Array): AuctionRequest | undefined {
   try {
     return parseJson(body, auctionRequestSchema, "auction");
   } catch {
-    return {};
+    return hasExtras(body) ? undefined : {};
+  }
+}
+
+function hasExtras(body: Uint8Array): boolean {
+  try {
+    const parsed: unknown = JSON.parse(Buffer.from(body).toString());
+    return typeof parsed === "object" && parsed !== null && Object.hasOwn(parsed, "nex");
+  } catch {
+    return false;
+  }
+}
+
+/** Would the limits be granted? Whether they go with the workload's type is seen at the deploy. */
+function gives(facts: DeployFacts, { nex, workload_types }: AuctionRequest): boolean {
+  if (nex?.limits === undefined) return true;
+  try {
+    checkLimits(nex.limits);
+    grantLimits(nex.limits, (workload_types?.[0] ?? "native") as WorkloadType, facts.limits);
+    return true;
+  } catch {
+    return false;
   }
 }
 
@@ -115,8 +141,9 @@ async function deploy(context: ActionContext, subject: string, body: Uint8Array)
   try {
     const request = parseJson(body, deployRequestSchema, "Unable to deserialize deploy request");
     const admitted = admitDeploy(namespace, request, context.deployFacts());
-    const { id, name } = await context.workloads.deploy(admitted);
-    return { started: true, id, issuer: admitted.issuer, name };
+    const { id, name, published } = await context.workloads.deploy(admitted);
+    const extras = published.length === 0 ? {} : { nex: { version: 1, published } };
+    return { started: true, id, issuer: admitted.issuer, name, ...extras };
   } catch (thrown) {
     refused(context, "deploy_refused", namespace, thrown);
     throw thrown;

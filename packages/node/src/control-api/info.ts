@@ -178,6 +178,7 @@ function describeWorkload(workload: Workload): InfoResponse["machines"][number] 
       type: workload.spec.type,
       hash: workload.sha256,
     },
+    ...(workload.published.length === 0 ? {} : { nex: { version: 1, published: [...workload.published] } }),
   };
 }
 

@@ -4,6 +4,12 @@ import type { NatsConnection } from "@nats-io/nats-core";
 import { encodeLogLine, type LogLevel, logSubject } from "@nexengine/protocol/internal";
 import type { EventWorkload } from "./events.ts";
 
+/** The workload that a line is from. */
+export interface LoggingWorkload extends EventWorkload {
+  /** Its own limit; the node's when absent. */
+  logBytesPerSecond?: number | undefined;
+}
+
 export class Logs {
   readonly #connection: NatsConnection;
   readonly #nodeId: string;
@@ -17,7 +23,7 @@ export class Logs {
   }
 
   /** Publishes a line, unless the workload has written more in this second than it may. */
-  line(workload: EventWorkload, level: LogLevel, text: string): void {
+  line(workload: LoggingWorkload, level: LogLevel, text: string): void {
     const second = Math.floor(Date.now() / 1000);
     const kept = this.#rates.get(workload.id);
     const rate = kept ?? { second, bytes: 0, dropped: 0 };
@@ -31,7 +37,7 @@ export class Logs {
         this.#publish(workload, "WARN", `${dropped} log lines were dropped: the workload wrote too fast`);
     }
     rate.bytes += text.length;
-    if (rate.bytes > this.#bytesPerSecondMax) rate.dropped++;
+    if (rate.bytes > (workload.logBytesPerSecond ?? this.#bytesPerSecondMax)) rate.dropped++;
     else this.#publish(workload, level, text);
   }
 

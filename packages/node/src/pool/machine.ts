@@ -1,7 +1,6 @@
 /** A machine as the node sees it: a sandbox, the agent in it, and one workload at most. */
 import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
-import type { Driver, MachineExit, Machine as Sandbox } from "@nexengine/machines";
+import type { Driver, MachineExit, MachineSpec, Machine as Sandbox } from "@nexengine/machines";
 import {
   type Deploy,
   type Deployed,
@@ -11,6 +10,7 @@ import {
   NexError,
 } from "@nexengine/protocol/internal";
 import { AgentClient } from "../agent-client/agent-client.ts";
+import type { MachineRecords } from "../state/machine-records.ts";
 
 /**
  * - `booting`: the driver was asked; ends with the agent's hello, or a failure.
@@ -36,20 +36,25 @@ const epoch = 1;
 /** An asked machine has this much longer than its workload's grace. */
 const undeployMarginMs = 1_000;
 const machineGraceMs = 500;
-const nodeLostTimeoutMs = 60_000;
 
 export class Machine {
   readonly id: string;
   readonly #sandbox: Sandbox;
   readonly #agent: AgentClient;
+  readonly #records: MachineRecords;
   #state: MachineState = "booting";
   #events: MachineEvents | undefined;
   #idleLoss: ((why: string) => void) | undefined;
   #ending: Promise<Exited | undefined> | undefined;
 
-  private constructor(id: string, sandbox: Sandbox, frames: ConstructorParameters<typeof AgentClient>[0]) {
-    this.id = id;
+  private constructor(
+    sandbox: Sandbox,
+    frames: ConstructorParameters<typeof AgentClient>[0],
+    records: MachineRecords,
+  ) {
+    this.id = sandbox.id;
     this.#sandbox = sandbox;
+    this.#records = records;
     this.#agent = new AgentClient(frames, {
       log: (level, text) => this.#events?.log(level, text),
       exited: (exit) => this.#events?.exited(exit),
@@ -59,30 +64,36 @@ export class Machine {
   }
 
   /**
-   * Boots a machine and waits until its agent is ready.
+   * Boots a machine and waits until its agent is ready. It stands in the records from before it is there until
+   * nothing of it is left.
    *
    * @throws NexError `no_ready_machine`; nothing is left behind then.
    */
   static async boot(
     driver: Driver,
-    id: string,
-    parent: string,
+    spec: MachineSpec,
+    records: MachineRecords,
     handshakeTimeoutMs: number,
   ): Promise<Machine> {
-    const directory = join(parent, id);
-    await mkdir(directory, { mode: 0o700 });
+    const { id, directory } = spec;
+    const recorded = driver.recover !== undefined;
     let sandbox: Sandbox | undefined;
     try {
-      sandbox = await driver.boot({ id, directory, limits: {}, network: "nats", nodeLostTimeoutMs });
+      if (recorded) await records.write({ driver: driver.kind, id, directory, facts: {} });
+      await mkdir(directory, { mode: 0o700 });
+      sandbox = await driver.boot(spec);
+      const record = sandbox.record?.();
+      if (record !== undefined) await records.write(record);
       const { frames, calls } = await sandbox.attach(epoch);
       // Nobody answers blocking calls yet; an error there shows on the frames too.
       calls.on("error", () => undefined);
-      const machine = new Machine(id, sandbox, frames);
+      const machine = new Machine(sandbox, frames, records);
       await machine.#handshake(handshakeTimeoutMs);
       return machine;
     } catch (error) {
       const tail = sandbox === undefined ? "" : await consoleTail(sandbox);
       await sandbox?.destroy();
+      if (recorded) await records.remove(id);
       throw new NexError("no_ready_machine", `Cannot boot a machine: ${errorText(error)}${tail}`, {
         cause: error,
       });
@@ -159,6 +170,7 @@ export class Machine {
     }
     this.#agent.close();
     await this.#sandbox.destroy();
+    await this.#records.remove(this.id);
     this.#state = "stopped";
     return exit;
   }

@@ -1,7 +1,10 @@
 /** Ready machines, booted before anybody asks for them. */
-import type { Driver } from "@nexengine/machines";
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import type { Driver, MachineSpec } from "@nexengine/machines";
 import { NexError, toNexError } from "@nexengine/protocol/internal";
 import type { Logger } from "pino";
+import type { MachineRecords } from "../state/machine-records.ts";
 import { Machine } from "./machine.ts";
 
 /** After a failed boot the pool waits, doubling up to the maximum. */
@@ -10,13 +13,20 @@ const retryMaxMs = 30_000;
 /** So many machines boot at once. */
 const bootsMax = 4;
 
+/** What a machine is booted with, whichever it is. */
+export type MachineTemplate = Omit<MachineSpec, "id" | "directory" | "nodeLostTimeoutMs">;
+
 /** What a pool is made of. */
 export interface PoolOptions {
   driver: Driver;
   /** Where the machines' directories are made. */
   directory: string;
+  records: MachineRecords;
+  /** Of the machines that wait. */
+  template: MachineTemplate;
   size: number;
   handshakeTimeoutMs: number;
+  nodeLostTimeoutMs: number;
   log: Logger;
 }
 
@@ -30,14 +40,20 @@ export class Pool implements AsyncDisposable {
   readonly #ready: Machine[] = [];
   readonly #waiters: Waiter[] = [];
   readonly #booting = new Set<Promise<void>>();
+  /** Boots of machines that will not wait here. */
+  readonly #special = new Set<Promise<void>>();
   #retry: NodeJS.Timeout | undefined;
   #failures = 0;
   #lastFailure: NexError | undefined;
+  /** Ids of two lives of a node must not be taken for each other. */
+  readonly #idPrefix = `m${randomBytes(5).toString("hex")}x`;
+  readonly #templateKey: string;
   #nextId = 1;
   #closed = false;
 
   constructor(options: PoolOptions) {
     this.#options = options;
+    this.#templateKey = JSON.stringify(options.template);
   }
 
   /** How many machines wait. */
@@ -56,15 +72,42 @@ export class Pool implements AsyncDisposable {
   }
 
   /**
-   * Takes a ready machine out, or waits for one.
+   * Takes a ready machine out, or waits for one. One of another template than those that wait is booted.
    *
    * @throws NexError `no_ready_machine`
    */
-  async reserve(timeoutMs: number): Promise<Machine> {
-    const machine = this.#ready.shift() ?? (await this.#wait(timeoutMs));
+  async reserve(template: MachineTemplate, timeoutMs: number): Promise<Machine> {
+    const special = JSON.stringify(template) !== this.#templateKey;
+    const machine = special
+      ? await this.#bootSpecial(template)
+      : (this.#ready.shift() ?? (await this.#wait(timeoutMs)));
     machine.reserve();
     this.#refill();
     return machine;
+  }
+
+  async #bootSpecial(template: MachineTemplate): Promise<Machine> {
+    const booted = this.#bootMachine(template);
+    const settled = booted.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#special.add(settled);
+    try {
+      const machine = await booted;
+      if (!this.#closed) return machine;
+      await machine.end(0);
+      throw noMachine("the node is stopping", undefined);
+    } finally {
+      this.#special.delete(settled);
+    }
+  }
+
+  #bootMachine(template: MachineTemplate): Promise<Machine> {
+    const { driver, directory, records, handshakeTimeoutMs, nodeLostTimeoutMs } = this.#options;
+    const id = `${this.#idPrefix}${this.#nextId++}`;
+    const spec = { ...template, id, directory: join(directory, id), nodeLostTimeoutMs };
+    return Machine.boot(driver, spec, records, handshakeTimeoutMs);
   }
 
   async #wait(timeoutMs: number): Promise<Machine> {
@@ -96,17 +139,16 @@ export class Pool implements AsyncDisposable {
   }
 
   async #boot(first: boolean): Promise<void> {
-    const { driver, directory, handshakeTimeoutMs, log } = this.#options;
-    const id = `m${this.#nextId++}`;
+    const { log, template } = this.#options;
     try {
-      const machine = await Machine.boot(driver, id, directory, handshakeTimeoutMs);
+      const machine = await this.#bootMachine(template);
       this.#failures = 0;
       if (this.#closed) await machine.end(0);
       else this.#admit(machine);
     } catch (thrown) {
       const error = toNexError(thrown, "no_ready_machine");
       if (first) throw error;
-      log.warn({ machine: id, reason: error.message }, "machine did not boot");
+      log.warn({ reason: error.message }, "machine did not boot");
       this.#backOff(error);
     }
   }
@@ -139,7 +181,8 @@ export class Pool implements AsyncDisposable {
     this.#closed = true;
     clearTimeout(this.#retry);
     for (const waiter of this.#waiters.splice(0)) waiter.reject(noMachine("the node is stopping", undefined));
-    await Promise.all([...this.#ready.splice(0).map((machine) => machine.end(0)), ...this.#booting]);
+    const ready = this.#ready.splice(0).map((machine) => machine.end(0));
+    await Promise.all([...ready, ...this.#booting, ...this.#special]);
   }
 }
 

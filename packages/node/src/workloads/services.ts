@@ -1,6 +1,7 @@
 /** What a workload needs of its node. */
 import type { NatsConnection } from "@nats-io/nats-core";
 import type { Logger } from "pino";
+import type { RelayPlan } from "../agent-client/relay-plan.ts";
 import type { Artifacts } from "../artifacts/artifacts.ts";
 import type { Events } from "../feeds/events.ts";
 import type { Logs } from "../feeds/logs.ts";
@@ -16,6 +17,10 @@ export interface WorkloadServices {
   logs: Logs;
   log: Logger;
   tuning: NodeTuning;
+  /** How machines find the node's NATS servers. */
+  relay: RelayPlan;
+  /** Where published ports listen. */
+  publishAddress: string;
   /** Larger artifacts are refused. */
   artifactBytesMax: number;
 }

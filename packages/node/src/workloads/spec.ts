@@ -1,5 +1,26 @@
 /** What a workload is made from. */
-import type { Claims, Environment, Globals, WorkloadType } from "@nexengine/protocol/internal";
+import type { MachineLimits } from "@nexengine/machines";
+import type {
+  Claims,
+  Environment,
+  Globals,
+  Network,
+  PublishedPort,
+  WorkloadType,
+} from "@nexengine/protocol/internal";
+
+/** The limits that a workload runs with. */
+export interface GrantedLimits {
+  /** Those that the driver holds. */
+  machine: MachineLimits;
+  network: Network;
+  egressAllow: readonly string[];
+  publish: readonly PublishedPort[];
+  /** The node's own when absent. */
+  logBytesPerSecond: number | undefined;
+  /** The node's own when absent. */
+  callTimeMs: number | undefined;
+}
 
 /** What was asked for and admitted. */
 export interface WorkloadSpec {
@@ -20,4 +41,5 @@ export interface WorkloadSpec {
   essential: boolean;
   globals?: Globals;
   concurrency: number;
+  limits: GrantedLimits;
 }

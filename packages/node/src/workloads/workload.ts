@@ -6,11 +6,14 @@ import {
   errorText,
   functionTypes,
   NexError,
+  type Published,
 } from "@nexengine/protocol/internal";
 import type { Artifact } from "../artifacts/artifacts.ts";
 import type { Machine } from "../pool/machine.ts";
 import { SubjectTriggers } from "../triggers/subject-triggers.ts";
 import { FunctionCalls } from "./function-calls.ts";
+import { templateOf } from "./machine-template.ts";
+import { PublishedPorts } from "./published-ports.ts";
 import { RestartBackoff } from "./restart.ts";
 import type { WorkloadServices } from "./services.ts";
 import type { WorkloadSpec } from "./spec.ts";
@@ -53,6 +56,7 @@ export class Workload {
   #machine: Machine | undefined;
   #calls: FunctionCalls | undefined;
   #triggers: SubjectTriggers | undefined;
+  #ports: PublishedPorts | undefined;
   #runNs = 0;
   #stopping: Promise<void> | undefined;
   #restart: NodeJS.Timeout | undefined;
@@ -100,6 +104,16 @@ export class Workload {
     return this.#artifact?.bytes ?? 0;
   }
 
+  /** Where its ports are reached on this host. */
+  get published(): readonly Published[] {
+    return this.#ports?.list ?? [];
+  }
+
+  /** Log bytes a second, where the node's own limit is not its own. */
+  get logBytesPerSecond(): number | undefined {
+    return this.spec.limits.logBytesPerSecond;
+  }
+
   /** The time that a function's calls ran, all together. */
   get runNs(): number {
     return this.#runNs;
@@ -136,6 +150,7 @@ export class Workload {
       this.#demand("admitted");
       this.#state = "starting";
       if (this.isFunction) this.#calls = this.#functionCalls();
+      await this.#publish();
       await this.#startMachine(tuning.machineWaitMs);
       this.#demand("starting");
       await this.#subscribe();
@@ -153,10 +168,11 @@ export class Workload {
   }
 
   async #startMachine(waitMs: number): Promise<void> {
-    const { pool, tuning } = this.#services;
+    const { pool, tuning, relay } = this.#services;
     const artifact = this.#artifact as Artifact;
-    const machine = await pool.reserve(waitMs);
+    const machine = await pool.reserve(await templateOf(this.spec.limits, relay), waitMs);
     this.#machine = machine;
+    if (this.spec.limits.network !== "none") machine.agent.allowRelay(relay.targets);
     const deployed = await machine.deploy(this.#deployMessage(artifact), artifact.path, tuning.deployTimeMs, {
       log: (level, text) => this.#services.logs.line(this, level, text),
       exited: (exit) => this.#exited(machine, exit),
@@ -165,8 +181,19 @@ export class Workload {
     this.#calls?.addMachine(machine, deployed.concurrency ?? 1);
   }
 
+  async #publish(): Promise<void> {
+    const { publish } = this.spec.limits;
+    if (publish.length === 0) return;
+    this.#ports = await PublishedPorts.open(publish, this.#services.publishAddress, (socket, port) => {
+      if (this.#machine === undefined) socket.destroy();
+      else this.#machine.agent.carry(socket, port);
+    });
+  }
+
   #deployMessage(artifact: Artifact): Deploy {
     const { spec } = this;
+    const { network, publish } = spec.limits;
+    const { listen } = this.#services.relay;
     return {
       workloadId: this.id,
       name: spec.name,
@@ -178,6 +205,8 @@ export class Workload {
       ...(spec.globals === undefined ? {} : { globals: spec.globals }),
       concurrency: spec.concurrency,
       sourceBytesMax: this.#services.tuning.sourceBytesMax,
+      ...(network === "none" || listen.length === 0 ? {} : { listen }),
+      ...(publish.length === 0 ? {} : { ports: publish.map(({ machine_port }) => machine_port) }),
     };
   }
 
@@ -204,7 +233,7 @@ export class Workload {
   #functionCalls(): FunctionCalls {
     const { tuning } = this.#services;
     return new FunctionCalls({
-      callTimeMs: tuning.callTimeMs,
+      callTimeMs: this.spec.limits.callTimeMs ?? tuning.callTimeMs,
       callQueueTimeMs: tuning.callQueueTimeMs,
       callQueueMax: tuning.callQueueMax,
       deadlineGraceMs: tuning.deadlineGraceMs,
@@ -307,6 +336,7 @@ export class Workload {
     await this.#triggers?.unsubscribe().catch(() => undefined);
     await this.#calls?.close(graceMs > 0 ? this.#services.tuning.callDrainMs : 0);
     const exit = await this.#machine?.end(graceMs);
+    await this.#ports?.[Symbol.asyncDispose]();
     await this.#artifact?.[Symbol.asyncDispose]();
     return exit;
   }

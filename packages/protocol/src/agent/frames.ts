@@ -35,6 +35,12 @@ export const FrameType = {
   /** The call's answer is no longer wanted. */
   cancel: 7,
   ping: 8,
+  /** The node's side of relayed streams, see `relay.ts`. */
+  nodeRelayOpen: 16,
+  nodeRelayData: 17,
+  nodeRelayEnd: 18,
+  nodeRelayReset: 19,
+  nodeRelayCredit: 20,
   /** JSON `Hello`; answers an attach. */
   hello: 32,
   /** u32: how many more bytes of the artifact may be sent. */
@@ -50,6 +56,12 @@ export const FrameType = {
   /** JSON `Exited`: the workload ended, by itself or after an undeploy. */
   exited: 38,
   pong: 39,
+  /** The agent's side of relayed streams. */
+  agentRelayOpen: 48,
+  agentRelayData: 49,
+  agentRelayEnd: 50,
+  agentRelayReset: 51,
+  agentRelayCredit: 52,
 } as const;
 export type FrameType = (typeof FrameType)[keyof typeof FrameType];
 

@@ -40,6 +40,18 @@ export interface Deploy {
   concurrency: number;
   /** The longest source text of a function. */
   sourceBytesMax: number;
+  /** Where to listen in the machine, for streams to targets of the node. */
+  listen?: RelayListen[];
+  /** The machine's ports that the node may open streams to: a target is a place in this list. */
+  ports?: number[];
+}
+
+/** A place in the machine that stands for a server outside. */
+export interface RelayListen {
+  address: string;
+  port: number;
+  /** The node's name for the server. */
+  target: number;
 }
 
 /** agent → node: answers a deploy. */

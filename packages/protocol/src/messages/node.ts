@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { goObject } from "../go-json.ts";
 import { nodeExtrasSchema } from "./features.ts";
+import { limitsSchema } from "./limits.ts";
 
 export const workloadTypes = ["native", "v8", "oci", "wasm"] as const;
 export type WorkloadType = (typeof workloadTypes)[number];
@@ -11,6 +12,9 @@ export const functionTypes: ReadonlySet<string> = new Set<WorkloadType>(["v8", "
 export const tagsSchema = z.record(z.string(), z.string());
 export type Tags = z.infer<typeof tagsSchema>;
 
+/** Our members of an AUCTION: a node that can't meet them, or does not know them, stays silent. */
+const auctionExtrasSchema = z.strictObject({ version: z.literal(1), limits: limitsSchema.optional() });
+
 /** What a workload asks of a node; an absent member asks for nothing. */
 export const auctionRequestSchema = goObject({
   arch: z.string().optional(),
@@ -18,6 +22,7 @@ export const auctionRequestSchema = goObject({
   sandboxed: z.boolean().optional(),
   tags: tagsSchema.optional(),
   workload_types: z.array(z.string()).optional(),
+  nex: auctionExtrasSchema.optional(),
 });
 export type AuctionRequest = z.infer<typeof auctionRequestSchema>;
 
@@ -52,6 +57,20 @@ export const workloadPingResponseSchema = goObject({
 });
 export type WorkloadPingResponse = z.infer<typeof workloadPingResponseSchema>;
 
+/** A port of a machine, and where it is reached on the node's host. */
+export const publishedSchema = z.object({
+  machine_port: z.number().int(),
+  host: z.string(),
+  host_port: z.number().int(),
+});
+export type Published = z.infer<typeof publishedSchema>;
+
+/** Our members of a workload in INFO. */
+const machineExtrasSchema = z.object({
+  version: z.literal(1),
+  published: z.array(publishedSchema).optional(),
+});
+
 const machineSchema = goObject({
   id: z.string(),
   healthy: z.boolean().optional().default(true),
@@ -64,6 +83,7 @@ const machineSchema = goObject({
     type: z.string().optional().default(""),
     hash: z.string().optional().default(""),
   }),
+  nex: machineExtrasSchema.optional().catch(undefined),
 });
 /** A workload as INFO lists it. */
 export type MachineInfo = z.infer<typeof machineSchema>;

@@ -4,6 +4,8 @@ import { NexError } from "../errors.ts";
 import { goObject } from "../go-json.ts";
 import { locationSchema } from "../go-url.ts";
 import { type Feature, features, nodeFeatures } from "./features.ts";
+import { checkLimits, limitsSchema } from "./limits.ts";
+import { publishedSchema } from "./node.ts";
 
 export const argvCountMax = 256;
 export const triggerSubjectsMax = 64;
@@ -24,6 +26,7 @@ const deployExtrasSchema = z.strictObject({
   requires: z.array(z.string()).max(64).optional(),
   globals: z.enum(["fresh", "keep"]).optional(),
   concurrency: z.number().int().min(1).max(concurrencyMax).optional(),
+  limits: limitsSchema.optional(),
 });
 export type DeployExtras = z.infer<typeof deployExtrasSchema>;
 
@@ -53,7 +56,7 @@ export type DeployRequest = z.infer<typeof deployRequestSchema>;
 /**
  * Our members of a DEPLOY, checked against what this node can do.
  *
- * @throws NexError `feature_missing`
+ * @throws NexError `feature_missing`, `limits_invalid`
  */
 export function parseDeployExtras(value: unknown): DeployExtras {
   if (value === undefined) return { version: 1 };
@@ -61,6 +64,9 @@ export function parseDeployExtras(value: unknown): DeployExtras {
   if (!result.success) {
     const issue = result.error.issues[0];
     const at = ["nex", ...(issue?.path ?? [])].join(".");
+    if (issue?.path[0] === "limits" && issue.code !== "unrecognized_keys") {
+      throw new NexError("limits_invalid", `Cannot accept the request: ${at}: ${issue.message}`);
+    }
     const keys = issue?.code === "unrecognized_keys" ? ` (${issue.keys.slice(0, 4).join(", ")})` : "";
     throw new NexError(
       "feature_missing",
@@ -76,6 +82,7 @@ export function parseDeployExtras(value: unknown): DeployExtras {
       );
     }
   }
+  if (result.data.limits !== undefined) checkLimits(result.data.limits);
   return result.data;
 }
 
@@ -85,6 +92,10 @@ export const runResponseSchema = goObject({
   id: z.string(),
   issuer: z.string().optional().default(""),
   name: z.string().optional().default(""),
+  nex: z
+    .object({ version: z.literal(1), published: z.array(publishedSchema).optional() })
+    .optional()
+    .catch(undefined),
 });
 export type RunResponse = z.infer<typeof runResponseSchema>;
 

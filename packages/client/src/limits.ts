@@ -1,0 +1,57 @@
+/** The limits of a deploy, as a program gives them and as they travel. */
+import { checkLimits, type Limits, limitsSchema, type Network, NexError } from "@nexengine/protocol/internal";
+
+/** What a workload may use; an absent member leaves it to the node. */
+export interface WorkloadLimits {
+  /** Processors; a fraction is fine. */
+  vcpus?: number;
+  memoryBytes?: number;
+  /** Of all that it can write. */
+  diskBytes?: number;
+  /** Processes and threads together. */
+  processes?: number;
+  logBytesPerSecond?: number;
+  /** Of one call of a function. */
+  callTimeMs?: number;
+  /** `none` for functions and `nats` for services unless the node says otherwise. */
+  network?: Network;
+  /** With the network `egress`: what may be reached, as `host:port`, `ipv4[/n]:port` or `[ipv6]:port`. */
+  egressAllow?: readonly string[];
+  /** Ports of a service that are to be reached on the node's host; any free `hostPort` when absent. */
+  publish?: readonly { machinePort: number; hostPort?: number }[];
+}
+
+/**
+ * Limits as they travel; `undefined` when there are none.
+ *
+ * @throws NexError `limits_invalid`
+ */
+export function encodeLimits(limits: WorkloadLimits | undefined): Limits | undefined {
+  if (limits === undefined) return undefined;
+  const { egressAllow, publish } = limits;
+  const wire = {
+    vcpus: limits.vcpus,
+    memory_bytes: limits.memoryBytes,
+    disk_bytes: limits.diskBytes,
+    processes: limits.processes,
+    log_bytes_per_s: limits.logBytesPerSecond,
+    call_time_ms: limits.callTimeMs,
+    network: limits.network,
+    egress_allow: egressAllow?.length ? egressAllow : undefined,
+    publish: publish?.length
+      ? publish.map(({ machinePort, hostPort }) => ({
+          machine_port: machinePort,
+          host_port: hostPort,
+          protocol: "tcp",
+        }))
+      : undefined,
+  };
+  // Through JSON, so that what is absent is not there at all.
+  const result = limitsSchema.safeParse(JSON.parse(JSON.stringify(wire)));
+  if (!result.success) {
+    const issue = result.error.issues[0];
+    throw new NexError("limits_invalid", `Cannot limit ${issue?.path.join(".")}: ${issue?.message}`);
+  }
+  checkLimits(result.data);
+  return Object.keys(result.data).length === 0 ? undefined : result.data;
+}

@@ -1,0 +1,159 @@
+/** What a workload gets of what it asks for: a pure function of its limits and the node's. */
+import type { Driver, LimitName, MachineLimits } from "@nexengine/machines";
+import {
+  countedLimits,
+  functionTypes,
+  type Limits,
+  type Network,
+  NexError,
+  networks,
+  type PublishedPort,
+  type WorkloadType,
+} from "@nexengine/protocol/internal";
+import type { GrantedLimits } from "../workloads/spec.ts";
+
+/** What bounds the limits of a workload on this node. */
+export interface LimitFacts {
+  /** For what is not asked for. */
+  defaults: Limits;
+  /** The most that one workload gets. */
+  max: Limits;
+  driver: Pick<Driver, "kind" | "enforces" | "networks" | "ownLoopback">;
+}
+
+type CountedLimit = (typeof countedLimits)[number];
+
+/** The limits that a driver holds; the node holds the others itself. */
+const heldByDriver: Readonly<Partial<Record<CountedLimit, LimitName>>> = {
+  vcpus: "vcpus",
+  memory_bytes: "memoryBytes",
+  disk_bytes: "diskBytes",
+  processes: "processes",
+};
+
+/** What each limit is called in a refusal. */
+const limitTexts: Readonly<Record<CountedLimit, string>> = {
+  vcpus: "processors",
+  memory_bytes: "bytes of memory",
+  disk_bytes: "bytes of disk",
+  processes: "processes",
+  log_bytes_per_s: "bytes of log a second",
+  call_time_ms: "ms for a call",
+};
+
+/**
+ * Grants limits: what was asked for, where the node gives it and its sandbox holds it, otherwise the defaults.
+ *
+ * @throws NexError `limit_too_high`, `limit_not_enforced`, `limits_invalid`
+ */
+export function grantLimits(asked: Limits, type: WorkloadType, facts: LimitFacts): GrantedLimits {
+  const counted: Partial<Record<CountedLimit, number>> = {};
+  for (const name of countedLimits) {
+    const value = grantCounted(name, asked[name], facts);
+    if (value !== undefined) counted[name] = value;
+  }
+  const machine: MachineLimits = {};
+  for (const name of countedLimits) {
+    const held = heldByDriver[name];
+    if (held !== undefined && counted[name] !== undefined) machine[held] = counted[name];
+  }
+  const network = grantNetwork(asked.network, type, facts);
+  return {
+    machine,
+    network,
+    egressAllow: grantEgress(asked.egress_allow ?? [], facts.max),
+    publish: grantPublish(asked.publish ?? [], type, network, facts),
+    logBytesPerSecond: counted.log_bytes_per_s,
+    callTimeMs: counted.call_time_ms,
+  };
+}
+
+function grantCounted(
+  name: CountedLimit,
+  asked: number | undefined,
+  { defaults, max, driver }: LimitFacts,
+): number | undefined {
+  const most = max[name];
+  const held = heldByDriver[name];
+  const holds = held === undefined || driver.enforces.has(held);
+  if (asked === undefined) {
+    const value = holds ? defaults[name] : undefined;
+    return value !== undefined && most !== undefined
+      ? Math.min(value, most)
+      : (value ?? (holds ? most : undefined));
+  }
+  if (!holds) {
+    throw new NexError(
+      "limit_not_enforced",
+      `Cannot limit ${name}: machines of the kind "${driver.kind}" don't hold it`,
+    );
+  }
+  if (most === undefined || asked <= most) return asked;
+  throw new NexError(
+    "limit_too_high",
+    `Cannot give ${asked} ${limitTexts[name]}: this node gives one workload at most ${most}`,
+  );
+}
+
+function grantNetwork(
+  asked: Network | undefined,
+  type: WorkloadType,
+  { defaults, max, driver }: LimitFacts,
+): Network {
+  const rank = (network: Network): number => networks.indexOf(network);
+  const most = max.network ?? "egress";
+  const usual = defaults.network ?? (functionTypes.has(type) ? "none" : "nats");
+  if (asked === undefined) return rank(usual) > rank(most) ? most : usual;
+  if (rank(asked) > rank(most)) {
+    throw new NexError(
+      "limit_too_high",
+      `Cannot give the network "${asked}": this node gives one workload at most "${most}"`,
+    );
+  }
+  // On the host's own network anything can be reached, whatever was asked for.
+  const held = driver.networks.has(asked) && (driver.ownLoopback || asked === "nats");
+  if (held) return asked;
+  throw new NexError(
+    "limit_not_enforced",
+    `Cannot give the network "${asked}": machines of the kind "${driver.kind}" don't have it on this node`,
+    { advice: "See why with: nex node preflight --check" },
+  );
+}
+
+/** A list in the node's maximum holds all that may be allowed. */
+function grantEgress(asked: readonly string[], max: Limits): readonly string[] {
+  const refused = max.egress_allow && asked.find((entry) => !max.egress_allow?.includes(entry));
+  if (refused === undefined) return asked;
+  throw new NexError(
+    "limit_too_high",
+    `Cannot allow "${refused}": it is not among what this node lets workloads reach`,
+  );
+}
+
+function grantPublish(
+  asked: readonly PublishedPort[],
+  type: WorkloadType,
+  network: Network,
+  { max, driver }: LimitFacts,
+): readonly PublishedPort[] {
+  if (asked.length === 0) return asked;
+  if (functionTypes.has(type)) {
+    throw new NexError("limits_invalid", "Cannot publish a port of a function: only services listen");
+  }
+  if (network === "none") {
+    throw new NexError("limits_invalid", `Cannot publish a port of a machine with the network "none"`);
+  }
+  if (!driver.ownLoopback) {
+    throw new NexError(
+      "limit_not_enforced",
+      `Cannot publish a port: machines of the kind "${driver.kind}" listen on the host itself`,
+    );
+  }
+  const listed = max.publish?.map(({ host_port }) => host_port);
+  const refused = listed && asked.find(({ host_port }) => !listed.includes(host_port));
+  if (refused === undefined) return asked;
+  throw new NexError(
+    "limit_too_high",
+    `Cannot publish port ${refused.host_port ?? "of its own choice"}: it is not among those that this node publishes`,
+  );
+}

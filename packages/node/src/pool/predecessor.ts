@@ -1,0 +1,46 @@
+/** Ends what a dead node has left in the state directory that this one has now. */
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { type Driver, endLeftovers, type MachineRecord } from "@nexengine/machines";
+import { errorText } from "@nexengine/protocol/internal";
+import type { Logger } from "pino";
+import type { StateDirectory } from "../state/state-directory.ts";
+
+/**
+ * Ends every machine that stands in the records, and what runs in machine directories that no record names. What can't
+ * be ended is told, and keeps its record for the next start.
+ *
+ * @param driverOf The driver that ends machines of a kind.
+ */
+export async function endPredecessor(
+  directory: StateDirectory,
+  driverOf: (kind: string) => Driver | undefined,
+  log: Logger,
+): Promise<void> {
+  const records = await directory.records.list();
+  const ended = records.map(async (record) => {
+    try {
+      await endMachine(record, driverOf(record.driver));
+      await directory.records.remove(record.id);
+    } catch (error) {
+      log.error({ machine: record.id, reason: errorText(error) }, "a machine of the former node is left");
+    }
+  });
+  await Promise.all(ended);
+  const named = new Set(records.map(({ id }) => id));
+  for (const name of await readdir(directory.machines)) {
+    if (named.has(name)) continue;
+    try {
+      await endLeftovers(join(directory.machines, name));
+    } catch (error) {
+      log.error({ machine: name, reason: errorText(error) }, "processes of the former node are left");
+    }
+  }
+  if (records.length > 0) log.warn({ machines: records.length }, "ended the machines of the former node");
+}
+
+async function endMachine(record: MachineRecord, driver: Driver | undefined): Promise<void> {
+  if (driver?.recover === undefined) return await endLeftovers(record.directory);
+  const machine = await driver.recover(record);
+  await machine?.destroy();
+}

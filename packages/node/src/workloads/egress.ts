@@ -1,0 +1,101 @@
+/** What an allow-list means here and now: its names resolved, by the node, when a machine is booted. */
+import { lookup } from "node:dns/promises";
+import { BlockList, isIPv6 } from "node:net";
+import type { EgressTarget, HostEntry } from "@nexengine/machines";
+import { errorText, NexError, parseEgressRule } from "@nexengine/protocol/internal";
+
+const lookupTimeoutMs = 3_000;
+
+/** Addresses that a name must not lead to: whoever answers for the name would choose what of the inside is reached. */
+const inside = new BlockList();
+for (const [network, bits] of [
+  ["0.0.0.0", 8],
+  ["10.0.0.0", 8],
+  ["100.64.0.0", 10],
+  ["127.0.0.0", 8],
+  ["169.254.0.0", 16],
+  ["172.16.0.0", 12],
+  ["192.0.0.0", 24],
+  ["192.168.0.0", 16],
+  ["198.18.0.0", 15],
+  ["224.0.0.0", 3],
+] as const) {
+  inside.addSubnet(network, bits, "ipv4");
+}
+for (const [network, bits] of [
+  ["::", 96],
+  ["64:ff9b:1::", 48],
+  ["fc00::", 7],
+  ["fe80::", 10],
+  ["ff00::", 8],
+] as const) {
+  inside.addSubnet(network, bits, "ipv6");
+}
+
+/** What a machine is booted with for its allow-list. */
+export interface ResolvedEgress {
+  egress: EgressTarget[];
+  hosts: HostEntry[];
+}
+
+/** Finds the addresses of a name. */
+export type Resolve = (name: string) => Promise<readonly string[]>;
+
+/**
+ * Resolves an allow-list.
+ *
+ * @throws NexError `egress_refused` for a name without an address outside.
+ */
+export async function resolveEgress(
+  allow: readonly string[],
+  resolve: Resolve = resolveName,
+): Promise<ResolvedEgress> {
+  const resolved: ResolvedEgress = { egress: [], hosts: [] };
+  for (const text of allow) {
+    const rule = parseEgressRule(text);
+    const { port } = rule;
+    if (rule.kind === "address") {
+      resolved.egress.push({ address: rule.address, prefixBits: rule.prefixBits, port });
+      continue;
+    }
+    for (const address of await outsideAddresses(rule.name, resolve)) {
+      resolved.egress.push({ address, prefixBits: isIPv6(address) ? 128 : 32, port });
+      const known = resolved.hosts.some((entry) => entry.name === rule.name && entry.address === address);
+      if (!known) resolved.hosts.push({ name: rule.name, address });
+    }
+  }
+  return resolved;
+}
+
+async function outsideAddresses(name: string, resolve: Resolve): Promise<string[]> {
+  let addresses: readonly string[];
+  try {
+    addresses = await resolve(name);
+  } catch (cause) {
+    throw new NexError("egress_refused", `Cannot allow "${name}": it has no address: ${errorText(cause)}`, {
+      cause,
+    });
+  }
+  const outside = addresses.filter((address) => !inside.check(address, isIPv6(address) ? "ipv6" : "ipv4"));
+  if (outside.length > 0) return outside;
+  throw new NexError(
+    "egress_refused",
+    `Cannot allow "${name}": it leads to addresses of the inside only (${addresses.slice(0, 4).join(", ")})`,
+    { advice: "Such an address must be written itself" },
+  );
+}
+
+/** IPv4 only: that is what drivers carry. */
+async function resolveName(name: string): Promise<string[]> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const error = new NexError("timeout", `no answer within ${lookupTimeoutMs} ms`);
+    timer = setTimeout(reject, lookupTimeoutMs, error);
+  });
+  try {
+    const found = await Promise.race([lookup(name, { all: true, family: 4 }), late]);
+    return found.map(({ address }) => address);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,27 @@
+/** What the machine of a workload is booted with. */
+import type { RelayPlan } from "../agent-client/relay-plan.ts";
+import type { MachineTemplate } from "../pool/pool.ts";
+import { resolveEgress } from "./egress.ts";
+import type { GrantedLimits } from "./spec.ts";
+
+/** Of a machine that reaches nothing but the node's NATS servers; whether it may is told to its agent. */
+export function plainTemplate(limits: GrantedLimits["machine"], plan: RelayPlan): MachineTemplate {
+  return {
+    limits,
+    network: "nats",
+    ...(plan.hosts.length === 0 ? {} : { hosts: plan.hosts }),
+    ...(plan.loopbackAddresses.length === 0 ? {} : { loopbackAddresses: plan.loopbackAddresses }),
+  };
+}
+
+/**
+ * Of a workload's machine; the names of its allow-list are resolved now.
+ *
+ * @throws NexError `egress_refused`
+ */
+export async function templateOf(granted: GrantedLimits, plan: RelayPlan): Promise<MachineTemplate> {
+  const plain = plainTemplate(granted.machine, plan);
+  if (granted.network !== "egress") return plain;
+  const { egress, hosts } = await resolveEgress(granted.egressAllow);
+  return { ...plain, network: "egress", egress, hosts: [...(plain.hosts ?? []), ...hosts] };
+}

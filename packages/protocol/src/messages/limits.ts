@@ -1,0 +1,129 @@
+/** What a workload may use, as a deploy asks for it and as a node bounds it. */
+import { z } from "zod";
+import { NexError } from "../errors.ts";
+import { printable } from "../names.ts";
+
+export const egressAllowMax = 64;
+export const publishMax = 16;
+
+/** How a workload reaches the world, the narrowest first. */
+export const networks = ["none", "nats", "egress"] as const;
+export type Network = (typeof networks)[number];
+
+const port = z.number().int().min(1).max(65_535);
+
+/** A port of a machine that can be reached through its node's host. */
+const publishSchema = z.strictObject({
+  machine_port: port,
+  /** Any free one when absent. */
+  host_port: port.optional(),
+  protocol: z.literal("tcp").default("tcp"),
+});
+
+/**
+ * Strict, like all that a deploy relies on. The lower bounds are what an agent itself needs; the upper ones are
+ * beyond any host, and a node's own stand in its configuration.
+ */
+export const limitsSchema = z.strictObject({
+  vcpus: z.number().min(0.01).max(1_024).optional(),
+  memory_bytes: z
+    .number()
+    .int()
+    .min(67_108_864)
+    .max(2 ** 50)
+    .optional(),
+  disk_bytes: z
+    .number()
+    .int()
+    .min(1_048_576)
+    .max(2 ** 50)
+    .optional(),
+  processes: z.number().int().min(32).max(4_194_304).optional(),
+  log_bytes_per_s: z
+    .number()
+    .int()
+    .min(1_024)
+    .max(2 ** 40)
+    .optional(),
+  call_time_ms: z.number().int().min(1).max(86_400_000).optional(),
+  network: z.enum(networks).optional(),
+  egress_allow: z.array(z.string().min(3).max(262)).max(egressAllowMax).optional(),
+  publish: z.array(publishSchema).max(publishMax).optional(),
+});
+export type Limits = z.infer<typeof limitsSchema>;
+export type PublishedPort = z.infer<typeof publishSchema>;
+
+/** The members that are numbers, and so have a highest value. */
+export const countedLimits = [
+  "vcpus",
+  "memory_bytes",
+  "disk_bytes",
+  "processes",
+  "log_bytes_per_s",
+  "call_time_ms",
+] as const;
+
+/** What an entry of `egress_allow` names. */
+export type EgressRule =
+  | { kind: "name" /** In lower case. */; name: string; port: number }
+  | { kind: "address" /** Without brackets. */; address: string; prefixBits: number; port: number };
+
+const rulePattern = /^(?:\[([0-9a-f:.]+)\]|([0-9a-z._-]+)(?:\/(\d{1,2}))?):(\d{1,5})$/i;
+const namePattern = /^(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_](?:[a-z0-9_-]{0,62}))*\.?$/i;
+
+/**
+ * Reads an entry of `egress_allow`: `host:port`, `ipv4[/n]:port` or `[ipv6]:port`.
+ *
+ * @throws NexError `limits_invalid`
+ */
+export function parseEgressRule(text: string): EgressRule {
+  const [, v6, host = "", prefix, portText = ""] = rulePattern.exec(text) ?? [];
+  const port = Number(portText);
+  const v4 = isIPv4(host);
+  const fits =
+    port >= 1 && port <= 65_535 && (v6 === undefined ? v4 || prefix === undefined : v6.includes(":"));
+  if (fits && v6 !== undefined) return { kind: "address", address: v6.toLowerCase(), prefixBits: 128, port };
+  if (fits && v4 && Number(prefix ?? 32) <= 32) {
+    return { kind: "address", address: host, prefixBits: Number(prefix ?? 32), port };
+  }
+  // What ends in a number is meant as an address.
+  if (fits && !v4 && namePattern.test(host) && !/(?:^|\.)\d+\.?$/.test(host)) {
+    return { kind: "name", name: host.toLowerCase().replace(/\.$/, ""), port };
+  }
+  throw new NexError(
+    "limits_invalid",
+    `Cannot allow "${printable(text)}": an entry is host:port, ipv4[/n]:port or [ipv6]:port`,
+  );
+}
+
+function isIPv4(text: string): boolean {
+  const parts = text.split(".");
+  return (
+    parts.length === 4 && parts.every((part) => /^(?:0|[1-9]\d{0,2})$/.test(part) && Number(part) <= 255)
+  );
+}
+
+/**
+ * Holds limits together that name each other.
+ *
+ * @throws NexError `limits_invalid`
+ */
+export function checkLimits(limits: Limits): void {
+  const { network, egress_allow = [], publish = [] } = limits;
+  for (const text of egress_allow) parseEgressRule(text);
+  if (egress_allow.length > 0 && network !== "egress") {
+    throw new NexError("limits_invalid", `Cannot allow "${egress_allow[0]}": the network is not "egress"`);
+  }
+  if (network === "egress" && egress_allow.length === 0) {
+    throw new NexError("limits_invalid", `Cannot give the network "egress": nothing is allowed`, {
+      advice: "List what may be reached, each as host:port",
+    });
+  }
+  for (const name of ["machine_port", "host_port"] as const) {
+    const ports = publish.map((entry) => entry[name]).filter((value) => value !== undefined);
+    const twice = ports.find((value, at) => ports.indexOf(value) !== at);
+    if (twice !== undefined) {
+      throw new NexError("limits_invalid", `Cannot publish port ${twice} twice (${name})`);
+    }
+  }
+}
