@@ -88,6 +88,10 @@ export function parseLogSubject(subject: string): LogAddress | undefined {
   return { namespace, nodeId, workloadName: swapped ? b : a, workloadId: swapped ? a : b };
 }
 
+/** Where a node's own log goes, line by line. */
+export const nodeLogSubject = (nodeId: string, stream: "stdout" | "stderr"): string =>
+  `${root}.logs.system.${nodeId}.${stream}`;
+
 /** The queue group that the copies of a function share. */
 export const functionQueueGroup = (namespace: string, workloadName: string): string =>
   `nex.${namespace}.${workloadName}`;
