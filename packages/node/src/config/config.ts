@@ -9,12 +9,25 @@ import {
   NexError,
 } from "@nexengine/protocol/internal";
 import { z } from "zod";
+import { idleKeys, restrictingKeys, restrictionsIn } from "./idle-keys.ts";
+import { keyWarnings } from "./key-warnings.ts";
 
 const count = z.number().int().min(0);
 const publicKey = z.string().refine((key) => isPublicKey(key), "is not a public nkey");
 const subject = z.string().refine(isSubscribableSubject, "is not a NATS subject");
 
 const configSchema = z.object({
+  ...idleKeys,
+  ...restrictingKeys,
+  /** What a machine gets where its workload asks for nothing. */
+  machine_template: z
+    .object({
+      vcpu_count: z.number().int().min(1).max(1_024).optional(),
+      memsize_mib: z.number().int().min(1).optional(),
+    })
+    .optional(),
+  /** Where the number of the node's process stands while it runs; no file when absent. */
+  pid_filepath: z.string().min(1).optional(),
   /** Ready machines that wait for a deploy. */
   machine_pool_size: z.number().int().min(1).max(256).default(1),
   workload_types: z
@@ -57,23 +70,49 @@ export type NodeConfig = z.infer<typeof configSchema>;
 /** The configuration as it is written, every key optional. */
 export type NodeConfigInput = z.input<typeof configSchema>;
 
+/** A configuration file's content. */
+export interface ConfigFile {
+  config: NodeConfig;
+  /** A line for each key that changes nothing. */
+  warnings: string[];
+}
+
 /**
  * Completes a configuration.
  *
- * @throws NexError `config_invalid` that names the key.
+ * @throws NexError `config_invalid` that names the key, also where a key that would shut something is not acted on.
  */
 export function completeConfig(input: unknown, what = "the configuration"): NodeConfig {
+  let config: NodeConfig;
   try {
-    return checkJson(input, configSchema, `Cannot use ${what}`);
+    config = checkJson(withoutNulls(input), configSchema, `Cannot use ${what}`);
   } catch (cause) {
     throw new NexError("config_invalid", errorText(cause), { cause });
   }
+  const restrictions = restrictionsIn(config);
+  if (restrictions.length > 0) {
+    throw new NexError(
+      "config_invalid",
+      `Cannot use ${what}: ${restrictions.join(", ")}: this version does not act on it, and would let in what it shuts out`,
+      { advice: "Start the node without it, if that is what you want" },
+    );
+  }
+  if (config.no_sandbox === true && (config.sandbox ?? "process") !== "process") {
+    throw new NexError(
+      "config_invalid",
+      `Cannot use ${what}: no_sandbox and sandbox "${config.sandbox}" contradict each other`,
+      { advice: 'Keep one of them; no_sandbox means: "sandbox": "process"' },
+    );
+  }
+  return config;
 }
 
-/** The keys that a configuration has and this node does not act on. */
-export function unknownKeys(input: unknown): string[] {
-  if (typeof input !== "object" || input === null) return [];
-  return Object.keys(input).filter((key) => !Object.hasOwn(configSchema.shape, key));
+/** A member that is `null` is as good as absent. */
+function withoutNulls(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutNulls);
+  if (typeof value !== "object" || value === null) return value;
+  const members = Object.entries(value).filter(([, member]) => member !== null);
+  return Object.fromEntries(members.map(([key, member]) => [key, withoutNulls(member)]));
 }
 
 /**
@@ -81,7 +120,7 @@ export function unknownKeys(input: unknown): string[] {
  *
  * @throws NexError `file_not_found`, `config_invalid`
  */
-export async function readConfigFile(path: string): Promise<{ config: NodeConfig; unknown: string[] }> {
+export async function readConfigFile(path: string): Promise<ConfigFile> {
   let text: string;
   try {
     text = await readFile(path, "utf8");
@@ -96,9 +135,13 @@ export async function readConfigFile(path: string): Promise<{ config: NodeConfig
   try {
     input = JSON.parse(text);
   } catch (cause) {
-    throw new NexError("config_invalid", `Cannot use the configuration file "${path}": ${errorText(cause)}`, {
-      cause,
-    });
+    // Without a place the parser quotes the content, which can hold a secret.
+    const place = /at position \d+.*$/.exec(errorText(cause))?.[0];
+    throw new NexError(
+      "config_invalid",
+      `Cannot use the configuration file "${path}": it is not JSON${place === undefined ? "" : `, ${place}`}`,
+    );
   }
-  return { config: completeConfig(input, `the configuration file "${path}"`), unknown: unknownKeys(input) };
+  const config = completeConfig(input, `the configuration file "${path}"`);
+  return { config, warnings: keyWarnings(input, configSchema) };
 }

@@ -1,0 +1,100 @@
+/** Keys of the configuration that are read with their types, and that this version does not act on. */
+import { isPublicKey, isSubscribableSubject } from "@nexengine/protocol/internal";
+import { z } from "zod";
+
+const text = z.string();
+const texts = z.array(text);
+const count = z.number().int().min(0);
+const port = z.number().int().min(0).max(65_535);
+const publicKey = text.refine((key) => isPublicKey(key), "is not a public nkey");
+const subject = text.refine(isSubscribableSubject, "is not a NATS subject");
+
+const autostartItem = z.object({
+  name: text.min(1),
+  namespace: text.min(1),
+  argv: texts.optional(),
+  description: text.optional(),
+  essential: z.boolean().optional(),
+  type: text.min(1),
+  /** An object in a bucket: `nats://BUCKET/KEY`. */
+  location: text.min(1),
+  jsdomain: text.optional(),
+  environment: z.record(text, text).optional(),
+  trigger_subjects: z.array(subject).optional(),
+});
+
+const rateLimiter = z.object({ one_time_burst: count.optional(), refill_time: count, size: count });
+
+/** A warning is enough for these: the node does less than they say. */
+export const idleKeys = {
+  agent_ping_timeout_ms: z.number().int().min(1).optional(),
+  autostart: z.object({ workloads: z.array(autostartItem).optional() }).optional(),
+  bin_path: texts.optional(),
+  cni: z
+    .object({
+      bin_path: texts.optional(),
+      interface_name: text.optional(),
+      network_name: text.optional(),
+      subnet: z.cidrv4().optional(),
+      nameservers: texts.optional(),
+    })
+    .optional(),
+  default_resource_dir: text.optional(),
+  kernel_filepath: text.optional(),
+  rootfs_filepath: text.optional(),
+  host_services: z
+    .object({
+      nats_url: text.optional(),
+      nats_user_jwt: text.optional(),
+      nats_user_seed: text.optional(),
+      services: z
+        .record(text, z.object({ enabled: z.boolean().optional(), config: z.unknown().optional() }))
+        .optional(),
+    })
+    .optional(),
+  http_allow: z.array(text.min(1)).optional(),
+  internal_node_host: z.ipv4().optional(),
+  internal_node_port: port.optional(),
+  otlp_exporter_url: text.optional(),
+  otel_metrics: z.boolean().optional(),
+  otel_metrics_port: port.optional(),
+  otel_metrics_exporter: z.enum(["file", "prometheus"]).optional(),
+  otel_traces: z.boolean().optional(),
+  otel_traces_exporter: z.enum(["file", "grpc", "http"]).optional(),
+  preserve_network: z.boolean().optional(),
+  /** Options of a nats-server. */
+  public_nats_server: z.record(text, z.unknown()).optional(),
+  qemu: z.object({ accel: text.optional() }).optional(),
+  rate_limiters: z.object({ bandwidth: rateLimiter.optional(), iops: rateLimiter.optional() }).optional(),
+  request_connections: z.enum(["node-servers", "any"]).optional(),
+};
+
+const ofNamespace = z.object({
+  /** As in a NATS context. */
+  connection: z.record(text, z.unknown()).optional(),
+  valid_issuers: z.array(publicKey).optional(),
+  node_limits: z.record(text, count).optional(),
+  limits: z.record(text, z.unknown()).optional(),
+  deny_trigger_subjects: z.array(subject).optional(),
+});
+
+/** To pass over one of these would leave open what it is meant to shut, so it is refused once it says something. */
+export const restrictingKeys = {
+  require_bound_claims: z.boolean().optional(),
+  lameduck_requires_operator: z.boolean().optional(),
+  /** Public keys of those who may put the node into lame duck mode. */
+  operators: z.array(publicKey).optional(),
+  /** A token by which the nexus's owner vouches for this node. */
+  endorsement: text.optional(),
+  namespaces: z.record(text, ofNamespace).optional(),
+};
+
+/** The restricting keys that say something in a configuration. */
+export function restrictionsIn(config: Readonly<Record<string, unknown>>): string[] {
+  return Object.keys(restrictingKeys).filter((key) => saysSomething(config[key]));
+}
+
+function saysSomething(value: unknown): boolean {
+  if (typeof value === "object" && value !== null) return Object.keys(value).length > 0;
+  return value !== undefined && value !== false && value !== "";
+}

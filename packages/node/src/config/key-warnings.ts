@@ -1,0 +1,85 @@
+/** What must be said of keys that a configuration has and that change nothing. */
+import { printable } from "@nexengine/protocol/internal";
+import { z } from "zod";
+import { idleKeys } from "./idle-keys.ts";
+
+/** Names that texts about the Go Nex give to keys which it has under another one. */
+const otherNames: Readonly<Record<string, string>> = {
+  requester_public_keys: "valid_issuers",
+  kernel_path: "kernel_filepath",
+  rootfs_path: "rootfs_filepath",
+};
+
+/** @returns a line for each key that is not known, or known and not acted on. */
+export function keyWarnings(input: unknown, schema: z.ZodType): string[] {
+  const given = typeof input === "object" && input !== null ? Object.keys(input) : [];
+  return [
+    ...unknownKeys(input, schema, ""),
+    ...given
+      .filter((key) => Object.hasOwn(idleKeys, key))
+      .map((key) => `this version does not act on the configuration key "${key}"`),
+  ];
+}
+
+function unknownKeys(input: unknown, schema: z.ZodType, path: string): string[] {
+  const inner = unwrap(schema);
+  if (typeof input !== "object" || input === null) return [];
+  if (inner instanceof z.ZodArray) {
+    const element = inner.element as z.ZodType;
+    return Array.isArray(input)
+      ? input.flatMap((item, at) => unknownKeys(item, element, `${path}[${at}]`))
+      : [];
+  }
+  if (inner instanceof z.ZodRecord) {
+    const value = inner.valueType as z.ZodType;
+    return Object.entries(input).flatMap(([key, item]) => unknownKeys(item, value, join(path, key)));
+  }
+  if (!(inner instanceof z.ZodObject)) return [];
+  const shape = inner.shape as Record<string, z.ZodType>;
+  return Object.entries(input).flatMap(([key, item]) => {
+    const known = Object.hasOwn(shape, key) ? shape[key] : undefined;
+    return known === undefined
+      ? [unknownKey(path, key, Object.keys(shape))]
+      : unknownKeys(item, known, join(path, key));
+  });
+}
+
+function unwrap(schema: z.ZodType): z.ZodType {
+  let inner = schema;
+  while (inner instanceof z.ZodOptional || inner instanceof z.ZodDefault || inner instanceof z.ZodPrefault) {
+    inner = inner.unwrap() as z.ZodType;
+  }
+  return inner;
+}
+
+function join(path: string, key: string): string {
+  return path === "" ? key : `${path}.${key}`;
+}
+
+function unknownKey(path: string, key: string, known: readonly string[]): string {
+  const nearest = (path === "" ? otherNames[key] : undefined) ?? nearestOf(key, known);
+  const hint = nearest === undefined ? "" : `; did you mean "${join(path, nearest)}"?`;
+  return `unknown configuration key "${printable(join(path, key))}"${hint}`;
+}
+
+/** The known key that is fewest edits away, unless that is as good as another word. */
+function nearestOf(key: string, known: readonly string[]): string | undefined {
+  const [best] = known
+    .map((name) => ({ name, edits: editsBetween(key.toLowerCase(), name) }))
+    .sort((a, b) => a.edits - b.edits);
+  return best !== undefined && best.edits <= Math.max(2, Math.floor(key.length / 3)) ? best.name : undefined;
+}
+
+/** How many letters must be put in, taken out or changed to make one word of the other. */
+function editsBetween(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, at) => at);
+  for (const [i, letter] of [...from].entries()) {
+    const next = [i + 1];
+    for (let j = 1; j <= to.length; j++) {
+      const change = (row[j - 1] ?? 0) + (to[j - 1] === letter ? 0 : 1);
+      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, change));
+    }
+    row = next;
+  }
+  return row[to.length] ?? 0;
+}
