@@ -1,11 +1,13 @@
-/** Options that every command takes, and where they lead. */
-import { type ClientOptions, connectNex, type NexClient } from "@nexengine/client";
-import { assertNamespace, defaultNamespace, defaultServer, NexError } from "@nexengine/protocol/internal";
-import { type Command, Option } from "commander";
-import { readNamedFile } from "./key-files.ts";
+/** Options that every command takes. */
+import { defaultNamespace } from "@nexengine/protocol/internal";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { type LogLevelName, logLevelNames } from "./log-format.ts";
-import { parseDuration } from "./option-values.ts";
-import { findRunningUp } from "./up-state.ts";
+import { addSwitch, parseDuration } from "./option-values.ts";
+import { type TimeFormat, timeFormats } from "./time-format.ts";
+
+/** Where a node's log goes. */
+export const loggerNames = ["std", "file", "nats"] as const;
+export type LoggerName = (typeof loggerNames)[number];
 
 /** The options as commander gives them. */
 export interface GlobalOptions {
@@ -14,22 +16,29 @@ export interface GlobalOptions {
   password?: string;
   creds?: string;
   nkey?: string;
+  tlscert?: string;
+  tlskey?: string;
+  tlsca?: string;
+  tlsfirst?: boolean;
+  context?: string;
+  jsdomain?: string;
   namespace: string;
   timeout: number;
   connName?: string;
+  logger: LoggerName[];
   loglevel: LogLevelName;
-  logjson: boolean;
+  logjson?: boolean;
+  logcolor?: boolean;
+  timeformat: TimeFormat;
 }
 
 const defaultTimeoutMs = 2_000;
+const defaultLoggers: LoggerName[] = ["std"];
+
 /** Adds the options to the program. */
 export function addGlobalOptions(program: Command): void {
+  addLoginOptions(program);
   program
-    .addOption(new Option("-s, --server <url>", "NATS server; several with commas").env("NATS_URL"))
-    .addOption(new Option("--user <name>", "user, or without a password a token").env("NATS_USER"))
-    .addOption(new Option("--password <password>", "password").env("NATS_PASSWORD"))
-    .addOption(new Option("--creds <file>", "credentials file").env("NATS_CREDS"))
-    .addOption(new Option("--nkey <file>", "file with the seed of an nkey").env("NATS_NKEY"))
     .addOption(
       new Option("--namespace <name>", "namespace to work in").env("NEX_NAMESPACE").default(defaultNamespace),
     )
@@ -38,61 +47,57 @@ export function addGlobalOptions(program: Command): void {
         .env("NATS_TIMEOUT")
         .argParser(parseDuration)
         .default(defaultTimeoutMs, "2s"),
-    )
-    .addOption(new Option("--conn-name <name>", "name of the connection"))
+    );
+  addLogOptions(program);
+}
+
+function addLoginOptions(program: Command): void {
+  program
+    .addOption(new Option("-s, --server <url>", "NATS server; several with commas").env("NATS_URL"))
+    .addOption(new Option("--user <name>", "user, or without a password a token").env("NATS_USER"))
+    .addOption(new Option("--password <password>", "password").env("NATS_PASSWORD"))
+    .addOption(new Option("--creds <file>", "credentials file").env("NATS_CREDS"))
+    .addOption(new Option("--nkey <file>", "file with the seed of an nkey").env("NATS_NKEY"))
+    .addOption(new Option("--tlscert <file>", "our TLS certificate (PEM)").env("NATS_CERT"))
+    .addOption(new Option("--tlskey <file>", "the key of our TLS certificate").env("NATS_KEY"))
+    .addOption(new Option("--tlsca <file>", "certificates of the authorities to trust").env("NATS_CA"));
+  addSwitch(program, "tlsfirst", "TLS before the server's greeting");
+  program
+    .addOption(new Option("--context <name>", "context of the NATS command line").env("NATS_CONTEXT"))
+    .option("--jsdomain <domain>", "JetStream domain of artifacts")
+    .option("--conn-name <name>", "name of the connection; nex and its version otherwise");
+}
+
+function addLogOptions(program: Command): void {
+  program
     .addOption(
-      new Option("--loglevel <level>", "of the node's log")
+      new Option("--logger <where>", "where a node's log goes: std, file or nats; repeatable")
+        .env("NEX_LOGGER")
+        .argParser(collectLoggers)
+        .default(defaultLoggers, "std"),
+    )
+    .addOption(
+      new Option("--loglevel <level>", "of a node's log")
         .env("NEX_LOGLEVEL")
         .choices(logLevelNames)
         .default("info"),
-    )
-    .addOption(new Option("--logjson", "the node's log as JSON").env("NEX_LOGJSON").default(false));
+    );
+  addSwitch(program, "logjson", "a node's log as JSON", "NEX_LOGJSON");
+  addSwitch(program, "logcolor", "colours in a node's log, on a terminal or not", "NEX_LOG_COLORIZED");
+  program.addOption(
+    new Option("--timeformat <format>", "of the times in logs and events")
+      .env("NEX_LOG_TIMEFORMAT")
+      .choices(Object.keys(timeFormats))
+      .default("DateTime"),
+  );
 }
 
-/** Was a server named, on the command line or in the environment? */
-export function namesServer(options: GlobalOptions): boolean {
-  return options.server !== undefined && options.server !== "";
-}
-
-/**
- * The login that the options mean. Without a server: that of a running `nex up`, else the usual address.
- *
- * @throws NexError `file_not_found`, `namespace_invalid`, `usage`
- */
-export function loginOf(options: GlobalOptions): ClientOptions {
-  assertNamespace(options.namespace);
-  const servers = (options.server ?? "")
-    .split(",")
-    .map((url) => url.trim())
-    .filter((url) => url !== "");
-  if (options.password !== undefined && options.user === undefined) {
-    throw new NexError("usage", "Cannot log in: --password is given without --user");
-  }
-  return {
-    servers: servers.length > 0 ? servers : [findRunningUp()?.url ?? defaultServer],
-    ...credentialsOf(options),
-    name: options.connName ?? "nex",
-    namespace: options.namespace,
-  };
-}
-
-function credentialsOf(options: GlobalOptions): ClientOptions {
-  return {
-    ...(options.creds ? { credentials: readNamedFile(options.creds, "the credentials file") } : {}),
-    ...(options.nkey ? { nkeySeed: readNamedFile(options.nkey, "the nkey file") } : {}),
-    ...(options.user !== undefined && options.password !== undefined
-      ? { user: options.user, password: options.password }
-      : options.user !== undefined
-        ? { token: options.user }
-        : {}),
-  };
-}
-
-/** Connects as the options say, runs a command's work, and disconnects. */
-export async function withClient<T>(
-  options: GlobalOptions,
-  work: (client: NexClient) => Promise<T>,
-): Promise<T> {
-  await using client = await connectNex(loginOf(options));
-  return await work(client);
+/** The first that is named takes the place of the default. */
+function collectLoggers(text: string, former: LoggerName[]): LoggerName[] {
+  const named = text.split(",").map((name) => {
+    const known = loggerNames.find((logger) => logger === name.trim());
+    if (known === undefined) throw new InvalidArgumentError(`Allowed choices are ${loggerNames.join(", ")}.`);
+    return known;
+  });
+  return former === defaultLoggers ? named : [...former, ...named];
 }

@@ -1,8 +1,7 @@
-/** The node's own log on a terminal: `[INF] 2026-01-31 12:00:00 - message key=value`. */
-import { Writable } from "node:stream";
-import { type Logger, pino } from "pino";
+/** A line of the node's own log: `[INF] 2026-01-31 12:00:00 - message key=value`, or JSON. */
+import picocolors from "picocolors";
 import { z } from "zod";
-import { colors as pc } from "./colors.ts";
+import { formatTime, type TimeFormat } from "./time-format.ts";
 
 /** How loud the log is. */
 export const logLevelNames = ["none", "debug", "info", "warn", "error"] as const;
@@ -11,38 +10,54 @@ export type LogLevelName = (typeof logLevelNames)[number];
 const lineSchema = z.looseObject({ level: z.number(), time: z.number(), msg: z.string().optional() });
 const own = new Set(["level", "time", "msg", "pid", "hostname"]);
 
-/** A logger that writes readable lines, or JSON, to the standard error. */
-export function createLogger(level: LogLevelName, json: boolean): Logger {
-  const options = { level: level === "none" ? "silent" : level };
-  if (json) return pino(options, process.stderr);
-  const readable = new Writable({
-    write(chunk: Buffer, _encoding, done) {
-      for (const line of chunk.toString().split("\n"))
-        if (line !== "") process.stderr.write(`${formatLine(line)}\n`);
-      done();
-    },
-  });
-  return pino(options, readable);
+/** A line as pino gives it. */
+export type LogRecord = z.infer<typeof lineSchema>;
+
+/** How lines look. */
+export interface LineStyle {
+  json: boolean;
+  color: boolean;
+  timeFormat: TimeFormat;
 }
 
-/** One line of pino's JSON as people read it. */
-export function formatLine(json: string): string {
-  const line = lineSchema.parse(JSON.parse(json));
-  const rest = Object.entries(line)
-    .filter(([key]) => !own.has(key))
-    .map(([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`);
-  return `[${label(line.level)}] ${timestamp(new Date(line.time))} - ${[line.msg ?? "", ...rest].join(" ")}`;
+/** Reads one line of pino's JSON. */
+export function parseRecord(json: string): LogRecord {
+  return lineSchema.parse(JSON.parse(json));
 }
 
-function label(level: number): string {
-  if (level >= 50) return pc.red("ERR");
-  if (level >= 40) return pc.yellow("WRN");
-  return level >= 30 ? pc.green("INF") : pc.dim("DBG");
+/** Is it of the level that goes to `nex.err`? */
+export function isError(record: LogRecord): boolean {
+  return record.level >= 50;
 }
 
-/** Local time to the second. */
-export function timestamp(date: Date): string {
-  const two = (value: number): string => String(value).padStart(2, "0");
-  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
-  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+/** One line, without its end. */
+export function formatRecord(record: LogRecord, style: LineStyle): string {
+  const attributes = Object.entries(record).filter(([key]) => !own.has(key));
+  const message = record.msg ?? "";
+  const time = new Date(record.time);
+  if (style.json) {
+    return JSON.stringify({
+      level: levelOf(record).name,
+      time: time.toISOString(),
+      message,
+      ...(attributes.length === 0 ? {} : { attrs: Object.fromEntries(attributes) }),
+    });
+  }
+  const { label, color } = levelOf(record);
+  const painted = picocolors.createColors(style.color)[color](label);
+  const pairs = attributes.map(
+    ([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`,
+  );
+  return `[${painted}] ${formatTime(time, style.timeFormat)} - ${[message, ...pairs].join(" ")}`;
+}
+
+function levelOf({ level }: LogRecord): {
+  name: string;
+  label: string;
+  color: "red" | "yellow" | "green" | "dim";
+} {
+  if (level >= 50) return { name: "ERROR", label: "ERR", color: "red" };
+  if (level >= 40) return { name: "WARN", label: "WRN", color: "yellow" };
+  if (level >= 30) return { name: "INFO", label: "INF", color: "green" };
+  return { name: "DEBUG", label: "DBG", color: "dim" };
 }

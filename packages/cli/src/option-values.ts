@@ -1,5 +1,5 @@
 /** Readers of option values, for commander. */
-import { InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 
 const units: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
 
@@ -22,4 +22,27 @@ export function positive(text: string): number {
   const value = Number(text);
   if (Number.isSafeInteger(value) && value > 0) return value;
   throw new InvalidArgumentError("It must be a whole number above 0.");
+}
+
+/** Adds `--name` and `--no-name`; the value is `undefined` where neither is given. */
+export function addSwitch(command: Command, name: string, description: string, env?: string): Command {
+  const positive = new Option(`--${name}`, description);
+  return command
+    .addOption(env === undefined ? positive : positive.env(env))
+    .addOption(new Option(`--no-${name}`, `the opposite of --${name}`).hideHelp());
+}
+
+/**
+ * Removes what says nothing from the environment: variables of options that are empty, and switches that are off,
+ * since commander takes a switch's variable as on whatever it holds.
+ */
+export function dropUnsetVariables(program: Command, env: NodeJS.ProcessEnv): void {
+  for (const command of [program, ...program.commands]) {
+    for (const option of command.options) {
+      const value = option.envVar === undefined ? undefined : env[option.envVar];
+      if (option.envVar === undefined || value === undefined) continue;
+      const isOff = option.isBoolean() && /^(?:0|f|false|n|no|off)$/i.test(value);
+      if (value === "" || isOff) delete env[option.envVar];
+    }
+  }
 }

@@ -18,23 +18,35 @@ export function note(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-/** A table with a title, or a line when it has no rows. */
-export function printTable(
-  columns: readonly string[],
-  rows: readonly (readonly string[])[],
-  whenEmpty: string,
-): void {
-  if (rows.length === 0) {
-    note(whenEmpty);
-    return;
-  }
+/** What a table looks like and holds. */
+export interface TableContent {
+  title: string;
+  columns: readonly string[];
+  rows: readonly (readonly string[])[];
+  /** The line that stands for a table without rows. */
+  whenEmpty: string;
+}
+
+/** A table with its title in the middle above it, or a line when it has no rows. */
+export function printTable(content: TableContent): void {
+  if (content.rows.length === 0) note(content.whenEmpty);
+  else print(tableText(content));
+}
+
+/** The same as text. */
+export function tableText({ title, columns, rows }: TableContent): string {
   const table = new Table({
     head: columns.map((column) => pc.bold(column)),
     style: { head: [], border: [], compact: true },
-    chars: { mid: "", "left-mid": "", "mid-mid": "", "right-mid": "" },
+    chars: {
+      ...{ "top-left": "╭", "top-right": "╮", "bottom-left": "╰", "bottom-right": "╯" },
+      ...{ mid: "", "left-mid": "", "mid-mid": "", "right-mid": "" },
+    },
   });
   for (const row of rows) table.push([...row]);
-  print(table.toString());
+  const text = table.toString();
+  const indent = Math.max(0, Math.floor((text.indexOf("\n") - title.length) / 2));
+  return `${" ".repeat(indent)}${pc.bold(title)}\n${text}`;
 }
 
 /** Prints what went wrong, with what to do next. @returns the exit status. */

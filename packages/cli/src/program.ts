@@ -1,17 +1,21 @@
 /** The whole command line. */
 import { exitStatus } from "@nexengine/protocol/internal";
 import { Command, CommanderError } from "commander";
+import { addCompletion } from "./commands/completion.ts";
 import { addDevrun } from "./commands/devrun.ts";
+import { addEvents } from "./commands/events.ts";
 import { addKeys } from "./commands/keys.ts";
+import { addLameDuck } from "./commands/lameduck.ts";
+import { addLogs } from "./commands/logs.ts";
 import { addNode } from "./commands/node.ts";
 import { addPs } from "./commands/ps.ts";
 import { addRequest } from "./commands/request.ts";
 import { addRun } from "./commands/run.ts";
 import { addStop } from "./commands/stop.ts";
 import { addUp } from "./commands/up.ts";
-import { addWatch } from "./commands/watch.ts";
 import { version } from "./daemon.ts";
 import { addGlobalOptions } from "./global-options.ts";
+import { dropUnsetVariables } from "./option-values.ts";
 import { reportError } from "./output.ts";
 
 /** Builds the command line. */
@@ -29,9 +33,12 @@ export function createProgram(): Command {
   addRequest(program);
   addPs(program);
   addStop(program);
-  addWatch(program);
+  addLogs(program);
+  addEvents(program);
   addNode(program);
+  addLameDuck(program);
   addKeys(program);
+  addCompletion(program);
   for (const command of program.commands) inheritOverride(command);
   return program;
 }
@@ -49,7 +56,9 @@ function inheritOverride(command: Command): void {
  */
 export async function runCommandLine(args: readonly string[]): Promise<number> {
   try {
-    await createProgram().parseAsync([...args], { from: "user" });
+    const program = createProgram();
+    dropUnsetVariables(program, process.env);
+    await program.parseAsync([...args], { from: "user" });
     return exitStatus.ok;
   } catch (error) {
     // Commander has printed what was wrong, or the help that was asked for.

@@ -9,6 +9,8 @@ const upStateSchema = z.object({
   /** The kernel's start time of that process, so that a reused pid is not taken for it; empty where unknown. */
   started: z.string(),
   url: z.string(),
+  /** The NATS context by which the server was named. */
+  context: z.string().optional(),
   nodeId: z.string(),
 });
 export type UpState = z.infer<typeof upStateSchema>;
@@ -27,8 +29,8 @@ export function findRunningUp(): UpState | undefined {
 }
 
 /** Writes down that this process is the running `nex up`. */
-export function writeUpState(url: string, nodeId: string): void {
-  const state: UpState = { pid: process.pid, started: startTimeOf(process.pid), url, nodeId };
+export function writeUpState(at: Pick<UpState, "url" | "context" | "nodeId">): void {
+  const state: UpState = { pid: process.pid, started: startTimeOf(process.pid), ...at };
   writeFileSync(statePath(), `${JSON.stringify(state)}\n`, { mode: 0o600 });
 }
 

@@ -9,13 +9,14 @@ import {
 } from "@nexengine/protocol/internal";
 import type { Command } from "commander";
 import { parseEnvironment } from "../environment.ts";
-import { withClient } from "../global-options.ts";
 import { issuerKey, publisherKey } from "../key-files.ts";
-import { positive } from "../option-values.ts";
+import { withClient } from "../login.ts";
+import { addSwitch, positive } from "../option-values.ts";
 import { note } from "../output.ts";
 import { artifactOf, typeNames, typeOfFile } from "../source.ts";
 import {
   addWorkloadOptions,
+  checkWorkloadOptions,
   deployOptionsOf,
   reportDeployment,
   type WorkloadOptions,
@@ -23,7 +24,7 @@ import {
 
 interface DevrunOptions extends WorkloadOptions {
   name?: string;
-  stop: boolean;
+  stop?: boolean;
   bucketmaxbytes?: number;
 }
 
@@ -35,9 +36,13 @@ export function addDevrun(program: Command): void {
     .description("deploy a file while you work on it: an executable, JavaScript, TypeScript or Wasm")
     .argument("<file>", "what to run")
     .argument("[variables...]", "environment, as KEY=VALUE");
+  addSwitch(
+    command,
+    "stop",
+    "stop the copies that run already, once the new one runs; on unless told otherwise",
+  );
   addWorkloadOptions(command)
     .option("--name <name>", "name of the workload; that of the file otherwise")
-    .option("--no-stop", "leave copies that run already")
     .option("--bucketmaxbytes <n>", "size of the upload bucket, when it is created", positive)
     .action(async (file: string, variables: string[], _: unknown, self: Command) => {
       await devrun(file, variables, self.optsWithGlobals<DevrunOptions>());
@@ -45,15 +50,16 @@ export function addDevrun(program: Command): void {
 }
 
 async function devrun(file: string, variables: string[], options: DevrunOptions): Promise<void> {
+  checkWorkloadOptions(options);
   const environment = parseEnvironment(variables);
   const type = typeNames[options.type ?? ""] ?? typeOfFile(file);
   const name = options.name ?? workloadNameOfFile(file);
   const triggers = triggersOf(options.trigger_subject, type, options.namespace, name);
   const artifact = await artifactOf(file, type);
   const issuer = issuerKey();
-  await withClient(options, async (client) => {
+  await withClient(options, async (client, connection) => {
     // Begun before the new copy and looked at after it, so that finding the former ones costs no time.
-    const former = options.stop ? client.workloadDetails(name) : Promise.resolve([]);
+    const former = (options.stop ?? true) ? client.workloadDetails(name) : Promise.resolve([]);
     former.catch(() => undefined);
     const deployment = await client.deploy({
       name,
@@ -64,7 +70,7 @@ async function devrun(file: string, variables: string[], options: DevrunOptions)
       environment,
       description: "Workload published in devmode",
       triggerSubjects: triggers,
-      ...deployOptionsOf(options),
+      ...deployOptionsOf(options, connection),
       ...(options.bucketmaxbytes === undefined ? {} : { bucketBytesMax: options.bucketmaxbytes }),
     });
     const formerCopies = (await former).filter(({ id }) => id !== deployment.id);

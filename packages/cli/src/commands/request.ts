@@ -2,7 +2,8 @@
 import { buffer } from "node:stream/consumers";
 import { NexError } from "@nexengine/protocol/internal";
 import { type Command, Option } from "commander";
-import { type GlobalOptions, withClient } from "../global-options.ts";
+import type { GlobalOptions } from "../global-options.ts";
+import { withClient } from "../login.ts";
 import { collect, parseDuration } from "../option-values.ts";
 import { printJson } from "../output.ts";
 

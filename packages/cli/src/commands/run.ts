@@ -4,11 +4,12 @@ import type { Artifact } from "@nexengine/client";
 import { goUrlOf, NexError, parseObjectLocation, type WorkloadType } from "@nexengine/protocol/internal";
 import type { Command } from "commander";
 import { parseEnvironment } from "../environment.ts";
-import { withClient } from "../global-options.ts";
 import { issuerKey, publisherKey } from "../key-files.ts";
+import { withClient } from "../login.ts";
 import { artifactOf, typeNames, typeOfFile } from "../source.ts";
 import {
   addWorkloadOptions,
+  checkWorkloadOptions,
   deployOptionsOf,
   reportDeployment,
   type WorkloadOptions,
@@ -19,7 +20,6 @@ interface RunOptions extends WorkloadOptions {
   issuer: string;
   name: string;
   description?: string;
-  jsdomain?: string;
 }
 
 const nodePattern = /^N[A-Z2-7]{55}$/;
@@ -39,20 +39,20 @@ export function addRun(program: Command): void {
     .requiredOption("--name <name>", "name of the workload");
   addWorkloadOptions(command)
     .option("--description <text>", "what the workload is for")
-    .option("--jsdomain <domain>", "JetStream domain of the bucket")
     .action(async (artifact: string, rest: string[], _: unknown, self: Command) => {
       await run(artifact, rest, self.optsWithGlobals<RunOptions>());
     });
 }
 
 async function run(where: string, rest: string[], options: RunOptions): Promise<void> {
+  checkWorkloadOptions(options);
   const [first] = rest;
   const node = first !== undefined && nodePattern.test(first) ? first : undefined;
   const environment = parseEnvironment(node === undefined ? rest : rest.slice(1));
   const { artifact, type } = await locate(where, options);
   const issuer = issuerKey(options.issuer);
   const publisher = publisherKey(options.xkey);
-  await withClient(options, async (client) => {
+  await withClient(options, async (client, connection) => {
     const deployment = await client.deploy({
       name: options.name,
       type,
@@ -61,10 +61,9 @@ async function run(where: string, rest: string[], options: RunOptions): Promise<
       publisher,
       environment,
       triggerSubjects: options.trigger_subject,
-      ...deployOptionsOf(options),
+      ...deployOptionsOf(options, connection),
       ...(node === undefined ? {} : { node }),
       ...(options.description === undefined ? {} : { description: options.description }),
-      ...(options.jsdomain === undefined ? {} : { jsDomain: options.jsdomain }),
     });
     reportDeployment(deployment, options.trigger_subject, options.json);
   });

@@ -2,8 +2,9 @@
 import type { WorkloadDetails } from "@nexengine/client";
 import { NexError } from "@nexengine/protocol/internal";
 import type { Command } from "commander";
-import { type GlobalOptions, withClient } from "../global-options.ts";
+import type { GlobalOptions } from "../global-options.ts";
 import { issuerKey } from "../key-files.ts";
+import { withClient } from "../login.ts";
 import { print, printJson } from "../output.ts";
 
 interface StopOptions extends GlobalOptions {

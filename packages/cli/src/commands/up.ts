@@ -2,8 +2,8 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import {
-  createDriver,
   defaultCacheDirectory,
+  driverSource,
   fetchNatsServer,
   findNatsServer,
   type NatsServer,
@@ -12,15 +12,17 @@ import {
   startNatsServer,
   startNode,
 } from "@nexengine/node/internal";
-import { NexError } from "@nexengine/protocol/internal";
+import { NexError, withoutSecrets } from "@nexengine/protocol/internal";
 import type { Command } from "commander";
 import { colors as pc } from "../colors.ts";
 import { agentPath, commandName, isolationBanner, untilEnded, version } from "../daemon.ts";
-import { type GlobalOptions, loginOf, namesServer } from "../global-options.ts";
+import type { GlobalOptions } from "../global-options.ts";
 import { nexHome } from "../home.ts";
 import { issuerKey } from "../key-files.ts";
-import { createLogger } from "../log-format.ts";
+import { connectionOf, namesServer } from "../login.ts";
+import { createNodeLog } from "../node-log.ts";
 import { note, print } from "../output.ts";
+import { claimPidFile } from "../pid-file.ts";
 import { findRunningUp, removeUpState, writeUpState } from "../up-state.ts";
 
 interface UpOptions extends GlobalOptions {
@@ -57,29 +59,44 @@ async function up(options: UpOptions): Promise<void> {
   }
   await using stack = new AsyncDisposableStack();
   const server = namesServer(options) ? undefined : stack.use(await startServer(options));
-  const url = server?.url ?? options.server ?? "";
-  const log = createLogger(options.loglevel === "info" ? "warn" : options.loglevel, options.logjson);
-  const node = await startNode({
-    login: { ...loginOf({ ...options, server: url }), name: "nex-up" },
-    config: await configOf(options),
-    driver: createDriver("process", { agentPath: agentPath() }),
-    log,
-    version: version(),
-  });
-  stack.use(node);
+  const { login } = connectionOf(server === undefined ? options : { ...options, server: server.url });
+  const url = login.servers?.join(",") ?? "";
+  const { config, warnings } = await configOf(options);
+  const nodeLog = stack.use(createNodeLog(options, options.loglevel === "info" ? "warn" : options.loglevel));
+  for (const warning of warnings) nodeLog.log.warn(warning);
+  if (config.pid_filepath !== undefined) stack.use(claimPidFile(config.pid_filepath));
+  const node = stack.use(
+    await startNode({
+      login: { ...login, name: options.connName ?? "nex-up" },
+      config,
+      driver: driverSource("process", { agentPath: agentPath() }),
+      log: nodeLog.log,
+      version: version(),
+    }),
+  );
+  await nodeLog.publish(login, node.id);
   stack.defer(removeUpState);
-  writeUpState(url, node.id);
-  greet(url, node);
+  writeUpState({
+    url,
+    nodeId: node.id,
+    ...(options.context === undefined || server !== undefined ? {} : { context: options.context }),
+  });
+  greet((login.servers ?? []).map(withoutSecrets).join(","), node);
   void server?.exited.then(() => node.stop());
   await untilEnded(node.ended, () => node.stop());
   note("Ended; nothing is left running");
 }
 
-async function configOf(options: UpOptions): Promise<NodeConfigInput> {
-  const config: NodeConfigInput =
-    options.config === undefined ? {} : (await readConfigFile(options.config)).config;
-  if (options.anyIssuer || (config.valid_issuers?.length ?? 0) > 0) return config;
-  return { ...config, valid_issuers: [issuerKey().publicKey] };
+async function configOf(
+  options: UpOptions,
+): Promise<{ config: NodeConfigInput; warnings: readonly string[] }> {
+  const file = options.config === undefined ? undefined : await readConfigFile(options.config);
+  const { config, warnings }: { config: NodeConfigInput; warnings: readonly string[] } = file ?? {
+    config: {},
+    warnings: [],
+  };
+  if (options.anyIssuer || (config.valid_issuers?.length ?? 0) > 0) return { config, warnings };
+  return { config: { ...config, valid_issuers: [issuerKey().publicKey] }, warnings };
 }
 
 async function startServer(options: UpOptions): Promise<NatsServer> {

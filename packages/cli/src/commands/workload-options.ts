@@ -1,9 +1,11 @@
 /** What `nex devrun` and `nex run` have in common: the options of a workload, and what they mean for a deploy. */
 import type { Deployment, DeployOptions } from "@nexengine/client";
+import { NexError } from "@nexengine/protocol/internal";
 import { type Command, Option } from "commander";
 import { commandName } from "../daemon.ts";
 import type { GlobalOptions } from "../global-options.ts";
-import { collect, positive } from "../option-values.ts";
+import type { Connection } from "../login.ts";
+import { addSwitch, collect, positive } from "../option-values.ts";
 import { print, printJson } from "../output.ts";
 import { uploadProgress } from "../progress.ts";
 import { typeNames } from "../source.ts";
@@ -12,19 +14,27 @@ import { typeNames } from "../source.ts";
 export interface WorkloadOptions extends GlobalOptions {
   type?: string;
   argv?: string;
-  essential: boolean;
+  essential?: boolean;
+  hs_url?: string;
+  hs_jwt?: string;
+  hs_seed?: string;
   trigger_subject: string[];
   globals?: "fresh" | "keep";
   concurrency?: number;
   json: boolean;
 }
 
+const hostServiceOptions = ["hs_url", "hs_jwt", "hs_seed"] as const;
+
 /** Adds the options to a command. */
 export function addWorkloadOptions(command: Command): Command {
+  addSwitch(command, "essential", "restart a service that fails");
+  for (const option of hostServiceOptions) {
+    command.option(`--${option} <value>`, "accepted, and refused: host services are not acted on yet");
+  }
   return command
     .addOption(new Option("--type <type>", "native, v8 (javascript) or wasm").choices(Object.keys(typeNames)))
     .option("--argv <arguments>", "arguments of a service, separated by single spaces")
-    .option("--essential", "restart a service that fails", false)
     .option(
       "--trigger, --trigger_subject <subject>",
       "subject that calls a function; repeatable",
@@ -41,11 +51,29 @@ export function addWorkloadOptions(command: Command): Command {
     .option("--json", "print the result as JSON", false);
 }
 
+/**
+ * Refuses what a node would pass over, before anything is sent.
+ *
+ * @throws NexError `feature_missing`
+ */
+export function checkWorkloadOptions(options: WorkloadOptions): void {
+  const refused = hostServiceOptions.find((name) => options[name] !== undefined);
+  if (refused === undefined) return;
+  throw new NexError(
+    "feature_missing",
+    `Cannot deploy with --${refused}: nodes do not act on host services yet`,
+    {
+      advice: `Leave out ${hostServiceOptions.map((name) => `--${name}`).join(", ")}`,
+    },
+  );
+}
+
 /** The part of a deploy that these options say. */
-export function deployOptionsOf(options: WorkloadOptions): Partial<DeployOptions> {
+export function deployOptionsOf(options: WorkloadOptions, { jsDomain }: Connection): Partial<DeployOptions> {
   const onProgress = uploadProgress();
   return {
-    essential: options.essential,
+    essential: options.essential ?? false,
+    ...(jsDomain === undefined ? {} : { jsDomain }),
     ...(options.argv === undefined ? {} : { argv: options.argv.split(" ") }),
     ...(options.globals === undefined ? {} : { globals: options.globals }),
     ...(options.concurrency === undefined ? {} : { concurrency: options.concurrency }),

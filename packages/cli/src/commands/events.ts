@@ -1,0 +1,55 @@
+/** `nex events`: what nodes and workloads do, as it comes. */
+import type { EventEntry } from "@nexengine/client";
+import { NexError, systemNamespace } from "@nexengine/protocol/internal";
+import type { Command } from "commander";
+import { colors as pc } from "../colors.ts";
+import type { GlobalOptions } from "../global-options.ts";
+import { interruption } from "../interruption.ts";
+import { withClient } from "../login.ts";
+import { positive } from "../option-values.ts";
+import { note, print } from "../output.ts";
+import { formatTime, type TimeFormat } from "../time-format.ts";
+
+interface EventsOptions extends GlobalOptions {
+  count?: number;
+  json: boolean;
+}
+
+/** Adds the command. */
+export function addEvents(program: Command): void {
+  program
+    .command("events")
+    .description("show the events of the namespace and of the nodes, as they come")
+    .option("--count <n>", "end after so many events", positive)
+    .option("--json", "print each event as JSON", false)
+    .action(async (_: unknown, self: Command) => {
+      await events(self.optsWithGlobals<EventsOptions>());
+    });
+}
+
+async function events(options: EventsOptions): Promise<void> {
+  if (options.namespace === systemNamespace) {
+    throw new NexError(
+      "namespace_invalid",
+      `Cannot watch namespace "${systemNamespace}" by name: its events always come along`,
+    );
+  }
+  await withClient(options, async (client) => {
+    const feed = client.events({ signal: interruption() });
+    await client.flush();
+    note(pc.dim(`Events of namespace "${options.namespace}" and of the nodes; Ctrl-C ends`));
+    let left = options.count ?? Number.POSITIVE_INFINITY;
+    for await (const entry of feed) {
+      print(options.json ? JSON.stringify(entry.event) : eventLine(entry, options.timeformat));
+      if (--left <= 0) break;
+    }
+  });
+}
+
+function eventLine({ namespace, type, event }: EventEntry, timeFormat: TimeFormat): string {
+  const time = event.time === undefined ? new Date() : new Date(event.time);
+  const data = Object.entries(event.data ?? {})
+    .filter(([, value]) => typeof value !== "object")
+    .map(([key, value]) => `${pc.dim(`${key}=`)}${String(value)}`);
+  return [pc.dim(formatTime(time, timeFormat)), pc.cyan(namespace), pc.bold(type), ...data].join(" ");
+}

@@ -1,0 +1,28 @@
+/** How commands that watch are woken, and end. */
+
+/** Ctrl-C ends a watch as it should, with status 0. @returns a signal that it aborts. */
+export function interruption(): AbortSignal {
+  const controller = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => controller.abort());
+  return controller.signal;
+}
+
+/** Something that can be waited for again and again. */
+export class Bell {
+  #rung = Promise.withResolvers<void>();
+
+  ring(): void {
+    this.#rung.resolve();
+  }
+
+  /** Waits for the next ring, also one since the last wait, or so long. */
+  async wait(limitMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, limitMs);
+    });
+    await Promise.race([this.#rung.promise, late]);
+    clearTimeout(timer);
+    this.#rung = Promise.withResolvers<void>();
+  }
+}

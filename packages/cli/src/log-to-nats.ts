@@ -1,0 +1,45 @@
+/** A node's own log on NATS, over a connection of its own. */
+import { connectNats } from "@nexengine/node/internal";
+import { type NatsLogin, nodeLogSubject } from "@nexengine/protocol/internal";
+
+/** Lines that wait until the node is known; further ones push out the oldest. */
+const waitingLinesMax = 1_000;
+const closeTimeoutMs = 2_000;
+
+/** Publishes lines; those that come before `open` wait. */
+export class LogToNats {
+  readonly #waiting: { line: string; isError: boolean }[] = [];
+  #publish: ((line: string, isError: boolean) => void) | undefined;
+  #end: (() => Promise<void>) | undefined;
+
+  write(line: string, isError: boolean): void {
+    if (this.#publish !== undefined) {
+      this.#publish(line, isError);
+      return;
+    }
+    if (this.#waiting.length >= waitingLinesMax) this.#waiting.shift();
+    this.#waiting.push({ line, isError });
+  }
+
+  /** @throws NexError `connection_failed` */
+  async open(login: NatsLogin, nodeId: string): Promise<void> {
+    const connection = await connectNats({ ...login, name: `${login.name ?? "nex"}-log` });
+    this.#publish = (line, isError) => {
+      if (!connection.isClosed())
+        connection.publish(nodeLogSubject(nodeId, isError ? "stderr" : "stdout"), line);
+    };
+    this.#end = async () => {
+      const late = new Promise<void>((resolve) => setTimeout(resolve, closeTimeoutMs).unref());
+      if (!connection.isClosed()) await Promise.race([connection.flush().catch(() => undefined), late]);
+      await connection.close();
+    };
+    for (const { line, isError } of this.#waiting.splice(0)) this.#publish(line, isError);
+  }
+
+  /** Sends what is left, within a bounded time. Idempotent. */
+  async close(): Promise<void> {
+    const end = this.#end;
+    this.#end = undefined;
+    await end?.();
+  }
+}

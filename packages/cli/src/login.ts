@@ -1,0 +1,161 @@
+/** Where the options lead: flags, then environment, `--context`, a running `nex up`, the selected context. */
+import { type ClientOptions, connectNex, type NexClient } from "@nexengine/client";
+import {
+  assertNamespace,
+  defaultServer,
+  type NatsContext,
+  type NatsLogin,
+  type NatsTls,
+  NexError,
+  withoutSecrets,
+} from "@nexengine/protocol/internal";
+import { expandHome, type NamedContext, readContext, selectedContextName } from "./contexts.ts";
+import { version } from "./daemon.ts";
+import type { GlobalOptions } from "./global-options.ts";
+import { readNamedFile } from "./key-files.ts";
+import { note } from "./output.ts";
+import { findRunningUp } from "./up-state.ts";
+
+/** What the options lead to. */
+export interface Connection {
+  login: ClientOptions;
+  /** JetStream domain of artifacts. */
+  jsDomain: string | undefined;
+}
+
+/** Was a server named, by URL or context, on the command line or in the environment? */
+export function namesServer(options: GlobalOptions): boolean {
+  return options.server !== undefined || options.context !== undefined;
+}
+
+/**
+ * The connection that the options mean. What is given as a flag, or in the environment, wins over the same of the
+ * context; a login that is given is taken whole.
+ *
+ * @throws NexError `file_not_found`, `namespace_invalid`, `config_invalid`, `usage`
+ */
+export function connectionOf(options: GlobalOptions): Connection {
+  assertNamespace(options.namespace);
+  const { servers, named } = serversOf(options);
+  const unsupported = servers.find((url) => /^wss?:/i.test(url));
+  if (unsupported !== undefined) {
+    throw new NexError(
+      "usage",
+      `Cannot connect to "${withoutSecrets(unsupported)}": this version has no websockets`,
+      { advice: "Use the server's nats:// or tls:// URL" },
+    );
+  }
+  const tls = tlsOf(options, named?.context);
+  const inboxPrefix = named?.context.inbox_prefix || undefined;
+  return {
+    login: {
+      servers,
+      ...(givenLogin(options) ?? contextLogin(named?.context) ?? {}),
+      ...(tls === undefined ? {} : { tls }),
+      ...(inboxPrefix === undefined ? {} : { inboxPrefix }),
+      name: options.connName ?? connectionName(),
+      namespace: options.namespace,
+    },
+    jsDomain: options.jsdomain ?? (named?.context.jetstream_domain || undefined),
+  };
+}
+
+/** Connects as the options say, runs a command's work, and disconnects. */
+export async function withClient<T>(
+  options: GlobalOptions,
+  work: (client: NexClient, connection: Connection) => Promise<T>,
+): Promise<T> {
+  const connection = connectionOf(options);
+  await using client = await connectNex(connection.login);
+  return await work(client, connection);
+}
+
+function serversOf(options: GlobalOptions): { servers: string[]; named: NamedContext | undefined } {
+  const given = split(options.server ?? "");
+  const running = namesServer(options) ? undefined : findRunningUp();
+  const chosen = options.context ?? running?.context;
+  if (chosen !== undefined) {
+    const named = readContext(chosen);
+    const urls = split(named.context.url);
+    if (given.length > 0 && urls.length > 0) {
+      note(`The server is ${given.map(withoutSecrets).join(", ")}; context "${chosen}" gives the rest`);
+    }
+    warnOf(named);
+    return { servers: [given, urls, [defaultServer]].find((list) => list.length > 0) ?? [], named };
+  }
+  if (given.length > 0) return { servers: given, named: undefined };
+  if (running !== undefined) return { servers: [running.url], named: undefined };
+  const selected = selectedContextName();
+  if (selected === undefined) return { servers: [defaultServer], named: undefined };
+  const named = readContext(selected);
+  warnOf(named);
+  const urls = split(named.context.url);
+  return { servers: urls.length > 0 ? urls : [defaultServer], named };
+}
+
+function warnOf({ name, context }: NamedContext): void {
+  if (context.jetstream_api_prefix !== "") {
+    note(`Context "${name}": this version does not act on its "jetstream_api_prefix"`);
+  }
+}
+
+function split(urls: string): string[] {
+  return urls
+    .split(",")
+    .map((url) => url.trim())
+    .filter((url) => url !== "");
+}
+
+function givenLogin(options: GlobalOptions): NatsLogin | undefined {
+  const { user, password, creds, nkey } = options;
+  if (password !== undefined && user === undefined) {
+    throw new NexError("usage", "Cannot log in: --password is given without --user");
+  }
+  if (user === undefined && creds === undefined && nkey === undefined) return undefined;
+  return {
+    ...(creds === undefined ? {} : { credentials: readNamedFile(creds, "the credentials file") }),
+    ...(nkey === undefined ? {} : { nkeySeed: readNamedFile(nkey, "the nkey file") }),
+    ...(user === undefined ? {} : password === undefined ? { token: user } : { user, password }),
+  };
+}
+
+/** The reference's choice: user, else credentials, else nkey, and a token beside. */
+function contextLogin(context: NatsContext | undefined): NatsLogin | undefined {
+  if (context === undefined) return undefined;
+  const { user, password, creds, nkey, token, user_jwt: userJwt } = context;
+  const seed = (): NatsLogin => ({ nkeySeed: readNamedFile(expandHome(nkey), "the context's nkey file") });
+  const chosen: NatsLogin =
+    user !== ""
+      ? { user, password }
+      : creds !== ""
+        ? { credentials: readNamedFile(expandHome(creds), "the context's credentials file") }
+        : { ...(nkey === "" ? {} : seed()), ...(userJwt === "" ? {} : { userJwt }) };
+  return { ...chosen, ...(token === "" ? {} : { token }) };
+}
+
+function tlsOf(options: GlobalOptions, context: NatsContext | undefined): NatsTls | undefined {
+  if ((options.tlscert === undefined) !== (options.tlskey === undefined)) {
+    throw new NexError("usage", "Cannot use TLS: --tlscert and --tlskey go together");
+  }
+  const ofContext = options.tlscert === undefined ? context : undefined;
+  const cert = options.tlscert ?? pathOf(ofContext?.cert);
+  const key = options.tlskey ?? pathOf(ofContext?.key);
+  const ca = options.tlsca ?? pathOf(context?.ca);
+  const first = options.tlsfirst ?? context?.tls_first ?? false;
+  if (cert === undefined && key === undefined && ca === undefined && !first) return undefined;
+  return {
+    ...(cert === undefined ? {} : { cert: readNamedFile(cert, "the TLS certificate") }),
+    ...(key === undefined ? {} : { key: readNamedFile(key, "the TLS key") }),
+    ...(ca === undefined ? {} : { ca: readNamedFile(ca, "the certificate authority") }),
+    ...(first ? { first } : {}),
+  };
+}
+
+function pathOf(path: string | undefined): string | undefined {
+  return path === undefined || path === "" ? undefined : expandHome(path);
+}
+
+function connectionName(): string {
+  const found = version();
+  return found === "development" ? "nex" : `nex-${found}`;
+}
