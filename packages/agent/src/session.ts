@@ -74,7 +74,11 @@ export class Session implements ProviderHost {
         this.#release();
       },
     });
-    const relay = new Relay(connection, { side: "agent", accept: (target) => this.#connect(target) });
+    const relay = new Relay(connection, {
+      side: "agent",
+      accept: (target) => this.#connect(target),
+      abort: (socket) => void (socket as Socket).resetAndDestroy(),
+    });
     this.#connection = connection;
     this.#relay = relay;
     return await end.promise;

@@ -71,7 +71,11 @@ export class AgentClient {
    * that, an agent that relays breaks the protocol.
    */
   allowRelay(targets: readonly RelayTarget[]): void {
-    this.#relay = new Relay(this.#connection, { side: "node", accept: createDialer(targets) });
+    this.#relay = new Relay(this.#connection, {
+      side: "node",
+      accept: createDialer(targets),
+      abort: (socket) => void (socket as Socket).resetAndDestroy(),
+    });
   }
 
   /** Carries a socket to one of the ports that the deploy named. */

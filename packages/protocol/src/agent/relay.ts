@@ -48,6 +48,8 @@ export interface RelayOptions {
   side: "node" | "agent";
   /** Opens a target for the other side; `undefined` refuses. The socket has `allowHalfOpen`, and may still connect. */
   accept(target: number): Duplex | undefined;
+  /** Breaks a socket off, so that its other end does not take it for a clean end. */
+  abort(socket: Duplex): void;
 }
 
 /** One stream: a socket here, a socket there. */
@@ -98,7 +100,7 @@ export class Relay {
   carry(socket: Duplex, target: number): void {
     if (this.#closed || this.#streams.size >= relayStreamsMax) {
       socket.on("error", () => undefined);
-      socket.destroy();
+      this.#options.abort(socket);
       return;
     }
     const id = this.#takeId();
@@ -137,8 +139,9 @@ export class Relay {
   /** Ends all streams at once. */
   close(): void {
     this.#closed = true;
-    for (const { socket } of [...this.#streams.values()]) socket.destroy();
+    const streams = [...this.#streams.values()];
     this.#streams.clear();
+    for (const { socket } of streams) this.#options.abort(socket);
   }
 
   #takeId(): number {
@@ -234,7 +237,7 @@ export class Relay {
     }
     stream.waiting += payload.length;
     this.#waitingBytes += payload.length;
-    if (this.#waitingBytes > waitingBytesMax) stream.socket.destroy();
+    if (this.#waitingBytes > waitingBytesMax) this.#options.abort(stream.socket);
   }
 
   /** The socket has got rid of what waited, and of these bytes. */
@@ -260,7 +263,7 @@ export class Relay {
     const stream = this.#streams.get(id);
     if (stream === undefined) return;
     this.#streams.delete(id);
-    stream.socket.destroy();
+    this.#options.abort(stream.socket);
   }
 
   #gone(stream: Stream): void {

@@ -1,0 +1,231 @@
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Duplex } from "node:stream";
+import { buffer } from "node:stream/consumers";
+import { test } from "node:test";
+import type { NexError } from "../errors.ts";
+import { FrameConnection } from "./frame-connection.ts";
+import { FrameType } from "./frames.ts";
+import { Relay, relayStreamsMax, relayWindowBytes } from "./relay.ts";
+
+/** A listener in the machine, a server outside, and the channel between their relays. */
+class Bridge implements AsyncDisposable {
+  readonly stack = new AsyncDisposableStack();
+  readonly errors: (NexError | undefined)[] = [];
+  agent!: Relay;
+  node!: Relay;
+  nodeConnection!: FrameConnection;
+  agentConnection!: FrameConnection;
+  agentStream!: Socket;
+  #path = "";
+  accepted = 0;
+
+  /** @param serve What the server outside does with a connection. */
+  static async make(serve: (socket: Socket) => void): Promise<Bridge> {
+    const bridge = new Bridge();
+    const directory = await mkdtemp(join(tmpdir(), "nex-relay-"));
+    bridge.stack.defer(() => rm(directory, { recursive: true, force: true }));
+    const outside = await bridge.#listen(join(directory, "outside"), serve);
+    const channel = await bridge.#listen(join(directory, "channel"), () => undefined);
+    const arrived = once(channel, "connection");
+    bridge.agentStream = connect(join(directory, "channel"));
+    const [nodeStream] = (await arrived) as [Socket];
+    bridge.stack.defer(() => {
+      bridge.agentStream.destroy();
+      nodeStream.destroy();
+    });
+    bridge.#relays(nodeStream, (target) => {
+      if (target !== 0) return undefined;
+      bridge.accepted++;
+      return connect({ path: String(outside.address()), allowHalfOpen: true });
+    });
+    bridge.#path = join(directory, "inside");
+    await bridge.#listen(bridge.#path, (socket) => bridge.agent.carry(socket, 0));
+    return bridge;
+  }
+
+  #relays(nodeStream: Socket, accept: (target: number) => Socket | undefined): void {
+    this.nodeConnection = new FrameConnection(nodeStream, {
+      frame: (type, _, id, payload) => void this.node.take(type, id, payload),
+      end: (error) => {
+        this.errors.push(error);
+        this.node.close();
+      },
+      drain: () => this.node.drained(),
+    });
+    this.agentConnection = new FrameConnection(this.agentStream, {
+      frame: (type, _, id, payload) => void this.agent.take(type, id, payload),
+      end: () => this.agent.close(),
+      drain: () => this.agent.drained(),
+    });
+    const abort = (socket: Duplex): void => void socket.destroy();
+    this.node = new Relay(this.nodeConnection, { side: "node", accept, abort });
+    this.agent = new Relay(this.agentConnection, { side: "agent", accept: () => undefined, abort });
+  }
+
+  async #listen(path: string, serve: (socket: Socket) => void): Promise<Server> {
+    const sockets = new Set<Socket>();
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
+      sockets.add(socket);
+      socket.on("error", () => undefined);
+      serve(socket);
+    });
+    server.listen(path);
+    await once(server, "listening");
+    this.stack.defer(() => {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    });
+    return server;
+  }
+
+  /** A connection as the workload makes it. */
+  dial(): Socket {
+    const socket = connect({ path: this.#path, allowHalfOpen: true });
+    socket.on("error", () => undefined);
+    this.stack.defer(() => void socket.destroy());
+    return socket;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stack.disposeAsync();
+  }
+}
+
+const echo = (socket: Socket): void => void socket.pipe(socket);
+const digest = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+
+/** Waits for a condition that other ends bring about. */
+async function holds(condition: () => boolean, what: string): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  while (!condition()) {
+    assert.ok(performance.now() < deadline, what);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+test("Relay carries megabytes both ways, with a half-closed end", async () => {
+  await using bridge = await Bridge.make(echo);
+  const sent = randomBytes(5_000_000);
+  const socket = bridge.dial();
+  const received = buffer(socket);
+  socket.end(sent);
+  assert.equal(digest(await received), digest(sent));
+  await holds(() => bridge.agent.streamCount + bridge.node.streamCount === 0, "the stream stays");
+  assert.deepEqual(bridge.errors, []);
+});
+
+test("Relay carries many connections side by side", async () => {
+  await using bridge = await Bridge.make(echo);
+  const replies = Array.from({ length: 500 }, async (_, at) => {
+    const socket = bridge.dial();
+    socket.end(`connection ${at}`);
+    return (await buffer(socket)).toString();
+  });
+  assert.deepEqual(
+    await Promise.all(replies),
+    Array.from({ length: 500 }, (_, at) => `connection ${at}`),
+  );
+});
+
+test("Relay lets a reader that stops hold up its own stream only, and no more than a window waits", async () => {
+  await using bridge = await Bridge.make((socket) => {
+    socket.once("data", (first: Buffer) => {
+      if (first.toString() === "flood") socket.end(Buffer.alloc(20_000_000, 1));
+      else socket.end(first);
+    });
+  });
+  const slow = bridge.dial();
+  slow.pause();
+  slow.write("flood");
+  await holds(() => bridge.accepted === 1, "the flood does not begin");
+  const quick = bridge.dial();
+  quick.write("quick");
+  assert.equal((await buffer(quick)).toString(), "quick");
+  // What the relay holds of the flood is bounded; the rest waits at its source.
+  assert.ok(slow.bytesRead < 20_000_000);
+  slow.resume();
+  assert.equal((await buffer(slow)).length, 20_000_000);
+});
+
+test("Relay resets a connection whose server is not there, and one that breaks", async () => {
+  await using bridge = await Bridge.make((socket) => {
+    socket.once("data", () => socket.destroy());
+  });
+  const refused = bridge.dial();
+  refused.write("x");
+  await once(refused.resume(), "end");
+  refused.end();
+  bridge.agent.carry(bridge.dial(), 7);
+  await holds(() => bridge.agent.streamCount === 0, "a stream to no target stays");
+  await holds(() => bridge.node.streamCount === 0, "a broken stream stays");
+});
+
+test("Relay ends all its streams with the channel", async () => {
+  await using bridge = await Bridge.make(echo);
+  const sockets = [bridge.dial(), bridge.dial()];
+  for (const socket of sockets) socket.write("x");
+  await Promise.all(sockets.map((socket) => once(socket, "data")));
+  bridge.agentConnection.close();
+  await Promise.all(sockets.map((socket) => once(socket.resume(), "end")));
+  await holds(() => bridge.node.streamCount === 0, "the node keeps streams");
+});
+
+test("Relay refuses an agent that sends more than its window", async () => {
+  await using bridge = await Bridge.make((socket) => socket.pause());
+  const open = Buffer.alloc(2);
+  bridge.agentConnection.send(FrameType.agentRelayOpen, 0, 2, open);
+  const part = Buffer.alloc(60_000);
+  for (let sent = 0; sent < 2 * relayWindowBytes; sent += part.length) {
+    bridge.agentConnection.send(FrameType.agentRelayData, 0, 2, part);
+  }
+  // The server does not read, so that no credit can have come for all of it.
+  for (let more = 0; more < 64 && bridge.errors.length === 0; more++) {
+    for (let at = 0; at < 64; at++) bridge.agentConnection.send(FrameType.agentRelayData, 0, 2, part);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await holds(() => bridge.errors.length === 1, "the agent is not refused");
+  assert.match(bridge.errors[0]?.message ?? "", /more than it was allowed/);
+});
+
+for (const [what, id, payload] of [
+  ["an id of the node's own kind", 3, Buffer.alloc(2)],
+  ["the id 0", 0, Buffer.alloc(2)],
+  ["no target", 2, Buffer.alloc(0)],
+] as const) {
+  test(`Relay refuses an agent that opens a stream with ${what}`, async () => {
+    await using bridge = await Bridge.make(echo);
+    bridge.agentConnection.send(FrameType.agentRelayOpen, 0, id, payload);
+    await holds(() => bridge.errors.length === 1, "the agent is not refused");
+    assert.equal(bridge.errors[0]?.code, "agent_protocol");
+  });
+}
+
+test("Relay refuses an id that is open, and passes by frames of streams that are not", async () => {
+  await using bridge = await Bridge.make(echo);
+  const { agentConnection: agent } = bridge;
+  for (const type of [FrameType.agentRelayData, FrameType.agentRelayEnd, FrameType.agentRelayReset]) {
+    agent.send(type, 0, 1_000, Buffer.alloc(8));
+  }
+  agent.send(FrameType.agentRelayCredit, 0, 1_000, Buffer.alloc(4));
+  agent.send(FrameType.agentRelayOpen, 0, 2, Buffer.alloc(2));
+  await holds(() => bridge.node.streamCount === 1, "the stream is not opened");
+  assert.deepEqual(bridge.errors, []);
+  agent.send(FrameType.agentRelayOpen, 0, 2, Buffer.alloc(2));
+  await holds(() => bridge.errors.length === 1, "the agent is not refused");
+});
+
+test("Relay resets streams beyond its number", async () => {
+  await using bridge = await Bridge.make((socket) => socket.pause());
+  for (let at = 1; at <= relayStreamsMax + 1; at++) {
+    bridge.agentConnection.send(FrameType.agentRelayOpen, 0, at * 2, Buffer.alloc(2));
+  }
+  await holds(() => bridge.accepted === relayStreamsMax, "not all are opened");
+  assert.equal(bridge.node.streamCount, relayStreamsMax);
+  assert.deepEqual(bridge.errors, []);
+});
