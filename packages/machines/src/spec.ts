@@ -12,7 +12,7 @@ export function isMachineId(id: string): boolean {
 }
 
 /** What of a driver decides whether it takes an order. */
-type Offer = Pick<Driver, "kind" | "enforces" | "networks">;
+export type Offer = Pick<Driver, "kind" | "enforces" | "networks">;
 
 /**
  * Boots for a driver: refuses what it can't hold before anything is made, takes the machine's directory over by its

@@ -11,7 +11,7 @@ import type { ContainerHost } from "./host.ts";
 import { writeHostsFile } from "./hosts-file.ts";
 import { type Layout, layoutOf } from "./layout.ts";
 import { ContainerMachine } from "./machine.ts";
-import { wantsWires, wire } from "./network/wire.ts";
+import { demandNetwork, wantsWires, wire } from "./network/wire.ts";
 import { removeRemains } from "./remains.ts";
 
 /** What a program that has ended and gone already is taken for: no process starts before the host does. */
@@ -25,6 +25,7 @@ const goneTicks = -1;
 export async function bootContainer(host: ContainerHost, spec: MachineSpec): Promise<ContainerMachine> {
   const cgroup = host.cgroup(spec.id);
   if (cgroup.exists()) throw bootFailure(spec.id, "its control group is there already");
+  await demandNetwork(spec, host.egress);
   host.enter(spec.id);
   let range: number | undefined;
   try {
@@ -32,10 +33,10 @@ export async function bootContainer(host: ContainerHost, spec: MachineSpec): Pro
     range = await host.ranges.take(spec.id);
     const layout = layoutOf(spec.directory);
     await makeBundle(host, spec, layout, range);
-    const console = await start(host, spec, layout);
+    const { console, egressAddress } = await start(host, spec, layout);
     try {
       const identity = await identify(layout, spec.id);
-      const facts = { identity, range, cgroupParent: host.settings.cgroupParent };
+      const facts = { identity, range, cgroupParent: host.settings.cgroupParent, egressAddress };
       return new ContainerMachine(host, spec, facts, console);
     } catch (error) {
       console.destroy();
@@ -43,7 +44,8 @@ export async function bootContainer(host: ContainerHost, spec: MachineSpec): Pro
     }
   } catch (error) {
     const { id, directory } = spec;
-    await removeRemains(host, { id, directory, cgroup, range }).catch(() => undefined);
+    const egress = spec.network === "egress";
+    await removeRemains(host, { id, directory, cgroup, range, egress }).catch(() => undefined);
     if (error instanceof MachineError) throw error;
     throw bootFailure(spec.id, "the host refuses something", { cause: error });
   }
@@ -73,36 +75,43 @@ async function makeBundle(
   await writeFile(layout.config, JSON.stringify(config));
 }
 
-async function start(host: ContainerHost, spec: MachineSpec, layout: Layout): Promise<ContainerConsole> {
+interface Started {
+  console: ContainerConsole;
+  egressAddress: string | undefined;
+}
+
+async function start(host: ContainerHost, spec: MachineSpec, layout: Layout): Promise<Started> {
   const { console, outputFd } = await ContainerConsole.make(layout.console);
-  let failure: string | undefined;
   try {
-    failure = await run(host, spec, layout, outputFd);
+    return { console, egressAddress: await run(host, spec, layout, outputFd) };
   } catch (error) {
     console.destroy();
     throw error;
   } finally {
     closeOutput(outputFd);
   }
-  if (failure === undefined) return console;
-  console.destroy();
-  throw bootFailure(spec.id, failure);
 }
 
-/** In one step where that is enough: two take longer. @returns why the runtime failed, if it did. */
+/** In one step where that is enough: two take longer. @returns the machine's own address, if it has egress. */
 async function run(
-  { runtime }: ContainerHost,
+  { runtime, egress }: ContainerHost,
   spec: MachineSpec,
   layout: Layout,
   outputFd: number,
 ): Promise<string | undefined> {
-  if (!wantsWires(spec)) return await runtime.run(spec.id, layout, outputFd);
-  const failure = await runtime.create(spec.id, layout, outputFd);
-  if (failure !== undefined) return failure;
+  const check = (failure: string | undefined): void => {
+    if (failure !== undefined) throw bootFailure(spec.id, failure);
+  };
+  if (!wantsWires(spec)) {
+    check(await runtime.run(spec.id, layout, outputFd));
+    return undefined;
+  }
+  check(await runtime.create(spec.id, layout, outputFd));
   const { pid, startTicks } = await identify(layout, spec.id);
-  if (startTicks === goneTicks) return "its first process has gone before it began";
-  await wire(spec, pid);
-  return await runtime.begin(spec.id, layout);
+  if (startTicks === goneTicks) check("its first process has gone before it began");
+  const egressAddress = await wire(spec, pid, egress);
+  check(await runtime.begin(spec.id, layout));
+  return egressAddress;
 }
 
 /** The first process of a machine; one that has ended already is nobody. */

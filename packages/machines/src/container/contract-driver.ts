@@ -1,10 +1,11 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { processesOf } from "../contract/host-processes.ts";
 import { buildRootfsDirectory } from "../rootfs/build.ts";
+import { findLibraries } from "../rootfs/libraries.ts";
 import { rootfsPaths } from "../rootfs/options.ts";
 import { ContainerDriver } from "./driver.ts";
 import type { ContainerDriverOptions } from "./options.ts";
@@ -35,15 +36,19 @@ export interface Preparation extends AsyncDisposable {
   lack: string | undefined;
 }
 
-/** Builds a rootfs with the test guest, in a directory that everybody can reach. */
-export async function prepareContainers(): Promise<Preparation> {
+/**
+ * Builds a rootfs with the test guest, in a directory that everybody can reach.
+ *
+ * @param programs Absolute paths of further programs, which come in with their libraries.
+ */
+export async function prepareContainers(programs: readonly string[] = []): Promise<Preparation> {
   const base = await mkdtemp(join(tmpdir(), "nex-containers-"));
   await chmod(base, 0o711);
   const contract = fileURLToPath(new URL("../contract/", import.meta.url));
   const rootfs = await buildRootfsDirectory({
     output: join(base, "rootfs"),
     agentPath: join(contract, "agent.mjs"),
-    files: Object.fromEntries(guestFiles.map((name) => [`/usr/lib/nex/${name}`, join(contract, name)])),
+    files: { ...(await withLibraries(programs)), ...filesOf(contract) },
   });
   const options: ContainerDriverOptions = {
     rootfs: rootfs.directory,
@@ -60,6 +65,15 @@ export async function prepareContainers(): Promise<Preparation> {
     lack: lack?.reason,
     [Symbol.asyncDispose]: () => rm(base, { recursive: true, force: true }),
   };
+}
+
+function filesOf(contract: string): Record<string, string> {
+  return Object.fromEntries(guestFiles.map((name) => [`/usr/lib/nex/${name}`, join(contract, name)]));
+}
+
+async function withLibraries(programs: readonly string[]): Promise<Record<string, string>> {
+  const libraries = (await Promise.all(programs.map(findLibraries))).flat();
+  return Object.fromEntries([...programs, ...libraries].map((path) => [normalize(path), path]));
 }
 
 /** The processes that have a directory mounted, and those that live in it or name it. */

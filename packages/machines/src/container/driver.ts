@@ -7,13 +7,15 @@ import type {
   MachineRecord,
   MachineSpec,
 } from "../driver.ts";
-import { bootInDirectory } from "../spec.ts";
+import { bootInDirectory, type Offer } from "../spec.ts";
 import { bootContainer } from "./boot.ts";
 import { fingerprintContainer } from "./fingerprint.ts";
 import { ContainerHost } from "./host.ts";
 import type { ContainerMachine } from "./machine.ts";
 import { type ContainerDriverOptions, completeOptions } from "./options.ts";
 import { recoverContainer } from "./recover.ts";
+
+const everyNetwork: ReadonlySet<MachineNetwork> = new Set<MachineNetwork>(["none", "nats", "egress"]);
 
 /**
  * Makes machines that are containers of an OCI runtime: namespaces of their own for users, processes, mounts, network
@@ -28,6 +30,11 @@ import { recoverContainer } from "./recover.ts";
  *   waits; then `rep` for reading and `req` for writing; then it closes the first two. So its calls end with its node.
  * - **Stop**: it gets a SIGTERM, which the kernel keeps from a first process that does not listen to it.
  *
+ * A machine with egress reaches what is listed, over IPv4, and nothing else: a packet filter in its own network, set
+ * before its program begins, lets nothing else out, and one on the host lets it neither to the host itself nor to
+ * another machine, listed or not. The node switches the host's forwarding of IPv4 on for it, and leaves it so. A
+ * machine that lists nothing is refused.
+ *
  * A machine outlives the node that booted it, and can be recovered from its record.
  */
 export class ContainerDriver implements Driver {
@@ -38,7 +45,7 @@ export class ContainerDriver implements Driver {
     "processes",
     "diskBytes",
   ]);
-  readonly networks: ReadonlySet<MachineNetwork> = new Set<MachineNetwork>(["none", "nats"]);
+  readonly #networks = new Set<MachineNetwork>(["none", "nats"]);
   readonly ownLoopback = true;
   readonly #options: ContainerDriverOptions;
   readonly #machines = new Map<string, ContainerMachine>();
@@ -48,13 +55,24 @@ export class ContainerDriver implements Driver {
     this.#options = options;
   }
 
+  /** `egress` comes with a fingerprint or a boot that has found this host to carry it. */
+  get networks(): ReadonlySet<MachineNetwork> {
+    return this.#networks;
+  }
+
   async fingerprint(): Promise<Fingerprint> {
-    return await fingerprintContainer(completeOptions(this.#options), () => this.#shared());
+    const fingerprint = await fingerprintContainer(completeOptions(this.#options), () => this.#shared());
+    if (fingerprint.available) await this.#learnNetworks();
+    return fingerprint;
   }
 
   async boot(spec: MachineSpec): Promise<Machine> {
-    return await bootInDirectory(this, spec, async (owned) => {
-      return this.#keep(await bootContainer(this.#shared(), owned));
+    // Why this host does not carry egress is known only by trying.
+    const offer: Offer = { kind: this.kind, enforces: this.enforces, networks: everyNetwork };
+    return await bootInDirectory(offer, spec, async (owned) => {
+      const machine = this.#keep(await bootContainer(this.#shared(), owned));
+      if (owned.network === "egress") await this.#learnNetworks();
+      return machine;
     });
   }
 
@@ -69,6 +87,10 @@ export class ContainerDriver implements Driver {
     if (held) return held;
     const found = await recoverContainer(this.#shared(), record);
     return found && this.#keep(found);
+  }
+
+  async #learnNetworks(): Promise<void> {
+    if ((await this.#shared().egress.lack()) === undefined) this.#networks.add("egress");
   }
 
   #shared(): ContainerHost {

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { isIPv4 } from "node:net";
 import type { MachineRecord } from "../driver.ts";
 import type { ProcessIdentity } from "../host/process-table.ts";
 
@@ -9,16 +10,21 @@ export interface MachineFacts {
   /** Which range of user ids it has. */
   range: number;
   cgroupParent: string;
+  /** Its own address in the host's network, if it has egress. */
+  egressAddress?: string | undefined;
 }
 
 /** Writes the facts into a record. */
-export function recordFacts({ identity, range, cgroupParent }: MachineFacts): MachineRecord["facts"] {
-  return { pid: identity.pid, startTicks: identity.startTicks, range, cgroupParent, bootId: readBootId() };
+export function recordFacts(facts: MachineFacts): MachineRecord["facts"] {
+  const { identity, range, cgroupParent, egressAddress } = facts;
+  const { pid, startTicks } = identity;
+  const known = { pid, startTicks, range, cgroupParent, bootId: readBootId() };
+  return egressAddress === undefined ? known : { ...known, egressAddress };
 }
 
 /** Reads a record; what a node could not write down any more is absent. */
 export function parseFacts(facts: MachineRecord["facts"]): Partial<MachineFacts> {
-  const { pid, startTicks, range, cgroupParent, bootId } = facts;
+  const { pid, startTicks, range, cgroupParent, egressAddress, bootId } = facts;
   const parsed: Partial<MachineFacts> = {};
   // After another boot of the host the same numbers are another process.
   if (typeof pid === "number" && typeof startTicks === "number" && bootId === readBootId()) {
@@ -26,6 +32,7 @@ export function parseFacts(facts: MachineRecord["facts"]): Partial<MachineFacts>
   }
   if (typeof range === "number") parsed.range = range;
   if (typeof cgroupParent === "string") parsed.cgroupParent = cgroupParent;
+  if (typeof egressAddress === "string" && isIPv4(egressAddress)) parsed.egressAddress = egressAddress;
   return parsed;
 }
 

@@ -8,8 +8,9 @@ import { bootContainer } from "./boot.ts";
 import { countsSwap, withController } from "./cgroup-mounts.ts";
 import type { ContainerHost } from "./host.ts";
 import type { ContainerMachine } from "./machine.ts";
+import { findForwardDrops, findLoopbackLack } from "./network/lack.ts";
 import type { ContainerDriverSettings } from "./options.ts";
-import { findLack } from "./requirements.ts";
+import { findLack, type Lack } from "./requirements.ts";
 
 const limits = { memoryBytes: 268_435_456, vcpus: 1, processes: 64, diskBytes: 8_388_608 };
 const controllers = ["memory", "pids", "cpu"] as const;
@@ -29,7 +30,10 @@ export async function fingerprintContainer(
       const reason = `"${settings.runtime}" does not hold a machine by ${unheld.join(", ")}`;
       return { available: false, reason, advice: "Name another OCI runtime" };
     }
-    return { available: true, details: details(host, performance.now() - startedAt) };
+    return {
+      available: true,
+      details: { ...details(host, performance.now() - startedAt), ...(await networkDetails(host)) },
+    };
   } catch (error) {
     const reason = error instanceof MachineError ? error.message : String(error);
     return {
@@ -80,4 +84,19 @@ function details(host: ContainerHost, trialMs: number): Record<string, string> {
     "limits swap": countsSwap(host.cgroupMounts) ? "yes" : "no",
     trial: `${Math.round(trialMs)} ms`,
   };
+}
+
+/** Not having these is no reason to have no machines. */
+async function networkDetails({ egress }: ContainerHost): Promise<Record<string, string>> {
+  const lack = await egress.lack();
+  const drops = lack ? [] : await findForwardDrops();
+  const hint = `the host's own firewall drops what is passed on unless told otherwise (${drops.join(", ")}): let it accept what comes from or goes to devices "nex*"`;
+  return {
+    "loopback addresses": told(await findLoopbackLack()),
+    egress: drops.length > 0 ? `yes, but ${hint}` : told(lack),
+  };
+}
+
+function told(lack: Lack | undefined): string {
+  return lack ? `no: ${lack.reason}. ${lack.advice}` : "yes";
 }

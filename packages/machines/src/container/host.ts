@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { Cgroup, removeParent } from "./cgroup.ts";
 import { type CgroupMount, readCgroupMounts } from "./cgroup-mounts.ts";
 import { IdRanges } from "./id-range.ts";
+import { Egress } from "./network/egress.ts";
 import type { ContainerDriverSettings } from "./options.ts";
 import { Runtime } from "./runtime.ts";
 
@@ -12,6 +13,7 @@ export class ContainerHost {
   readonly settings: ContainerDriverSettings;
   readonly runtime: Runtime;
   readonly ranges: IdRanges;
+  readonly egress: Egress;
   readonly cgroupMounts: readonly CgroupMount[];
   readonly #ids = new Set<string>();
   #prepared: Promise<void> | undefined;
@@ -24,6 +26,7 @@ export class ContainerHost {
     this.ranges = new IdRanges(join(settings.stateDirectory, "ranges"), settings.hostIdFirst, (id) =>
       existsSync(join(root, id)),
     );
+    this.egress = new Egress(settings.egressNetwork, settings.stateDirectory);
     this.cgroupMounts = readCgroupMounts();
   }
 
@@ -31,7 +34,7 @@ export class ContainerHost {
   async prepare(): Promise<void> {
     this.#prepared ??= (async () => {
       await mkdir(this.settings.stateDirectory, { recursive: true, mode: 0o700 });
-      await this.ranges.releaseAbandoned();
+      await Promise.all([this.ranges.releaseAbandoned(), this.egress.prune()]);
     })();
     await this.#prepared;
     // A group that is just being removed must not be taken for one that is there.

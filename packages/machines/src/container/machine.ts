@@ -93,13 +93,14 @@ export class ContainerMachine implements Machine {
     // What can't be killed now is tried again, and told, with all else that is left.
     await this.#kill().catch(() => undefined);
     this.#attachments.destroy();
-    const { range, cgroupParent } = this.#facts;
+    const { range, cgroupParent, egressAddress } = this.#facts;
     await removeRemains(this.#host, {
       id: this.id,
       directory: this.#directory,
       cgroup: this.#cgroup,
       cgroupParent,
       range,
+      egress: egressAddress !== undefined,
     });
   }
 

@@ -16,7 +16,8 @@ export async function recoverContainer(
   { id, directory, facts }: MachineRecord,
 ): Promise<ContainerMachine | undefined> {
   if (!isMachineId(id)) return undefined;
-  const { identity, range, cgroupParent = host.settings.cgroupParent } = parseFacts(facts);
+  const known = parseFacts(facts);
+  const { identity, range, cgroupParent = host.settings.cgroupParent, egressAddress } = known;
   const cgroup = host.cgroup(id, cgroupParent);
   const owned = await ownableDirectory(directory);
   host.enter(id);
@@ -25,9 +26,18 @@ export async function recoverContainer(
     const epoch = await latestEpoch(layout.channels);
     const console = new ContainerConsole(layout.console);
     const machine = { id, directory: owned };
-    return new ContainerMachine(host, machine, { identity, range, cgroupParent }, console, epoch);
+    // A filter that can't be changed now is no reason to lose a machine.
+    if (egressAddress !== undefined) await host.egress.keep(id, egressAddress).catch(() => undefined);
+    return new ContainerMachine(
+      host,
+      machine,
+      { identity, range, cgroupParent, egressAddress },
+      console,
+      epoch,
+    );
   }
-  await removeRemains(host, { id, directory: owned, cgroup, cgroupParent, range });
+  const egress = identity === undefined || egressAddress !== undefined;
+  await removeRemains(host, { id, directory: owned, cgroup, cgroupParent, range, egress });
   if (range === undefined) await host.ranges.releaseAbandoned();
   return undefined;
 }

@@ -12,6 +12,8 @@ export interface Remains {
   cgroup: Cgroup;
   cgroupParent?: string;
   range?: number | undefined;
+  /** It may be connected with the host's network. */
+  egress: boolean;
 }
 
 /** Kills all that runs in a control group. @returns the pids that are left after that time. */
@@ -29,13 +31,13 @@ export async function killCgroup(cgroup: Cgroup, timeoutMs: number): Promise<num
 }
 
 /**
- * Removes everything that a machine held: what runs, the runtime's state, control groups, directory, user ids. Takes
+ * Removes everything that a machine held: what runs, the runtime's state, control groups, directory, user ids, network device. Takes
  * every step even when one fails, and can be repeated.
  *
  * @throws MachineError `destroy_failed` when something is left.
  */
 export async function removeRemains(host: ContainerHost, remains: Remains): Promise<void> {
-  const { id, directory, cgroup, cgroupParent, range } = remains;
+  const { id, directory, cgroup, cgroupParent, range, egress } = remains;
   const left: string[] = [];
   const note = (error: unknown): unknown => left.push(error instanceof Error ? error.message : String(error));
   const pids = await killCgroup(cgroup, host.settings.killTimeoutMs);
@@ -43,6 +45,7 @@ export async function removeRemains(host: ContainerHost, remains: Remains): Prom
   const failure = await host.runtime.remove(id);
   if (failure !== undefined) left.push(failure);
   left.push(...(await cgroup.remove()));
+  if (egress) await host.egress.release(id).catch(note);
   if (directory !== undefined) await removeTree(directory).catch(note);
   if (left.length === 0) {
     if (range !== undefined) await host.ranges.release(range, id).catch(note);

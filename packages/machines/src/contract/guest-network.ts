@@ -1,10 +1,12 @@
 /** What the test guest tries on its network. The answers are JSON, and a failure is a word of them. */
-import { createSocket } from "node:dgram";
+import { spawnSync } from "node:child_process";
+import { createSocket, type Socket } from "node:dgram";
 import { lookup } from "node:dns/promises";
 import { once } from "node:events";
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { connect, createServer, isIPv6 } from "node:net";
 import { networkInterfaces } from "node:os";
+import { setTimeout as delay } from "node:timers/promises";
 
 /** What is tried: to be greeted by a TCP server, or answered by a UDP one. */
 export interface Attempt {
@@ -16,6 +18,12 @@ export interface Attempt {
   from?: string;
 }
 
+interface Knocking {
+  host: string;
+  port: number;
+  count: number;
+}
+
 /** Long for a network of one host. An answer that never comes takes so long. */
 const silenceMs = 700;
 
@@ -25,7 +33,9 @@ export const networkDeeds: Record<string, (text: string) => unknown> = {
   reach: async (text) => JSON.stringify(await Promise.all((JSON.parse(text) as Attempt[]).map(reach))),
   listen: async (address) => JSON.stringify(await greetOneself(address)),
   interfaces: () => JSON.stringify(networkInterfaces()),
-  read: (path) => JSON.stringify(attempt(() => readFileSync(path, "utf8"))),
+  serve: async (port) => JSON.stringify(await serve(Number(port))),
+  knock: async (text) => JSON.stringify(await knock(JSON.parse(text) as Knocking)),
+  run: (text) => JSON.stringify(run(JSON.parse(text) as string[])),
   write: (path) => JSON.stringify(attempt(() => writeFileSync(path, "text")) ?? "written"),
 };
 
@@ -85,6 +95,44 @@ async function greetOneself(address: string): Promise<string> {
   } finally {
     server.close();
   }
+}
+
+/** Listens everywhere, for as long as it runs. */
+async function serve(port: number): Promise<string> {
+  const server = createServer((socket) => socket.end("served")).listen(port, "0.0.0.0");
+  await once(server, "listening");
+  const datagrams = createSocket("udp4", (_, { port: theirs, address }) =>
+    datagrams.send("served", theirs, address),
+  );
+  datagrams.bind(port);
+  await once(datagrams, "listening");
+  return "serving";
+}
+
+/** Sends from so many UDP sockets, again where a message got lost. @returns how many of them were answered. */
+async function knock({ host, port, count }: Knocking): Promise<number> {
+  const silent = new Set<Socket>();
+  for (let made = 0; made < count; made++) {
+    const socket: Socket = createSocket("udp4", () => silent.delete(socket));
+    silent.add(socket.on("error", () => undefined));
+  }
+  const sockets = [...silent];
+  try {
+    for (let before = count + 1; silent.size < before; ) {
+      before = silent.size;
+      for (const socket of silent) await new Promise((sent) => socket.send("hello", port, host, sent));
+      await delay(silenceMs / 2);
+    }
+    return count - silent.size;
+  } finally {
+    for (const socket of sockets) socket.close();
+  }
+}
+
+/** Runs a program of the rootfs. */
+function run([program = "", ...args]: string[]): { status: number | null; output: string } {
+  const { status, stdout, stderr, error } = spawnSync(program, args, { encoding: "utf8" });
+  return { status, output: `${stdout ?? ""}${stderr ?? ""}${error?.message ?? ""}` };
 }
 
 function attempt<Value>(act: () => Value): Value | string {

@@ -4,7 +4,12 @@ import { type ProgramRun, runProgram } from "../../host/run-program.ts";
 const toolTimeoutMs = 10_000;
 
 /** The programs with which networks are set up, and the packages that have them. */
-export const networkTools = { ip: "iproute2", nsenter: "util-linux", nft: "nftables" } as const;
+export const networkTools = {
+  ip: "iproute2",
+  nsenter: "util-linux",
+  unshare: "util-linux",
+  nft: "nftables",
+} as const;
 export type NetworkTool = keyof typeof networkTools;
 
 /** Runs a tool of the host where this process is. */

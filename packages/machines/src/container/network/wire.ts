@@ -2,30 +2,69 @@ import { isIPv4 } from "node:net";
 import type { MachineSpec } from "../../driver.ts";
 import { furtherLoopbackAddresses } from "../../spec-network.ts";
 import { bootFailure } from "../boot-failure.ts";
-import { ForeignNetwork } from "./tools.ts";
+import type { Lack } from "../requirements.ts";
+import type { Egress } from "./egress.ts";
+import { findLoopbackLack } from "./lack.ts";
+import { batch, machineEndCommands } from "./link.ts";
+import { machineRules } from "./machine-rules.ts";
+import { ForeignNetwork, type NetworkTool } from "./tools.ts";
 
 /** Does an order want more of its network than the runtime makes? */
 export function wantsWires(spec: MachineSpec): boolean {
-  return furtherLoopbackAddresses(spec.loopbackAddresses).length > 0;
+  return spec.network === "egress" || furtherLoopbackAddresses(spec.loopbackAddresses).length > 0;
 }
 
 /**
- * Sets up the network of a machine whose program has not been started yet.
+ * Refuses the network of an order that this host can't give, before anything is made.
+ *
+ * @throws MachineError `network_not_offered`
+ */
+export async function demandNetwork(spec: MachineSpec, egress: Egress): Promise<void> {
+  const refuse = (what: string, { reason, advice }: Lack): never => {
+    throw bootFailure(spec.id, `${what}: ${reason}. ${advice}`, { code: "network_not_offered" });
+  };
+  if (furtherLoopbackAddresses(spec.loopbackAddresses).length > 0) {
+    const lack = await findLoopbackLack();
+    if (lack) refuse("its loopback addresses can't be set", lack);
+  }
+  if (spec.network !== "egress") return;
+  const lack = await egress.lack();
+  if (lack) refuse('the network "egress" is not offered here', lack);
+  const uncarried = spec.egress?.find(({ address }) => !isIPv4(address));
+  if (uncarried === undefined) return;
+  const reason = `the egress target "${uncarried.address}" is of IPv6, and only IPv4 is carried`;
+  refuse("its network is not offered", { reason, advice: "List an IPv4 address of it" });
+}
+
+/**
+ * Sets up the network of a machine whose program has not begun: first its rules, then its devices and addresses.
  *
  * @param pid Its first process, as the host numbers it.
+ * @returns its own address, if it has egress.
  * @throws MachineError `boot_failed`
  */
-export async function wire(spec: MachineSpec, pid: number): Promise<void> {
+export async function wire(spec: MachineSpec, pid: number, egress: Egress): Promise<string | undefined> {
   const network = await ForeignNetwork.of(pid);
   if (network === undefined) throw bootFailure(spec.id, "its first process has no network of its own");
-  const { failure } = await network.run("ip", ["-batch", "-"], loopbackCommands(spec));
-  if (failure !== undefined) throw bootFailure(spec.id, `its loopback addresses can't be set. ${failure}`);
+  const inside = async (what: string, tool: NetworkTool, args: string[], input: string): Promise<void> => {
+    const { failure } = await network.run(tool, args, input);
+    if (failure !== undefined)
+      throw bootFailure(spec.id, `its ${what} can't be set: ${tool} says "${failure}"`);
+  };
+  const loopback = loopbackCommands(spec);
+  if (spec.network !== "egress") {
+    await inside("loopback addresses", "ip", ["-batch", "-"], batch(loopback));
+    return undefined;
+  }
+  const link = await egress.connect(spec.id, pid);
+  await inside("rules", "nft", ["-f", "-"], machineRules(link.address, spec.egress ?? []));
+  await inside("addresses", "ip", ["-batch", "-"], batch([...loopback, ...machineEndCommands(link)]));
+  return link.address;
 }
 
 /** For `ip -batch`; the addresses have been checked. */
-function loopbackCommands({ loopbackAddresses }: MachineSpec): string {
-  const commands = furtherLoopbackAddresses(loopbackAddresses).map((address) =>
+function loopbackCommands({ loopbackAddresses }: MachineSpec): string[] {
+  return furtherLoopbackAddresses(loopbackAddresses).map((address) =>
     isIPv4(address) ? `address replace ${address}/32 dev lo` : `address replace ${address}/128 dev lo nodad`,
   );
-  return `${commands.join("\n")}\n`;
 }

@@ -10,6 +10,7 @@ import { makeSpec } from "../spec.ts";
 import { TestMachine } from "../test-machine.ts";
 
 const limitNames: LimitName[] = ["memoryBytes", "vcpus", "processes", "diskBytes"];
+const target = { address: "192.0.2.1", prefixBits: 32, port: 443 };
 const networks: MachineNetwork[] = ["none", "nats", "egress"];
 
 export function bootCases({ driver, abilities }: Subject): void {
@@ -63,7 +64,10 @@ export function bootCases({ driver, abilities }: Subject): void {
 
   test("boot refuses each network that the driver does not offer", async () => {
     for (const network of networks.filter((name) => !driver.networks.has(name))) {
-      await rejectsWith(driver.boot(await makeSpec({ network })), "network_not_offered");
+      await rejectsWith(
+        driver.boot(await makeSpec({ network, ...(network === "egress" && { egress: [target] }) })),
+        "network_not_offered",
+      );
     }
   });
 }

@@ -1,0 +1,152 @@
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import { places } from "./lab.ts";
+import { both, inWorld, LabFixture, otherPort, port, target, tcp, udp } from "./lab-fixture.ts";
+
+const { host, allowed, other, metadata } = places;
+const fixture = await LabFixture.prepare(["ip", "nft", "perl"]);
+
+suite("a machine with egress", { skip: fixture.lack ?? false }, () => {
+  fixture.use();
+
+  test("is kept from what its host reaches", async () => {
+    const attempts = [...inWorld, tcp(host), udp(host), tcp("127.0.0.1", otherPort)];
+    for (const outcome of await fixture.node.tell("reach", attempts)) assert.match(outcome, / sees /);
+  });
+
+  test("reaches what is listed by TCP and UDP, by address and by name, and is seen as its host", async () => {
+    const hosts = [{ name: "allowed.example.com", address: allowed }];
+    const check = async (machine: Parameters<typeof fixture.reach>[0]): Promise<void> => {
+      const attempts = [...both(allowed), ...both("allowed.example.com")];
+      const seen = both(allowed).map(({ by }) => `${by}:${allowed}:${port} sees ${host}`);
+      assert.deepEqual(await fixture.reach(machine, attempts), [...seen, ...seen]);
+    };
+    await fixture.with([target(allowed)], check, { hosts });
+  });
+
+  test("reaches nothing else: no other port or address, no DNS, nothing of its host, no metadata", async () => {
+    await fixture.with([target(allowed)], async (machine) => {
+      const hostEnd = machine.address.replace(/\d+$/, (last) => String(Number(last) - 1));
+      const unlisted = inWorld.filter((attempt) => attempt.host !== allowed || attempt.port !== port);
+      assert.equal(unlisted.length, inWorld.length - 2);
+      const local = [host, hostEnd, "127.0.0.1", "255.255.255.255"].flatMap((address) => both(address));
+      await fixture.assertUnreached(machine, [...unlisted, ...local, tcp("127.0.0.1", otherPort)]);
+      assert.match(String(await machine.ask("resolve example.com")), /EAI_AGAIN|ENOTFOUND/);
+    });
+  });
+
+  test("comes through a wide target to no private, metadata or host's address, which it lists by itself", async () => {
+    await fixture.with([target("0.0.0.0", 0)], async (machine) => {
+      const reached = await fixture.reach(machine, [...both(allowed), ...both(other)]);
+      for (const outcome of reached) assert.match(outcome, / sees /);
+      const kept = [places.private, metadata, host].flatMap((address) => both(address));
+      await fixture.assertUnreached(machine, kept);
+    });
+    await fixture.with([target(metadata), target("10.0.0.0", 8)], async (machine) => {
+      const reached = await fixture.reach(machine, [...both(metadata), ...both(places.private)]);
+      for (const outcome of reached) assert.match(outcome, / sees /);
+    });
+  });
+
+  test("comes to no other machine and not to its host, even where these are listed", async () => {
+    await fixture.with([target(allowed)], async (neighbour) => {
+      assert.equal(await neighbour.ask(`serve ${port}`), "serving");
+      const hostEnd = neighbour.address.replace(/\d+$/, (last) => String(Number(last) - 1));
+      const listed = [neighbour.address, hostEnd, host, "127.0.0.1"].map((address) => target(address));
+      await fixture.with(listed, async (machine) => {
+        const attempts = listed.flatMap(({ address }) => both(address));
+        await fixture.assertUnreached(machine, attempts);
+      });
+    });
+  });
+
+  test("is kept by its host too, where its own rules are gone", async () => {
+    const loopbackAddresses = ["203.0.113.99"];
+    const opened = async (neighbour: { address: string }): Promise<void> => {
+      await fixture.with(
+        [target(allowed)],
+        async (machine) => {
+          await fixture.lab.inside(machine.record, "nft", "flush", "ruleset");
+          const spoofed = { ...udp(allowed), from: "203.0.113.99" };
+          const kept = [...both(host), ...both(neighbour.address), ...both("127.0.0.1"), spoofed];
+          await fixture.assertUnreached(machine, kept);
+          assert.match(String(await fixture.reach(machine, [udp(other)])), / sees /);
+        },
+        { loopbackAddresses },
+      );
+    };
+    await fixture.with([target(allowed)], async (neighbour) => {
+      assert.equal(await neighbour.ask(`serve ${port}`), "serving");
+      await opened(neighbour);
+    });
+  });
+
+  test("can't send from an address that is not its own", async () => {
+    const spoofed = { ...udp(allowed), from: "203.0.113.99" };
+    await fixture.with([target(allowed)], (machine) => fixture.assertUnreached(machine, [spoofed]), {
+      loopbackAddresses: ["203.0.113.99"],
+    });
+  });
+
+  test("can't change its routes, addresses, devices or rules, and opens no raw socket", async () => {
+    const ip = (...args: string[]): string[] => ["/usr/sbin/ip", ...args];
+    const tried = [
+      ip("route", "add", "198.51.100.0/24", "dev", "eth0"),
+      ip("address", "add", "203.0.113.99/32", "dev", "eth0"),
+      ip("link", "set", "eth0", "down"),
+      ip("link", "add", "type", "veth"),
+      ["/usr/sbin/nft", "flush", "ruleset"],
+      ["/usr/sbin/nft", "list", "ruleset"],
+      ["/usr/bin/perl", "-e", "socket(S, 2, 3, 1) or die $!"],
+      ["/usr/bin/perl", "-e", "socket(S, 17, 3, 768) or die $!"],
+    ];
+    await fixture.with([target(allowed)], async (machine) => {
+      const shown = await machine.ask(`run ${JSON.stringify(ip("-br", "address"))}`);
+      assert.match(JSON.stringify(shown), new RegExp(`"status":0.*eth0@.*${machine.address}/31`));
+      for (const command of tried) {
+        const { status, output } = (await machine.ask(`run ${JSON.stringify(command)}`)) as {
+          status: number | null;
+          output: string;
+        };
+        assert.match(output, /not permitted|permission denied/i, command.join(" "));
+        assert.notEqual(status, 0, command.join(" "));
+      }
+      await fixture.assertUnreached(machine, both(other));
+    });
+  });
+
+  test("has no IPv6 beyond its loopback, and can't list any", async () => {
+    await fixture.with([target(allowed)], async (machine) => {
+      const shown = JSON.stringify(await machine.ask('run ["/usr/sbin/ip","-6","-br","address"]'));
+      assert.doesNotMatch(shown, /fe80|eth0/);
+    });
+    const order = await fixture.lab.order([{ address: "2001:db8::1", prefixBits: 128, port }]);
+    const refusal = await fixture.node.refusal("boot", order);
+    assert.match(refusal, /^network_not_offered: .*"2001:db8::1" is of IPv6, and only IPv4 is carried/);
+  });
+
+  test("is refused where it lists nothing", async () => {
+    const refusal = await fixture.node.refusal("boot", await fixture.lab.order([]));
+    assert.match(refusal, /^boot_failed: .*no target is listed; order "nats" or "none"/);
+  });
+
+  test("does not fill its host's table of connections", async () => {
+    await fixture.with([target(allowed)], async (machine) => {
+      const knocking = JSON.stringify({ host: allowed, port, count: 4_300 });
+      const answered = Number(await machine.ask(`knock ${knocking}`));
+      // The kernel may count one twice that sends again.
+      assert.ok(answered <= 4_096 && answered > 2_048, `${answered} were answered`);
+    });
+  });
+
+  test("reaches what is listed beside its relays' loopback addresses", async () => {
+    await fixture.with(
+      [target(allowed)],
+      async (machine) => {
+        assert.equal(await machine.ask("listen 10.20.30.40"), "own");
+        assert.match(String(await fixture.reach(machine, [tcp(allowed)])), / sees /);
+      },
+      { loopbackAddresses: ["10.20.30.40"] },
+    );
+  });
+});

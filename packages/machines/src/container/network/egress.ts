@@ -1,0 +1,94 @@
+import { createHash, randomInt } from "node:crypto";
+import { MachineError } from "../../errors.ts";
+import { holdsWithin } from "../../host/wait.ts";
+import { type Ipv4Network, parseIpv4Network } from "../../ipv4.ts";
+import { bootFailure } from "../boot-failure.ts";
+import type { Lack } from "../requirements.ts";
+import { switchForwardingOn } from "./forwarding.ts";
+import { HostTable } from "./host-table.ts";
+import { findEgressLack } from "./lack.ts";
+import { type EgressLink, hostEndCommands, linkAt, linkName, linksIn, readLinks } from "./link.ts";
+import { runTool } from "./tools.ts";
+
+const triesMax = 16;
+const goneTimeoutMs = 2_000;
+
+/** The host's side of the networks of machines with egress. */
+export class Egress {
+  readonly #network: string;
+  readonly #table: HostTable;
+  #lack: Promise<Lack | undefined> | undefined;
+
+  /** @param network From which machines get their addresses, like `100.127.0.0/16`. */
+  constructor(network: string, stateDirectory: string) {
+    this.#network = network;
+    const digest = createHash("sha256").update(stateDirectory).digest("hex");
+    this.#table = new HostTable(`nex_${digest.slice(0, 16)}`);
+  }
+
+  /** What this host lacks for egress, found by trying; asked again as long as there is something. */
+  async lack(): Promise<Lack | undefined> {
+    this.#lack ??= findEgressLack(this.#network);
+    const lack = await this.#lack;
+    if (lack) this.#lack = undefined;
+    return lack;
+  }
+
+  /**
+   * Connects the network of a process that has not begun with the host's.
+   *
+   * @returns the machine's end, whose device is still down and has no address.
+   * @throws MachineError `boot_failed`
+   */
+  async connect(machineId: string, pid: number): Promise<EgressLink> {
+    const network = parseIpv4Network(this.#network);
+    if (network === undefined) throw bootFailure(machineId, `"${this.#network}" is no IPv4 network`);
+    const unforwarded = await switchForwardingOn();
+    if (unforwarded) throw bootFailure(machineId, `${unforwarded.reason}. ${unforwarded.advice}`);
+    const link = await makeLink(network, machineId, pid);
+    await this.#table.add(link.name, link.address);
+    return link;
+  }
+
+  /** Lists a machine that was found again, should the host's filter have been cleared meanwhile. */
+  async keep(machineId: string, address: string): Promise<void> {
+    await this.#table.add(linkName(machineId), address);
+  }
+
+  /**
+   * Removes what a machine had of the host; there need be nothing.
+   *
+   * @throws MachineError `destroy_failed` when something is left.
+   */
+  async release(machineId: string): Promise<void> {
+    const name = linkName(machineId);
+    if (readLinks().has(name)) {
+      const { failure = "" } = await runTool("ip", ["link", "delete", name]);
+      // The kernel may have taken it away with the machine's end of it.
+      if (!(await holdsWithin(() => !readLinks().has(name), goneTimeoutMs))) {
+        throw new MachineError("destroy_failed", `Cannot remove the network device "${name}": ${failure}`);
+      }
+    }
+    await this.#table.remove(name);
+  }
+
+  /** Strikes off machines of dead nodes whose devices have gone. */
+  async prune(): Promise<void> {
+    await this.#table.remove();
+  }
+}
+
+/** Begins anywhere, so that two nodes seldom try the same, and an address does not come back at once. */
+async function makeLink(network: Ipv4Network, machineId: string, pid: number): Promise<EgressLink> {
+  const count = linksIn(network);
+  const first = randomInt(count);
+  let why = "";
+  for (let tries = 0; tries < Math.min(triesMax, count); tries++) {
+    const link = linkAt(network, (first + tries) % count, machineId);
+    const { failure } = await runTool("ip", ["-batch", "-"], hostEndCommands(link, pid));
+    if (failure === undefined) return link;
+    why = failure;
+    if (!/File exists|busy/i.test(failure)) break;
+  }
+  throw bootFailure(machineId, `it can't be connected with the host's network: ip says "${why}"`);
+}

@@ -1,0 +1,125 @@
+import assert from "node:assert/strict";
+import { after, before } from "node:test";
+import type { Attempt } from "../../contract/guest-network.ts";
+import type { EgressTarget, MachineRecord, MachineSpec } from "../../driver.ts";
+import { findProgram } from "../../host/program.ts";
+import { type Preparation, prepareContainers } from "../contract-driver.ts";
+import { type LabNode, NetworkLab, places } from "./lab.ts";
+import { findEgressLack } from "./lack.ts";
+
+/** The port that tests list, and one that they don't. */
+export const port = 7_001;
+export const otherPort = 7_002;
+
+const network = "100.127.0.0/16";
+const refused = /^(EHOSTUNREACH|ECONNREFUSED|EPERM|EACCES|ENETUNREACH|ABORT_ERR)$/;
+
+export const target = (address: string, prefixBits = 32): EgressTarget => ({ address, prefixBits, port });
+export const tcp = (host: string, at = port): Attempt => ({ by: "tcp", host, port: at });
+export const udp = (host: string, at = port): Attempt => ({ by: "udp", host, port: at });
+export const both = (host: string, at = port): Attempt[] => [tcp(host, at), udp(host, at)];
+
+/** Everything that listens in the world. */
+export const inWorld: Attempt[] = [
+  ...[places.allowed, places.other, places.private, places.metadata].flatMap((address) => both(address)),
+  ...both(places.allowed, otherPort),
+  ...both(places.dns, 53),
+];
+const onHost = [...both("0.0.0.0"), tcp("127.0.0.1", otherPort)];
+const nameOf = ({ by, host, port: at }: Attempt): string => `${by}:${host}:${at}`;
+
+/** A machine in the lab, as a test asks it. */
+export interface LabMachine {
+  spec: MachineSpec;
+  record: MachineRecord;
+  /** Its own address. */
+  address: string;
+  ask(command: string): Promise<unknown>;
+}
+
+/** A lab with its servers and a node, for all tests of a suite. */
+export class LabFixture {
+  readonly containers: Preparation;
+  /** Why there can be no lab here, if there can't. */
+  readonly lack: string | undefined;
+  #lab: NetworkLab | undefined;
+  #node: LabNode | undefined;
+  readonly #seen: string[][] = [];
+
+  private constructor(containers: Preparation, lack: string | undefined) {
+    this.containers = containers;
+    this.lack = lack;
+  }
+
+  /** @param programs Names of further programs that the machines find in their rootfs. */
+  static async prepare(programs: readonly string[] = []): Promise<LabFixture> {
+    const found = await Promise.all(programs.map(findProgram));
+    const containers = await prepareContainers(found.filter((path) => path !== undefined));
+    const lack = containers.lack ?? (await findEgressLack(network))?.reason;
+    if (lack !== undefined) console.log(`Egress of containers is not tested: ${lack}`);
+    after(() => containers[Symbol.asyncDispose]());
+    return new LabFixture(containers, lack);
+  }
+
+  get lab(): NetworkLab {
+    return this.#lab ?? assert.fail("No lab yet");
+  }
+
+  get node(): LabNode {
+    return this.#node ?? assert.fail("No node yet");
+  }
+
+  /** Makes the lab before the tests of the suite in which this is called, and removes it after them. */
+  use(): void {
+    before(async () => {
+      this.#lab = await NetworkLab.make();
+      this.#seen.push(await this.lab.serve("world", inWorld.map(nameOf)));
+      this.#seen.push(await this.lab.serve("host", onHost.map(nameOf)));
+      this.#node = this.lab.node();
+    });
+    after(async () => await this.#lab?.[Symbol.asyncDispose]());
+  }
+
+  /** Boots a machine that stays. */
+  async boot(
+    egress: EgressTarget[],
+    change: Partial<MachineSpec> = {},
+    node = this.node,
+  ): Promise<LabMachine> {
+    const spec = await this.lab.order(egress, change);
+    const record = (await node.tell("boot", spec)) ?? assert.fail("No record");
+    const ask = async (command: string): Promise<unknown> =>
+      JSON.parse(await node.tell("ask", spec.id, command));
+    return { spec, record, address: String(record.facts["egressAddress"]), ask };
+  }
+
+  /** Boots a machine for the time of some work. */
+  async with(
+    egress: EgressTarget[],
+    work: (machine: LabMachine) => Promise<void>,
+    change?: Partial<MachineSpec>,
+  ): Promise<void> {
+    const machine = await this.boot(egress, change);
+    try {
+      await work(machine);
+    } finally {
+      await this.node.tell("destroy", machine.spec.id);
+    }
+  }
+
+  /** Lets a machine try all at once. @returns what became of each. */
+  async reach({ ask }: Pick<LabMachine, "ask">, attempts: Attempt[]): Promise<string[]> {
+    return (await ask(`reach ${JSON.stringify(attempts)}`)) as string[];
+  }
+
+  /** Fails the test if the machine comes to one of these, or a server hears of it. */
+  async assertUnreached(machine: Pick<LabMachine, "ask">, attempts: Attempt[]): Promise<void> {
+    const before = this.#seen.map((seen) => seen.length);
+    const outcomes = await this.reach(machine, attempts);
+    for (const [index, outcome] of outcomes.entries()) {
+      assert.match(outcome, refused, JSON.stringify(attempts[index]));
+    }
+    const seen = this.#seen.flatMap((all, index) => all.slice(before[index]));
+    assert.deepEqual(seen, []);
+  }
+}

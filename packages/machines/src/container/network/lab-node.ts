@@ -1,0 +1,69 @@
+/**
+ * A program that is what a node is to its machines: it holds a driver in the network namespace where it was started,
+ * and does what it is told, one JSON line each for an order and its answer. It lives until it is killed.
+ */
+import { createInterface } from "node:readline";
+import { type Attempt, reach } from "../../contract/guest-network.ts";
+import { makeSpec } from "../../contract/spec.ts";
+import { TestMachine } from "../../contract/test-machine.ts";
+import type { MachineRecord, MachineSpec } from "../../driver.ts";
+import { MachineError } from "../../errors.ts";
+import { makeDriver } from "../contract-driver.ts";
+import type { ContainerDriverOptions } from "../options.ts";
+
+const [, , options = "{}"] = process.argv;
+const driver = makeDriver(JSON.parse(options) as Partial<ContainerDriverOptions>);
+const abilities = {
+  bootTimeoutMs: 30_000,
+  reattach: true,
+  recover: true,
+  enforces: [],
+  realGuest: true,
+  endsWithNode: "none",
+  exitStatus: false,
+  leftovers: () => [],
+} as const;
+const machines = new Map<string, TestMachine>();
+
+function machineOf(id: string): TestMachine {
+  const machine = machines.get(id);
+  if (machine) return machine;
+  throw new RangeError(`No machine "${id}" is here`);
+}
+
+/** What it can be told. */
+const orders = {
+  fingerprint: async () => ({ ...(await driver.fingerprint()), networks: [...driver.networks] }),
+  boot: async (spec: MachineSpec): Promise<MachineRecord | undefined> => {
+    const machine = await TestMachine.boot(driver, abilities, spec);
+    machines.set(spec.id, machine);
+    await machine.attach(1);
+    return machine.machine.record?.();
+  },
+  ask: async (id: string, command: string) => await machineOf(id).ask(command),
+  destroy: async (id: string) => await machineOf(id).machine.destroy(),
+  recover: async (record: MachineRecord, epoch: number) => {
+    const found = await driver.recover?.(record);
+    if (found === undefined) return false;
+    const machine = new TestMachine(found, await makeSpec({ directory: record.directory }), abilities);
+    machines.set(record.id, machine);
+    await machine.attach(epoch);
+    return true;
+  },
+  reach: async (attempts: Attempt[]) => await Promise.all(attempts.map(reach)),
+};
+
+/** What it can be told, and what it answers. */
+export type Orders = typeof orders;
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const [name, ...args] = JSON.parse(line) as [keyof Orders, ...unknown[]];
+  const order = orders[name] as (...args: unknown[]) => Promise<unknown>;
+  const answer = await order(...args).then(
+    (result) => ({ result }),
+    (error: unknown) => ({
+      error: error instanceof MachineError ? `${error.code}: ${error.message}` : String(error),
+    }),
+  );
+  console.log(JSON.stringify(answer));
+}

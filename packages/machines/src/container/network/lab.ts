@@ -1,0 +1,204 @@
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { within } from "../../contract/expect.ts";
+import { makeSpec } from "../../contract/spec.ts";
+import { actMs } from "../../contract/test-machine.ts";
+import type { MachineRecord, MachineSpec } from "../../driver.ts";
+import { findProgram } from "../../host/program.ts";
+import { runProgram } from "../../host/run-program.ts";
+import { makeDriver } from "../contract-driver.ts";
+import type { ContainerDriverOptions } from "../options.ts";
+import type { Orders } from "./lab-node.ts";
+import { runTool } from "./tools.ts";
+
+/** Found beforehand, because a test may give a node another one. */
+const nsenter = (await findProgram("nsenter")) ?? "nsenter";
+
+/** Addresses of the lab: those of the host, and those of the world around it. */
+export const places = {
+  host: "192.0.2.1",
+  world: "192.0.2.2",
+  allowed: "203.0.113.10",
+  other: "203.0.113.11",
+  dns: "203.0.113.53",
+  private: "10.99.0.1",
+  metadata: "169.254.169.254",
+} as const;
+
+/**
+ * Two network namespaces of the test's own, a host and the world that it is connected with. The world knows the
+ * host's address only, so that what comes from a machine must have it. All goes at the end of the scope.
+ */
+export class NetworkLab implements AsyncDisposable {
+  readonly host: string;
+  readonly #world: string;
+  readonly #programs: ChildProcess[] = [];
+  readonly #orders: MachineSpec[] = [];
+
+  private constructor() {
+    this.host = `nextesthost${process.pid}`;
+    this.#world = `nextestworld${process.pid}`;
+  }
+
+  static async make(): Promise<NetworkLab> {
+    const lab = new NetworkLab();
+    try {
+      await lab.#connect();
+      return lab;
+    } catch (error) {
+      await lab[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** An order for a machine with egress, which goes with the lab. */
+  async order(egress: MachineSpec["egress"], change: Partial<MachineSpec> = {}): Promise<MachineSpec> {
+    const further = egress && { egress };
+    const order = await makeSpec({ network: "egress", nodeLostTimeoutMs: actMs, ...further, ...change });
+    this.#orders.push(order);
+    return order;
+  }
+
+  /** Runs a tool in the host's namespace. @returns what it printed. */
+  async onHost(tool: "ip" | "nft", ...args: string[]): Promise<string> {
+    const { output, failure } = await runTool("nsenter", [
+      `--net=/run/netns/${this.host}`,
+      "--",
+      tool,
+      ...args,
+    ]);
+    assert.equal(failure, undefined);
+    return output;
+  }
+
+  /** Does the host pass packets on? */
+  async forwards(): Promise<boolean> {
+    const args = [`--net=/run/netns/${this.host}`, "--", "cat", "/proc/sys/net/ipv4/ip_forward"];
+    return (await runProgram("nsenter", args, { timeoutMs: actMs })).output.trim() === "1";
+  }
+
+  /** Runs a tool in the network of a machine, as only its host can. */
+  async inside({ facts }: MachineRecord, tool: "ip" | "nft", ...args: string[]): Promise<string> {
+    const { output, failure } = await runTool("nsenter", [
+      `--net=/proc/${facts["pid"]}/ns/net`,
+      "--",
+      tool,
+      ...args,
+    ]);
+    assert.equal(failure, undefined);
+    return output;
+  }
+
+  /** Starts servers, and collects what they see. */
+  async serve(where: "host" | "world", names: readonly string[]): Promise<string[]> {
+    const program = fileURLToPath(new URL("../../contract/greeters.ts", import.meta.url));
+    const child = this.#start(where === "host" ? this.host : this.#world, [program, ...names]);
+    const seen: string[] = [];
+    const ready = Promise.withResolvers<void>();
+    createInterface({ input: child.stdout ?? assert.fail() }).on("line", (line) => {
+      if (line === "ready") ready.resolve();
+      else seen.push(line);
+    });
+    await within(ready.promise, actMs, "the servers");
+    return seen;
+  }
+
+  /** Starts a node on the host. */
+  node(options: Partial<ContainerDriverOptions> = {}, env: NodeJS.ProcessEnv = {}): LabNode {
+    const program = fileURLToPath(new URL("./lab-node.ts", import.meta.url));
+    return new LabNode(this.#start(this.host, [program, JSON.stringify(options)], env));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const child of this.#programs) {
+      if (child.exitCode !== null || child.signalCode !== null) continue;
+      const gone = once(child, "exit");
+      child.kill("SIGKILL");
+      await gone;
+    }
+    for (const { id, directory } of this.#orders.filter((order) => existsSync(order.directory))) {
+      await makeDriver().recover({ driver: "container", id, directory, facts: {} });
+    }
+    for (const name of [this.host, this.#world]) await runTool("ip", ["netns", "delete", name]);
+  }
+
+  #start(namespace: string, args: string[], env: NodeJS.ProcessEnv = {}): ChildProcess {
+    const command = [`--net=/run/netns/${namespace}`, "--", process.execPath, ...process.execArgv, ...args];
+    const child = spawn(nsenter, command, {
+      stdio: ["pipe", "pipe", "inherit"],
+      env: { ...process.env, ...env },
+    });
+    this.#programs.push(child);
+    return child;
+  }
+
+  async #connect(): Promise<void> {
+    const { host, world, ...others } = places;
+    const ip = async (namespace: string | undefined, commands: string[]): Promise<void> => {
+      const inNamespace = namespace === undefined ? [] : ["-netns", namespace];
+      const { failure } = await runTool("ip", [...inNamespace, "-batch", "-"], `${commands.join("\n")}\n`);
+      assert.equal(failure, undefined);
+    };
+    await ip(undefined, [`netns add ${this.host}`, `netns add ${this.#world}`]);
+    await ip(this.host, [
+      `link add up0 type veth peer name down0 netns ${this.#world}`,
+      "link set lo up",
+      `address add ${host}/24 dev up0`,
+      "link set up0 up",
+      `route add default via ${world}`,
+    ]);
+    await ip(this.#world, [
+      "link set lo up",
+      `address add ${world}/24 dev down0`,
+      ...Object.values(others).map((address) => `address add ${address}/32 dev lo`),
+      "link set down0 up",
+    ]);
+  }
+}
+
+/** The node's end of the lab: does what it is told, one after the other. */
+export class LabNode {
+  readonly #child: ChildProcess;
+  readonly #lines: AsyncIterator<string>;
+
+  constructor(child: ChildProcess) {
+    this.#child = child;
+    this.#lines = createInterface({ input: child.stdout ?? assert.fail() })[Symbol.asyncIterator]();
+  }
+
+  async tell<Name extends keyof Orders>(
+    name: Name,
+    ...args: Parameters<Orders[Name]>
+  ): Promise<Awaited<ReturnType<Orders[Name]>>> {
+    this.#child.stdin?.write(`${JSON.stringify([name, ...args])}\n`);
+    const { value, done } = await within(this.#lines.next(), actMs, `the answer to ${name}`);
+    assert.ok(!done, `The node ended instead of an answer to ${name}`);
+    const { result, error } = JSON.parse(value) as {
+      result: Awaited<ReturnType<Orders[Name]>>;
+      error?: string;
+    };
+    assert.equal(error, undefined);
+    return result;
+  }
+
+  /** Tells it what it refuses. @returns how it says so. */
+  async refusal<Name extends keyof Orders>(name: Name, ...args: Parameters<Orders[Name]>): Promise<string> {
+    const failure = await this.tell(name, ...args).then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    return failure instanceof assert.AssertionError ? String(failure.actual) : assert.fail("Not refused");
+  }
+
+  /** As a crash would end it. */
+  async kill(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const gone = once(this.#child, "exit");
+    this.#child.kill("SIGKILL");
+    await within(gone, actMs, "the end of the node");
+  }
+}

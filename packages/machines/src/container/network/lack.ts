@@ -1,0 +1,89 @@
+import { findProgram } from "../../host/program.ts";
+import type { ProgramRun } from "../../host/run-program.ts";
+import { parseIpv4Network } from "../../ipv4.ts";
+import type { Lack } from "../requirements.ts";
+import { findForwardingLack } from "./forwarding.ts";
+import { hostRules } from "./host-rules.ts";
+import { batch, guestDevice, linkPrefix } from "./link.ts";
+import { machineRules } from "./machine-rules.ts";
+import { type NetworkTool, networkTools, runTool } from "./tools.ts";
+
+const networkBitsMax = 30;
+/** Addresses for documentation: nobody has them. */
+const trialAddress = "192.0.2.1";
+const trialTarget = { address: "192.0.2.2", prefixBits: 32, port: 9 };
+const trialLink = `${linkPrefix}trial`;
+const trialTable = `${linkPrefix}_trial`;
+
+/** What this host lacks for the loopback addresses of machines. */
+export async function findLoopbackLack(): Promise<Lack | undefined> {
+  return await findMissing(["ip", "nsenter"]);
+}
+
+/** What this host lacks for machines with egress. Tried in a network namespace that goes with the trial. */
+export async function findEgressLack(network: string): Promise<Lack | undefined> {
+  const { prefixBits = networkBitsMax + 1 } = parseIpv4Network(network) ?? {};
+  if (prefixBits > networkBitsMax) {
+    const advice = `Name one with its first address and at most ${networkBitsMax} bits, like 100.127.0.0/16`;
+    return { reason: `"${network}" is no IPv4 network from which machines can have addresses`, advice };
+  }
+  return (
+    (await findMissing(["nft", "ip", "nsenter", "unshare"])) ??
+    (await findForwardingLack()) ??
+    (await tryOut())
+  );
+}
+
+/** Names the chains of others that drop what the host passes on unless they are told otherwise. */
+export async function findForwardDrops(): Promise<string[]> {
+  const { output } = await runTool("nft", ["list", "chains"]);
+  return parseForwardDrops(output);
+}
+
+/** Reads what `nft list chains` shows. */
+export function parseForwardDrops(listed: string): string[] {
+  const drops: string[] = [];
+  let table = "";
+  let chain = "";
+  for (const line of listed.split("\n").map((text) => text.trim())) {
+    table = /^table (.+) \{$/.exec(line)?.[1] ?? table;
+    chain = /^chain (.+) \{$/.exec(line)?.[1] ?? chain;
+    if (/hook forward .*policy drop;$/.test(line)) drops.push(`chain ${chain} of table ${table}`);
+  }
+  return drops;
+}
+
+async function findMissing(tools: readonly NetworkTool[]): Promise<Lack | undefined> {
+  for (const tool of tools) {
+    if ((await findProgram(tool)) !== undefined) continue;
+    const advice = `Install it: apt-get install ${networkTools[tool]}`;
+    return { reason: `the program "${tool}" is not installed`, advice };
+  }
+  return undefined;
+}
+
+/** Whatever is made goes with the network namespace of its trial; of the last one nothing is made. */
+async function tryOut(): Promise<Lack | undefined> {
+  const devices = batch([`link add ${trialLink} type veth peer name ${guestDevice}`]);
+  const rules = hostRules(trialTable, new Map([[trialLink, trialAddress]]));
+  const allRules = `${rules}${machineRules(trialAddress, [trialTarget])}`;
+  const trials: [what: string, run: () => Promise<ProgramRun>][] = [
+    [
+      "can't make a pair of network devices",
+      () => runTool("unshare", ["--net", "--", "ip", "-batch", "-"], devices),
+    ],
+    [
+      "can't filter packets as machines need it",
+      () => runTool("unshare", ["--net", "--", "nft", "-f", "-"], allRules),
+    ],
+    ["lets nobody here filter its packets", () => runTool("nft", ["--check", "-f", "-"], rules)],
+  ];
+  for (const [what, run] of trials) {
+    const { failure } = await run();
+    if (failure === undefined) continue;
+    const advice =
+      "Use a kernel with veth and nf_tables (inet, nat, ct, reject), and give the node CAP_NET_ADMIN";
+    return { reason: `the host ${what}. ${failure}`, advice };
+  }
+  return undefined;
+}

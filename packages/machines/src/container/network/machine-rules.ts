@@ -1,0 +1,64 @@
+import type { EgressTarget } from "../../driver.ts";
+import { type Ipv4Network, ipv4Within, parseIpv4Network } from "../../ipv4.ts";
+import { guestDevice } from "./link.ts";
+
+/**
+ * What is reached by a target in it only, never by a wider one: where clouds keep the secrets of their hosts, links,
+ * private networks, loopback, groups. Narrow ones first.
+ */
+const guarded: readonly Ipv4Network[] = `
+  169.254.169.254/32 169.254.169.253/32 169.254.169.123/32 169.254.170.2/32 169.254.170.23/32 100.100.100.200/32
+  168.63.129.16/32 192.0.0.192/32
+  192.0.0.0/24 169.254.0.0/16 192.168.0.0/16 198.18.0.0/15 172.16.0.0/12 100.64.0.0/10 10.0.0.0/8 127.0.0.0/8
+  0.0.0.0/8 224.0.0.0/4 240.0.0.0/4`
+  .trim()
+  .split(/\s+/)
+  .flatMap((text) => parseIpv4Network(text) ?? []);
+
+/**
+ * The rules in a machine's own network, for `nft -f`: loopback, answers, and new connections to what is listed from
+ * the machine's own address. All else is refused so that its program hears of it at once, and dropped where it
+ * can't hear.
+ *
+ * @param targets Checked, and of IPv4.
+ */
+export function machineRules(address: string, targets: readonly EgressTarget[]): string {
+  return `table inet nex {
+ chain input {
+  type filter hook input priority 0; policy drop;
+  iif "lo" accept
+  ct state established,related accept
+ }
+ chain forward {
+  type filter hook forward priority 0; policy drop;
+ }
+ chain output {
+  type filter hook output priority 0; policy drop;
+  oif "lo" accept
+  oifname != "${guestDevice}" drop
+  meta nfproto != ipv4 drop
+  ip saddr != ${address} drop
+  ct state established accept
+${targetRules(targets)
+  .map((rule) => `  ${rule}\n`)
+  .join("")}  reject with icmpx type admin-prohibited
+ }
+}
+`;
+}
+
+function targetRules(targets: readonly EgressTarget[]): string[] {
+  const rules: string[] = [];
+  let left = [...targets];
+  for (const range of guarded) {
+    rules.push(...left.filter((target) => ipv4Within(target, range)).map(accept));
+    rules.push(`ip daddr ${range.address}/${range.prefixBits} reject with icmpx type admin-prohibited`);
+    left = left.filter((target) => !ipv4Within(target, range));
+  }
+  return [...rules, ...left.map(accept)];
+}
+
+function accept({ address, prefixBits, port }: EgressTarget): string {
+  const destination = prefixBits === 0 ? "" : `ip daddr ${address}/${prefixBits} `;
+  return `${destination}meta l4proto { tcp, udp } th dport ${port} accept`;
+}

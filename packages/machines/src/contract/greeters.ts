@@ -1,0 +1,30 @@
+/**
+ * A program of servers by TCP and UDP. Its arguments are where they listen, each `tcp:<address>:<port>` or
+ * `udp:<address>:<port>`. Each tells whoever comes its own name and whom it sees, and writes the same to standard
+ * output; `ready` when all of them listen.
+ */
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { createServer } from "node:net";
+
+async function listen(name: string): Promise<void> {
+  const [by, address, port] = name.split(":");
+  const greet = (seen: string | undefined): string => {
+    const greeting = `${name} sees ${seen}`;
+    console.log(greeting);
+    return greeting;
+  };
+  if (by === "tcp") {
+    const server = createServer((socket) => {
+      socket.on("error", () => undefined);
+      socket.end(greet(socket.remoteAddress));
+    });
+    await once(server.listen(Number(port), address), "listening");
+    return;
+  }
+  const socket = createSocket("udp4", (_, from) => socket.send(greet(from.address), from.port, from.address));
+  await once(socket.bind(Number(port), address), "listening");
+}
+
+await Promise.all(process.argv.slice(2).map(listen));
+console.log("ready");
