@@ -50,7 +50,7 @@ export function encodeLimits(limits: WorkloadLimits | undefined): Limits | undef
   const result = limitsSchema.safeParse(JSON.parse(JSON.stringify(wire)));
   if (!result.success) {
     const issue = result.error.issues[0];
-    throw new NexError("limits_invalid", `Cannot limit ${issue?.path.join(".")}: ${issue?.message}`);
+    throw new NexError("limits_invalid", `Cannot set the limit ${issue?.path.join(".")}: ${issue?.message}`);
   }
   checkLimits(result.data);
   return Object.keys(result.data).length === 0 ? undefined : result.data;

@@ -54,24 +54,26 @@ const bytesPerMebibyte = 1_048_576;
 /** The kinds that `auto` tries, the strongest first. Emulation and plain processes are taken only when named. */
 const autoKinds: readonly SandboxKind[] = ["firecracker", "qemu", "container"];
 
-/**
- * Where a node's driver comes from.
- *
- * @param tried Hears of each kind that was tried.
- */
-export function driverSource(
-  sandbox: SandboxChoice,
-  files: DriverFiles,
-  tried: (trial: SandboxTrial) => void = () => undefined,
-): DriverSource {
+/** How a node chooses its driver. */
+export interface DriverChoice {
+  sandbox: SandboxChoice;
+  files: DriverFiles;
+  /** With `auto`: takes plain processes where nothing else works. Only for people who run their own code. */
+  processAsLast?: boolean;
+  /** Hears of each kind that was tried. */
+  onTrial?: (trial: SandboxTrial) => void;
+}
+
+/** Where a node's driver comes from. */
+export function driverSource(choice: DriverChoice): DriverSource {
   return {
-    choose: (stateDirectory) => chooseDriver(sandbox, files, stateDirectory, tried),
+    choose: (stateDirectory) => chooseDriver(choice, stateDirectory),
     ofKind: (kind, stateDirectory) =>
-      kind === "container" ? containerDriver(files, stateDirectory, "/") : undefined,
+      kind === "container" ? containerDriver(choice.files, stateDirectory, "/") : undefined,
   };
 }
 
-/** Tries every kind that `auto` would take, and `process`. */
+/** Tries every kind that there is, the strongest first. */
 export async function trySandboxes(files: DriverFiles, stateDirectory: string): Promise<SandboxTrial[]> {
   const trials: SandboxTrial[] = [];
   for (const kind of [...autoKinds, "process"] as const) {
@@ -80,17 +82,14 @@ export async function trySandboxes(files: DriverFiles, stateDirectory: string): 
   return trials;
 }
 
-async function chooseDriver(
-  sandbox: SandboxChoice,
-  files: DriverFiles,
-  stateDirectory: string,
-  tried: (trial: SandboxTrial) => void,
-): Promise<Driver> {
-  const kinds = sandbox === "auto" ? autoKinds : [sandbox];
+async function chooseDriver(choice: DriverChoice, stateDirectory: string): Promise<Driver> {
+  const { sandbox, files, processAsLast = false, onTrial } = choice;
+  const last: readonly SandboxKind[] = processAsLast ? ["process"] : [];
+  const kinds = sandbox === "auto" ? [...autoKinds, ...last] : [sandbox];
   const lacks: SandboxTrial[] = [];
   for (const kind of kinds) {
     const { driver, found } = await tryKind(kind, files, stateDirectory);
-    tried({ kind, found });
+    onTrial?.({ kind, found });
     if (driver !== undefined && found.available) return driver;
     lacks.push({ kind, found });
   }

@@ -2,12 +2,13 @@
 
 import type { NatsConnection } from "@nats-io/transport-node";
 import { type Driver, MachineError } from "@nexengine/machines";
-import { defaultServer, NexError, type Sandbox } from "@nexengine/protocol/internal";
+import { defaultServer, type Limits, NexError, type Sandbox } from "@nexengine/protocol/internal";
 import { pino } from "pino";
 import type { DeployFacts } from "./admission/admit-deploy.ts";
 import { grantLimits } from "./admission/limits.ts";
 import { planRelay } from "./agent-client/relay-plan.ts";
 import { Artifacts } from "./artifacts/artifacts.ts";
+import type { NodeConfig } from "./config/config.ts";
 import { connectNats } from "./connection.ts";
 import { nodeActions } from "./control-api/actions.ts";
 import { Dispatcher } from "./control-api/dispatcher.ts";
@@ -19,12 +20,13 @@ import { type CompleteNodeOptions, completeOptions, defaultLimits, type NodeOpti
 import { Pool } from "./pool/pool.ts";
 import { endPredecessor } from "./pool/predecessor.ts";
 import { Identity } from "./state/identity.ts";
-import { StateDirectory } from "./state/state-directory.ts";
+import { openAbandoned, openNumbered, StateDirectory } from "./state/state-directory.ts";
 import { plainTemplate } from "./workloads/machine-template.ts";
 import { Workloads } from "./workloads/workloads.ts";
 
 /** How long the last messages may take to go out. */
 const closeTimeoutMs = 2_000;
+const bytesPerMebibyte = 1_048_576;
 
 /** A running node. */
 export interface NexNode extends AsyncDisposable {
@@ -47,13 +49,29 @@ export async function startNode(given: NodeOptions): Promise<NexNode> {
   const options = completeOptions(given, pino({ level: "silent" }));
   await using stack = new AsyncDisposableStack();
   const identity = Identity.create();
-  const directory = stack.use(await StateDirectory.open(options.directory));
-  await endPredecessor(directory, (kind) => driverOfKind(options.driver, kind, directory), options.log);
+  const directory = stack.use(await openDirectory(options));
   const driver = await chooseDriver(options.driver, directory);
   const connection = await connectNats({ name: `nex-node-${identity.id.slice(0, 8)}`, ...options.login });
   stack.defer(() => closeConnection(connection));
   const node = await compose({ options, identity, connection, directory, driver }, stack);
   return node.running(stack.move());
+}
+
+/** Opens the state directory, and ends what dead nodes have left in it and beside it. */
+async function openDirectory(options: CompleteNodeOptions): Promise<StateDirectory> {
+  const { directory: path, nodesDirectory, driver, log } = options;
+  const numbered = path === undefined ? nodesDirectory : undefined;
+  const directory = numbered === undefined ? await StateDirectory.open(path) : await openNumbered(numbered);
+  const end = (one: StateDirectory): Promise<void> =>
+    endPredecessor(one, (kind) => driverOfKind(driver, kind, one), log);
+  await end(directory);
+  if (numbered !== undefined) {
+    for await (const abandoned of openAbandoned(numbered)) {
+      await using other = abandoned;
+      await end(other);
+    }
+  }
+  return directory;
 }
 
 /** @throws NexError `sandbox_unavailable` */
@@ -93,7 +111,7 @@ async function compose(
   const { config, tuning, log } = options;
   // A machine that shares the host's loopback device needs no relay to what listens there.
   const relay = planRelay(driver.ownLoopback ? (options.login.servers ?? [defaultServer]) : []);
-  const limits = { defaults: { ...defaultLimits, ...config.limits.default }, max: config.limits.max, driver };
+  const limits = { defaults: defaultsOf(config), max: config.limits.max, driver };
   const pool = new Pool({
     driver,
     directory: directory.machines,
@@ -149,6 +167,16 @@ async function compose(
   stack.defer(() => dispatcher.stop());
   await dispatcher.start(nodeActions({ info, workloads, events, log, deployFacts }));
   return new RunningNode({ info, workloads, events, connection, log, heartbeatMs: tuning.heartbeatMs });
+}
+
+/** What a workload gets that asks for nothing: ours, the reference's template, the configuration's own. */
+function defaultsOf({ machine_template: template, limits }: NodeConfig): Limits {
+  return {
+    ...defaultLimits,
+    ...(template?.vcpu_count === undefined ? {} : { vcpus: template.vcpu_count }),
+    ...(template?.memsize_mib === undefined ? {} : { memory_bytes: template.memsize_mib * bytesPerMebibyte }),
+    ...limits.default,
+  };
 }
 
 async function startPool(pool: Pool): Promise<void> {

@@ -76,6 +76,8 @@ export interface NodeOptions {
   driver: Driver | DriverSource;
   /** The state directory; a fresh one below the system's, which goes with the node, when absent. */
   directory?: string;
+  /** Without `directory`: where numbered state directories are, of which the node takes the first that is free. */
+  nodesDirectory?: string;
   log?: Logger;
   tuning?: Partial<NodeTuning>;
   /** The version that the node shows. */
@@ -89,6 +91,7 @@ export interface CompleteNodeOptions {
   config: NodeConfig;
   driver: Driver | DriverSource;
   directory: string | undefined;
+  nodesDirectory: string | undefined;
   log: Logger;
   tuning: NodeTuning;
   version: string;
@@ -96,12 +99,14 @@ export interface CompleteNodeOptions {
 
 /** @throws NexError `config_invalid` */
 export function completeOptions(options: NodeOptions, silent: Logger): CompleteNodeOptions {
+  const config = completeConfig(options.config ?? {});
   return {
     login: options.login ?? {},
     nexus: options.nexus ?? "nexus",
-    config: completeConfig(options.config ?? {}),
+    config,
     driver: options.driver,
-    directory: options.directory,
+    directory: options.directory ?? config.state_directory,
+    nodesDirectory: options.nodesDirectory,
     log: options.log ?? silent,
     tuning: { ...defaultTuning, ...options.tuning },
     version: options.version ?? "development",

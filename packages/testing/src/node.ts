@@ -45,7 +45,7 @@ export function startTestNode(options: TestNodeOptions): Promise<NexNode> {
   const { server, driver, sandbox = "process", login, ...rest } = options;
   return startNode({
     ...rest,
-    driver: driver ?? driverSource(sandbox, testDriverFiles()),
+    driver: driver ?? driverSource({ sandbox, files: testDriverFiles() }),
     login: { servers: [server], ...login },
   });
 }

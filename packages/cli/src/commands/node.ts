@@ -1,29 +1,30 @@
 /** `nex node`: starting one here; the other commands have files of their own. */
 import { existsSync } from "node:fs";
-import {
-  driverSource,
-  type NodeConfigInput,
-  readConfigFile,
-  type SandboxChoice,
-  startNode,
-} from "@nexengine/node/internal";
-import { NexError } from "@nexengine/protocol/internal";
-import { type Command, Option } from "commander";
-import { agentPath, isolationBanner, untilEnded, version } from "../daemon.ts";
+import { type NodeConfigInput, readConfigFile, startNode } from "@nexengine/node/internal";
+import type { Command } from "commander";
+import { isolationBanner, untilEnded, version } from "../daemon.ts";
 import type { GlobalOptions } from "../global-options.ts";
 import { connectionOf } from "../login.ts";
 import { createNodeLog } from "../node-log.ts";
 import { note } from "../output.ts";
 import { claimPidFile } from "../pid-file.ts";
+import {
+  addSandboxOptions,
+  driverOf,
+  type SandboxOptions,
+  sandboxOf,
+  stateOf,
+  trialLine,
+} from "../sandbox.ts";
 import { addLameDuck } from "./lameduck.ts";
 import { addNodeInfo } from "./node-info.ts";
 import { addNodeList } from "./node-list.ts";
 import { addNodeProbe } from "./node-probe.ts";
+import { addPreflight } from "./preflight.ts";
 
-interface NodeUpOptions extends GlobalOptions {
+interface NodeUpOptions extends GlobalOptions, SandboxOptions {
   config?: string;
   nexus: string;
-  sandbox?: string;
   metrics: boolean;
   metrics_port?: string;
   otel_metrics_exporter?: string;
@@ -44,12 +45,11 @@ const usualConfig = "config.json";
 /** Adds the commands. */
 export function addNode(program: Command): void {
   const node = program.command("node").alias("nodes").description("start nodes, and see which there are");
-  node
+  const up = node
     .command("up")
     .description("start a node that joins the nexus of a NATS server")
     .option("--config <file>", `configuration file (JSON); ./${usualConfig} where there is one`)
     .option("--nexus <name>", "name of the nexus", "nexus")
-    .addOption(new Option("--sandbox <kind>", "what keeps workloads apart").choices(["auto", "process"]))
     .option("--metrics", "accepted; metrics are not exported yet", false)
     .option("--metrics_port <n>", "accepted, as --metrics")
     .option("--otel_metrics_exporter <kind>", "accepted, as --metrics")
@@ -58,9 +58,11 @@ export function addNode(program: Command): void {
     .action(async (_: unknown, self: Command) => {
       await nodeUp(self.optsWithGlobals<NodeUpOptions>());
     });
+  addSandboxOptions(up);
   addNodeList(node);
   addNodeInfo(node);
   addNodeProbe(node);
+  addPreflight(node);
   addLameDuck(node);
 }
 
@@ -79,7 +81,10 @@ async function nodeUp(options: NodeUpOptions): Promise<void> {
       login,
       nexus: options.nexus,
       config,
-      driver: driverSource(sandbox, { agentPath: agentPath() }),
+      ...stateOf(options),
+      driver: driverOf(sandbox, config, {
+        onTrial: (trial) => nodeLog.log.info(`sandbox ${trialLine(trial)}`),
+      }),
       log: nodeLog.log,
       version: version(),
     }),
@@ -99,26 +104,4 @@ function warningsOfFlags(options: NodeUpOptions): string[] {
   return idleFlags
     .filter((flag) => options[flag] !== undefined && options[flag] !== false)
     .map((flag) => `this version does not act on --${flag}`);
-}
-
-/** A node never takes a weaker sandbox than it was told. */
-function sandboxOf(
-  options: NodeUpOptions,
-  config: { sandbox?: string | undefined; no_sandbox?: boolean | undefined } = {},
-): SandboxChoice {
-  const asked = options.sandbox ?? config.sandbox;
-  if (config.no_sandbox === true && asked !== undefined && asked !== "process") {
-    throw new NexError(
-      "config_invalid",
-      `Cannot start a node: no_sandbox and sandbox "${asked}" contradict each other`,
-    );
-  }
-  if (config.no_sandbox === true || asked === "process") return "process";
-  throw new NexError(
-    "sandbox_unavailable",
-    `Cannot start a node: no isolating sandbox is there yet (asked for "${asked ?? "auto"}")`,
-    {
-      advice: "Run workloads that you trust without isolation by: --sandbox process",
-    },
-  );
 }

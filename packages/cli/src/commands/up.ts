@@ -3,7 +3,6 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import {
   defaultCacheDirectory,
-  driverSource,
   fetchNatsServer,
   findNatsServer,
   type NatsServer,
@@ -15,7 +14,7 @@ import {
 import { NexError, withoutSecrets } from "@nexengine/protocol/internal";
 import type { Command } from "commander";
 import { colors as pc } from "../colors.ts";
-import { agentPath, commandName, isolationBanner, untilEnded, version } from "../daemon.ts";
+import { commandName, isolationBanner, untilEnded, version } from "../daemon.ts";
 import type { GlobalOptions } from "../global-options.ts";
 import { nexHome } from "../home.ts";
 import { issuerKey } from "../key-files.ts";
@@ -23,9 +22,17 @@ import { connectionOf, namesServer } from "../login.ts";
 import { createNodeLog } from "../node-log.ts";
 import { note, print } from "../output.ts";
 import { claimPidFile } from "../pid-file.ts";
+import {
+  addSandboxOptions,
+  driverOf,
+  type SandboxOptions,
+  sandboxOf,
+  stateOf,
+  trialLine,
+} from "../sandbox.ts";
 import { findRunningUp, removeUpState, writeUpState } from "../up-state.ts";
 
-interface UpOptions extends GlobalOptions {
+interface UpOptions extends GlobalOptions, SandboxOptions {
   config?: string;
   anyIssuer: boolean;
   port?: string;
@@ -35,7 +42,7 @@ const usualPort = 4222;
 
 /** Adds the command. */
 export function addUp(program: Command): void {
-  program
+  const command = program
     .command("up")
     .description("start a NATS server and a node here, for your own workloads")
     .option("--config <file>", "configuration file of the node (JSON)")
@@ -44,6 +51,7 @@ export function addUp(program: Command): void {
     .action(async (_: unknown, self: Command) => {
       await up(self.optsWithGlobals<UpOptions>());
     });
+  addSandboxOptions(command);
 }
 
 async function up(options: UpOptions): Promise<void> {
@@ -65,11 +73,16 @@ async function up(options: UpOptions): Promise<void> {
   const nodeLog = stack.use(createNodeLog(options, options.loglevel === "info" ? "warn" : options.loglevel));
   for (const warning of warnings) nodeLog.log.warn(warning);
   if (config.pid_filepath !== undefined) stack.use(claimPidFile(config.pid_filepath));
+  const trials: string[] = [];
   const node = stack.use(
     await startNode({
       login: { ...login, name: options.connName ?? "nex-up" },
       config,
-      driver: driverSource("process", { agentPath: agentPath() }),
+      ...stateOf(options),
+      driver: driverOf(sandboxOf(options, config), config, {
+        processAsLast: true,
+        onTrial: (trial) => trials.push(trialLine(trial)),
+      }),
       log: nodeLog.log,
       version: version(),
     }),
@@ -81,7 +94,7 @@ async function up(options: UpOptions): Promise<void> {
     nodeId: node.id,
     ...(options.context === undefined || server !== undefined ? {} : { context: options.context }),
   });
-  greet((login.servers ?? []).map(withoutSecrets).join(","), node);
+  greet((login.servers ?? []).map(withoutSecrets).join(","), node, trials);
   void server?.exited.then(() => node.stop());
   await untilEnded(node.ended, () => node.stop());
   note("Ended; nothing is left running");
@@ -117,11 +130,20 @@ async function startServer(options: UpOptions): Promise<NatsServer> {
   }
 }
 
-function greet(url: string, node: { id: string; tags: Readonly<Record<string, string>> }): void {
-  note(isolationBanner());
+function greet(
+  url: string,
+  node: { id: string; tags: Readonly<Record<string, string>> },
+  trials: readonly string[],
+): void {
+  const isolated = node.tags["nex.unsafe"] === undefined;
+  if (!isolated) note(isolationBanner());
   print(`NATS     ${pc.bold(url)}`);
   print(`Node     ${node.id} (${node.tags["node_name"] ?? ""})`);
   print(`Sandbox  ${node.tags["nex.sandbox"] ?? ""}`);
+  // Why nothing better; what to do about it says the preflight.
+  const lacks = isolated ? [] : trials.slice(0, -1);
+  for (const lack of lacks) note(pc.dim(`         not ${lack}`));
+  if (lacks.length > 0) note(pc.dim(`         see: ${commandName()} preflight`));
   print("");
   const nex = commandName();
   const hints = [

@@ -4,6 +4,7 @@ import { NexError } from "@nexengine/protocol/internal";
 import { type Command, Option } from "commander";
 import { commandName } from "../daemon.ts";
 import type { GlobalOptions } from "../global-options.ts";
+import { addLimitOptions, type LimitOptions, limitsOf } from "../limit-options.ts";
 import type { Connection } from "../login.ts";
 import { addSwitch, collect, positive } from "../option-values.ts";
 import { print, printJson } from "../output.ts";
@@ -11,7 +12,7 @@ import { uploadProgress } from "../progress.ts";
 import { typeNames } from "../source.ts";
 
 /** The options as commander gives them. */
-export interface WorkloadOptions extends GlobalOptions {
+export interface WorkloadOptions extends GlobalOptions, LimitOptions {
   type?: string;
   argv?: string;
   essential?: boolean;
@@ -32,7 +33,7 @@ export function addWorkloadOptions(command: Command): Command {
   for (const option of hostServiceOptions) {
     command.option(`--${option} <value>`, "accepted, and refused: host services are not acted on yet");
   }
-  return command
+  command
     .addOption(new Option("--type <type>", "native, v8 (javascript) or wasm").choices(Object.keys(typeNames)))
     .option("--argv <arguments>", "arguments of a service, separated by single spaces")
     .option(
@@ -49,6 +50,7 @@ export function addWorkloadOptions(command: Command): Command {
     )
     .option("--concurrency <n>", "calls of a function that may overlap", positive)
     .option("--json", "print the result as JSON", false);
+  return addLimitOptions(command);
 }
 
 /**
@@ -71,12 +73,14 @@ export function checkWorkloadOptions(options: WorkloadOptions): void {
 /** The part of a deploy that these options say. */
 export function deployOptionsOf(options: WorkloadOptions, { jsDomain }: Connection): Partial<DeployOptions> {
   const onProgress = uploadProgress();
+  const limits = limitsOf(options);
   return {
     essential: options.essential ?? false,
     ...(jsDomain === undefined ? {} : { jsDomain }),
     ...(options.argv === undefined ? {} : { argv: options.argv.split(" ") }),
     ...(options.globals === undefined ? {} : { globals: options.globals }),
     ...(options.concurrency === undefined ? {} : { concurrency: options.concurrency }),
+    ...(limits === undefined ? {} : { limits }),
     ...(onProgress === undefined ? {} : { onProgress }),
   };
 }
@@ -90,5 +94,8 @@ export function reportDeployment(deployment: Deployment, triggers: readonly stri
   print(`🚀 "${deployment.name}" runs as ${deployment.id} on node ${deployment.nodeName}`);
   const subject = triggers[0];
   if (subject !== undefined) print(`   Call it:  ${commandName()} request ${subject} hello`);
+  for (const { machine_port, host, host_port } of deployment.published) {
+    print(`   Port ${machine_port} is reached at ${host}:${host_port}`);
+  }
   print(`   Stop it:  ${commandName()} stop ${deployment.name}`);
 }

@@ -1,5 +1,5 @@
 /** The directory in which a node keeps what must outlive a crash of it, and what it needs while it runs. */
-import { chmod, mkdir, mkdtemp, rm, stat } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { errorText, NexError } from "@nexengine/protocol/internal";
@@ -65,6 +65,47 @@ export class StateDirectory implements AsyncDisposable {
     const kept = (await this.records.list()).length > 0;
     if (!kept) for (const path of gone) await rm(path, { recursive: true, force: true });
     await this.#lock[Symbol.asyncDispose]();
+  }
+}
+
+/** So many nodes of one user run on one host without being told apart. */
+const numberedMax = 64;
+
+/**
+ * Opens the directory with the lowest number that no other node uses.
+ *
+ * @param parent Where the numbered directories are.
+ * @throws NexError `state_locked`, `state_unusable`
+ */
+export async function openNumbered(parent: string): Promise<StateDirectory> {
+  for (let number = 1; number <= numberedMax; number++) {
+    const directory = await openUnlocked(join(parent, String(number)));
+    if (directory !== undefined) return directory;
+  }
+  throw new NexError(
+    "state_locked",
+    `Cannot start: ${numberedMax} nodes use the directories in "${parent}"`,
+    {
+      advice: "Name another one with: --state-directory DIR",
+    },
+  );
+}
+
+/** Opens those numbered directories, one after the other, that nobody uses: their nodes have ended. */
+export async function* openAbandoned(parent: string): AsyncGenerator<StateDirectory> {
+  for (const name of await readdir(parent).catch(() => [])) {
+    if (!/^\d{1,2}$/.test(name)) continue;
+    const directory = await openUnlocked(join(parent, name));
+    if (directory !== undefined) yield directory;
+  }
+}
+
+async function openUnlocked(path: string): Promise<StateDirectory | undefined> {
+  try {
+    return await StateDirectory.open(path);
+  } catch (error) {
+    if (error instanceof NexError && error.code === "state_locked") return undefined;
+    throw error;
   }
 }
 

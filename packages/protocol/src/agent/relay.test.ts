@@ -156,6 +156,7 @@ test("Relay lets a reader that stops hold up its own stream only, and no more th
 test("Relay resets a connection whose server is not there, and one that breaks", async () => {
   await using bridge = await Bridge.make((socket) => {
     socket.once("data", () => socket.destroy());
+    socket.on("end", () => socket.end());
   });
   const refused = bridge.dial();
   refused.write("x");

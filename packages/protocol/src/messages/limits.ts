@@ -20,32 +20,26 @@ const publishSchema = z.strictObject({
   protocol: z.literal("tcp").default("tcp"),
 });
 
+function between(least: number, most: number, unit: string): z.ZodNumber {
+  const error = `must be from ${least} to ${most} ${unit}`;
+  return z.number({ error }).min(least, { error }).max(most, { error });
+}
+
+function whole(least: number, most: number, unit: string): z.ZodNumber {
+  return between(least, most, unit).int({ error: `must be a whole number of ${unit}` });
+}
+
 /**
  * Strict, like all that a deploy relies on. The lower bounds are what an agent itself needs; the upper ones are
  * beyond any host, and a node's own stand in its configuration.
  */
 export const limitsSchema = z.strictObject({
-  vcpus: z.number().min(0.01).max(1_024).optional(),
-  memory_bytes: z
-    .number()
-    .int()
-    .min(67_108_864)
-    .max(2 ** 50)
-    .optional(),
-  disk_bytes: z
-    .number()
-    .int()
-    .min(1_048_576)
-    .max(2 ** 50)
-    .optional(),
-  processes: z.number().int().min(32).max(4_194_304).optional(),
-  log_bytes_per_s: z
-    .number()
-    .int()
-    .min(1_024)
-    .max(2 ** 40)
-    .optional(),
-  call_time_ms: z.number().int().min(1).max(86_400_000).optional(),
+  vcpus: between(0.01, 1_024, "processors").optional(),
+  memory_bytes: whole(67_108_864, 2 ** 50, "bytes").optional(),
+  disk_bytes: whole(1_048_576, 2 ** 50, "bytes").optional(),
+  processes: whole(32, 4_194_304, "processes").optional(),
+  log_bytes_per_s: whole(1_024, 2 ** 40, "bytes a second").optional(),
+  call_time_ms: whole(1, 86_400_000, "ms").optional(),
   network: z.enum(networks).optional(),
   egress_allow: z.array(z.string().min(3).max(262)).max(egressAllowMax).optional(),
   publish: z.array(publishSchema).max(publishMax).optional(),

@@ -1,0 +1,167 @@
+/** `nex preflight`: what this host can do, found by trying, and what to do about the rest. */
+import { existsSync, writeFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  defaultCacheDirectory,
+  findNatsServer,
+  type NodeConfigInput,
+  readConfigFile,
+  type SandboxTrial,
+  trySandboxes,
+} from "@nexengine/node/internal";
+import { errorText, NexError } from "@nexengine/protocol/internal";
+import { type Command, Option } from "commander";
+import { colors as pc } from "../colors.ts";
+import { commandName } from "../daemon.ts";
+import { addSwitch } from "../option-values.ts";
+import { note, print, printJson } from "../output.ts";
+import { driverFiles, sandboxOf, trialLine } from "../sandbox.ts";
+
+interface PreflightOptions {
+  config: string;
+  init?: keyof typeof samples;
+  check?: boolean;
+  json: boolean;
+}
+
+/** One thing that was looked at. */
+interface Finding {
+  ok: boolean;
+  /** Without it no node can start as it is configured here. */
+  needed: boolean;
+  text: string;
+  advice: string;
+}
+
+const samples = {
+  sandbox: {
+    sandbox: "auto",
+    machine_pool_size: 1,
+    limits: {
+      default: { memory_bytes: 536_870_912, vcpus: 1 },
+      max: { memory_bytes: 2_147_483_648, vcpus: 2 },
+    },
+    valid_issuers: [],
+  },
+  nosandbox: { sandbox: "process", machine_pool_size: 1, valid_issuers: [] },
+} as const;
+
+/** What the reference downloads by these, we carry with us. */
+const idleSwitches = ["force", "verify", "verbose"] as const;
+const idleValues = ["install_version", "cni_ns"] as const;
+
+/** Adds the command. */
+export function addPreflight(parent: Command): void {
+  const command = parent
+    .command("preflight")
+    .description("try what a node needs here, and say what to do about what lacks")
+    .option("--config <file>", "configuration file of the node (JSON)", "./config.json")
+    .addOption(
+      new Option("--init <kind>", "first write a configuration, where there is none").choices(
+        Object.keys(samples),
+      ),
+    )
+    .option("--json", "print the findings as JSON", false);
+  addSwitch(command, "check", "check and write nothing, whatever else is said");
+  for (const name of idleSwitches) addSwitch(command, name, "accepted; nothing has to be downloaded");
+  for (const name of idleValues) command.option(`--${name} <value>`, "accepted; it has no meaning here");
+  command.action(async (_: unknown, self: Command) => {
+    await preflight(self.optsWithGlobals<PreflightOptions>());
+  });
+}
+
+async function preflight(options: PreflightOptions): Promise<void> {
+  if (options.init !== undefined && options.check !== true) writeSample(options.config, options.init);
+  const { config, finding } = await findConfiguration(options.config);
+  const trials = await tryAll(config);
+  const sandbox = sandboxOf({}, config);
+  const works = ({ kind, found }: SandboxTrial): boolean =>
+    found.available && (sandbox === "auto" ? kind !== "process" : kind === sandbox);
+  const chosen = trials.find(works)?.kind;
+  const findings = [finding, ...trials.map((trial) => ofTrial(trial, sandbox)), await findServer()];
+  if (options.json) printJson({ sandbox: chosen ?? null, findings, trials });
+  else for (const one of findings) print(findingText(one));
+  const ready = chosen !== undefined && findings.every(({ ok, needed }) => ok || !needed);
+  if (!ready) throw notReady(sandbox);
+  if (!options.json) print(`A node here keeps its workloads in machines of the kind ${pc.bold(chosen)}`);
+}
+
+function notReady(sandbox: string): NexError {
+  return new NexError(
+    "sandbox_unavailable",
+    `No node can start here as it is configured (sandbox ${sandbox})`,
+    {
+      advice: `Do what stands above; or run what you trust without isolation: ${commandName()} node up --sandbox process`,
+    },
+  );
+}
+
+function writeSample(path: string, kind: keyof typeof samples): void {
+  if (existsSync(path)) {
+    note(`Left "${path}" as it is`);
+    return;
+  }
+  try {
+    writeFileSync(path, `${JSON.stringify(samples[kind], undefined, 2)}\n`, { flag: "wx" });
+  } catch (cause) {
+    throw new NexError("file_not_found", `Cannot write "${path}": ${errorText(cause)}`, { cause });
+  }
+  note(`Wrote "${path}"`);
+}
+
+async function findConfiguration(path: string): Promise<{ config: NodeConfigInput; finding: Finding }> {
+  const finding = { ok: true, needed: true, advice: "" };
+  if (!existsSync(path)) {
+    const text = `configuration: "${path}" is not there, the defaults hold`;
+    return { config: {}, finding: { ...finding, needed: false, text } };
+  }
+  try {
+    const { config, warnings } = await readConfigFile(path);
+    for (const warning of warnings) note(`${pc.yellow("Note:")} ${warning}`);
+    return { config, finding: { ...finding, text: `configuration: "${path}"` } };
+  } catch (error) {
+    const text = `configuration: ${errorText(error)}`;
+    return { config: {}, finding: { ok: false, needed: true, text, advice: "Mend the file" } };
+  }
+}
+
+/** Tries with a state of its own, so that a running node is not disturbed. */
+async function tryAll(config: NodeConfigInput): Promise<SandboxTrial[]> {
+  const directory = await mkdtemp(join(tmpdir(), "nex-preflight-"));
+  try {
+    return await trySandboxes(driverFiles(config), directory);
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+function ofTrial(trial: SandboxTrial, sandbox: string): Finding {
+  const { kind, found } = trial;
+  const text =
+    kind === "process" && found.available ? "process: works, and isolates nothing" : trialLine(trial);
+  return {
+    ok: found.available,
+    needed: kind === sandbox,
+    text,
+    advice: found.available ? "" : found.advice,
+  };
+}
+
+async function findServer(): Promise<Finding> {
+  const wanted = `only "${commandName()} up" needs one, and fetches it`;
+  try {
+    const binary = await findNatsServer({ cacheDirectory: defaultCacheDirectory() });
+    const text =
+      binary === undefined ? `nats-server: none here; ${wanted}` : `nats-server: ${binary.version}`;
+    return { ok: binary !== undefined, needed: false, text, advice: "" };
+  } catch (error) {
+    return { ok: false, needed: false, text: `nats-server: ${errorText(error)}`, advice: "" };
+  }
+}
+
+function findingText({ ok, needed, text, advice }: Finding): string {
+  const mark = ok ? pc.green("✔") : needed ? pc.red("✘") : pc.yellow("–");
+  return `${mark} ${text}${advice === "" ? "" : `\n    ${pc.dim("To have it:")} ${advice}`}`;
+}

@@ -1,0 +1,81 @@
+/** What a node of the command line keeps its workloads in, and where it keeps its state. */
+import {
+  type DriverSource,
+  defaultNodesDirectory,
+  driverSource,
+  type NodeConfigInput,
+  type NodeOptions,
+  type SandboxChoice,
+  type SandboxTrial,
+} from "@nexengine/node/internal";
+import { NexError } from "@nexengine/protocol/internal";
+import { type Command, Option } from "commander";
+import { agentPath } from "./daemon.ts";
+
+/** The options as commander gives them. */
+export interface SandboxOptions {
+  sandbox?: SandboxChoice;
+  stateDirectory?: string;
+}
+
+const choices: readonly SandboxChoice[] = ["auto", "firecracker", "qemu", "container", "process"];
+
+/** Adds the options to a command that starts a node. */
+export function addSandboxOptions(command: Command): Command {
+  return command
+    .addOption(new Option("--sandbox <kind>", "what keeps workloads apart").choices(choices))
+    .option(
+      "--state-directory <dir>",
+      "where the node keeps its state; a free one in ~/.nex/nodes otherwise",
+    );
+}
+
+/**
+ * What a node is kept in: the option, else the configuration, else the strongest that works.
+ *
+ * @throws NexError `config_invalid` when the two contradict each other.
+ */
+export function sandboxOf(options: SandboxOptions, config: NodeConfigInput): SandboxChoice {
+  const configured = config.no_sandbox === true ? "process" : config.sandbox;
+  const asked = options.sandbox ?? configured ?? "auto";
+  if (config.no_sandbox === true && asked !== "process") {
+    throw new NexError(
+      "config_invalid",
+      `Cannot start a node: no_sandbox and sandbox "${asked}" contradict each other`,
+      { advice: 'Take "no_sandbox" out of the configuration' },
+    );
+  }
+  return asked;
+}
+
+/** Where the driver of a node comes from. */
+export function driverOf(
+  sandbox: SandboxChoice,
+  config: NodeConfigInput,
+  choice: { processAsLast?: boolean; onTrial: (trial: SandboxTrial) => void },
+): DriverSource {
+  return driverSource({ sandbox, files: driverFiles(config), ...choice });
+}
+
+/** What machines are made from. */
+export function driverFiles({ container }: NodeConfigInput): Parameters<typeof driverSource>[0]["files"] {
+  return {
+    agentPath: agentPath(),
+    ...(container?.runtime === undefined ? {} : { runtime: container.runtime }),
+    ...(container?.rootfs_directory === undefined ? {} : { rootfsDirectory: container.rootfs_directory }),
+  };
+}
+
+/** Where a node keeps its state. */
+export function stateOf(options: SandboxOptions): Pick<NodeOptions, "directory" | "nodesDirectory"> {
+  return options.stateDirectory === undefined
+    ? { nodesDirectory: defaultNodesDirectory() }
+    : { directory: options.stateDirectory };
+}
+
+/** A trial in a line, for people. */
+export function trialLine({ kind, found }: SandboxTrial): string {
+  if (!found.available) return `${kind}: ${found.reason}`;
+  const details = Object.entries(found.details).map(([name, value]) => `${name} ${value}`);
+  return [kind, ...details].join(", ");
+}
