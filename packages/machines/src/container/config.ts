@@ -62,6 +62,8 @@ export function bundleConfig(spec: MachineSpec, facts: BundleFacts): object {
       uidMappings: ids,
       gidMappings: ids,
       namespaces: namespaces.map((type) => ({ type })),
+      // So that a relay can stand in the place of a server, whatever its port is.
+      sysctl: { "net.ipv4.ip_unprivileged_port_start": "0" },
       resources: resources(spec.limits, facts.countsSwap),
       seccomp: seccompProfile(),
       maskedPaths,

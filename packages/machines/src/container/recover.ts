@@ -27,7 +27,7 @@ export async function recoverContainer(
     const console = new ContainerConsole(layout.console);
     const machine = { id, directory: owned };
     // A filter that can't be changed now is no reason to lose a machine.
-    if (egressAddress !== undefined) await host.egress.keep(id, egressAddress).catch(() => undefined);
+    if (egressAddress !== undefined) await host.egress.list(id, egressAddress).catch(() => undefined);
     return new ContainerMachine(
       host,
       machine,

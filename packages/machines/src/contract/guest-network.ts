@@ -31,7 +31,7 @@ const silenceMs = 700;
 export const networkDeeds: Record<string, (text: string) => unknown> = {
   resolve: async (name) => JSON.stringify(await addressesOf(name)),
   reach: async (text) => JSON.stringify(await Promise.all((JSON.parse(text) as Attempt[]).map(reach))),
-  listen: async (address) => JSON.stringify(await greetOneself(address)),
+  listen: async (place) => JSON.stringify(await greetOneself(place)),
   interfaces: () => JSON.stringify(networkInterfaces()),
   serve: async (port) => JSON.stringify(await serve(Number(port))),
   knock: async (text) => JSON.stringify(await knock(JSON.parse(text) as Knocking)),
@@ -82,11 +82,12 @@ async function addressesOf(name: string): Promise<string[] | string> {
   }
 }
 
-/** Listens on an address, and connects to it. */
-async function greetOneself(address: string): Promise<string> {
+/** Listens on an address, at a port where one stands behind it, and connects to it. */
+async function greetOneself(place: string): Promise<string> {
+  const [address = "", wanted = "0"] = place.split(" ");
   const server = createServer((socket) => socket.end("own"));
   try {
-    server.listen(0, address);
+    server.listen(Number(wanted), address);
     await once(server, "listening");
     const { port } = server.address() as { port: number };
     return await reach({ by: "tcp", host: address, port });

@@ -35,7 +35,7 @@ export class Egress {
   }
 
   /**
-   * Connects the network of a process that has not begun with the host's.
+   * Connects the network of a process that has not begun with the host's, whose rules do not know of it yet.
    *
    * @returns the machine's end, whose device is still down and has no address.
    * @throws MachineError `boot_failed`
@@ -45,13 +45,15 @@ export class Egress {
     if (network === undefined) throw bootFailure(machineId, `"${this.#network}" is no IPv4 network`);
     const unforwarded = await switchForwardingOn();
     if (unforwarded) throw bootFailure(machineId, `${unforwarded.reason}. ${unforwarded.advice}`);
-    const link = await makeLink(network, machineId, pid);
-    await this.#table.add(link.name, link.address);
-    return link;
+    return await makeLink(network, machineId, pid);
   }
 
-  /** Lists a machine that was found again, should the host's filter have been cleared meanwhile. */
-  async keep(machineId: string, address: string): Promise<void> {
+  /**
+   * Lists a machine in the host's rules; one that was found again too, should these have been cleared meanwhile.
+   *
+   * @throws MachineError `boot_failed`
+   */
+  async list(machineId: string, address: string): Promise<void> {
     await this.#table.add(linkName(machineId), address);
   }
 

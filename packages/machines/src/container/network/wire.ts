@@ -57,8 +57,11 @@ export async function wire(spec: MachineSpec, pid: number, egress: Egress): Prom
     return undefined;
   }
   const link = await egress.connect(spec.id, pid);
-  await inside("rules", "nft", ["-f", "-"], machineRules(link.address, spec.egress ?? []));
-  await inside("addresses", "ip", ["-batch", "-"], batch([...loopback, ...machineEndCommands(link)]));
+  const setUp = async (): Promise<void> => {
+    await inside("rules", "nft", ["-f", "-"], machineRules(link.address, spec.egress ?? []));
+    await inside("addresses", "ip", ["-batch", "-"], batch([...loopback, ...machineEndCommands(link)]));
+  };
+  await Promise.all([egress.list(spec.id, link.address), setUp()]);
   return link.address;
 }
 

@@ -73,8 +73,8 @@ export function networkCases({ driver, abilities }: Subject): void {
     const spec = await makeSpec({ network: "nats", loopbackAddresses });
     await using machine = await TestMachine.boot(driver, abilities, spec);
     await machine.attach(1);
-    for (const address of loopbackAddresses) {
-      assert.equal(await machine.ask(`listen ${address}`), '"own"', address);
+    for (const place of [...loopbackAddresses, "10.20.30.40 443"]) {
+      assert.equal(await machine.ask(`listen ${place}`), '"own"', place);
     }
     assert.equal(await machine.ask("listen 10.20.30.41"), '"EADDRNOTAVAIL"');
     assert.doesNotMatch(JSON.stringify(networkInterfaces()), /10\.20\.30\.40|fd00:20::40/);
