@@ -56,7 +56,7 @@ export interface MachineSpec {
   hosts?: readonly HostEntry[];
   /** Addresses beside 127.0.0.0/8 and ::1 that the machine's loopback device answers to; at most 64. */
   loopbackAddresses?: readonly string[];
-  /** With `egress` only; at most 256. */
+  /** With `egress` only, and then at least 1; at most 256. */
   egress?: readonly EgressTarget[];
   /** How long an agent whose node stays away keeps its machine. Drivers that end with their node ignore it. */
   nodeLostTimeoutMs: number;
@@ -143,7 +143,7 @@ export interface Driver {
   readonly kind: SandboxKind | "mock";
   /** The limits that this driver holds against a hostile workload; the caller refuses requests for others. */
   readonly enforces: ReadonlySet<LimitName>;
-  /** The networks it can give. */
+  /** The networks it can give; whatever depends on the host is in it after `fingerprint`. */
   readonly networks: ReadonlySet<MachineNetwork>;
   /** A machine has a loopback device of its own: what listens on the host's is not there. */
   readonly ownLoopback: boolean;

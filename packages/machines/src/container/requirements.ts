@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { findProgram } from "../host/program.ts";
 import { readCgroupMounts, withController } from "./cgroup-mounts.ts";
 import { type ContainerDriverOptions, type ContainerDriverSettings, completeOptions } from "./options.ts";
+import { findRootlessHindrances } from "./rootless.ts";
 
 /** Something that a container driver needs and this host lacks. */
 export interface Lack {
@@ -42,11 +43,16 @@ function linux(): Lack | undefined {
   return { reason: `${process.platform} has no containers`, advice: "Run the node on Linux" };
 }
 
-function root(): Lack | undefined {
+async function root(): Promise<Lack | undefined> {
   if (process.getuid?.() === 0) return undefined;
+  const hindrances = await findRootlessHindrances();
+  const host =
+    hindrances.length === 0
+      ? "though this host would allow it"
+      : `and this host would not allow it: ${hindrances.join("; ")}`;
   return {
-    reason: "the node does not run as root, and containers without root are not offered yet",
-    advice: "Run the node as root",
+    reason: `the node does not run as root, and machines without root are not made yet, ${host}`,
+    advice: "Run the node as root, or use another sandbox",
   };
 }
 

@@ -1,8 +1,5 @@
 import { linkPrefix } from "./link.ts";
 
-/** How many connections one machine may have at a time, so that none fills the host's table of them. */
-const connectionsPerMachineMax = 4_096;
-
 /** The machines with egress of one node: by the names of their devices, their addresses. */
 export type ListedLinks = ReadonlyMap<string, string>;
 
@@ -29,11 +26,6 @@ export function hostRules(table: string, links: ListedLinks): string {
   type ipv4_addr
   elements = { ${[...links.values()].join(", ")} }
  }
- set connections {
-  type ifname
-  size 65535
-  flags dynamic
- }
  chain prerouting {
   type filter hook prerouting priority -300; policy accept;
   iifname @links meta nfproto != ipv4 drop
@@ -47,7 +39,6 @@ export function hostRules(table: string, links: ListedLinks): string {
  chain forward {
   type filter hook forward priority 0; policy accept;
   iifname @links oifname "${linkPrefix}*" drop
-  iifname @links ct state new add @connections { iifname ct count over ${connectionsPerMachineMax} } drop
   iifname @links tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
   oifname @links tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
   oifname @links ct state established,related accept

@@ -15,6 +15,11 @@ const guarded: readonly Ipv4Network[] = `
   .split(/\s+/)
   .flatMap((text) => parseIpv4Network(text) ?? []);
 
+const refuse = "reject with icmpx type admin-prohibited";
+
+/** How many connections a machine may have at a time, so that none fills its host's table of them. */
+const connectionsMax = 4_096;
+
 /**
  * The rules in a machine's own network, for `nft -f`: loopback, answers, and new connections to what is listed from
  * the machine's own address. All else is refused so that its program hears of it at once, and dropped where it
@@ -32,6 +37,10 @@ export function machineRules(address: string, targets: readonly EgressTarget[]):
  chain forward {
   type filter hook forward priority 0; policy drop;
  }
+ chain listed {
+  ct count over ${connectionsMax} ${refuse}
+  accept
+ }
  chain output {
   type filter hook output priority 0; policy drop;
   oif "lo" accept
@@ -41,7 +50,7 @@ export function machineRules(address: string, targets: readonly EgressTarget[]):
   ct state established accept
 ${targetRules(targets)
   .map((rule) => `  ${rule}\n`)
-  .join("")}  reject with icmpx type admin-prohibited
+  .join("")}  ${refuse}
  }
 }
 `;
@@ -52,7 +61,7 @@ function targetRules(targets: readonly EgressTarget[]): string[] {
   let left = [...targets];
   for (const range of guarded) {
     rules.push(...left.filter((target) => ipv4Within(target, range)).map(accept));
-    rules.push(`ip daddr ${range.address}/${range.prefixBits} reject with icmpx type admin-prohibited`);
+    rules.push(`ip daddr ${range.address}/${range.prefixBits} ${refuse}`);
     left = left.filter((target) => !ipv4Within(target, range));
   }
   return [...rules, ...left.map(accept)];
@@ -60,5 +69,5 @@ function targetRules(targets: readonly EgressTarget[]): string[] {
 
 function accept({ address, prefixBits, port }: EgressTarget): string {
   const destination = prefixBits === 0 ? "" : `ip daddr ${address}/${prefixBits} `;
-  return `${destination}meta l4proto { tcp, udp } th dport ${port} accept`;
+  return `${destination}meta l4proto { tcp, udp } th dport ${port} goto listed`;
 }

@@ -1,0 +1,96 @@
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import { hostRules, parseLinks } from "./host-rules.ts";
+import { parseForwardDrops } from "./lack.ts";
+import { linkAt, linkName, linksIn, readLinks } from "./link.ts";
+import { machineRules } from "./machine-rules.ts";
+
+const network = { address: "100.127.0.0", prefixBits: 16 };
+
+suite("links", () => {
+  test("have names that come from their machines only, and fit the kernel", () => {
+    const names = ["a", "b", "a".repeat(32)].map(linkName);
+    assert.equal(new Set(names).size, 3);
+    for (const name of names) assert.match(name, /^nex[0-9a-z]{12}$/);
+    assert.equal(linkName("a"), names[0]);
+  });
+
+  test("fill their network, each with two addresses and a number of their own", () => {
+    assert.equal(linksIn(network), 32_768);
+    const { hostAddress, address, index } = linkAt(network, 0, "a");
+    assert.deepEqual([hostAddress, address], ["100.127.0.0", "100.127.0.1"]);
+    const last = linkAt(network, 32_767, "a");
+    assert.deepEqual([last.address, last.index - index], ["100.127.255.255", 32_767]);
+    assert.ok(linkAt({ address: "223.255.255.0", prefixBits: 24 }, 127, "a").index < 2 ** 31);
+  });
+
+  test("are read from the namespace of this process", { skip: process.platform !== "linux" }, () => {
+    assert.ok(readLinks().has("lo"));
+  });
+});
+
+suite("machineRules", () => {
+  const rulesFor = (...targets: [address: string, prefixBits: number][]): string[] =>
+    machineRules(
+      "100.127.0.1",
+      targets.map(([address, prefixBits]) => ({ address, prefixBits, port: 443 })),
+    )
+      .split("\n")
+      .map((line) => line.trim());
+
+  test("accept a target within a guarded network before it is refused, and a wide one after all of them", () => {
+    const rules = rulesFor(["0.0.0.0", 0], ["169.254.0.0", 16], ["10.0.0.0", 8], ["203.0.113.1", 32]);
+    const at = (start: string): number => {
+      const index = rules.findIndex((rule) => rule.startsWith(start));
+      assert.notEqual(index, -1, start);
+      return index;
+    };
+    const inOrder = [
+      "ip daddr 169.254.169.254/32 reject",
+      "ip daddr 169.254.0.0/16 meta l4proto { tcp, udp } th dport 443 goto listed",
+      "ip daddr 169.254.0.0/16 reject",
+      "ip daddr 10.0.0.0/8 meta l4proto",
+      "ip daddr 10.0.0.0/8 reject",
+      "meta l4proto { tcp, udp } th dport 443 goto listed",
+      "ip daddr 203.0.113.1/32 meta l4proto",
+      "reject",
+    ].map(at);
+    assert.deepEqual(
+      inOrder,
+      [...inOrder].sort((a, b) => a - b),
+    );
+  });
+
+  test("accept each target once", () => {
+    const rules = rulesFor(["169.254.169.254", 32], ["100.100.100.200", 32], ["192.0.0.1", 32]);
+    assert.equal(rules.filter((rule) => rule.endsWith("th dport 443 goto listed")).length, 3);
+  });
+});
+
+suite("hostRules", () => {
+  test("can be read back, and are no table without machines", () => {
+    const links = new Map([
+      ["nexaaaaaaaaaaaa", "100.127.0.1"],
+      ["nexbbbbbbbbbbbb", "100.127.0.3"],
+    ]);
+    assert.deepEqual(parseLinks(hostRules("nex_t", links)), links);
+    assert.equal(hostRules("nex_t", new Map()), "add table inet nex_t\ndelete table inet nex_t\n");
+  });
+});
+
+test("parseForwardDrops names chains that drop what is passed on", () => {
+  const listed = `table inet mine {
+	chain forward {
+		type filter hook forward priority filter; policy accept;
+	}
+}
+table ip filter {
+	chain INPUT {
+		type filter hook input priority filter; policy drop;
+	}
+	chain FORWARD {
+		type filter hook forward priority filter; policy drop;
+	}
+}`;
+  assert.deepEqual(parseForwardDrops(listed), ["chain FORWARD of table ip filter"]);
+});
