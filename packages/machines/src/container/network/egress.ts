@@ -71,12 +71,12 @@ export class Egress {
         throw new MachineError("destroy_failed", `Cannot remove the network device "${name}": ${failure}`);
       }
     }
-    await this.#table.remove(name);
+    await this.#table.prune();
   }
 
   /** Strikes off machines of dead nodes whose devices have gone. What can't be done now is done with the next change. */
   async prune(): Promise<void> {
-    await this.#table.remove().catch(() => undefined);
+    await this.#table.prune().catch(() => undefined);
   }
 }
 

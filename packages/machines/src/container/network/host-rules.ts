@@ -1,5 +1,3 @@
-import { linkPrefix } from "./link.ts";
-
 /** The machines with egress of one node: by the names of their devices, their addresses. */
 export type ListedLinks = ReadonlyMap<string, string>;
 
@@ -38,7 +36,6 @@ export function hostRules(table: string, links: ListedLinks): string {
  }
  chain forward {
   type filter hook forward priority 0; policy accept;
-  iifname @links oifname "${linkPrefix}*" drop
   iifname @links tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
   oifname @links tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
   oifname @links ct state established,related accept

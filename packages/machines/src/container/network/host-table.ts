@@ -24,24 +24,22 @@ export class HostTable {
     await this.#change();
   }
 
-  /** Strikes a device off the list, and those that are gone. @throws MachineError `boot_failed` */
-  async remove(link?: string): Promise<void> {
-    if (link !== undefined) this.#known.delete(link);
-    await this.#change(link);
+  /** Strikes the devices off the list that are gone. @throws MachineError `boot_failed` */
+  async prune(): Promise<void> {
+    await this.#change();
   }
 
-  async #change(without?: string): Promise<void> {
-    const change = this.#turn.then(() => this.#replace(without));
+  async #change(): Promise<void> {
+    const change = this.#turn.then(() => this.#replace());
     this.#turn = change.catch(() => undefined);
     await change;
   }
 
-  async #replace(without: string | undefined): Promise<void> {
+  async #replace(): Promise<void> {
     const listed = await this.#read();
     const devices = readLinks();
-    const wanted = new Map(
-      [...listed, ...this.#known].filter(([link]) => link !== without && devices.has(link)),
-    );
+    for (const link of this.#known.keys()) if (!devices.has(link)) this.#known.delete(link);
+    const wanted = new Map([...listed, ...this.#known].filter(([link]) => devices.has(link)));
     if (areSame(listed, wanted)) return;
     const { failure } = await runTool("nft", ["-f", "-"], hostRules(this.#name, wanted));
     if (failure === undefined) return;
