@@ -127,3 +127,21 @@ test("connectionOptions and connectionFailure show no secret where a login can't
     }
   }
 });
+
+test("connectionOptions logs in with what stands in a URL, unless a login is given beside", () => {
+  const servers = ["nats://plain:1", "nats://u%40x:a%3Ab:c@host:4222"];
+  assert.deepEqual(answers({ servers }), { user: "u@x", pass: "a:b:c" });
+  assert.deepEqual(connectionOptions({ servers }).servers, ["nats://plain:1", "nats://host:4222"]);
+  assert.deepEqual(answers({ servers: [`nats://${secret}@host`] }), { auth_token: secret });
+  assert.deepEqual(answers({ servers: ["nats://100%@host"] }), { auth_token: "100%" });
+  assert.deepEqual(answers({ servers, user: "me", password: "p" }), { user: "me", pass: "p" });
+  assert.deepEqual(answers({ servers, token: "t" }), { auth_token: "t" });
+});
+
+test("connectionOptions logs in by a user's JWT, with a seed or as a bearer", () => {
+  const sent = answers({ userJwt: ` ${vectors.token}\n`, nkeySeed: vectors.issuerSeed });
+  assert.equal("jwt" in sent && sent.jwt, vectors.token);
+  assert.ok("sig" in sent && sent.sig !== "");
+  const bearer = answers({ userJwt: vectors.token });
+  assert.equal("jwt" in bearer && bearer.jwt, vectors.token);
+});

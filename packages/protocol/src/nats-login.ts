@@ -91,10 +91,11 @@ function decoded(text: string): string {
 
 /** What to throw when connecting failed; names the servers, never a secret. */
 export function connectionFailure(login: NatsLogin, cause: unknown): NexError {
-  const where = (login.servers ?? [defaultServer]).map(withoutSecrets).join(", ");
+  const servers = login.servers ?? [defaultServer];
+  const where = servers.map(withoutSecrets).join(", ");
   const text = errorText(cause);
   const isRefused = /ECONNREFUSED|connection refused/.test(text);
-  const { reason, advice } = tlsFailure(cause) ?? {
+  const { reason, advice } = tlsFailure(cause, tlsOptions(servers, login.tls)) ?? {
     reason: isRefused ? "connection refused, nothing listens there" : text,
     advice: "Check that the server runs and that the login is right, or start everything with: nex up",
   };

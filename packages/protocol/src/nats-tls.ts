@@ -55,7 +55,10 @@ function checkAddress(certificate: X509Certificate, addresses: readonly string[]
 }
 
 /** What to say of a failure that is about certificates, and what to do; `undefined` for any other. */
-export function tlsFailure(cause: unknown): { reason: string; advice: string } | undefined {
+export function tlsFailure(
+  cause: unknown,
+  tls: TlsOptions | undefined,
+): { reason: string; advice: string } | undefined {
   const { code, message } = causeOf(cause);
   if (/UNABLE_TO_(?:VERIFY|GET)|SELF_SIGNED|CERT_UNTRUSTED/.test(code)) {
     return {
@@ -66,10 +69,11 @@ export function tlsFailure(cause: unknown): { reason: string; advice: string } |
   if (/^CERT_HAS_EXPIRED|^CERT_NOT_YET_VALID/.test(code)) {
     return { reason: message, advice: "Renew the server's certificate, or set this clock right" };
   }
-  if (/CERTIFICATE_REQUIRED|alert certificate required/i.test(`${code} ${message}`)) {
+  // After TLS 1.3's handshake the server hangs up without a word that the NATS client hands on.
+  if (message === "timeout" && tls !== undefined && !("cert" in tls)) {
     return {
-      reason: "it wants a certificate of ours",
-      advice: "Give certificate and key by --tlscert and --tlskey",
+      reason: "no answer in time",
+      advice: "A server that asks for certificates hangs up so: give one by --tlscert and --tlskey",
     };
   }
   if (/does not support 'tls'/.test(message)) {
