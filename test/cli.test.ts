@@ -1,85 +1,33 @@
 /** The command line as people run it: real processes, a home of its own. */
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { createKey } from "@nexengine/protocol";
 import { echoFunctionPath, echoService, startTestNexus } from "@nexengine/testing";
+import { type Ended, NexHome, type RunningNex, type RunOptions } from "./support/nex.ts";
 
-const root = join(import.meta.dirname, "..");
-const command = join(root, "dist/nex.mjs");
-const home = mkdtempSync(join(tmpdir(), "nex-cli-home-"));
+const home = new NexHome();
 let url = "";
-let daemon: ChildProcess;
-let daemonOutput = "";
+let daemon: RunningNex;
 
-interface Ended {
-  status: number | null;
-  stdout: string;
-  stderr: string;
-}
-
-/** Runs one command to its end. */
-async function nex(
-  args: readonly string[],
-  options: { input?: string; env?: NodeJS.ProcessEnv } = {},
-): Promise<Ended> {
-  const child = spawn(process.execPath, [command, ...args], {
-    cwd: root,
-    env: {
-      PATH: process.env["PATH"],
-      HOME: home,
-      TMPDIR: tmpdir(),
-      NEX_TEST_RUN: process.env["NEX_TEST_RUN"],
-      ...options.env,
-    },
-    stdio: ["pipe", "pipe", "pipe"],
-  });
-  let stdout = "";
-  let stderr = "";
-  child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
-    stdout += chunk;
-  });
-  child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
-    stderr += chunk;
-  });
-  child.stdin.end(options.input ?? "");
-  const [status] = await once(child, "close");
-  return { status, stdout, stderr };
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 10));
-}
+const nex = (args: readonly string[], options: RunOptions = {}): Promise<Ended> => home.run(args, options);
 
 before(async () => {
-  daemon = spawn(process.execPath, [command, "up", "--port", "0"], {
-    env: { ...process.env, HOME: home, NATS_URL: "" },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  for (const stream of [daemon.stdout, daemon.stderr]) {
-    stream?.setEncoding("utf8").on("data", (chunk: string) => {
-      daemonOutput += chunk;
-    });
-  }
-  await until(() => daemonOutput.includes("Ctrl-C here") || daemon.exitCode !== null);
-  url = /NATS\s+(\S+)/.exec(daemonOutput)?.[1] ?? "";
-  assert.match(url, /^nats:/, daemonOutput);
+  daemon = home.start(["up", "--port", "0"]);
+  await daemon.shows(/Ctrl-C here/);
+  url = /NATS\s+(\S+)/.exec(daemon.stdout)?.[1] ?? "";
+  assert.match(url, /^nats:/, daemon.stderr);
 });
 after(async () => {
-  if (daemon.exitCode === null) {
-    daemon.kill("SIGINT");
-    await once(daemon, "exit");
-  }
-  rmSync(home, { recursive: true, force: true });
+  await daemon[Symbol.asyncDispose]();
+  home[Symbol.dispose]();
 });
 
 describe("nex up", () => {
   test("says that workloads are not isolated, and is found by other terminals without any option", async () => {
-    assert.match(daemonOutput, /NOT isolated/);
+    assert.match(daemon.stderr, /NOT isolated/);
     const nodes = JSON.parse((await nex(["node", "ls", "--json"])).stdout);
     assert.equal(nodes.length, 1);
     assert.equal(nodes[0].tags["nex.sandbox"], "process");
@@ -93,7 +41,7 @@ describe("nex up", () => {
 
   test("writes keys that their owner alone can read", () => {
     for (const name of ["issuer.nk", "up.json"])
-      assert.equal(statSync(join(home, ".nex", name)).mode & 0o777, 0o600);
+      assert.equal(statSync(join(home.path, ".nex", name)).mode & 0o777, 0o600);
   });
 });
 
@@ -174,8 +122,8 @@ describe("nex devrun, request, ps and stop", () => {
 
 describe("nex run", () => {
   test("deploys an object of a bucket with named keys, which alone stop it", async () => {
-    const issuer = join(home, "issuer.seed");
-    const xkey = join(home, "xkey.seed");
+    const issuer = join(home.path, "issuer.seed");
+    const xkey = join(home.path, "xkey.seed");
     assert.match((await nex(["keys", "new", "account", issuer])).stdout, /^A[A-Z2-7]{55}\n$/);
     assert.match((await nex(["keys", "new", "curve", xkey])).stdout, /^X/);
     assert.equal((await nex(["keys", "new", "curve", xkey])).status, 2, "a key is never written over");
@@ -310,26 +258,15 @@ describe("the end", () => {
   test("Ctrl-C on node up undeploys and leaves nothing", async () => {
     await using nexus = await startTestNexus();
     const folder = mkdtempSync(join(tmpdir(), "nex-cli-node-"));
-    const child = spawn(
-      process.execPath,
-      [command, "node", "up", "--sandbox", "process", "-s", nexus.server.url],
-      {
-        env: { ...process.env, HOME: home, TMPDIR: folder },
-        stdio: ["ignore", "ignore", "pipe"],
-      },
-    );
-    let output = "";
-    child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
-      output += chunk;
+    await using running = home.start(["node", "up", "--sandbox", "process", "-s", nexus.server.url], {
+      env: { TMPDIR: folder },
     });
-    await until(() => output.includes("node runs"));
-    const node = /node=(N\w+)/.exec(output)?.[1] ?? "";
+    await running.shows(/node runs/);
+    const node = /node=(N\w+)/.exec(running.stderr)?.[1] ?? "";
     await nexus.function("() => 1", { node, name: "there" });
     await using feed = nexus.client.events();
     await nexus.client.flush();
-    child.kill("SIGINT");
-    const [status] = await once(child, "exit");
-    assert.equal(status, 0);
+    assert.equal((await running.interrupt()).status, 0);
     const types: string[] = [];
     for await (const { type, event } of feed) {
       if (event.source?.startsWith(node)) types.push(type);
@@ -343,14 +280,13 @@ describe("the end", () => {
   test("Ctrl-C on up ends the server too, and leaves no state that says it runs", async () => {
     assert.equal((await nex(["devrun", echoFunctionPath])).status, 0);
     const pids = readdirSync("/proc").filter(
-      (pid) => /^\d+$/.test(pid) && isAgent(pid) && parentIs(pid, daemon.pid),
+      (pid) => /^\d+$/.test(pid) && isAgent(pid) && parentIs(pid, daemon.child.pid),
     );
     assert.ok(pids.length > 0);
-    daemon.kill("SIGINT");
-    const [status] = await once(daemon, "exit");
-    assert.equal(status, 0, daemonOutput);
-    assert.match(daemonOutput, /nothing is left running/);
-    assert.ok(!existsSync(join(home, ".nex", "up.json")));
+    const { status, stderr } = await daemon.interrupt();
+    assert.equal(status, 0, stderr);
+    assert.match(stderr, /nothing is left running/);
+    assert.ok(!existsSync(join(home.path, ".nex", "up.json")));
     for (const pid of pids) assert.ok(!isAgent(pid), `agent ${pid} is gone`);
     assert.equal((await nex(["ps", "-s", url])).status, 3);
   });

@@ -29,9 +29,14 @@ compdef _nex nex
 function __nex_complete
   set -l before (commandline -opc)
   set -l typed (commandline -ct)
-  nex completion fish -- $before[2..-1] "$typed" 2>/dev/null
+  set -l found (nex completion fish -- $before[2..-1] "$typed" 2>/dev/null)
+  if set -q found[1]
+    printf '%s\\n' $found
+  else
+    __fish_complete_path "$typed"
+  end
 end
-complete -c nex -a '(__nex_complete)'
+complete -c nex -f -a '(__nex_complete)'
 `,
 };
 

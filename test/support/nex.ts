@@ -1,0 +1,97 @@
+/** The command line as people run it: a process of its own, with a home of its own. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+
+const root = join(import.meta.dirname, "../..");
+
+/** The bundle of the command line. */
+export const nexPath = join(root, "dist/nex.mjs");
+
+/** How a command has ended. */
+export interface Ended {
+  status: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** What a command is run with. */
+export interface RunOptions {
+  input?: string;
+  env?: NodeJS.ProcessEnv;
+  cwd?: string;
+}
+
+/** Waits for a condition; the test's own limit bounds it. */
+export async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
+/** A command that runs. */
+export class RunningNex implements AsyncDisposable {
+  readonly child: ChildProcess;
+  stdout = "";
+  stderr = "";
+
+  constructor(args: readonly string[], env: NodeJS.ProcessEnv, cwd: string) {
+    this.child = spawn(process.execPath, [nexPath, ...args], { cwd, env, stdio: ["pipe", "pipe", "pipe"] });
+    this.child.stdout?.setEncoding("utf8").on("data", (chunk: string) => {
+      this.stdout += chunk;
+    });
+    this.child.stderr?.setEncoding("utf8").on("data", (chunk: string) => {
+      this.stderr += chunk;
+    });
+  }
+
+  /** Waits until the output shows something; also returns when the command has ended. */
+  async shows(pattern: RegExp): Promise<void> {
+    await until(() => pattern.test(this.stdout + this.stderr) || this.child.exitCode !== null);
+  }
+
+  async ended(): Promise<Ended> {
+    if (this.child.exitCode === null && this.child.signalCode === null) await once(this.child, "close");
+    return { status: this.child.exitCode, stdout: this.stdout, stderr: this.stderr };
+  }
+
+  async interrupt(): Promise<Ended> {
+    this.child.kill("SIGINT");
+    return await this.ended();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.child.exitCode === null && this.child.signalCode === null) await this.interrupt();
+  }
+}
+
+/** A home folder, and commands that run in it; disposing of it removes the folder. */
+export class NexHome implements Disposable {
+  readonly path = mkdtempSync(join(tmpdir(), "nex-cli-home-"));
+
+  /** Runs a command to its end. */
+  async run(args: readonly string[], options: RunOptions = {}): Promise<Ended> {
+    const running = this.start(args, options);
+    running.child.stdin?.end(options.input ?? "");
+    return await running.ended();
+  }
+
+  /** Starts a command. */
+  start(args: readonly string[], options: RunOptions = {}): RunningNex {
+    const { PATH, NEX_TEST_RUN } = process.env;
+    const env = { PATH, HOME: this.path, TMPDIR: tmpdir(), NEX_TEST_RUN, ...options.env };
+    return new RunningNex(args, env, options.cwd ?? root);
+  }
+
+  /** Writes a file into the home. @returns its path. */
+  write(name: string, content: string | object): string {
+    const path = join(this.path, name);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, typeof content === "string" ? content : JSON.stringify(content));
+    return path;
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.path, { recursive: true, force: true });
+  }
+}
