@@ -15,7 +15,7 @@ let daemon: RunningNex;
 const nex = (args: readonly string[], options: RunOptions = {}): Promise<Ended> => home.run(args, options);
 
 before(async () => {
-  daemon = home.start(["up", "--port", "0"]);
+  daemon = home.start(["up", "--port", "0", "--sandbox", "process"]);
   await daemon.shows(/Ctrl-C here/);
   url = /NATS\s+(\S+)/.exec(daemon.stdout)?.[1] ?? "";
   assert.match(url, /^nats:/, daemon.stderr);
@@ -186,6 +186,7 @@ describe("what goes wrong is said with what to do, and in the exit status", () =
     return join(folder, name);
   };
   after(() => rmSync(folder, { recursive: true, force: true }));
+  const absentRuntime = '{"sandbox": "container", "container": {"runtime": "/absent/runc"}}';
   const cases: [what: string, args: () => string[], status: number, message: RegExp][] = [
     [
       "a missing file",
@@ -232,7 +233,12 @@ describe("what goes wrong is said with what to do, and in the exit status", () =
     ["an unknown option", () => ["ps", "--jsno"], 2, /Did you mean --json/],
     ["a bad duration", () => ["ps", "--timeout", "soon"], 2, /A duration looks like/],
     ["a namespace that is none", () => ["ps", "--namespace", "a.b"], 5, /Cannot use "a.b" as a namespace/],
-    ["a node without isolation, unasked", () => ["node", "up", "-s", url], 5, /--sandbox process/],
+    [
+      "a sandbox that can't be had",
+      () => ["node", "up", "-s", url, "--config", file("r.json", absentRuntime)],
+      5,
+      /the OCI runtime "\/absent\/runc" is not installed/,
+    ],
     [
       "a configuration that is wrong",
       () => ["node", "up", "--config", file("c.json", '{"machine_pool_size":0}')],

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { defaultCacheDirectory } from "@nexengine/node/internal";
 
 const root = join(import.meta.dirname, "../..");
 
@@ -79,7 +80,9 @@ export class NexHome implements Disposable {
   /** Starts a command. */
   start(args: readonly string[], options: RunOptions = {}): RunningNex {
     const { PATH, NEX_TEST_RUN } = process.env;
-    const env = { PATH, HOME: this.path, TMPDIR: tmpdir(), NEX_TEST_RUN, ...options.env };
+    // A nats-server that is cached already need not be fetched for each home.
+    const XDG_CACHE_HOME = dirname(defaultCacheDirectory());
+    const env = { PATH, HOME: this.path, TMPDIR: tmpdir(), XDG_CACHE_HOME, NEX_TEST_RUN, ...options.env };
     return new RunningNex(args, env, options.cwd ?? root);
   }
 
