@@ -73,11 +73,20 @@ export function driverSource(choice: DriverChoice): DriverSource {
   };
 }
 
+/** Tries one kind. */
+export async function trySandbox(
+  kind: SandboxKind,
+  files: DriverFiles,
+  stateDirectory: string,
+): Promise<SandboxTrial> {
+  return { kind, found: (await tryKind(kind, files, stateDirectory)).found };
+}
+
 /** Tries every kind that there is, the strongest first. */
 export async function trySandboxes(files: DriverFiles, stateDirectory: string): Promise<SandboxTrial[]> {
   const trials: SandboxTrial[] = [];
   for (const kind of [...autoKinds, "process"] as const) {
-    trials.push({ kind, found: (await tryKind(kind, files, stateDirectory)).found });
+    trials.push(await trySandbox(kind, files, stateDirectory));
   }
   return trials;
 }

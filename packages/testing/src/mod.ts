@@ -9,5 +9,20 @@ export {
   TestNexus,
   type TestNexusOptions,
 } from "./nexus.ts";
-export { agentBundlePath, startTestNode, type TestNodeOptions } from "./node.ts";
+export {
+  agentBundlePath,
+  sandboxLack,
+  startTestNode,
+  type TestNodeOptions,
+  testDriverFiles,
+} from "./node.ts";
+export { commandLineOf, daemonsRunning, eventOf, filesBelow, logsOf, until } from "./observe.ts";
 export { echoFunctionPath, echoService, probeService } from "./samples.ts";
+
+/**
+ * Loads the tests that every kind of machine passes. On demand, because they import `node:test`, and a program that
+ * wants a nexus does not.
+ */
+export async function loadMachineContract(): Promise<typeof import("./contract/machine-contract.ts")> {
+  return await import("./contract/machine-contract.ts");
+}

@@ -1,7 +1,9 @@
 /** A real node for a test. */
 import { chmodSync, existsSync, mkdirSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { SandboxKind } from "@nexengine/machines";
 import {
   type DriverFiles,
   driverSource,
@@ -9,6 +11,7 @@ import {
   type NodeOptions,
   type SandboxChoice,
   startNode,
+  trySandbox,
 } from "@nexengine/node/internal";
 import { NexError } from "@nexengine/protocol";
 
@@ -38,6 +41,17 @@ export function testDriverFiles(): DriverFiles {
   mkdirSync(rootfsDirectory, { recursive: true });
   chmodSync(rootfsDirectory, 0o755);
   return { agentPath: agentBundlePath(), rootfsDirectory };
+}
+
+/** Why machines of a kind can't be had here, if they can't. */
+export async function sandboxLack(kind: SandboxKind): Promise<string | undefined> {
+  const directory = await mkdtemp(join(tmpdir(), "nex-sandbox-"));
+  try {
+    const { found } = await trySandbox(kind, testDriverFiles(), directory);
+    return found.available ? undefined : `${found.reason}. ${found.advice}`;
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
 }
 
 /** Starts a node that joins the given server. */
