@@ -14,7 +14,7 @@ import {
   type SandboxKind,
 } from "@nexengine/machines";
 import { NexError } from "@nexengine/protocol/internal";
-import { defaultRootfsDirectory } from "./state/default-directories.ts";
+import { defaultRootfsDirectory, hostIdsDirectory } from "./state/default-directories.ts";
 
 /** What the kinds of machine are made from. */
 export interface DriverFiles {
@@ -26,6 +26,8 @@ export interface DriverFiles {
   rootfsDirectory?: string;
   /** The OCI runtime of containers; `runc` when absent. */
   runtime?: string;
+  /** Where the nodes of this host note which user ids their machines have. */
+  idsDirectory?: string;
 }
 
 /** What a node may be told to keep its workloads in; `auto` takes the strongest that works. */
@@ -147,6 +149,7 @@ function containerDriver(files: DriverFiles, stateDirectory: string, rootfs: str
     limitArguments: heapArguments,
     stateDirectory: join(stateDirectory, "drivers", "container"),
     cgroupParent: `nex-${name}`,
+    idsDirectory: files.idsDirectory ?? hostIdsDirectory,
     ...(files.runtime === undefined ? {} : { runtime: files.runtime }),
   });
 }

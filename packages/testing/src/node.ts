@@ -40,7 +40,11 @@ export function testDriverFiles(): DriverFiles {
   const rootfsDirectory = join(tmpdir(), "nex-test-rootfs");
   mkdirSync(rootfsDirectory, { recursive: true });
   chmodSync(rootfsDirectory, 0o755);
-  return { agentPath: agentBundlePath(), rootfsDirectory };
+  return {
+    agentPath: agentBundlePath(),
+    rootfsDirectory,
+    idsDirectory: join(tmpdir(), "nex-test-ids"),
+  };
 }
 
 /** Why machines of a kind can't be had here, if they can't. */

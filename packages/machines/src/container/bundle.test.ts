@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { suite, test } from "node:test";
@@ -78,7 +78,7 @@ test("seccompProfile leaves out what reaches beyond a machine", () => {
 test("IdRanges gives the lowest that is free, and takes back what dead processes had", async () => {
   const directory = await mkdtemp(join(tmpdir(), "nex-ranges-"));
   try {
-    const ranges = new IdRanges(directory, 1_000_000, () => false);
+    const ranges = new IdRanges(directory, 1_000_000, join(directory, "none"));
     const taken = await Promise.all(["a", "b", "c"].map((id) => ranges.take(id)));
     assert.deepEqual(taken.toSorted(), [0, 1, 2]);
     assert.equal(ranges.hostIdFirst(2), 1_131_072);
@@ -89,6 +89,27 @@ test("IdRanges gives the lowest that is free, and takes back what dead processes
     assert.equal(await ranges.take("d"), first);
     await ranges.releaseAbandoned();
     assert.equal((await readdir(directory)).length, 3, "This process lives");
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+});
+
+test("IdRanges of two nodes never give the same ids, nor those of a dead node's machine that still runs", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "nex-ranges-"));
+  try {
+    const [one, other] = ["one", "other"].map((root) => join(directory, root));
+    const claim = { machineId: "m", root: other, pid: 2 ** 22 + 1, startTicks: 1 };
+    const notes = join(directory, "notes");
+    await mkdir(join(other ?? "", "m"), { recursive: true });
+    await mkdir(notes);
+    await writeFile(join(notes, "0"), JSON.stringify(claim));
+    const ranges = new IdRanges(notes, 1_000_000, one ?? "");
+    await ranges.releaseAbandoned();
+    assert.equal(await ranges.take("n"), 1);
+    assert.equal(await new IdRanges(notes, 1_000_000, other ?? "").take("o"), 2);
+    await rm(join(other ?? "", "m"), { recursive: true });
+    await ranges.releaseAbandoned();
+    assert.deepEqual((await readdir(notes)).sort(), ["1", "2"]);
   } finally {
     await rm(directory, { recursive: true });
   }

@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { Cgroup, removeParent } from "./cgroup.ts";
@@ -23,9 +22,7 @@ export class ContainerHost {
     this.settings = settings;
     const root = join(settings.stateDirectory, "runtime");
     this.runtime = new Runtime(settings.runtime, root, settings.runtimeTimeoutMs);
-    this.ranges = new IdRanges(join(settings.stateDirectory, "ranges"), settings.hostIdFirst, (id) =>
-      existsSync(join(root, id)),
-    );
+    this.ranges = new IdRanges(settings.idsDirectory, settings.hostIdFirst, root);
     this.egress = new Egress(settings.egressNetwork, settings.stateDirectory);
     this.cgroupMounts = readCgroupMounts();
   }

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { MachineError } from "../errors.ts";
@@ -10,6 +11,8 @@ const triesMax = 1_000;
 /** Who took a range. */
 interface Claim {
   machineId: string;
+  /** Where the machine's runtime keeps what it knows of it, for as long as there is one. */
+  root: string;
   pid: number;
   startTicks: number;
 }
@@ -18,13 +21,16 @@ interface Claim {
 export class IdRanges {
   readonly #directory: string;
   readonly #firstId: number;
-  /** Does this machine still exist? */
-  readonly #exists: (machineId: string) => boolean;
+  readonly #root: string;
 
-  constructor(directory: string, firstId: number, exists: (machineId: string) => boolean) {
+  /**
+   * @param directory Where the notes are; nodes that share a host's ids share it.
+   * @param root Where the runtime of this node keeps what it knows of each machine.
+   */
+  constructor(directory: string, firstId: number, root: string) {
     this.#directory = directory;
     this.#firstId = firstId;
-    this.#exists = exists;
+    this.#root = root;
   }
 
   /** The first id on the host of a range. */
@@ -41,7 +47,8 @@ export class IdRanges {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     const taken = new Set((await readdir(this.#directory)).map(Number));
     const self = readProcess(process.pid);
-    const claim: Claim = { machineId, pid: process.pid, startTicks: self?.startTicks ?? 0 };
+    const root = this.#root;
+    const claim: Claim = { machineId, root, pid: process.pid, startTicks: self?.startTicks ?? 0 };
     let range = 0;
     for (let tries = 0; tries < triesMax; tries++, range++) {
       while (taken.has(range)) range++;
@@ -62,7 +69,7 @@ export class IdRanges {
     for (const name of await readdir(this.#directory).catch(() => [])) {
       const range = Number(name);
       const claim = await this.#read(range);
-      if (claim && !isAlive(claim) && !this.#exists(claim.machineId))
+      if (claim && !isAlive(claim) && !existsSync(join(claim.root, claim.machineId)))
         await this.release(range, claim.machineId);
     }
   }

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import type { MachineLimits } from "../driver.ts";
 
 /** What a container driver is told. */
@@ -16,6 +17,8 @@ export interface ContainerDriverOptions {
   cgroupParent?: string;
   /** The first id on the host of the first machine; each machine has 65,536 of its own. Default 1,000,000. */
   hostIdFirst?: number;
+  /** Where it is noted which ids are taken; one for all nodes of a host. Default `ranges` in the state directory. */
+  idsDirectory?: string;
   /**
    * The IPv4 network from which machines with egress get two addresses each. It may be shared with other nodes of the
    * host, and must not be in use otherwise. Default `100.127.0.0/16`.
@@ -39,6 +42,7 @@ export function completeOptions(options: ContainerDriverOptions): ContainerDrive
     runtime: "runc",
     cgroupParent: "nex",
     hostIdFirst: 1_000_000,
+    idsDirectory: join(options.stateDirectory, "ranges"),
     egressNetwork: "100.127.0.0/16",
     runtimeTimeoutMs: 20_000,
     attachTimeoutMs: 30_000,

@@ -6,6 +6,9 @@ import { defaultCacheDirectory } from "../nats-server/cache-directory.ts";
 /** Of a node that runs as root. */
 const systemDirectory = "/var/lib/nex";
 
+/** Which user ids machines have is one matter of all nodes of a host; a restart of the host ends them all. */
+export const hostIdsDirectory = "/run/nex/ids";
+
 function isRoot(): boolean {
   return process.getuid?.() === 0;
 }
