@@ -116,6 +116,20 @@ describe("a context", () => {
     assert.match((await ls([])).stderr, /Cannot use the NATS context "gone": there is no file/);
   });
 
+  test("by which nex up was started leads other terminals to its node", async () => {
+    using own = new NexHome();
+    own.write(".config/nats/context/right.json", { url, user: "u", password: "p@ss/word" });
+    own.write(".config/nats/context/chosen.json", { url: nowhere });
+    own.write(".config/nats/context.txt", "chosen");
+    await using up = own.start(["up", "--context", "right", "--sandbox", "process"]);
+    await up.shows(/Ctrl-C here/);
+    const found = await own.run(["node", "ls", "--json"]);
+    assert.equal(found.status, 0, found.stderr + up.stderr);
+    assert.equal(JSON.parse(found.stdout).length, 2);
+    assert.equal((await up.interrupt()).status, 0);
+    assert.equal((await own.run(["node", "ls"])).status, 3, "the selected context counts again");
+  });
+
   const refusals: [what: string, name: string, content: object | string, status: number, message: RegExp][] =
     [
       ["another folder's file", "../right", "", 2, /a name has no/],

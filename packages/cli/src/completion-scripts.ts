@@ -8,7 +8,7 @@ export const completionScripts: Readonly<Record<Shell, string>> = {
   bash: `# Completion of nex for bash; put into ~/.bashrc: source <(nex completion bash)
 _nex() {
   local IFS=$'\\n'
-  COMPREPLY=($(nex completion bash -- "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
+  COMPREPLY=($("$1" completion bash -- "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
 }
 complete -o default -F _nex nex
 `,
@@ -16,7 +16,7 @@ complete -o default -F _nex nex
 # Completion of nex for zsh; put into ~/.zshrc, after compinit: source <(nex completion zsh)
 _nex() {
   local -a found
-  found=("\${(@f)$(nex completion zsh -- "\${(@)words[2,CURRENT]}" 2>/dev/null)}")
+  found=("\${(@f)$("\${(Q)words[1]}" completion zsh -- "\${(@)words[2,CURRENT]}" 2>/dev/null)}")
   if [[ -n "\${found[1]}" ]]; then
     _describe nex found
   else
@@ -29,7 +29,7 @@ compdef _nex nex
 function __nex_complete
   set -l before (commandline -opc)
   set -l typed (commandline -ct)
-  set -l found (nex completion fish -- $before[2..-1] "$typed" 2>/dev/null)
+  set -l found ($before[1] completion fish -- $before[2..-1] "$typed" 2>/dev/null)
   if set -q found[1]
     printf '%s\\n' $found
   else

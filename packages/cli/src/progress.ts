@@ -16,6 +16,8 @@ export function uploadProgress(): ((sentBytes: number, totalBytes: number) => vo
         clearOnComplete: true,
       });
       bar.start(totalBytes, 0);
+      // A bar that is left behind by a failed upload would leave the terminal without line breaks.
+      process.once("exit", () => bar?.stop());
     }
     bar.update(sentBytes);
     if (sentBytes >= totalBytes) bar.stop();
