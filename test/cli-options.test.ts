@@ -6,7 +6,7 @@ import { after, before, describe, test } from "node:test";
 import type { NatsServer } from "@nexengine/node/internal";
 import { nodeLogSubject } from "@nexengine/protocol/internal";
 import { echoFunctionPath, startTestNatsServer, startTestNexus } from "@nexengine/testing";
-import { type Ended, NexHome, type RunningNex, type RunOptions } from "./support/nex.ts";
+import { type Ended, NexHome, type RunningNex, type RunOptions, until } from "./support/nex.ts";
 
 const home = new NexHome();
 let server: NatsServer;
@@ -90,6 +90,7 @@ describe("the log of a node", () => {
     await using node = home.start(["node", "up", "--sandbox", "process", ...args]);
     await node.shows(/node runs/);
     const id = /node=(N\w+)/.exec(node.stderr)?.[1];
+    await until(() => lines.length > 0);
     assert.equal((await node.interrupt()).status, 0);
     await nexus.client.flush();
     assert.ok(

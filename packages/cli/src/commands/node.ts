@@ -89,9 +89,9 @@ async function nodeUp(options: NodeUpOptions): Promise<void> {
       version: version(),
     }),
   );
-  await nodeLog.publish(login, node.id);
   if (sandbox === "process") note(isolationBanner());
-  await untilEnded(node.ended, () => node.stop());
+  // Both at once: a Ctrl-C while the log still connects is obeyed too.
+  await Promise.all([untilEnded(node.ended, () => node.stop()), nodeLog.publish(login, node.id)]);
 }
 
 async function configOf(

@@ -87,7 +87,6 @@ async function up(options: UpOptions): Promise<void> {
       version: version(),
     }),
   );
-  await nodeLog.publish(login, node.id);
   stack.defer(removeUpState);
   writeUpState({
     url,
@@ -96,7 +95,8 @@ async function up(options: UpOptions): Promise<void> {
   });
   greet((login.servers ?? []).map(withoutSecrets).join(","), node, trials);
   void server?.exited.then(() => node.stop());
-  await untilEnded(node.ended, () => node.stop());
+  // Both at once: a Ctrl-C while the log still connects is obeyed too.
+  await Promise.all([untilEnded(node.ended, () => node.stop()), nodeLog.publish(login, node.id)]);
   note("Ended; nothing is left running");
 }
 
