@@ -17,7 +17,7 @@ export {
   testDriverFiles,
 } from "./node.ts";
 export { commandLineOf, daemonsRunning, eventOf, filesBelow, logsOf, until } from "./observe.ts";
-export { echoFunctionPath, echoService, probeService } from "./samples.ts";
+export { echoFunctionPath, echoService, probeService, visitorService } from "./samples.ts";
 
 /**
  * Loads the tests that every kind of machine passes. On demand, because they import `node:test`, and a program that

@@ -92,7 +92,13 @@ export async function startTestNexus(options: TestNexusOptions = {}): Promise<Te
   await using stack = new AsyncDisposableStack();
   const server = stack.use(await startTestNatsServer(natsServer));
   const started = stack.use(await startTestNode({ ...node, server: server.url }));
-  const servers = [server.url];
-  const client = stack.use(await connectNex({ servers, ...(namespace === undefined ? {} : { namespace }) }));
+  const { tls } = node.login ?? {};
+  const client = stack.use(
+    await connectNex({
+      servers: [server.url],
+      ...(tls === undefined ? {} : { tls }),
+      ...(namespace === undefined ? {} : { namespace }),
+    }),
+  );
   return new TestNexus(server, started, client, stack.move());
 }

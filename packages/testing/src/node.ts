@@ -17,7 +17,7 @@ import { NexError } from "@nexengine/protocol";
 
 /** What a test's node is started with: the options of a node, and where its NATS is. */
 export interface TestNodeOptions extends Omit<NodeOptions, "driver"> {
-  /** URL of the nats-server. */
+  /** URL of the nats-server; those of `login` come after it. */
   server: string;
   driver?: NodeOptions["driver"];
   /** The kind of machine, when there is no `driver`; `process` when absent. */
@@ -64,6 +64,6 @@ export function startTestNode(options: TestNodeOptions): Promise<NexNode> {
   return startNode({
     ...rest,
     driver: driver ?? driverSource({ sandbox, files: testDriverFiles() }),
-    login: { servers: [server], ...login },
+    login: { ...login, servers: [server, ...(login?.servers ?? [])] },
   });
 }

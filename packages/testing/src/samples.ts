@@ -21,3 +21,8 @@ export async function echoService(report?: Report): Promise<Compiled | undefined
 export function probeService(report?: Report): Promise<Compiled | undefined> {
   return compileC(join(import.meta.dirname, "fixtures/probe.c"), report);
 }
+
+/** A service that visits places on the network, see fixtures/visitor. @returns `undefined` without Go. */
+export function visitorService(report?: Report): Promise<Compiled | undefined> {
+  return compileGo(join(import.meta.dirname, "fixtures/visitor"), report);
+}

@@ -36,6 +36,8 @@ const epoch = 1;
 /** An asked machine has this much longer than its workload's grace. */
 const undeployMarginMs = 1_000;
 const machineGraceMs = 500;
+/** A machine whose channel has ended has so long to end itself. */
+const exitAfterChannelMs = 500;
 
 export class Machine {
   readonly id: string;
@@ -58,7 +60,7 @@ export class Machine {
     this.#agent = new AgentClient(frames, {
       log: (level, text) => this.#events?.log(level, text),
       exited: (exit) => this.#events?.exited(exit),
-      ended: (error) => this.#lose(error === undefined ? "its agent ended the channel" : error.message),
+      ended: (error) => void this.#channelEnded(error),
     });
     void sandbox.exited.then((exit) => this.#lose(describeExit(exit)));
   }
@@ -175,6 +177,12 @@ export class Machine {
     return exit;
   }
 
+  /** An agent that breaks the protocol is to blame itself; otherwise the end of its machine tells more. */
+  async #channelEnded(error: NexError | undefined): Promise<void> {
+    if (error === undefined) await settlesWithin(this.#sandbox.exited, exitAfterChannelMs);
+    this.#lose(error === undefined ? "its agent ended the channel" : error.message);
+  }
+
   #lose(why: string): void {
     if (this.#state === "stopping" || this.#state === "stopped" || this.#state === "failed") return;
     const was = this.#state;
@@ -188,6 +196,15 @@ export class Machine {
     if (this.#state === state) return;
     throw new NexError("wrong_state", `Cannot ${action} machine ${this.id}: it is ${this.#state}`);
   }
+}
+
+async function settlesWithin(promise: Promise<unknown>, limitMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, limitMs);
+  });
+  await Promise.race([promise, late]);
+  clearTimeout(timer);
 }
 
 function withHead(head: string, text: string): string {
