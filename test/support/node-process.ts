@@ -15,5 +15,5 @@ export interface NodeProcessOptions {
 const options = JSON.parse(process.argv[2] ?? "{}") as NodeProcessOptions;
 const { nodeLostTimeoutMs, ...rest } = options;
 const node = await startTestNode({ ...rest, tuning: { nodeLostTimeoutMs } });
-process.stdout.write(`ready ${node.id}\n`);
 process.once("SIGTERM", () => void node.stop());
+process.stdout.write(`ready ${node.id}\n`);

@@ -3,6 +3,7 @@
  *
  * @module
  */
+export { type CgroupMount, readCgroupMounts, withController } from "./container/cgroup-mounts.ts";
 export type { DriverAbilities } from "./contract/abilities.ts";
 export { MockDriver, type MockDriverOptions } from "./mock/driver.ts";
 export { MockGuest } from "./mock/guest.ts";

@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, mkdtemp, readFile } from "node:fs/promises";
+import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Fingerprint, MachineSpec } from "../driver.ts";
 import { MachineError } from "../errors.ts";
+import { isAlive, readProcess } from "../host/process-table.ts";
 import { removeTree } from "../host/remove-tree.ts";
 import { bootContainer } from "./boot.ts";
 import { countsSwap, withController } from "./cgroup-mounts.ts";
@@ -10,6 +11,7 @@ import type { ContainerHost } from "./host.ts";
 import type { ContainerMachine } from "./machine.ts";
 import { findForwardDrops, findLoopbackLack } from "./network/lack.ts";
 import type { ContainerDriverSettings } from "./options.ts";
+import { recoverContainer } from "./recover.ts";
 import { findLack, type Lack } from "./requirements.ts";
 
 const limits = { memoryBytes: 268_435_456, vcpus: 1, processes: 64, diskBytes: 8_388_608 };
@@ -47,16 +49,42 @@ export async function fingerprintContainer(
 /** @returns what does not hold the machine. */
 async function tryOut(host: ContainerHost): Promise<string[]> {
   await mkdir(host.settings.stateDirectory, { recursive: true, mode: 0o700 });
-  const directory = await mkdtemp(join(host.settings.stateDirectory, "trial-"));
-  const id = `trial${randomBytes(8).toString("hex")}`;
-  const spec: MachineSpec = { id, directory, limits, network: "none", nodeLostTimeoutMs: 0 };
+  await endDeadTrials(host);
+  const trial = newTrial(host);
+  await mkdir(trial.directory, { mode: 0o700 });
+  const spec: MachineSpec = { ...trial, limits, network: "none", nodeLostTimeoutMs: 0 };
   let machine: ContainerMachine | undefined;
   try {
     machine = await bootContainer(host, spec);
     return await findUnheld(host, machine);
   } finally {
     await machine?.destroy();
-    await removeTree(directory);
+    await removeTree(trial.directory);
+  }
+}
+
+/** Its directory's name says who tries, since a trial has no record. */
+function newTrial({ settings }: ContainerHost): Pick<MachineSpec, "id" | "directory"> {
+  const mark = randomBytes(8).toString("hex");
+  const { pid, startTicks } = readProcess(process.pid) ?? { pid: process.pid, startTicks: 0 };
+  return {
+    id: `trial${mark}`,
+    directory: join(settings.stateDirectory, `trial-${mark}-${pid}-${startTicks}`),
+  };
+}
+
+/** Ends the trials of nodes that were killed in the middle of one. */
+async function endDeadTrials(host: ContainerHost): Promise<void> {
+  const { stateDirectory } = host.settings;
+  for (const name of await readdir(stateDirectory)) {
+    const [, mark, pid, startTicks] = /^trial-([0-9a-f]{16})-(\d+)-(\d+)$/.exec(name) ?? [];
+    if (mark === undefined || isAlive({ pid: Number(pid), startTicks: Number(startTicks) })) continue;
+    const record = {
+      driver: "container",
+      id: `trial${mark}`,
+      directory: join(stateDirectory, name),
+    } as const;
+    await recoverContainer(host, { ...record, facts: {} });
   }
 }
 

@@ -13,7 +13,10 @@ export interface ContainerDriverOptions {
   stateDirectory: string;
   /** The OCI runtime. Default `runc`. */
   runtime?: string;
-  /** The control group above those of the machines, gone when the last one is. Default `nex`. */
+  /**
+   * The control group above those of the machines, gone when the last one is; it may lie in others (`a/b`), which stay.
+   * Default `nex`.
+   */
   cgroupParent?: string;
   /** The first id on the host of the first machine; each machine has 65,536 of its own. Default 1,000,000. */
   hostIdFirst?: number;

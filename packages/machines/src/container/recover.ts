@@ -36,6 +36,7 @@ export async function recoverContainer(
       epoch,
     );
   }
+  if (identity === undefined) await host.runtime.endOrders(id);
   const egress = identity === undefined || egressAddress !== undefined;
   await removeRemains(host, { id, directory: owned, cgroup, cgroupParent, range, egress });
   if (range === undefined) await host.ranges.releaseAbandoned();

@@ -1,7 +1,8 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readdirSync, readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { settlesWithin } from "../host/wait.ts";
+import { holdsWithin, settlesWithin } from "../host/wait.ts";
 import type { Layout } from "./layout.ts";
 
 const logBytesShown = 2_000;
@@ -42,6 +43,22 @@ export class Runtime {
     return await this.#logged(layout, ["start", id], "ignore");
   }
 
+  /**
+   * Kills what still carries out an order for a container, because whoever gave it has died: it would go on making
+   * what is being removed.
+   */
+  async endOrders(id: string): Promise<void> {
+    await holdsWithin(() => {
+      const pids = ordersFor(id, this.#root);
+      for (const pid of pids) {
+        try {
+          process.kill(pid, "SIGKILL");
+        } catch {}
+      }
+      return pids.length === 0;
+    }, this.#timeoutMs);
+  }
+
   /** Kills and removes a container and its groups, whatever state it is in; there need be none. */
   async remove(id: string): Promise<string | undefined> {
     return await this.#run(["delete", "--force", id], "ignore");
@@ -76,6 +93,21 @@ export class Runtime {
 
 function bundleArgs({ bundle, pidFile }: Layout): string[] {
   return ["--bundle", bundle, "--pid-file", pidFile];
+}
+
+/** The programs that work on this container for a runtime with this root. */
+function ordersFor(id: string, root: string): number[] {
+  return readdirSync("/proc")
+    .map(Number)
+    .filter((pid) => {
+      if (!Number.isInteger(pid) || pid === process.pid) return false;
+      try {
+        const args = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+        return args.includes(root) && args.includes(id);
+      } catch {
+        return false;
+      }
+    });
 }
 
 /** The last error in the log of a run. */
