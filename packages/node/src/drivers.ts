@@ -28,6 +28,8 @@ export interface DriverFiles {
   runtime?: string;
   /** Where the nodes of this host note which user ids their machines have. */
   idsDirectory?: string;
+  /** The control group below which a node makes the one of its containers; the root of the host when absent. */
+  cgroupParent?: string;
 }
 
 /** What a node may be told to keep its workloads in; `auto` takes the strongest that works. */
@@ -148,7 +150,7 @@ function containerDriver(files: DriverFiles, stateDirectory: string, rootfs: str
     command: [rootfsPaths.node, ...agentNodeFlags, rootfsPaths.agent],
     limitArguments: heapArguments,
     stateDirectory: join(stateDirectory, "drivers", "container"),
-    cgroupParent: `nex-${name}`,
+    cgroupParent: join(files.cgroupParent ?? "", `nex-${name}`),
     idsDirectory: files.idsDirectory ?? hostIdsDirectory,
     ...(files.runtime === undefined ? {} : { runtime: files.runtime }),
   });

@@ -1,0 +1,16 @@
+/** An agent that is hostile where a case wants it, and the real one everywhere else. */
+import { deeds } from "./deeds.ts";
+import { deedOf } from "./names.ts";
+import { Wire } from "./wire.ts";
+
+/** The real agent as a URL; the build puts it in. */
+declare const honestAgent: string;
+
+const endMs = 60_000;
+const name = deedOf(process.execArgv);
+if (name === undefined) await import(honestAgent);
+else {
+  setTimeout(() => process.exit(), endMs);
+  process.on("SIGTERM", () => undefined);
+  await deeds[name](await Wire.open());
+}

@@ -1,0 +1,15 @@
+/** Every hostile case. */
+import type { HostileCase } from "./case.ts";
+import { fileCases } from "./files.ts";
+import { functionCases } from "./functions.ts";
+import { networkCases } from "./network.ts";
+import { resourceCases } from "./resources.ts";
+import { systemCallCases } from "./system-calls.ts";
+
+export const hostileCases: readonly HostileCase[] = [
+  ...systemCallCases,
+  ...fileCases,
+  ...networkCases,
+  ...resourceCases,
+  ...functionCases,
+];

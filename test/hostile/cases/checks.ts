@@ -1,0 +1,33 @@
+/** What cases expect, in one word each. */
+import assert from "node:assert/strict";
+import type { Attack } from "../support/attack.ts";
+
+export type Check = (attack: Attack) => Promise<void>;
+
+/** It says itself that it was held, and how. */
+export function held(how: RegExp): Check {
+  return async (attack) => {
+    const verdict = await attack.verdict();
+    assert.match(verdict, /^held /);
+    assert.match(verdict, how);
+  };
+}
+
+/** All that it tries fails in this way, whatever else it says. */
+export function allFail(...names: string[]): Check {
+  const each = `[^,]* (${names.join("|")})`;
+  return held(new RegExp(`^held ${each}(, ${each})*$`));
+}
+
+/** It ends, and its end is told of with this reason. */
+export function ends(why: RegExp): Check {
+  return async (attack) => assert.match(await attack.end(), why);
+}
+
+/** The deploy is refused. */
+export function refused(code: string, why: RegExp): Check {
+  return async ({ refusal }) => {
+    assert.equal(refusal?.code, code, refusal?.message ?? "it was accepted");
+    assert.match(refusal.message, why);
+  };
+}

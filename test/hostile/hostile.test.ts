@@ -1,0 +1,19 @@
+/** Hostile workloads in containers: none gets out, none harms a neighbour, and nothing is left of any. */
+import { after, before, describe, test } from "node:test";
+import { sandboxLack } from "@nexengine/testing";
+import { hostileCases } from "./cases/all.ts";
+import { Field } from "./support/field.ts";
+
+const lack = await sandboxLack("container");
+
+describe("a hostile workload in a container", { skip: lack ?? false }, () => {
+  let field: Field | undefined;
+  before(async () => {
+    field = await Field.start({ sandbox: "container" });
+  });
+  after(() => field?.[Symbol.asyncDispose]());
+
+  for (const hostile of hostileCases) {
+    test(`${hostile.kind}: ${hostile.name}`, () => field?.run(hostile));
+  }
+});

@@ -1,0 +1,169 @@
+/** A nexus in bounds, with neighbours, in which hostile cases run one after the other. */
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Artifact, Deployment } from "@nexengine/client";
+import { driverSource, type SandboxChoice } from "@nexengine/node/internal";
+import { toNexError } from "@nexengine/protocol/internal";
+import {
+  compileC,
+  startTestNexus,
+  type TestDeployOptions,
+  type TestNexus,
+  testDriverFiles,
+} from "@nexengine/testing";
+import { memoryBytesOf } from "../agent/names.ts";
+import type { HostileCase } from "../cases/case.ts";
+import { buildHostileAgent } from "./agent-bundle.ts";
+import { Attack } from "./attack.ts";
+import { Bounds } from "./bounds.ts";
+import { Neighbours, neighbourCount } from "./neighbours.ts";
+import { Place } from "./place.ts";
+import { Remains } from "./remains.ts";
+import { Watch } from "./watch.ts";
+
+const poolSize = 2;
+/** Of a machine that asks for nothing else: small, so that a hostile one ends soon. */
+const limits = { vcpus: 0.5, memory_bytes: 134_217_728, disk_bytes: 16_777_216, processes: 64 };
+const bucket = "hostile";
+const bucketBytesMax = 67_108_864;
+const attackerSource = join(import.meta.dirname, "../fixtures/attacker.c");
+
+export interface FieldOptions {
+  sandbox: Extract<SandboxChoice, "container" | "process">;
+  /** The OCI runtime; for the test of the tests, one that takes a defence away. */
+  runtime?(directory: string): string;
+}
+
+export class Field implements AsyncDisposable {
+  readonly nexus: TestNexus;
+  readonly neighbours: Neighbours;
+  readonly place: Place;
+  readonly #watch: Watch;
+  readonly #remains: Remains | undefined;
+  readonly #stack: AsyncDisposableStack;
+  readonly #attacker: Artifact;
+  #count = 0;
+
+  private constructor(parts: Pick<Field, "nexus" | "neighbours" | "place">, rest: FieldRest) {
+    this.nexus = parts.nexus;
+    this.neighbours = parts.neighbours;
+    this.place = parts.place;
+    this.#watch = rest.watch;
+    this.#remains = rest.remains;
+    this.#stack = rest.stack;
+    this.#attacker = rest.attacker;
+  }
+
+  static async start({ sandbox, runtime }: FieldOptions): Promise<Field> {
+    const attackerFile = await compileC(attackerSource);
+    assert.ok(attackerFile, "the hostile service can't be built");
+    await using stack = new AsyncDisposableStack();
+    const bounds = stack.use(new Bounds());
+    const { directory, cgroup } = bounds;
+    const files = {
+      ...testDriverFiles(),
+      agentPath: await buildHostileAgent(directory),
+      cgroupParent: cgroup.name,
+      ...(runtime === undefined ? {} : { runtime: runtime(directory) }),
+    };
+    const nodeDirectory = join(directory, "node");
+    mkdirSync(nodeDirectory, { mode: 0o700 });
+    const nexus = stack.use(
+      await startTestNexus({
+        driver: driverSource({ sandbox, files }),
+        directory: nodeDirectory,
+        config: {
+          machine_pool_size: poolSize,
+          agent_handshake_timeout_ms: 2_000,
+          ...(sandbox === "container" ? { limits: { default: limits } } : {}),
+        },
+        tuning: {
+          callTimeMs: 1_000,
+          deployTimeMs: 2_000,
+          stopGraceMs: 500,
+          callDrainMs: 200,
+          callQueueTimeMs: 3_000,
+        },
+      }),
+    );
+    const place = stack.use(await Place.make(directory));
+    place.paths = [nodeDirectory, join(nodeDirectory, "machines"), place.secretPath, "/proc/1/root/root"];
+    const watch = stack.use(await Watch.start(nexus.client));
+    const { key } = await nexus.client.upload(
+      { path: attackerFile.path },
+      { bucket, key: "attacker", bucketBytesMax },
+    );
+    const neighbours = stack.use(await Neighbours.start(nexus));
+    const machines = neighbourCount + poolSize;
+    const remains =
+      sandbox === "container"
+        ? new Remains(bounds, nodeDirectory, files.idsDirectory ?? "", machines)
+        : undefined;
+    const attacker = { bucket, key };
+    return new Field({ nexus, neighbours, place }, { watch, remains, attacker, stack: stack.move() });
+  }
+
+  /** Runs a case, and looks at the neighbours and at what is left. @throws AssertionError when it does not hold. */
+  async run(hostile: HostileCase): Promise<void> {
+    await this.neighbours.check();
+    const name = `h${++this.#count}-${hostile.name.replace(/[^a-z0-9]+/gi, "-")}`.slice(0, 60);
+    const { visits } = this.place;
+    const attack = new Attack(this.nexus, name, this.#watch.of(name), await this.#deploy(hostile, name));
+    try {
+      await hostile.check(attack);
+    } finally {
+      await attack.finish();
+      this.#watch.forget(name);
+    }
+    await this.neighbours.check();
+    assert.equal(this.place.visits, visits, "something has come to a listener of the host");
+    assert.deepEqual(
+      await this.#remains?.left(),
+      this.#remains === undefined ? undefined : [],
+      "something is left",
+    );
+  }
+
+  async #deploy(hostile: HostileCase, name: string): Promise<Deployment | ReturnType<typeof toNexError>> {
+    const { artifact, options } = this.#order(hostile, name);
+    try {
+      return await this.nexus.deploy(artifact, { name, bucketBytesMax, ...options });
+    } catch (error) {
+      return toNexError(error);
+    }
+  }
+
+  #order(hostile: HostileCase, name: string): { artifact: Artifact; options: TestDeployOptions } {
+    const given = hostile.limits === undefined ? {} : { limits: hostile.limits };
+    const attacker = this.#attacker;
+    switch (hostile.kind) {
+      case "service":
+        return { artifact: attacker, options: { type: "native", argv: hostile.argv(this.place), ...given } };
+      case "function": {
+        const artifact = { bytes: Buffer.from(hostile.source) };
+        return { artifact, options: { type: "v8", triggerSubjects: [name], ...given } };
+      }
+      case "agent": {
+        const limited = { limits: { ...hostile.limits, memoryBytes: memoryBytesOf(hostile.deed) } };
+        const environment = { PLACE: JSON.stringify(this.place) };
+        if (hostile.deployed === "function") {
+          const artifact = { bytes: Buffer.from("() => 1") };
+          return { artifact, options: { type: "v8", triggerSubjects: [name], environment, ...limited } };
+        }
+        return { artifact: attacker, options: { type: "native", environment, ...limited } };
+      }
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync();
+  }
+}
+
+interface FieldRest {
+  watch: Watch;
+  remains: Remains | undefined;
+  attacker: Artifact;
+  stack: AsyncDisposableStack;
+}

@@ -1,0 +1,87 @@
+/** A function and a service beside the hostile ones, called again and again: they must not suffer. */
+import assert from "node:assert/strict";
+import { setTimeout as delay } from "node:timers/promises";
+import { echoService, type TestNexus } from "@nexengine/testing";
+
+const answerMsMax = 2_000;
+const pauseMs = 25;
+const listenMsMax = 5_000;
+const bucketBytesMax = 67_108_864;
+export const neighbourFunction = "neighbour-function";
+export const neighbourService = "neighbour-service";
+
+/** How many machines the neighbours have. */
+export const neighbourCount = 2;
+
+/** Calls both until the end of its scope. */
+export class Neighbours implements AsyncDisposable {
+  readonly #nexus: TestNexus;
+  readonly #failures: string[] = [];
+  #ended = false;
+  #loop: Promise<void> | undefined;
+  calls = 0;
+  slowestMs = 0;
+
+  private constructor(nexus: TestNexus) {
+    this.#nexus = nexus;
+  }
+
+  static async start(nexus: TestNexus): Promise<Neighbours> {
+    const service = await echoService();
+    assert.ok(service, "the echo service can't be built");
+    await nexus.function("(subject, payload) => payload", { name: neighbourFunction, bucketBytesMax });
+    await nexus.deploy(
+      { path: service.path },
+      {
+        name: neighbourService,
+        type: "native",
+        bucketBytesMax,
+        environment: { NATS_URL: nexus.server.url, ECHO_SUBJECT: neighbourService },
+      },
+    );
+    const neighbours = new Neighbours(nexus);
+    await neighbours.#listening();
+    neighbours.#loop = neighbours.#call();
+    return neighbours;
+  }
+
+  /** A service needs a moment until it has subscribed. */
+  async #listening(): Promise<void> {
+    const deadline = performance.now() + listenMsMax;
+    do {
+      this.#failures.length = 0;
+      await this.#ask(neighbourService);
+    } while (this.#failures.length > 0 && performance.now() < deadline);
+  }
+
+  async #call(): Promise<void> {
+    while (!this.#ended) {
+      await Promise.all([this.#ask(neighbourFunction), this.#ask(neighbourService)]);
+      await delay(pauseMs);
+    }
+  }
+
+  async #ask(subject: string): Promise<void> {
+    const text = `call ${++this.calls}`;
+    const askedAt = performance.now();
+    try {
+      const { data } = await this.#nexus.client.call(subject, text, { timeoutMs: answerMsMax });
+      this.slowestMs = Math.max(this.slowestMs, performance.now() - askedAt);
+      if (Buffer.from(data).toString() !== text)
+        this.#failures.push(`${subject} answers with something else`);
+    } catch (error) {
+      this.#failures.push(`${subject}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+
+  /** Both answer now, and have answered every call since the last time. */
+  async check(): Promise<void> {
+    await Promise.all([this.#ask(neighbourFunction), this.#ask(neighbourService)]);
+    assert.deepEqual(this.#failures.splice(0), [], "the neighbours suffer");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ended = true;
+    await this.#loop;
+  }
+}

@@ -1,0 +1,58 @@
+/** What machines have left on the host, beside those that are meant to run. */
+import { existsSync, readdirSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
+import { type Bounds, mountsNow } from "./bounds.ts";
+
+const goneMsMax = 10_000;
+const pollMs = 20;
+/** The node, which is in this process, and its server. */
+const ownProcesses = 2;
+
+/** Compares with what there was when it was made. */
+export class Remains {
+  readonly #bounds: Bounds;
+  readonly #directories: string;
+  readonly #idsDirectory: string;
+  readonly #mounts: number;
+  readonly #machines: number;
+
+  /** @param machines How many run when no hostile one does. */
+  constructor(bounds: Bounds, nodeDirectory: string, idsDirectory: string, machines: number) {
+    this.#bounds = bounds;
+    this.#directories = `${nodeDirectory}/machines`;
+    this.#idsDirectory = idsDirectory;
+    this.#machines = machines;
+    this.#mounts = this.#mountCount();
+  }
+
+  /** Waits until nothing is left. @returns what still is after some seconds. */
+  async left(): Promise<string[]> {
+    const deadline = performance.now() + goneMsMax;
+    for (;;) {
+      const left = this.#look();
+      if (left.length === 0 || performance.now() > deadline) return left;
+      await delay(pollMs);
+    }
+  }
+
+  #mountCount(): number {
+    return mountsNow().filter((line) => line.includes(this.#bounds.directory)).length;
+  }
+
+  #look(): string[] {
+    const counts: [string, number, number][] = [
+      ["control groups", this.#bounds.cgroup.machines().length, this.#machines],
+      ["machine directories", entries(this.#directories), this.#machines],
+      ["ranges of ids", entries(this.#idsDirectory), this.#machines],
+      ["mounts", this.#mountCount(), this.#mounts],
+      ["processes", this.#bounds.cgroup.pids().length, ownProcesses],
+    ];
+    return counts
+      .filter(([, now, wanted]) => now !== wanted)
+      .map(([what, now, wanted]) => `${now} ${what} instead of ${wanted}`);
+  }
+}
+
+function entries(path: string): number {
+  return existsSync(path) ? readdirSync(path).length : 0;
+}
