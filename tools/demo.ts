@@ -15,6 +15,7 @@ import { defaultCacheDirectory } from "../packages/node/src/nats-server/cache-di
 import { fetchNatsServer } from "../packages/node/src/nats-server/fetch.ts";
 import { findNatsServer } from "../packages/node/src/nats-server/find.ts";
 import { startNatsServer } from "../packages/node/src/nats-server/start.ts";
+import { installContainerTools } from "../packages/testing/src/install.ts";
 import { echoService } from "../packages/testing/src/samples.ts";
 import { build } from "./build.ts";
 import { leftovers } from "./test/leftovers.ts";
@@ -163,7 +164,9 @@ async function demo(directory: string, run: string): Promise<void> {
   const nex = new Nex(nexPath, nexEnv);
 
   step("A node");
-  const node = nex.watch("node", "node", "up", "--sandbox", "process");
+  await installContainerTools(say);
+  const sandbox = (await nex.run("preflight")).status === 0 ? "auto" : "process";
+  const node = nex.watch("node", "node", "up", "--sandbox", sandbox);
   await node.shows("node runs");
   const logs = nex.watch("logs", "logs");
   const events = nex.watch("event", "events");

@@ -11,6 +11,7 @@ import { fileURLToPath } from "node:url";
 import { defaultCacheDirectory } from "../packages/node/src/nats-server/cache-directory.ts";
 import { fetchNatsServer } from "../packages/node/src/nats-server/fetch.ts";
 import { findNatsServer } from "../packages/node/src/nats-server/find.ts";
+import { installContainerTools } from "../packages/testing/src/install.ts";
 import { build } from "./build.ts";
 import { check } from "./check.ts";
 import { leftovers } from "./test/leftovers.ts";
@@ -34,6 +35,7 @@ async function natsServerPath(): Promise<string> {
 /** Runs the tests in a temporary directory of their own. @returns the exit code. */
 async function testRun(args: string[], cwd: string): Promise<number> {
   const natsServer = await natsServerPath();
+  await installContainerTools(print);
   await build({ report: print });
   const id = randomBytes(4).toString("hex");
   // Short, because paths of sockets in it have 108 bytes at the most.

@@ -1,4 +1,5 @@
 import { readdir, readFile, readlink } from "node:fs/promises";
+import { basename } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
 const endPollMs = 100;
@@ -35,15 +36,18 @@ async function processesOf(mark: RunMark): Promise<Leftover[]> {
 }
 
 async function ofRun(pid: number, { environment, directory }: RunMark): Promise<Leftover | undefined> {
-  const [environ, cmdline, cwd] = await Promise.all([
+  const [environ, cmdline, cwd, mounts] = await Promise.all([
     readFile(`/proc/${pid}/environ`, "utf8").catch(() => ""),
     readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => ""),
     readlink(`/proc/${pid}/cwd`).catch(() => ""),
+    readFile(`/proc/${pid}/mountinfo`, "utf8").catch(() => ""),
   ]);
   // One that has ended and waits to be reaped has none.
   if (cmdline === "") return undefined;
   const within = (path: string) => path === directory || path.startsWith(`${directory}/`);
   const marked = environ.split("\0").includes(environment);
-  if (!marked && !cmdline.includes(`${directory}/`) && !within(cwd)) return undefined;
+  // A container has a part of the directory mounted, by its path on its own file system.
+  const mounted = mounts.includes(`/${basename(directory)}/`);
+  if (!marked && !mounted && !cmdline.includes(`${directory}/`) && !within(cwd)) return undefined;
   return { pid, command: cmdline.replaceAll("\0", " ").trim() };
 }

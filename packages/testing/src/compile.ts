@@ -5,10 +5,10 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } 
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { defaultCacheDirectory } from "@nexengine/node/internal";
+import { installPackages, type Report } from "./install.ts";
 
 const run = promisify(execFile);
 const compileTimeoutMs = 240_000;
-const installTimeoutMs = 300_000;
 
 /** A program that was built. */
 export interface Compiled {
@@ -16,9 +16,6 @@ export interface Compiled {
   /** The compiler that made it. */
   compiler: string;
 }
-
-/** Is told, in a line, what is done that takes a while. */
-export type Report = (line: string) => void;
 
 const cCompilers = ["gcc", "cc", "musl-gcc", "clang"];
 
@@ -33,8 +30,8 @@ export async function compileC(source: string, report: Report = () => {}): Promi
   const build = (): Promise<Compiled | undefined> =>
     firstOf(cCompilers, output, (compiler, path) => [compiler, ["-O2", "-static", "-o", path, source]]);
   const built = await build();
-  if (built !== undefined || process.getuid?.() !== 0) return built;
-  if (!(await installGcc(report))) return undefined;
+  if (built !== undefined) return built;
+  if (!(await installPackages(["gcc", "libc6-dev"], report))) return undefined;
   return build();
 }
 
@@ -68,22 +65,6 @@ async function firstOf(
     }
   }
   return undefined;
-}
-
-async function installGcc(report: Report): Promise<boolean> {
-  report("Installing gcc with apt-get");
-  try {
-    const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-    await run("apt-get", ["update", "-qq"], { timeout: installTimeoutMs, env });
-    const packages = ["gcc", "libc6-dev"];
-    await run("apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...packages], {
-      timeout: installTimeoutMs,
-      env,
-    });
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function cachePath(source: Uint8Array, language: string): string {

@@ -1,6 +1,7 @@
 /** Sample workloads: the echo service of the examples, and a service that does what a test tells it. */
 import { join } from "node:path";
-import { type Compiled, compileC, compileGo, type Report } from "./compile.ts";
+import { type Compiled, compileC, compileGo } from "./compile.ts";
+import type { Report } from "./install.ts";
 
 const root = join(import.meta.dirname, "../../..");
 

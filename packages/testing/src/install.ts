@@ -1,0 +1,50 @@
+/** Puts programs of the distribution on the host, where that can be done without asking. */
+import { execFile } from "node:child_process";
+import { accessSync, constants } from "node:fs";
+import { delimiter, join } from "node:path";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
+const installTimeoutMs = 300_000;
+
+/** Is told, in a line, what is done that takes a while. */
+export type Report = (line: string) => void;
+
+/** What machines that are containers need, and the packages of Debian's kin that have it. */
+const containerTools: Readonly<Record<string, string>> = { runc: "runc", nft: "nftables", ip: "iproute2" };
+
+/** Is there such a program on the path? */
+export function hasProgram(name: string): boolean {
+  return (process.env["PATH"] ?? "").split(delimiter).some((folder) => {
+    try {
+      accessSync(join(folder, name), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Installs packages with apt-get. @returns whether that worked; it can't without root, or without apt-get. */
+export async function installPackages(names: readonly string[], report: Report): Promise<boolean> {
+  if (process.getuid?.() !== 0 || !hasProgram("apt-get")) return false;
+  report(`Installing ${names.join(", ")} with apt-get`);
+  const options = { timeout: installTimeoutMs, env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } };
+  try {
+    await run("apt-get", ["update", "-qq"], options);
+    await run("apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...names], options);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Installs what containers need and this host lacks; as another user than root it leaves the host as it is. */
+export async function installContainerTools(report: Report): Promise<void> {
+  const lacking = Object.entries(containerTools).filter(([program]) => !hasProgram(program));
+  if (lacking.length > 0)
+    await installPackages(
+      lacking.map(([, name]) => name),
+      report,
+    );
+}
