@@ -1,6 +1,6 @@
 /**
- * Benchmarks: `npm run bench`. Prints medians, and what can be compared as a ratio against a baseline of the same run,
- * interleaved with it.
+ * Benchmarks: `npm run bench`, of machines alone with `npm run bench -- machines`. Prints medians, and what can be
+ * compared as a ratio against a baseline of the same run, interleaved with it.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -10,6 +10,8 @@ import { join } from "node:path";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { startTestNexus } from "../packages/testing/src/nexus.ts";
 import { echoFunctionPath } from "../packages/testing/src/samples.ts";
+import { benchMachines } from "./bench/machines.ts";
+import { median, quantile, row, timeMs } from "./bench/support.ts";
 import { build } from "./build.ts";
 
 const deploys = 30;
@@ -18,20 +20,6 @@ const rounds = 7;
 const serialCalls = 1_000;
 const parallelCalls = 10_000;
 const parallel = 128;
-
-function quantile(samples: readonly number[], at: number): number {
-  const sorted = [...samples].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * at))] ?? Number.NaN;
-}
-
-const median = (samples: readonly number[]): number => quantile(samples, 0.5);
-const row = (what: string, value: string): void => console.log(`${what.padEnd(58)} ${value}`);
-
-async function timeMs(work: () => Promise<unknown>): Promise<number> {
-  const startedAt = performance.now();
-  await work();
-  return performance.now() - startedAt;
-}
 
 /** Microseconds for each of `count` calls, `concurrency` at once. */
 async function callUs(
@@ -47,8 +35,9 @@ async function callUs(
   return ((await timeMs(() => Promise.all(Array.from({ length: concurrency }, worker)))) * 1000) / count;
 }
 
-async function main(): Promise<void> {
+async function main(part: string | undefined): Promise<void> {
   const { nexPath } = await build();
+  if (part === "machines") return await benchMachines();
   await using nexus = await startTestNexus({ config: { machine_pool_size: 2 } });
   const home = await mkdtemp(join(tmpdir(), "nex-bench-"));
   try {
@@ -137,4 +126,4 @@ async function benchCalls(nexus: Nexus): Promise<void> {
   await connection.close();
 }
 
-await main();
+await main(process.argv[2]);

@@ -149,6 +149,7 @@ async function compose(
     sandbox: sandboxOf(driver),
     workloadTypes: config.workload_types,
     configuredTags: config.tags,
+    readyMachines: () => pool.readyCount,
   });
   const deployFacts = (): DeployFacts => ({
     lameDuck: info.lameDuck,

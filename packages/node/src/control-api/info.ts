@@ -62,6 +62,8 @@ export interface NodeFacts {
   sandbox: Sandbox;
   workloadTypes: readonly string[];
   configuredTags: Tags;
+  /** How many machines wait for a deploy now. */
+  readyMachines(): number;
 }
 
 export class NodeInfo {
@@ -114,6 +116,7 @@ export class NodeInfo {
       sandbox: this.#facts.sandbox,
       xkey_proof: this.#facts.identity.xkeyProof,
       features: [...nodeFeatures],
+      ready_machines: this.#facts.readyMachines(),
     };
   }
 

@@ -32,5 +32,7 @@ export const nodeExtrasSchema = z.object({
   sandbox: z.enum(sandboxes).optional().catch(undefined),
   xkey_proof: z.string().optional(),
   features: z.array(z.string()).optional(),
+  /** Machines that wait for a deploy. */
+  ready_machines: z.number().int().min(0).optional().catch(undefined),
 });
 export type NodeExtras = z.infer<typeof nodeExtrasSchema>;
