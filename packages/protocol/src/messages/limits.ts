@@ -62,8 +62,10 @@ export type EgressRule =
   | { kind: "name" /** In lower case. */; name: string; port: number }
   | { kind: "address" /** Without brackets. */; address: string; prefixBits: number; port: number };
 
-const rulePattern = /^(?:\[([0-9a-f:.]+)\]|([0-9a-z._-]+)(?:\/(\d{1,2}))?):(\d{1,5})$/i;
-const namePattern = /^(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_](?:[a-z0-9_-]{0,62}))*\.?$/i;
+const rulePattern = /^(?:\[([0-9a-f:.]+)\]|([^:/[\]]+)(?:\/(0|[1-9]\d?))?):([1-9]\d{0,4})$/;
+const label = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?";
+// What ends in a number is meant as an address.
+const namePattern = new RegExp(`^(?=.{1,253}$)(?:${label}\\.)*(?!\\d+$)${label}$`);
 
 /**
  * Reads an entry of `egress_allow`: `host:port`, `ipv4[/n]:port` or `[ipv6]:port`.
@@ -71,23 +73,29 @@ const namePattern = /^(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_](?
  * @throws NexError `limits_invalid`
  */
 export function parseEgressRule(text: string): EgressRule {
-  const [, v6, host = "", prefix, portText = ""] = rulePattern.exec(text) ?? [];
+  const [, v6, host = "", prefix, portText = ""] = rulePattern.exec(text.toLowerCase()) ?? [];
   const port = Number(portText);
-  const v4 = isIPv4(host);
-  const fits =
-    port >= 1 && port <= 65_535 && (v6 === undefined ? v4 || prefix === undefined : v6.includes(":"));
-  if (fits && v6 !== undefined) return { kind: "address", address: v6.toLowerCase(), prefixBits: 128, port };
-  if (fits && v4 && Number(prefix ?? 32) <= 32) {
-    return { kind: "address", address: host, prefixBits: Number(prefix ?? 32), port };
+  if (port < 1 || port > 65_535) throw notAllowed(text, egressForms);
+  if (v6 !== undefined) {
+    if (!URL.canParse(`http://[${v6}]`)) throw notAllowed(text, egressForms);
+    return { kind: "address", address: v6, prefixBits: 128, port };
   }
-  // What ends in a number is meant as an address.
-  if (fits && !v4 && namePattern.test(host) && !/(?:^|\.)\d+\.?$/.test(host)) {
-    return { kind: "name", name: host.toLowerCase().replace(/\.$/, ""), port };
+  if (isIPv4(host)) {
+    const prefixBits = Number(prefix ?? 32);
+    if (prefixBits > 32) throw notAllowed(text, egressForms);
+    const first = firstOf(host, prefixBits);
+    if (first !== host) throw notAllowed(text, `the network begins at ${first}/${prefixBits}`);
+    return { kind: "address", address: host, prefixBits, port };
   }
-  throw new NexError(
-    "limits_invalid",
-    `Cannot allow "${printable(text)}": an entry is host:port, ipv4[/n]:port or [ipv6]:port`,
-  );
+  const name = host.replace(/\.$/, "");
+  if (prefix !== undefined || !namePattern.test(name)) throw notAllowed(text, egressForms);
+  return { kind: "name", name, port };
+}
+
+const egressForms = "an entry is host:port, ipv4[/n]:port or [ipv6]:port";
+
+function notAllowed(text: string, why: string): NexError {
+  return new NexError("limits_invalid", `Cannot allow "${printable(text)}": ${why}`);
 }
 
 function isIPv4(text: string): boolean {
@@ -95,6 +103,15 @@ function isIPv4(text: string): boolean {
   return (
     parts.length === 4 && parts.every((part) => /^(?:0|[1-9]\d{0,2})$/.test(part) && Number(part) <= 255)
   );
+}
+
+/** The first address of an IPv4 network. */
+function firstOf(address: string, prefixBits: number): string {
+  const bytes = address.split(".").map((byte, at) => {
+    const bits = Math.min(Math.max(prefixBits - at * 8, 0), 8);
+    return Number(byte) & (0xff << (8 - bits));
+  });
+  return bytes.join(".");
 }
 
 /**

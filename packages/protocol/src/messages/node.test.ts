@@ -45,6 +45,28 @@ test("auctionRequestSchema takes null for no requirement", () => {
   }
 });
 
+test("auctionRequestSchema reads the limits of a deploy, and null for none", () => {
+  const nex = { version: 1, limits: { memory_bytes: 2 ** 28, network: "none" } };
+  assert.deepEqual(parseJson(bytesOf({ nex }), auctionRequestSchema, "x"), { nex });
+  assert.deepEqual(parseJson(bytesOf({ nex: null }), auctionRequestSchema, "x"), {});
+});
+
+test("auctionRequestSchema refuses a wish of ours that it does not know", () => {
+  for (const nex of [
+    { version: 2 },
+    { version: 1, moon: true },
+    { version: 1, limits: { gpus: 1 } },
+    {},
+    "x",
+  ]) {
+    assert.throws(
+      () => parseJson(bytesOf({ nex }), auctionRequestSchema, "x"),
+      { code: "malformed_request" },
+      JSON.stringify(nex),
+    );
+  }
+});
+
 test("workloadPingResponseSchema reads every recorded WPING answer", () => {
   const all = answers("$NEX.WPING", workloadPingResponseSchema);
   assert.ok(all.length >= 2);
@@ -76,6 +98,17 @@ test("infoResponseSchema reads a machine as the reference lists it", () => {
   const info = infoResponseSchema.parse({ public_xkey: "X", machines: [machine] });
   assert.deepEqual(info.machines, [machine]);
   assert.deepEqual(infoResponseSchema.parse({ public_xkey: "X", machines: null }).machines, []);
+});
+
+test("infoResponseSchema reads where a workload's ports are reached, and passes by a form it does not know", () => {
+  const workload = { name: "web", runtime: "3s", type: "native", hash: "63a0" };
+  const listed = (nex: unknown): unknown =>
+    infoResponseSchema.parse({ public_xkey: "X", machines: [{ id: "dc2f", workload, nex }] }).machines[0]
+      ?.nex;
+  const ours = { version: 1, published: [{ machine_port: 80, host: "::1", host_port: 8080 }] };
+  assert.deepEqual(listed({ ...ours, more: 1 }), ours);
+  for (const nex of [{ version: 2 }, { version: 1, published: "all" }, 5, null])
+    assert.equal(listed(nex), undefined);
 });
 
 test("lameDuckResponseSchema reads every recorded LAMEDUCK answer", () => {

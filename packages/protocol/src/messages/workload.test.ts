@@ -155,6 +155,37 @@ test("parseDeployExtras tells a feature that this node lacks from one that nobod
   assert.throws(required("telepathy"), /which this node does not know$/);
 });
 
+test("parseDeployExtras reads limits, completed with what the schema adds", () => {
+  const limits = { memory_bytes: 2 ** 28, network: "nats", publish: [{ machine_port: 80 }] };
+  assert.deepEqual(parseDeployExtras({ version: 1, requires: ["limits"], limits }).limits, {
+    ...limits,
+    publish: [{ machine_port: 80, protocol: "tcp" }],
+  });
+});
+
+test("parseDeployExtras tells a limit that is wrong from one that it does not know", () => {
+  const refusal = (limits: object, code: string, message: RegExp): void =>
+    assert.throws(() => parseDeployExtras({ version: 1, limits }), { code, message }, JSON.stringify(limits));
+  refusal({ memory_bytes: 1 }, "limits_invalid", /nex\.limits\.memory_bytes: must be from 67108864/);
+  refusal({ network: "all" }, "limits_invalid", /nex\.limits\.network/);
+  refusal({ publish: [{ machine_port: 0 }] }, "limits_invalid", /nex\.limits\.publish\.0\.machine_port/);
+  refusal({ network: "egress", egress_allow: ["example.com"] }, "limits_invalid", /an entry is host:port/);
+  refusal({ gpus: 1 }, "feature_missing", /nex\.limits has a member .* \(gpus\)$/);
+  refusal({ publish: [{ machine_port: 80, host: "::" }] }, "feature_missing", /publish\.0 .*\(host\)$/);
+});
+
+test("runResponseSchema reads published ports, and passes by a form that it does not know", () => {
+  const run = { started: true, id: "dc2f2m1ksdudki293gng", issuer: "A", name: "web" };
+  const published = [{ machine_port: 80, host: "127.0.0.1", host_port: 8080 }];
+  assert.deepEqual(
+    runResponseSchema.parse({ ...run, nex: { version: 1, published } }).nex?.published,
+    published,
+  );
+  for (const nex of [{ version: 2, published }, { version: 1, published: [{ machine_port: 80 }] }, 5, null]) {
+    assert.deepEqual(runResponseSchema.parse({ ...run, nex }).nex, undefined);
+  }
+});
+
 test("signedDigest takes a SHA-256 in hex in any case, and not the reference's placeholder", () => {
   const digest = "63A0dc61f522919f1ee89950286b5a22e9d9b7d17edd6d76fa9d97d308608f0a";
   assert.equal(signedDigest(digest), digest.toLowerCase());
