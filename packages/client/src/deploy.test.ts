@@ -69,6 +69,7 @@ test("a deploy is sent as an original client would send it, with the real digest
     nodeName: "scripted",
     issuer: bench.issuer.publicKey,
     sha256,
+    published: [],
   });
 });
 
