@@ -2,8 +2,8 @@
 import { parseArgs } from "node:util";
 import { NexError } from "@nexengine/protocol/internal";
 import { openFrames } from "./channels.ts";
-import { startJavaScript } from "./javascript/provider.ts";
-import { startNative } from "./native/provider.ts";
+import { JavaScriptProvider } from "./javascript/provider.ts";
+import { nativeProvider } from "./native/provider.ts";
 import type { Provider } from "./provider.ts";
 import { Session } from "./session.ts";
 
@@ -12,8 +12,8 @@ const lastFramesMs = 1_000;
 const nodeLostTimeoutMsDefault = 60_000;
 
 const providers: ReadonlyMap<string, Provider> = new Map([
-  ["native", startNative],
-  ["v8", startJavaScript],
+  ["native", nativeProvider],
+  ["v8", new JavaScriptProvider()],
 ]);
 
 const { values } = parseArgs({ options: { channels: { type: "string" } } });

@@ -32,10 +32,15 @@ export interface RunningWorkload {
   stop(graceMs: number): Promise<Exited>;
 }
 
-/**
- * Starts a workload.
- *
- * @param artifact The path of the artifact's file.
- * @throws Error with a text for people, which becomes the refusal of the deploy.
- */
-export type Provider = (deploy: Deploy, artifact: string, host: ProviderHost) => Promise<RunningWorkload>;
+/** Runs workloads of one type. */
+export interface Provider {
+  /** Makes what every start needs, while the machine waits for one. Called once at most, and never after `start`. */
+  prepare?(host: ProviderHost): void;
+  /**
+   * Starts a workload.
+   *
+   * @param artifact The path of the artifact's file.
+   * @throws Error with a text for people, which becomes the refusal of the deploy.
+   */
+  start(deploy: Deploy, artifact: string, host: ProviderHost): Promise<RunningWorkload>;
+}

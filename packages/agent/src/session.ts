@@ -1,5 +1,5 @@
 /** The agent's side of the frame channel: handshake, deploy, calls, end. */
-import { randomBytes } from "node:crypto";
+import { closeSync, openSync, readSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { resolve } from "node:path";
 import type { Duplex } from "node:stream";
@@ -35,7 +35,7 @@ export type ChannelEnd = "undeployed" | "node_gone";
 /** One agent: one channel after the other to its node, and at most one workload, ever. */
 export class Session implements ProviderHost {
   readonly #providers: ReadonlyMap<string, Provider>;
-  readonly #instance = randomBytes(8).toString("hex");
+  readonly #instance = instanceMark();
   readonly #artifact: ArtifactFile;
   #connection: FrameConnection | undefined;
   #relay: Relay | undefined;
@@ -48,6 +48,7 @@ export class Session implements ProviderHost {
   #lastEpoch = 0;
   #workload: RunningWorkload | undefined;
   #deploying = false;
+  #prepared = false;
   #drain: PromiseWithResolvers<void> | undefined;
 
   /** @param directory Where the artifact is put. */
@@ -132,6 +133,7 @@ export class Session implements ProviderHost {
   #request(type: number, payload: Buffer): void {
     const body: unknown = JSON.parse(payload.toString());
     if (type === FrameType.attach) this.#attach(body as Attach);
+    else if (type === FrameType.welcome) setImmediate(() => this.#prepare());
     else if (type === FrameType.deploy) void this.#deploy(body as Deploy);
     else if (type === FrameType.undeploy) void this.#undeploy(body as Undeploy);
   }
@@ -145,6 +147,13 @@ export class Session implements ProviderHost {
     };
     this.#lastEpoch = attach.epoch;
     this.#connection?.sendJson(FrameType.hello, hello);
+  }
+
+  /** The machine is ready: what is made now, no deploy waits for. */
+  #prepare(): void {
+    if (this.#prepared || this.#deploying) return;
+    this.#prepared = true;
+    for (const provider of this.#providers.values()) provider.prepare?.(this);
   }
 
   async #deploy(deploy: Deploy): Promise<void> {
@@ -170,7 +179,7 @@ export class Session implements ProviderHost {
     this.#ports = deploy.ports ?? [];
     try {
       await this.#listen(deploy);
-      this.#workload = await provider(deploy, this.#artifact.path, this);
+      this.#workload = await provider.start(deploy, this.#artifact.path, this);
       const { concurrency } = this.#workload;
       return { accepted: true, ...(concurrency === undefined ? {} : { concurrency }) };
     } catch (error) {
@@ -251,4 +260,13 @@ export class Session implements ProviderHost {
   async abandon(): Promise<void> {
     await this.#workload?.stop(0);
   }
+}
+
+/** Random, from the kernel itself: loading `node:crypto` for eight bytes would cost each agent megabytes. */
+function instanceMark(): string {
+  const bytes = Buffer.alloc(8);
+  const fd = openSync("/dev/urandom", "r");
+  readSync(fd, bytes);
+  closeSync(fd);
+  return bytes.toString("hex");
 }

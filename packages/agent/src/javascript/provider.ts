@@ -1,37 +1,52 @@
 /** Functions in JavaScript (`v8` on the wire): one realm, calls as its globals allow them. */
 import { readFileSync, statSync } from "node:fs";
 import { CallError, type Deploy, type Exited, NexError } from "@nexengine/protocol/internal";
-import { LogLevel, type ProviderHost, type RunningWorkload } from "../provider.ts";
+import { LogLevel, type Provider, type ProviderHost, type RunningWorkload } from "../provider.ts";
 import { findFunction } from "./form.ts";
 import { createRealm, type Realm } from "./realm.ts";
 import { replyBytes } from "./reply.ts";
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
-/** Starts the artifact as a function; see `Provider`. */
-export async function startJavaScript(
-  deploy: Deploy,
-  artifact: string,
-  host: ProviderHost,
-): Promise<RunningWorkload> {
-  const source = readSource(artifact, deploy.sourceBytesMax);
-  const realm = createRealm(deploy.environment, host);
-  const found = findFunction(source, realm);
-  const globals = deploy.globals ?? found.globals;
-  process.on("unhandledRejection", (reason) => {
-    host.log(LogLevel.error, `Unhandled rejection: ${realm.api.describe(reason).long}`);
-  });
-  if (globals === "fresh") realm.freeze();
-  const first = await firstEvaluation(found.evaluate, realm);
-  if (globals === "fresh") realm.api.restore();
-  const target = globals === "fresh" ? found.evaluate : () => first;
-  return new JavaScriptFunction(
-    realm,
-    host,
-    target,
-    globals === "fresh" ? 1 : deploy.concurrency,
-    globals === "fresh",
-  );
+/** Starts artifacts as functions. What it has prepared for the other life of globals is dropped at the start. */
+export class JavaScriptProvider implements Provider {
+  #kept: Realm | undefined;
+  #frozen: Realm | undefined;
+
+  prepare(host: ProviderHost): void {
+    this.#kept = createRealm(host);
+    this.#frozen = frozenRealm(host);
+  }
+
+  async start(deploy: Deploy, artifact: string, host: ProviderHost): Promise<RunningWorkload> {
+    const source = readSource(artifact, deploy.sourceBytesMax);
+    const kept = this.#kept ?? createRealm(host);
+    const parsed = findFunction(source, kept);
+    const fresh = (deploy.globals ?? parsed.globals) === "fresh";
+    const realm = fresh ? (this.#frozen ?? frozenRealm(host)) : kept;
+    const { evaluate } = fresh ? findFunction(source, realm) : parsed;
+    this.#kept = undefined;
+    this.#frozen = undefined;
+    process.on("unhandledRejection", (reason) => {
+      host.log(LogLevel.error, `Unhandled rejection: ${realm.api.describe(reason).long}`);
+    });
+    realm.begin(deploy.environment);
+    const first = await firstEvaluation(evaluate, realm);
+    if (fresh) realm.api.restore();
+    return new JavaScriptFunction(
+      realm,
+      host,
+      fresh ? evaluate : () => first,
+      fresh ? 1 : deploy.concurrency,
+      fresh,
+    );
+  }
+}
+
+function frozenRealm(host: ProviderHost): Realm {
+  const realm = createRealm(host);
+  realm.freeze();
+  return realm;
 }
 
 function readSource(artifact: string, sourceBytesMax: number): string {

@@ -1,5 +1,4 @@
 /** A realm for one function: a context of its own, the globals that functions have, and nothing of the agent's. */
-import { randomFillSync } from "node:crypto";
 import { formatWithOptions, TextDecoder, TextEncoder } from "node:util";
 import { type Context, constants, createContext, Script } from "node:vm";
 import { LogLevel as Level, type LogLevel, type ProviderHost } from "../provider.ts";
@@ -15,18 +14,20 @@ const timerDelayMsMax = 2 ** 31 - 1;
 export interface Realm {
   readonly context: Context;
   readonly api: RealmApi;
-  /** Makes the intrinsics unchangeable and the globals restorable. */
+  /** Makes the intrinsics unchangeable. */
   freeze(): void;
+  /**
+   * Completes the globals, to which `restore` leads back from then on.
+   *
+   * @param environment What the function sees as `env`.
+   */
+  begin(environment: Readonly<Record<string, string>>): void;
   /** For code that asks for another module. */
   readonly refuseImport: (specifier: string) => never;
 }
 
-/**
- * Makes a realm.
- *
- * @param environment What the function sees as `env`.
- */
-export function createRealm(environment: Readonly<Record<string, string>>, host: ProviderHost): Realm {
+/** Makes a realm. */
+export function createRealm(host: ProviderHost): Realm {
   const context = createContext(constants.DONT_CONTEXTIFY, {
     name: "function",
     codeGeneration: { strings: true, wasm: true },
@@ -47,14 +48,16 @@ export function createRealm(environment: Readonly<Record<string, string>>, host:
     inRealm(makeWebTools),
     inRealm(keepGlobals),
   );
-  api.setEnvironment(Object.entries(environment));
   return {
     context,
     api,
     freeze: () => {
       api.freeze();
-      api.remember();
       frozen = true;
+    },
+    begin: (environment) => {
+      api.setEnvironment(Object.entries(environment));
+      if (frozen) api.remember();
     },
     refuseImport,
   };
@@ -108,7 +111,8 @@ function realmHost(
       clearTimeout(timers.get(id));
       timers.delete(id);
     },
-    fillRandom: (bytes) => void randomFillSync(bytes),
+    // Loaded when the first function asks for it: it takes megabytes, and most never do.
+    fillRandom: (bytes) => void process.getBuiltinModule("node:crypto").randomFillSync(bytes),
     encodeUtf8: (text) => encoder.encode(text).buffer,
     decodeUtf8: (label, fatal, ignoreBOM, bytes) =>
       new TextDecoder(label, { fatal, ignoreBOM }).decode(bytes as Uint8Array<ArrayBuffer> | undefined),

@@ -1,22 +1,22 @@
 /** Services: a static executable as a child process of the agent, in a process group of its own. */
-import { type ChildProcess, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { constants } from "node:os";
 import { type Deploy, type Exited, NexError } from "@nexengine/protocol/internal";
 import { LineSplitter } from "../line-splitter.ts";
-import { LogLevel, type ProviderHost, type RunningWorkload } from "../provider.ts";
+import { LogLevel, type Provider, type ProviderHost, type RunningWorkload } from "../provider.ts";
 
 /** How long output may still come after the process has ended; something else may hold its pipes open. */
 const outputAfterExitMs = 250;
 /** How long a killed process may take to be gone. */
 const killWaitMs = 2_000;
 
-/** Starts the artifact as a service; see `Provider`. */
-export async function startNative(
-  deploy: Deploy,
-  artifact: string,
-  host: ProviderHost,
-): Promise<RunningWorkload> {
+/** Starts artifacts as services. */
+export const nativeProvider: Provider = { start: startNative };
+
+async function startNative(deploy: Deploy, artifact: string, host: ProviderHost): Promise<RunningWorkload> {
+  // Functions never need it, and each of their many agents would hold its memory.
+  const { spawn } = await import("node:child_process");
   const child = spawn(artifact, deploy.argv, {
     argv0: deploy.name,
     env: nativeEnvironment(deploy.environment),
