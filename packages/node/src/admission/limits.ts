@@ -1,13 +1,16 @@
 /** What a workload gets of what it asks for: a pure function of its limits and the node's. */
+import { BlockList, isIPv4 } from "node:net";
 import type { Driver, LimitName, MachineLimits } from "@nexengine/machines";
 import {
   countedLimits,
+  type EgressRule,
   functionTypes,
   type Limits,
   type Network,
   NexError,
   networks,
   type PublishedPort,
+  parseEgressRule,
   type WorkloadType,
 } from "@nexengine/protocol/internal";
 import type { GrantedLimits } from "../workloads/spec.ts";
@@ -61,7 +64,7 @@ export function grantLimits(asked: Limits, type: WorkloadType, facts: LimitFacts
   return {
     machine,
     network,
-    egressAllow: grantEgress(asked.egress_allow ?? [], facts.max),
+    egressAllow: grantEgress(asked, network, facts),
     publish: grantPublish(asked.publish ?? [], type, network, facts),
     logBytesPerSecond: counted.log_bytes_per_s,
     callTimeMs: counted.call_time_ms,
@@ -103,7 +106,10 @@ function grantNetwork(
   const rank = (network: Network): number => networks.indexOf(network);
   const most = max.network ?? "egress";
   const usual = defaults.network ?? (functionTypes.has(type) ? "none" : "nats");
-  if (asked === undefined) return rank(usual) > rank(most) ? most : usual;
+  if (asked === undefined) {
+    const narrowed = rank(usual) > rank(most) ? most : usual;
+    return narrowed === "egress" && !driver.networks.has("egress") ? "nats" : narrowed;
+  }
   if (rank(asked) > rank(most)) {
     throw new NexError(
       "limit_too_high",
@@ -121,13 +127,33 @@ function grantNetwork(
 }
 
 /** A list in the node's maximum holds all that may be allowed. */
-function grantEgress(asked: readonly string[], max: Limits): readonly string[] {
-  const refused = max.egress_allow && asked.find((entry) => !max.egress_allow?.includes(entry));
-  if (refused === undefined) return asked;
+function grantEgress(
+  { network: asked, egress_allow = [] }: Limits,
+  network: Network,
+  { defaults, max }: LimitFacts,
+): readonly string[] {
+  if (network !== "egress") return [];
+  // Who does not ask for the network gets it with the node's own list.
+  if (asked === undefined) return defaults.egress_allow ?? [];
+  const most = max.egress_allow?.map(parseEgressRule);
+  const refused =
+    most && egress_allow.find((entry) => !most.some((rule) => covers(rule, parseEgressRule(entry))));
+  if (refused === undefined) return egress_allow;
   throw new NexError(
     "limit_too_high",
     `Cannot allow "${refused}": it is not among what this node lets workloads reach`,
   );
+}
+
+function covers(wide: EgressRule, narrow: EgressRule): boolean {
+  if (wide.port !== narrow.port) return false;
+  if (wide.kind === "name" || narrow.kind === "name") {
+    return wide.kind === "name" && narrow.kind === "name" && wide.name === narrow.name;
+  }
+  if (!isIPv4(wide.address) || !isIPv4(narrow.address)) return wide.address === narrow.address;
+  const network = new BlockList();
+  network.addSubnet(wide.address, wide.prefixBits, "ipv4");
+  return wide.prefixBits <= narrow.prefixBits && network.check(narrow.address, "ipv4");
 }
 
 function grantPublish(

@@ -92,6 +92,10 @@ describe("completeConfig", () => {
     ["operators", ["me"]],
     ["namespaces", { a: { valid_issuers: ["x"] } }],
     ["limits", { max: { memory_bytes: "1G" } }],
+    ["limits", { default: { publish: [{ machine_port: 80 }] } }],
+    ["limits", { default: { network: "egress" } }],
+    ["limits", { default: { egress_allow: ["192.0.2.1:80"] } }],
+    ["limits", { max: { egress_allow: ["example.com"] } }],
     ["state_directory", ""],
   ];
   for (const [key, value] of wrong) {

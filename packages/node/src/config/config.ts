@@ -2,11 +2,13 @@
 import { readFile } from "node:fs/promises";
 import {
   checkJson,
+  checkLimits,
   errorText,
   isPublicKey,
   isSubscribableSubject,
   limitsSchema,
   NexError,
+  parseEgressRule,
 } from "@nexengine/protocol/internal";
 import { z } from "zod";
 import { idleKeys, restrictingKeys, restrictionsIn } from "./idle-keys.ts";
@@ -60,7 +62,13 @@ const configSchema = z.object({
     })
     .prefault({}),
   /** What a workload gets that asks for nothing, and the most that any gets. */
-  limits: z.object({ default: limitsSchema.default({}), max: limitsSchema.default({}) }).prefault({}),
+  limits: z
+    .object({
+      // Which ports are published is a matter of each workload.
+      default: limitsSchema.omit({ publish: true }).default({}),
+      max: limitsSchema.default({}),
+    })
+    .prefault({}),
   /** The host's address at which published ports of machines listen. */
   publish_address: z.string().min(1).default("127.0.0.1"),
 });
@@ -104,7 +112,20 @@ export function completeConfig(input: unknown, what = "the configuration"): Node
       { advice: 'Keep one of them; no_sandbox means: "sandbox": "process"' },
     );
   }
+  checkLists(config, what);
   return config;
+}
+
+/** What a deploy with these limits would be refused for, no deploy could be given by default. */
+function checkLists({ limits }: NodeConfig, what: string): void {
+  let key = "limits.default";
+  try {
+    checkLimits(limits.default);
+    key = "limits.max.egress_allow";
+    for (const entry of limits.max.egress_allow ?? []) parseEgressRule(entry);
+  } catch (cause) {
+    throw new NexError("config_invalid", `Cannot use ${what}: ${key}: ${errorText(cause)}`, { cause });
+  }
 }
 
 /** A member that is `null` is as good as absent. */

@@ -5,6 +5,8 @@ import type { EgressTarget, HostEntry } from "@nexengine/machines";
 import { errorText, NexError, parseEgressRule } from "@nexengine/protocol/internal";
 
 const lookupTimeoutMs = 3_000;
+/** So many addresses of a name are taken: a machine knows a name by these only, and what it is told has a limit. */
+const addressesMax = 3;
 
 /** Addresses that a name must not lead to: whoever answers for the name would choose what of the inside is reached. */
 const inside = new BlockList();
@@ -24,6 +26,7 @@ for (const [network, bits] of [
 }
 for (const [network, bits] of [
   ["::", 96],
+  ["64:ff9b::", 96],
   ["64:ff9b:1::", 48],
   ["fc00::", 7],
   ["fe80::", 10],
@@ -51,6 +54,7 @@ export async function resolveEgress(
   resolve: Resolve = resolveName,
 ): Promise<ResolvedEgress> {
   const resolved: ResolvedEgress = { egress: [], hosts: [] };
+  const known = new Map<string, readonly string[]>();
   for (const text of allow) {
     const rule = parseEgressRule(text);
     const { port } = rule;
@@ -58,10 +62,13 @@ export async function resolveEgress(
       resolved.egress.push({ address: rule.address, prefixBits: rule.prefixBits, port });
       continue;
     }
-    for (const address of await outsideAddresses(rule.name, resolve)) {
+    const { name } = rule;
+    // One answer for all ports of a name.
+    const addresses = known.get(name) ?? (await outsideAddresses(name, resolve));
+    if (!known.has(name)) resolved.hosts.push(...addresses.map((address) => ({ name, address })));
+    known.set(name, addresses);
+    for (const address of addresses) {
       resolved.egress.push({ address, prefixBits: isIPv6(address) ? 128 : 32, port });
-      const known = resolved.hosts.some((entry) => entry.name === rule.name && entry.address === address);
-      if (!known) resolved.hosts.push({ name: rule.name, address });
     }
   }
   return resolved;
@@ -77,7 +84,7 @@ async function outsideAddresses(name: string, resolve: Resolve): Promise<string[
     });
   }
   const outside = addresses.filter((address) => !inside.check(address, isIPv6(address) ? "ipv6" : "ipv4"));
-  if (outside.length > 0) return outside;
+  if (outside.length > 0) return [...new Set(outside)].slice(0, addressesMax);
   throw new NexError(
     "egress_refused",
     `Cannot allow "${name}": it leads to addresses of the inside only (${addresses.slice(0, 4).join(", ")})`,

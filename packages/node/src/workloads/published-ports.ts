@@ -55,6 +55,8 @@ export class PublishedPorts implements AsyncDisposable {
         { cause },
       );
     }
+    // A connection that the host can't take now is one that its client makes again.
+    server.on("error", () => undefined);
     this.#servers.push(server);
     const { port } = server.address() as AddressInfo;
     this.#list.push({ machine_port, host, host_port: port });

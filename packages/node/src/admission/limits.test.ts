@@ -1,0 +1,212 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import type { LimitName, MachineNetwork } from "@nexengine/machines";
+import type { Limits, PublishedPort, WorkloadType } from "@nexengine/protocol/internal";
+import type { GrantedLimits } from "../workloads/spec.ts";
+import { grantLimits, type LimitFacts } from "./limits.ts";
+
+const everyLimit: LimitName[] = ["memoryBytes", "vcpus", "processes", "diskBytes"];
+const everyNetwork: MachineNetwork[] = ["none", "nats", "egress"];
+const container: LimitFacts["driver"] = {
+  kind: "container",
+  enforces: new Set(everyLimit),
+  networks: new Set(everyNetwork),
+  ownLoopback: true,
+};
+/** A sandbox that holds nothing. */
+const plain: LimitFacts["driver"] = {
+  kind: "process",
+  enforces: new Set(),
+  networks: new Set(["nats"]),
+  ownLoopback: false,
+};
+
+/** Grants to a service in a container, unless it is said otherwise. */
+function grant(
+  asked: Limits,
+  { type = "native", ...facts }: Partial<LimitFacts> & { type?: WorkloadType } = {},
+): GrantedLimits {
+  return grantLimits(asked, type, { defaults: {}, max: {}, driver: container, ...facts });
+}
+
+describe("grantLimits, of what is counted", () => {
+  test("gives what is asked for, under the names of those who hold it", () => {
+    const asked: Limits = {
+      vcpus: 0.5,
+      memory_bytes: 2 ** 28,
+      disk_bytes: 2 ** 27,
+      processes: 64,
+      log_bytes_per_s: 5_000,
+      call_time_ms: 250,
+    };
+    assert.deepEqual(grant(asked, { defaults: { vcpus: 1, memory_bytes: 2 ** 29 } }), {
+      machine: { vcpus: 0.5, memoryBytes: 2 ** 28, diskBytes: 2 ** 27, processes: 64 },
+      network: "nats",
+      egressAllow: [],
+      publish: [],
+      logBytesPerSecond: 5_000,
+      callTimeMs: 250,
+    });
+  });
+
+  test("gives the node's default for what is not asked for, and nothing without one", () => {
+    const defaults = { vcpus: 1, log_bytes_per_s: 9_000 };
+    const { machine, logBytesPerSecond, callTimeMs } = grant({}, { defaults });
+    assert.deepEqual([machine, logBytesPerSecond, callTimeMs], [{ vcpus: 1 }, 9_000, undefined]);
+  });
+
+  test("gives no default above the node's maximum, and the maximum where there is no default", () => {
+    const max = { vcpus: 1, memory_bytes: 2 ** 28, call_time_ms: 100 };
+    const { machine, callTimeMs } = grant({}, { defaults: { vcpus: 4, memory_bytes: 2 ** 27 }, max });
+    assert.deepEqual([machine, callTimeMs], [{ vcpus: 1, memoryBytes: 2 ** 27 }, 100]);
+  });
+
+  test("gives as much as the maximum, and refuses more, saying how much there is", () => {
+    const max = { memory_bytes: 2 ** 28, call_time_ms: 100 };
+    assert.equal(grant({ memory_bytes: 2 ** 28 }, { max }).machine.memoryBytes, 2 ** 28);
+    assert.throws(() => grant({ memory_bytes: 2 ** 28 + 1 }, { max }), {
+      code: "limit_too_high",
+      message: "Cannot give 268435457 bytes of memory: this node gives one workload at most 268435456",
+    });
+    assert.throws(() => grant({ call_time_ms: 101 }, { max }), { code: "limit_too_high" });
+  });
+
+  for (const name of ["vcpus", "memory_bytes", "disk_bytes", "processes"] as const) {
+    test(`refuses ${name} in a sandbox that does not hold it, and gives no default of it there`, () => {
+      assert.throws(() => grant({ [name]: 100 }, { driver: plain }), {
+        code: "limit_not_enforced",
+        message: `Cannot limit ${name}: machines of the kind "process" don't hold it`,
+      });
+      assert.deepEqual(
+        grant({}, { driver: plain, defaults: { [name]: 100 }, max: { [name]: 50 } }).machine,
+        {},
+      );
+    });
+  }
+
+  test("gives in every sandbox what the node holds itself", () => {
+    const { logBytesPerSecond, callTimeMs } = grant(
+      { log_bytes_per_s: 5_000, call_time_ms: 250 },
+      { driver: plain },
+    );
+    assert.deepEqual([logBytesPerSecond, callTimeMs], [5_000, 250]);
+  });
+});
+
+describe("grantLimits, of the network", () => {
+  const egress: Limits = { network: "egress", egress_allow: ["a.example:443"] };
+
+  test("gives services NATS and functions nothing, unless the node says otherwise", () => {
+    assert.equal(grant({}).network, "nats");
+    assert.equal(grant({}, { type: "v8" }).network, "none");
+    assert.equal(grant({}, { type: "v8", defaults: { network: "nats" } }).network, "nats");
+    assert.equal(grant({}, { max: { network: "none" } }).network, "none");
+  });
+
+  test("gives each kind that is asked for, with what it may reach", () => {
+    for (const network of ["none", "nats"] as const) assert.equal(grant({ network }).network, network);
+    const { network, egressAllow } = grant(egress, { type: "v8" });
+    assert.deepEqual([network, egressAllow], ["egress", ["a.example:443"]]);
+  });
+
+  test("refuses a wider one than the node's widest", () => {
+    assert.throws(() => grant(egress, { max: { network: "nats" } }), { code: "limit_too_high" });
+    assert.throws(() => grant({ network: "nats" }, { max: { network: "none" } }), {
+      code: "limit_too_high",
+      message: 'Cannot give the network "nats": this node gives one workload at most "none"',
+    });
+  });
+
+  test("refuses one that the host does not have", () => {
+    const driver = { ...container, networks: new Set<MachineNetwork>(["none", "nats"]) };
+    assert.throws(() => grant(egress, { driver }), { code: "limit_not_enforced" });
+  });
+
+  test("refuses to promise anything on the host's own network but that NATS is there", () => {
+    const driver = { ...plain, networks: new Set(everyNetwork) };
+    for (const asked of [{ network: "none" }, egress] satisfies Limits[]) {
+      assert.throws(() => grant(asked, { driver }), { code: "limit_not_enforced" }, asked.network);
+    }
+    assert.equal(grant({ network: "nats" }, { driver }).network, "nats");
+  });
+
+  test("gives the node's default of egress with the node's list", () => {
+    const { network, egressAllow } = grant({}, { defaults: egress, max: { egress_allow: [] } });
+    assert.deepEqual([network, egressAllow], ["egress", ["a.example:443"]]);
+  });
+
+  test("narrows a default of egress where the node or its host has none", () => {
+    const driver = { ...container, networks: new Set<MachineNetwork>(["none", "nats"]) };
+    for (const facts of [{ driver }, { max: { network: "nats" } }] satisfies Partial<LimitFacts>[]) {
+      const { network, egressAllow } = grant({}, { defaults: egress, ...facts });
+      assert.deepEqual([network, egressAllow], ["nats", []]);
+    }
+  });
+
+  const list = ["a.example:443", "10.0.0.0/8:5432", "192.0.2.1:80", "[2001:db8::1]:80"];
+  for (const entry of [...list, "A.Example:443", "10.1.2.3:5432", "10.128.0.0/9:5432"]) {
+    test(`allows ${entry}, which the node's list holds`, () => {
+      const asked: Limits = { network: "egress", egress_allow: [entry] };
+      assert.deepEqual(grant(asked, { max: { egress_allow: list } }).egressAllow, [entry]);
+    });
+  }
+  for (const entry of [
+    "b.example:443",
+    "a.example:80",
+    "x.a.example:443",
+    "11.0.0.1:5432",
+    "10.1.2.3:80",
+    "0.0.0.0/0:5432",
+    "10.0.0.0/7:5432",
+    "192.0.2.0/24:80",
+    "[2001:db8::2]:80",
+  ]) {
+    test(`refuses ${entry}, which the node's list does not hold`, () => {
+      const asked: Limits = { network: "egress", egress_allow: ["192.0.2.1:80", entry] };
+      assert.throws(() => grant(asked, { max: { egress_allow: list } }), {
+        code: "limit_too_high",
+        message: `Cannot allow "${entry}": it is not among what this node lets workloads reach`,
+      });
+    });
+  }
+});
+
+describe("grantLimits, of published ports", () => {
+  const port = (host_port?: number): PublishedPort => ({
+    machine_port: 80,
+    protocol: "tcp",
+    ...(host_port === undefined ? {} : { host_port }),
+  });
+
+  test("gives those that are asked for, where the node has no list of them", () => {
+    const publish = [port(8080), port()];
+    assert.deepEqual(grant({ publish }).publish, publish);
+  });
+
+  test("gives those of the node's list only, and any free one only where the list says so", () => {
+    const max = { publish: [port(8080)] };
+    assert.deepEqual(grant({ publish: [port(8080)] }, { max }).publish, [port(8080)]);
+    assert.throws(() => grant({ publish: [port(8081)] }, { max }), {
+      code: "limit_too_high",
+      message: /^Cannot publish port 8081: /,
+    });
+    assert.throws(() => grant({ publish: [port()] }, { max }), {
+      code: "limit_too_high",
+      message: /^Cannot publish port of its own choice: /,
+    });
+    assert.deepEqual(grant({ publish: [port()] }, { max: { publish: [port()] } }).publish, [port()]);
+    assert.throws(() => grant({ publish: [port(8080)] }, { max: { publish: [] } }), {
+      code: "limit_too_high",
+    });
+  });
+
+  test("refuses one of a function, of a machine without network, and of one on the host's own", () => {
+    const publish = [port(8080)];
+    assert.throws(() => grant({ publish }, { type: "v8" }), {
+      code: "limits_invalid",
+      message: /of a function/,
+    });
+    assert.throws(() => grant({ publish, network: "none" }), { code: "limits_invalid", message: /"none"$/ });
+    assert.throws(() => grant({ publish }, { driver: plain }), { code: "limit_not_enforced" });
+  });
+});
