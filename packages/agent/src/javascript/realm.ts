@@ -1,6 +1,8 @@
 /** A realm for one function: a context of its own, the globals that functions have, and nothing of the agent's. */
+
 import { formatWithOptions, TextDecoder, TextEncoder } from "node:util";
 import { type Context, constants, createContext, Script } from "node:vm";
+import { NexError } from "@nexengine/protocol/internal";
 import { LogLevel as Level, type LogLevel, type ProviderHost } from "../provider.ts";
 import { keepGlobals } from "./realm-globals.ts";
 import { setUpRealm } from "./realm-setup.ts";
@@ -32,9 +34,8 @@ export function createRealm(host: ProviderHost): Realm {
     name: "function",
     codeGeneration: { strings: true, wasm: true },
   });
-  const refuseImport = (specifier: string): never => {
-    throw api.makeError(`Cannot import "${specifier}": a function is one file, bundle it first`);
-  };
+  const refusal: ImportRefusal = {};
+  const refuseImport = importRefuser(refusal);
   const inRealm = <F extends (...args: never[]) => unknown>(setUp: F): F =>
     new Script(`(${setUp.toString()})`, {
       filename: "nex:realm",
@@ -48,6 +49,7 @@ export function createRealm(host: ProviderHost): Realm {
     inRealm(makeWebTools),
     inRealm(keepGlobals),
   );
+  refusal.realm = new WeakRef(api);
   return {
     context,
     api,
@@ -60,6 +62,21 @@ export function createRealm(host: ProviderHost): Realm {
       if (frozen) api.remember();
     },
     refuseImport,
+  };
+}
+
+interface ImportRefusal {
+  realm?: WeakRef<RealmApi>;
+}
+
+/**
+ * Apart from the realm and with a weak hold on it: what code does on an import lives as long as anything of the code,
+ * which V8 keeps for another compilation of the same text.
+ */
+function importRefuser(refusal: ImportRefusal): (specifier: string) => never {
+  return (specifier) => {
+    const text = `Cannot import "${specifier}": a function is one file, bundle it first`;
+    throw refusal.realm?.deref()?.makeError(text) ?? new NexError("workload_rejected", text);
   };
 }
 
