@@ -35,6 +35,9 @@ const messageBytesMax = 65_536;
 /** Replies that are still arriving, all together. */
 const repliesBytesMax = 128 * 1024 * 1024;
 
+/** Why nothing more comes of an agent that has done nothing wrong. */
+export const channelEnded = "its agent ended the channel";
+
 /** What an agent does without being asked. */
 export interface AgentEvents {
   log(level: LogLevel, text: string): void;
@@ -292,8 +295,7 @@ export class AgentClient {
   }
 
   #end(error: NexError | undefined): void {
-    const cause =
-      error ?? new NexError("workload_not_started", "Failed to deploy workload: the machine ended");
+    const cause = error ?? new NexError("workload_not_started", channelEnded);
     this.#waits.fail(cause);
     this.#relay?.close();
     this.#creditWait?.resolve();

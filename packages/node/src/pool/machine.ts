@@ -9,7 +9,7 @@ import {
   type LogLevel,
   NexError,
 } from "@nexengine/protocol/internal";
-import { AgentClient } from "../agent-client/agent-client.ts";
+import { AgentClient, channelEnded } from "../agent-client/agent-client.ts";
 import type { MachineRecords } from "../state/machine-records.ts";
 
 /**
@@ -38,6 +38,7 @@ const undeployMarginMs = 1_000;
 const machineGraceMs = 500;
 /** A machine whose channel has ended has so long to end itself. */
 const exitAfterChannelMs = 500;
+const hangUps: ReadonlySet<unknown> = new Set(["ECONNRESET", "EPIPE"]);
 
 export class Machine {
   readonly id: string;
@@ -47,6 +48,8 @@ export class Machine {
   #state: MachineState = "booting";
   #events: MachineEvents | undefined;
   #idleLoss: ((why: string) => void) | undefined;
+  /** Why it was lost, if it was. */
+  #loss: string | undefined;
   #ending: Promise<Exited | undefined> | undefined;
 
   private constructor(
@@ -106,7 +109,11 @@ export class Machine {
     const gone = this.#sandbox.exited.then((exit): never => {
       throw new NexError("no_ready_machine", `it ended before its agent was ready: ${describeExit(exit)}`);
     });
-    await Promise.race([this.#agent.handshake(epoch, timeoutMs), gone]);
+    const ready = this.#agent.handshake(epoch, timeoutMs).catch(async (error: unknown): Promise<never> => {
+      if (isHangUp(error)) await settlesWithin(this.#sandbox.exited, exitAfterChannelMs);
+      throw error;
+    });
+    await Promise.race([ready, gone]);
     this.#state = "ready";
   }
 
@@ -142,9 +149,9 @@ export class Machine {
       return deployed;
     } catch (error) {
       if (error instanceof NexError && error.code === "workload_rejected") throw error;
-      throw new NexError("workload_not_started", withHead("Failed to deploy workload: ", errorText(error)), {
-        cause: error,
-      });
+      if (isHangUp(error)) await settlesWithin(this.#sandbox.exited, exitAfterChannelMs);
+      const why = withHead("Failed to deploy workload: ", this.#loss ?? errorText(error));
+      throw new NexError("workload_not_started", why, { cause: error });
     }
   }
 
@@ -179,14 +186,17 @@ export class Machine {
 
   /** An agent that breaks the protocol is to blame itself; otherwise the end of its machine tells more. */
   async #channelEnded(error: NexError | undefined): Promise<void> {
-    if (error === undefined) await settlesWithin(this.#sandbox.exited, exitAfterChannelMs);
-    this.#lose(error === undefined ? "its agent ended the channel" : error.message);
+    const hungUp = error === undefined || isHangUp(error);
+    // In either case later: a channel may end while somebody is in the middle of writing to it.
+    await (hungUp ? settlesWithin(this.#sandbox.exited, exitAfterChannelMs) : Promise.resolve());
+    this.#lose(hungUp ? channelEnded : error.message);
   }
 
   #lose(why: string): void {
     if (this.#state === "stopping" || this.#state === "stopped" || this.#state === "failed") return;
     const was = this.#state;
     this.#state = "failed";
+    this.#loss = why;
     const idle = this.#idleLoss;
     if (was === "ready") idle?.(why);
     else this.#events?.lost(why);
@@ -196,6 +206,16 @@ export class Machine {
     if (this.#state === state) return;
     throw new NexError("wrong_state", `Cannot ${action} machine ${this.id}: it is ${this.#state}`);
   }
+}
+
+/** Has the other end of the channel gone? That says less than how its machine ended. */
+function isHangUp(error: unknown): boolean {
+  if (!(error instanceof NexError)) return false;
+  const { cause } = error;
+  return (
+    error.code === "workload_not_started" ||
+    (cause instanceof Error && "code" in cause && hangUps.has(cause.code))
+  );
 }
 
 async function settlesWithin(promise: Promise<unknown>, limitMs: number): Promise<void> {

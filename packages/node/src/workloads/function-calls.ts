@@ -206,19 +206,35 @@ export class FunctionCalls implements Place {
       const [oldest] = entry.running;
       if (oldest !== undefined && now - oldest.startedAt > this.#options.callTimeMs)
         void this.#overdue(entry);
+      else this.#expireGiven(entry, now);
     }
   }
 
   #expireQueued(now: number): void {
-    const { callQueueTimeMs } = this.#options;
-    while (this.#queue[0] !== undefined && now - this.#queue[0].queuedAt > callQueueTimeMs) {
+    while (this.#queue[0] !== undefined && this.#isStale(this.#queue[0], now)) {
       const call = this.#queue.shift() as Call;
       this.#queueBytes -= call.payload.length;
-      call.outcome.failed({
-        code: CallError.overloaded,
-        text: `the call waited for its turn longer than ${callQueueTimeMs} ms`,
-      });
+      call.outcome.failed(this.#tooLate());
     }
+  }
+
+  /** Calls that an agent has and does not begin wait too. */
+  #expireGiven(entry: MachineCalls, now: number): void {
+    for (const call of entry.all) {
+      if (call.startedAt > 0) continue;
+      if (!this.#isStale(call, now)) break;
+      entry.machine.agent.cancel(call.id);
+      call.failed(this.#tooLate());
+    }
+  }
+
+  #isStale(call: Call, now: number): boolean {
+    return now - call.queuedAt > this.#options.callQueueTimeMs;
+  }
+
+  #tooLate(): CallFailure {
+    const text = `the call waited for its turn longer than ${this.#options.callQueueTimeMs} ms`;
+    return { code: CallError.overloaded, text };
   }
 
   /** A call is over its limit: an agent that lives loses that call only, a silent one is ended. */

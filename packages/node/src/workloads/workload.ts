@@ -60,6 +60,8 @@ export class Workload {
   #runNs = 0;
   #stopping: Promise<void> | undefined;
   #restart: NodeJS.Timeout | undefined;
+  /** What its machine told of an end before the workload counted as running. */
+  #early: (() => void) | undefined;
 
   /** @param ended Called once, when a workload that ran has ended. */
   constructor(
@@ -155,11 +157,28 @@ export class Workload {
       this.#demand("starting");
       await this.#subscribe();
       this.#demand("starting");
-      this.#state = "running";
+      this.#run();
     } catch (error) {
       await this.#fail();
       throw error;
     }
+  }
+
+  /** An agent may say in one breath that a workload runs and that it has ended. */
+  #run(): void {
+    this.#state = "running";
+    const early = this.#early;
+    this.#early = undefined;
+    // Whoever waits for the start hears of it first.
+    if (early !== undefined) setImmediate(early);
+  }
+
+  /** @returns whether that must wait until it runs; then it is told again. */
+  #isEarly(machine: Machine, again: () => void): boolean {
+    if (machine !== this.#machine || (this.#state !== "starting" && this.#state !== "restarting"))
+      return false;
+    this.#early ??= again;
+    return true;
   }
 
   #demand(state: WorkloadState): void {
@@ -171,7 +190,13 @@ export class Workload {
     const { pool, tuning, relay } = this.#services;
     const artifact = this.#artifact as Artifact;
     const machine = await pool.reserve(await templateOf(this.spec.limits, relay), waitMs);
+    if (this.#state !== "starting" && this.#state !== "restarting") {
+      // It was stopped while it had none, so nobody else ends this one.
+      await machine.end(0);
+      throw new NexError("workload_not_started", "Failed to deploy workload: it ended before it ran");
+    }
     this.#machine = machine;
+    this.#early = undefined;
     if (this.spec.limits.network !== "none") machine.agent.allowRelay(relay.targets);
     const deployed = await machine.deploy(this.#deployMessage(artifact), artifact.path, tuning.deployTimeMs, {
       log: (level, text) => this.#services.logs.line(this, level, text),
@@ -246,6 +271,7 @@ export class Workload {
 
   /** The workload ended by itself. */
   #exited(machine: Machine, exit: Exited): void {
+    if (this.#isEarly(machine, () => this.#exited(machine, exit))) return;
     if (machine !== this.#machine || this.#state !== "running") return;
     const code = exit.code ?? -1;
     if (this.#essential && code !== 0) this.#restartLater(machine, `exited with status ${code}`, code);
@@ -258,6 +284,7 @@ export class Workload {
 
   /** The machine ended without being asked. */
   #lost(machine: Machine, why: string): void {
+    if (this.#isEarly(machine, () => this.#lost(machine, why))) return;
     if (machine !== this.#machine || this.#state !== "running") return;
     if (this.isFunction || this.#essential) this.#restartLater(machine, why, -1);
     else void this.#end({ code: -1, reason: why }, 0);
@@ -295,7 +322,7 @@ export class Workload {
       if (!this.isFunction) await formerEnded;
       if (this.#state !== "restarting") return;
       await this.#startMachine(this.#services.tuning.machineWaitMs);
-      if ((this.#state as WorkloadState) === "restarting") this.#state = "running";
+      if ((this.#state as WorkloadState) === "restarting") this.#run();
     } catch (error) {
       if (this.#state !== "restarting") return;
       const machine = this.#machine;
