@@ -1,14 +1,17 @@
 /** What hostile agents do. */
-import { randomBytes } from "node:crypto";
-import { FrameType } from "@nexengine/protocol/internal";
-import type { DeedName } from "./names.ts";
-import type { Wire } from "./wire.ts";
+import { deployDeeds } from "./deeds-deploy.ts";
+import { escapeDeeds } from "./deeds-escape.ts";
+import { functionDeeds } from "./deeds-function.ts";
+import { helloDeeds } from "./deeds-hello.ts";
+import { relayDeeds } from "./deeds-relay.ts";
+import { runningDeeds } from "./deeds-running.ts";
 
-export type Deed = (wire: Wire) => Promise<void> | void;
-
-export const deeds: Record<DeedName, Deed> = {
-  garbage: async (wire) => {
-    await wire.first(FrameType.attach);
-    wire.raw(randomBytes(100_000));
-  },
+export const deeds = {
+  ...helloDeeds,
+  ...deployDeeds,
+  ...runningDeeds,
+  ...functionDeeds,
+  ...relayDeeds,
+  ...escapeDeeds,
 };
+export type DeedName = keyof typeof deeds;

@@ -1,4 +1,5 @@
 /** Every hostile case. */
+import { agentCases } from "./agents.ts";
 import type { HostileCase } from "./case.ts";
 import { fileCases } from "./files.ts";
 import { functionCases } from "./functions.ts";
@@ -12,4 +13,5 @@ export const hostileCases: readonly HostileCase[] = [
   ...networkCases,
   ...resourceCases,
   ...functionCases,
+  ...agentCases,
 ];

@@ -1,6 +1,6 @@
 /** What a hostile case is. */
 import type { WorkloadLimits } from "@nexengine/client";
-import type { DeedName } from "../agent/names.ts";
+import type { DeedName } from "../agent/deeds.ts";
 import type { Attack } from "../support/attack.ts";
 import type { Place } from "../support/place.ts";
 

@@ -24,6 +24,14 @@ export function ends(why: RegExp): Check {
   return async (attack) => assert.match(await attack.end(), why);
 }
 
+/** It is ended for this reason; the node may have noticed before it had said that the workload runs. */
+export function broken(why: RegExp): Check {
+  return async (attack) => {
+    if (attack.refusal !== undefined) await refused("workload_not_started", why)(attack);
+    else await ends(why)(attack);
+  };
+}
+
 /** The deploy is refused. */
 export function refused(code: string, why: RegExp): Check {
   return async ({ refusal }) => {

@@ -1,0 +1,307 @@
+/** Agents that break the protocol, flood, forge and fall silent: as if a workload had taken its agent's place. */
+import assert from "node:assert/strict";
+import type { DeedName } from "../agent/deeds.ts";
+import type { AgentCase } from "./case.ts";
+import { broken, type Check, ends, held, refused } from "./checks.ts";
+
+function deed(
+  name: DeedName,
+  technique: string,
+  outcome: string,
+  check: Check,
+  more: Partial<AgentCase> = {},
+): AgentCase {
+  return { kind: "agent", name, deed: name, technique, outcome, onProcess: "held", check, ...more };
+}
+
+function calls(name: DeedName, technique: string, outcome: string, check: Check): AgentCase {
+  return deed(name, technique, outcome, check, { deployed: "function" });
+}
+
+const notReady = (why: RegExp): Check => refused("no_ready_machine", why);
+const neverReady = "Its machine is ended and never counts as ready";
+const notStarted = (why: RegExp): Check => refused("workload_not_started", why);
+const atOnce = "Its machine is ended at once (`agent_protocol`), and that is told of";
+const refusedDeploy = "The deploy is refused, and says why";
+const stopMsMax = 4_000;
+
+/** Every caller hears something, and soon. */
+async function answersOf(answers: Promise<string>[]): Promise<string[]> {
+  const settled = await Promise.allSettled(answers);
+  return settled.map((answer) => (answer.status === "fulfilled" ? answer.value : String(answer.reason.code)));
+}
+
+const repliesRight: Check = async (attack) => {
+  attack.demandDeployed();
+  const texts = Array.from({ length: 20 }, (_, at) => `own ${at}`);
+  assert.deepEqual(await answersOf(texts.map((text) => attack.call(text))), texts);
+};
+
+export const agentCases: readonly AgentCase[] = [
+  deed("garbage", "Answers with random bytes", neverReady, notReady(/Cannot read frames/)),
+  deed(
+    "huge frame",
+    "Announces a frame of 4 GiB",
+    neverReady,
+    notReady(/frame of 4294967295 bytes is out of bounds/),
+  ),
+  deed(
+    "empty frame",
+    "Announces a frame that is shorter than its head",
+    neverReady,
+    notReady(/out of bounds/),
+  ),
+  deed(
+    "unknown type",
+    "Sends a frame of no known type",
+    neverReady,
+    notReady(/type 200 is not one of an agent's/),
+  ),
+  deed("other protocol", "Speaks another version", neverReady, notReady(/the agent speaks 99/)),
+  deed("hello of another shape", "Members of other types", neverReady, notReady(/hello is not valid/)),
+  deed("hello that is no JSON", "Half an object", neverReady, notReady(/not JSON/)),
+  deed("hello without end", "Message parts that never end", neverReady, notReady(/over 65536 bytes/)),
+  deed("silent hello", "Never says a word", neverReady, notReady(/no hello within 2000 ms/)),
+  deed("hello by drips", "Says it byte by byte", neverReady, notReady(/no hello within 2000 ms/)),
+  deed("hanging up", "Ends the channel, and lives on", neverReady, notReady(/./)),
+  deed("dying early", "Exits before it is ready", neverReady, notReady(/exited|ended/)),
+  deed(
+    "silent deploy",
+    "Never answers the deploy",
+    refusedDeploy,
+    notStarted(/no answer to the deploy within 2000 ms/),
+  ),
+  deed(
+    "artifact unread",
+    "Never reads the artifact",
+    refusedDeploy,
+    notStarted(/within 2000 ms|takes no more/),
+  ),
+  deed("deployed of another shape", "Members of other types", refusedDeploy, notStarted(/not valid/)),
+  deed(
+    "boundless concurrency",
+    "Claims to take a billion calls at once",
+    refusedDeploy,
+    notStarted(/not valid/),
+  ),
+  deed("long refusal", "Refuses with 40,000 characters", refusedDeploy, notStarted(/not valid/)),
+  deed(
+    "credit overflow",
+    "Grants endless credit",
+    "Bounded; its workload runs and ends as it says",
+    ends(/^status: 0$/),
+  ),
+  deed(
+    "answers twice",
+    "Answers again and again, with other answers",
+    "The first one counts",
+    ends(/^status: 4$/),
+  ),
+  deed(
+    "end in one breath",
+    "Says in one breath that its workload runs and has ended",
+    "Both are told of",
+    ends(/^status: 5$/),
+  ),
+  deed("frames of a node", "Sends what only a node may", atOnce, broken(/type 4 is not one of an agent's/)),
+  deed("level of no log", "A log line of no level", atOnce, broken(/its level or length is out of bounds/)),
+  deed(
+    "log line too long",
+    "A log line of more than 16 KiB",
+    atOnce,
+    broken(/its level or length is out of bounds/),
+  ),
+  deed("log line without end", "Parts of a line that never end", atOnce, broken(/over 65536 bytes/)),
+  deed(
+    "flood of log frames",
+    "Sends 100,000 lines of log",
+    "Held to the rate; dropped lines are counted and told of",
+    async (attack) => {
+      await attack.line(/^\d+ log lines were dropped/);
+      assert.match(await attack.end(), /^status: 0$/);
+      assert.ok(attack.story.lineCount < 40_000, `${attack.story.lineCount} lines came through`);
+    },
+  ),
+  deed("exit of another shape", "A status of 9,999", atOnce, broken(/Cannot read how a workload ended/)),
+  deed("many exits", "Says a thousand times that its workload has ended", "Told of once", async (attack) => {
+    assert.match(await attack.end(), /^status: 0$/);
+    await attack.nexus.client.flush();
+    assert.equal(attack.story.ends.length, 1);
+  }),
+  deed("silent undeploy", "Never ends its workload, nor itself", "Killed after the grace", async (attack) => {
+    await attack.line(/ready/);
+    const tookMs = await attack.stop();
+    assert.ok(tookMs < stopMsMax, `the stop took ${Math.round(tookMs)} ms`);
+  }),
+  deed(
+    "channel let go",
+    "Ends the channel while its workload runs, and lives on",
+    "Its machine is ended, and that is told of",
+    ends(/ended the channel/),
+  ),
+  deed("console flood", "Writes 32 MB to its console", "The last 4 KiB are kept", ends(/^status: 0$/)),
+  deed(
+    "children left",
+    "Starts processes in other sessions and exits",
+    "They die with it; the end is told of",
+    ends(/exited|channel/),
+  ),
+  calls(
+    "forged results",
+    "Results, starts and pongs for calls that it does not have",
+    "Nobody hears them",
+    repliesRight,
+  ),
+  calls("results twice", "Several results for one call", "The first one counts", repliesRight),
+  calls(
+    "late results",
+    "A result after the time limit",
+    "The caller has been told; nobody hears it",
+    async (attack) => {
+      attack.demandDeployed();
+      assert.deepEqual(await answersOf([attack.call("late")]), ["function_timed_out"]);
+    },
+  ),
+  calls(
+    "result without end",
+    "Parts of a result that never end",
+    "Ended at 128 MiB, or at its time limit",
+    async (attack) => {
+      attack.demandDeployed();
+      const [answer = ""] = await answersOf([attack.call("x")]);
+      assert.match(answer, /function_(stopped|timed_out)/);
+      const bufferMib = process.memoryUsage().arrayBuffers / 2 ** 20;
+      assert.ok(bufferMib < 400, `the node holds ${Math.round(bufferMib)} MiB`);
+    },
+  ),
+  calls(
+    "result in crumbs",
+    "Parts of a result that are small, to take more memory than they count",
+    atOnce,
+    async (attack) => {
+      attack.demandDeployed();
+      assert.deepEqual(await answersOf([attack.call("x")]), ["function_stopped"]);
+      await attack.until("the restart", ({ restarts }) =>
+        restarts.find((why) => /is not the last one/.test(why)),
+      );
+    },
+  ),
+  calls(
+    "errors of another code",
+    "An error of code 65,535 with 50,000 line ends",
+    "Code 500, one line",
+    async (attack) => {
+      attack.demandDeployed();
+      assert.deepEqual(await answersOf([attack.call("x")]), ["function_threw"]);
+    },
+  ),
+  calls(
+    "calls never begun",
+    "Takes calls and does not begin them",
+    "Each caller is told when its turn does not come",
+    async (attack) => {
+      attack.demandDeployed();
+      const answers = await answersOf([1, 2, 3].map(() => attack.call("x")));
+      assert.deepEqual(answers, Array(3).fill("function_overloaded"));
+    },
+  ),
+  calls(
+    "silence after a call began",
+    "Begins calls, never answers, nor pings",
+    "Ended at the time limit; each caller is told",
+    async (attack) => {
+      attack.demandDeployed();
+      for (const answer of await answersOf([1, 2, 3].map(() => attack.call("x")))) {
+        assert.match(answer, /function_(timed_out|stopped)/);
+      }
+    },
+  ),
+  calls(
+    "nothing read",
+    "Reads nothing, while calls of 900 kB come",
+    "What waits for it is bounded; each caller is told",
+    async (attack) => {
+      attack.demandDeployed();
+      const payload = Buffer.alloc(900_000);
+      const answers: Promise<string[]>[] = [];
+      for (let call = 0; call < 90; call++) {
+        answers.push(answersOf([attack.call(payload)]));
+        // One after the other: all at once would be too much for the node's connection, whatever an agent does.
+        await attack.nexus.client.flush();
+      }
+      for (const answer of (await Promise.all(answers)).flat())
+        assert.match(answer, /function_(overloaded|stopped|timed_out)/);
+    },
+  ),
+  deed(
+    "relay unasked",
+    "Opens a stream although its machine has no network",
+    atOnce,
+    broken(/type 48 is not one of an agent's/),
+    { limits: { network: "none" } },
+  ),
+  deed(
+    "relay before the deploy",
+    "Opens a stream before it has a workload",
+    neverReady,
+    notReady(/type 48 is not one of an agent's/),
+  ),
+  deed("relay to nowhere", "Opens streams to servers that there are not", "Reset", held(/reset/)),
+  deed(
+    "relay by another's ids",
+    "Opens a stream with an id of the node's",
+    atOnce,
+    broken(/is no id for it/),
+  ),
+  deed("relay by one id twice", "Opens a stream twice", atOnce, broken(/is no id for it/)),
+  deed(
+    "relay beyond the window",
+    "Sends more than it was allowed",
+    atOnce,
+    broken(/more than it was allowed/),
+  ),
+  deed(
+    "relay of nothing",
+    "Data, ends and credit of streams that there are not",
+    "Nobody hears them",
+    held(/nobody/),
+  ),
+  deed("thousands of streams", "Opens 5,000 streams", "4,096; the others are reset", held(/904 are refused/)),
+  deed(
+    "a walk by Node",
+    "Out of its realm: walks all files, environments and command lines",
+    "Only its own machine",
+    held(/no file/),
+    { onProcess: "not isolated" },
+  ),
+  deed(
+    "channels by Node",
+    "Out of its realm: plants, removes and renames in the channel directory, connects again, holds the FIFOs",
+    "Refused (EROFS, ECONNREFUSED)",
+    held(/^held EROFS,EROFS,EROFS,EROFS,EROFS, ECONNREFUSED$/),
+    { onProcess: "not isolated" },
+  ),
+  deed(
+    "network by Node",
+    "Out of its realm: connects, sends datagrams and looks up names",
+    "Nobody is reached",
+    held(/nobody/),
+    { onProcess: "not isolated" },
+  ),
+  deed(
+    "programs by Node",
+    "Out of its realm: runs shells and planted programs, becomes root, signals the host",
+    "Not there (ENOENT), refused (EACCES, EPERM, ESRCH)",
+    held(/^held ENOENT,ENOENT,ENOENT, success, EACCES, EPERM,EPERM,ESRCH$/),
+    { onProcess: "not isolated" },
+  ),
+  deed(
+    "workers by Node",
+    "Out of its realm: starts 200 workers",
+    "Stopped at the limit of processes or of memory",
+    async (attack) => {
+      if (attack.refusal?.code !== "workload_not_started") await held(/stopped/)(attack);
+    },
+    { onProcess: "not isolated" },
+  ),
+];
