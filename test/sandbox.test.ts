@@ -2,10 +2,13 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
 import { connect, createServer } from "node:net";
-import { hostname, networkInterfaces } from "node:os";
+import { hostname, networkInterfaces, tmpdir } from "node:os";
+import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { describe, test } from "node:test";
+import { NexError } from "@nexengine/protocol";
 import {
   eventOf,
   logsOf,
@@ -90,19 +93,22 @@ describe("the network of a container", withVisitor, () => {
     const leafPort = await freePort();
     const remotes = `leafnodes { remotes: [{ url: "nats-leaf://127.0.0.1:${leafPort}" }] }`;
     await using second = await startTestNatsServer({ jetstream: false, config: remotes });
+    // The node may take either of them; by its domain JetStream is found through the leaf too.
+    const store = mkdtempSync(join(tmpdir(), "nex-hub-"));
+    const hub = `jetstream { domain: hub, store_dir: "${store}" }, leafnodes { listen: "127.0.0.1:${leafPort}" }`;
     await using nexus = await startTestNexus({
       sandbox: "container",
-      natsServer: { config: `leafnodes { listen: "127.0.0.1:${leafPort}" }` },
+      natsServer: { jetstream: false, config: hub },
       login: { servers: [second.url] },
     });
-    // Whichever of them the node has taken, the leaf joins them within a second or two.
     while ((await nexus.client.nodes({ timeoutMs: 200 })).length === 0);
     const errands = [
       `greet 127.0.0.1:${nexus.server.port}`,
       `greet 127.0.0.1:${second.port}`,
       `greet 127.0.0.2:${second.port}`,
     ];
-    const outcomes = await visit(nexus, errands);
+    const outcomes = await visit(nexus, errands, { jsDomain: "hub" });
+    rmSync(store, { recursive: true });
     for (const errand of errands) {
       const port = errand.split(":")[1];
       assert.match(outcomes.get(errand) ?? "", new RegExp(`"port":${port}`), errand);
@@ -125,6 +131,25 @@ describe("the network of a container", withVisitor, () => {
     const errand = `rush 127.0.0.1:${nexus.server.port} 300`;
     const outcomes = await visit(nexus, [errand]);
     assert.equal(outcomes.get(errand.slice(0, -4)), "300 greeted");
+  });
+
+  test("with egress reaches NATS as ever, and is turned away at once from what is not listed", async (t) => {
+    await using nexus = await startTestNexus({ sandbox: "container" });
+    const node = nexus.node.id;
+    const limits = { network: "egress", egressAllow: ["192.0.2.1:80"] } as const;
+    const errands = [`greet 127.0.0.1:${nexus.server.port}`, "dial 192.0.2.2:80", "dial 192.0.2.1:81"];
+    let outcomes: Map<string, string>;
+    try {
+      outcomes = await visit(nexus, errands, { limits, node });
+    } catch (error) {
+      if (error instanceof NexError && error.code === "limit_not_enforced") return t.skip(error.message);
+      throw error;
+    }
+    assert.match(outcomes.get(errands[0] ?? "") ?? "", /^INFO/);
+    for (const errand of errands.slice(1)) assert.equal(outcomes.get(errand), "failed, no route to host");
+    // A name that leads inside is no way to what must be written itself.
+    const inward = { network: "egress", egressAllow: ["localhost:80"] } as const;
+    await assert.rejects(nexus.function("() => 1", { limits: inward, node }), { code: "egress_refused" });
   });
 
   test("is nothing at all for a service that asks for none", async () => {
