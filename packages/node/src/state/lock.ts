@@ -19,7 +19,8 @@ export async function lockDirectory(directory: string): Promise<AsyncDisposable>
     await rm(address, { force: true });
     if (!(await listens(server, address))) throw locked(directory);
   }
-  server.unref();
+  // Whoever connects has no business here, and does no harm.
+  server.on("error", () => undefined).unref();
   return {
     async [Symbol.asyncDispose]() {
       server.close();

@@ -2,6 +2,7 @@
 import { readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type MachineRecord, sandboxKinds } from "@nexengine/machines";
+import { errorText, NexError } from "@nexengine/protocol/internal";
 import { z } from "zod";
 
 const suffix = ".json";
@@ -30,14 +31,24 @@ export class MachineRecords {
     await rm(this.#pathOf(id), { force: true });
   }
 
-  /** All records; one that can't be read is of nobody's machine and goes. */
+  /**
+   * All records; one that is none, or was not written to its end, is of nobody's machine and goes.
+   *
+   * @throws NexError `state_unusable` when they can't be read now: they may name machines that run.
+   */
   async list(): Promise<MachineRecord[]> {
     const records: MachineRecord[] = [];
-    for (const name of await readdir(this.path).catch(() => [])) {
-      const path = join(this.path, name);
-      const record = name.endsWith(suffix) ? await readRecord(path) : undefined;
-      if (record === undefined) await rm(path, { force: true });
-      else records.push(record);
+    try {
+      for (const name of await readdir(this.path)) {
+        const path = join(this.path, name);
+        const record = name.endsWith(suffix) ? parseRecord(await readFile(path, "utf8")) : undefined;
+        if (record === undefined) await rm(path, { force: true });
+        else records.push(record);
+      }
+    } catch (cause) {
+      throw new NexError("state_unusable", `Cannot read the records of machines: ${errorText(cause)}`, {
+        cause,
+      });
     }
     return records;
   }
@@ -47,9 +58,9 @@ export class MachineRecords {
   }
 }
 
-async function readRecord(path: string): Promise<MachineRecord | undefined> {
+function parseRecord(text: string): MachineRecord | undefined {
   try {
-    return recordSchema.parse(JSON.parse(await readFile(path, "utf8")));
+    return recordSchema.parse(JSON.parse(text));
   } catch {
     return undefined;
   }

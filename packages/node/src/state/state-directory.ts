@@ -27,22 +27,26 @@ export class StateDirectory implements AsyncDisposable {
    * @throws NexError `state_locked`, `state_unusable`
    */
   static async open(path?: string): Promise<StateDirectory> {
-    const root = path === undefined ? await mkdtemp(join(tmpdir(), "nex-node-")) : resolve(path);
+    const prefix = join(tmpdir(), "nex-node-");
     try {
-      await mkdir(root, { recursive: true, mode: 0o700 });
-      await assertOurs(root);
-      const directory = new StateDirectory(root, path === undefined, await lockDirectory(root));
-      for (const part of [directory.machines, directory.artifacts, directory.records.path]) {
-        await mkdir(part, { recursive: true, mode: 0o700 });
-      }
-      return directory;
+      const root = path === undefined ? await mkdtemp(prefix) : resolve(path);
+      return await StateDirectory.#openAt(root, path === undefined);
     } catch (cause) {
       if (cause instanceof NexError) throw cause;
-      throw new NexError("state_unusable", `Cannot use the state directory "${root}": ${errorText(cause)}`, {
-        cause,
-        advice: "Name another one with: --state-directory DIR",
-      });
+      throw unusable(path ?? prefix, errorText(cause), cause);
     }
+  }
+
+  static async #openAt(root: string, own: boolean): Promise<StateDirectory> {
+    await mkdir(root, { recursive: true, mode: 0o700 });
+    await assertOurs(root);
+    await using stack = new AsyncDisposableStack();
+    const directory = new StateDirectory(root, own, stack.use(await lockDirectory(root)));
+    for (const part of [directory.machines, directory.artifacts, directory.records.path]) {
+      await mkdir(part, { recursive: true, mode: 0o700 });
+    }
+    stack.move();
+    return directory;
   }
 
   /** Where machines have their directories. */
@@ -60,11 +64,14 @@ export class StateDirectory implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // What a record still names is left for the next node.
-    const gone = this.#own ? [this.path] : [this.artifacts];
-    const kept = (await this.records.list()).length > 0;
-    if (!kept) for (const path of gone) await rm(path, { recursive: true, force: true });
-    await this.#lock[Symbol.asyncDispose]();
+    try {
+      // What a record still names is left for the next node.
+      const gone = this.#own ? [this.path] : [this.artifacts];
+      const kept = (await this.records.list()).length > 0;
+      if (!kept) for (const path of gone) await rm(path, { recursive: true, force: true });
+    } finally {
+      await this.#lock[Symbol.asyncDispose]();
+    }
   }
 }
 
@@ -78,45 +85,54 @@ const numberedMax = 64;
  * @throws NexError `state_locked`, `state_unusable`
  */
 export async function openNumbered(parent: string): Promise<StateDirectory> {
+  let firstUnusable: NexError | undefined;
   for (let number = 1; number <= numberedMax; number++) {
-    const directory = await openUnlocked(join(parent, String(number)));
-    if (directory !== undefined) return directory;
+    const opened = await tryOpen(join(parent, String(number)));
+    if (opened instanceof StateDirectory) return opened;
+    if (opened.code === "state_unusable") firstUnusable ??= opened;
   }
-  throw new NexError(
-    "state_locked",
-    `Cannot start: ${numberedMax} nodes use the directories in "${parent}"`,
-    {
+  throw (
+    firstUnusable ??
+    new NexError("state_locked", `Cannot start: ${numberedMax} nodes use the directories in "${parent}"`, {
       advice: "Name another one with: --state-directory DIR",
-    },
+    })
   );
 }
 
 /** Opens those numbered directories, one after the other, that nobody uses: their nodes have ended. */
 export async function* openAbandoned(parent: string): AsyncGenerator<StateDirectory> {
   for (const name of await readdir(parent).catch(() => [])) {
-    if (!/^\d{1,2}$/.test(name)) continue;
-    const directory = await openUnlocked(join(parent, name));
-    if (directory !== undefined) yield directory;
+    const opened = /^\d{1,2}$/.test(name) ? await tryOpen(join(parent, name)) : undefined;
+    if (opened instanceof StateDirectory) yield opened;
   }
 }
 
-async function openUnlocked(path: string): Promise<StateDirectory | undefined> {
+/** One that another node uses, or another user has, is in nobody's way. */
+async function tryOpen(path: string): Promise<StateDirectory | NexError> {
   try {
     return await StateDirectory.open(path);
   } catch (error) {
-    if (error instanceof NexError && error.code === "state_locked") return undefined;
+    if (error instanceof NexError) return error;
     throw error;
   }
 }
 
-/** Nobody else may write where secrets and machines are kept. */
+/** Nobody else may read or write where secrets and machines are kept. */
 async function assertOurs(path: string): Promise<void> {
-  const { uid } = await stat(path);
+  const { uid, mode } = await stat(path);
   if (process.getuid !== undefined && uid !== process.getuid()) {
-    throw new NexError(
-      "state_unusable",
-      `Cannot use the state directory "${path}": it belongs to another user`,
-    );
+    throw unusable(path, "it belongs to another user");
+  }
+  if ((mode & 0o077) === 0) return;
+  if ((await readdir(path)).length > 0) {
+    throw unusable(path, "it holds something, and others may enter it; shut it with: chmod 700");
   }
   await chmod(path, 0o700);
+}
+
+function unusable(path: string, why: string, cause?: unknown): NexError {
+  return new NexError("state_unusable", `Cannot use the state directory "${path}": ${why}`, {
+    cause,
+    advice: "Name another one with: --state-directory DIR",
+  });
 }
