@@ -77,27 +77,34 @@ export class Pool implements AsyncDisposable {
    * @throws NexError `no_ready_machine`
    */
   async reserve(template: MachineTemplate, timeoutMs: number): Promise<Machine> {
+    if (this.#closed) throw noMachine("the node is stopping", undefined);
     const special = JSON.stringify(template) !== this.#templateKey;
     const machine = special
       ? await this.#bootSpecial(template)
       : (this.#ready.shift() ?? (await this.#wait(timeoutMs)));
+    if (machine.state !== "ready") {
+      // Lost between its hello and now.
+      await machine.end(0);
+      throw noMachine(`machine ${machine.id} is ${machine.state}`, undefined);
+    }
     machine.reserve();
     this.#refill();
     return machine;
   }
 
   async #bootSpecial(template: MachineTemplate): Promise<Machine> {
-    const booted = this.#bootMachine(template);
-    const settled = booted.then(
+    const booting = this.#bootMachine(template).then(async (machine) => {
+      if (!this.#closed) return machine;
+      await machine.end(0);
+      throw noMachine("the node is stopping", undefined);
+    });
+    const settled = booting.then(
       () => undefined,
       () => undefined,
     );
     this.#special.add(settled);
     try {
-      const machine = await booted;
-      if (!this.#closed) return machine;
-      await machine.end(0);
-      throw noMachine("the node is stopping", undefined);
+      return await booting;
     } finally {
       this.#special.delete(settled);
     }
@@ -143,6 +150,7 @@ export class Pool implements AsyncDisposable {
     try {
       const machine = await this.#bootMachine(template);
       this.#failures = 0;
+      this.#lastFailure = undefined;
       if (this.#closed) await machine.end(0);
       else this.#admit(machine);
     } catch (thrown) {

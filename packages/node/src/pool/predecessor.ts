@@ -18,10 +18,12 @@ export async function endPredecessor(
   log: Logger,
 ): Promise<void> {
   const records = await directory.records.list();
+  let endedCount = 0;
   const ended = records.map(async (record) => {
     try {
       await endMachine(record, driverOf(record.driver));
       await directory.records.remove(record.id);
+      endedCount++;
     } catch (error) {
       log.error({ machine: record.id, reason: errorText(error) }, "a machine of the former node is left");
     }
@@ -36,11 +38,12 @@ export async function endPredecessor(
       log.error({ machine: name, reason: errorText(error) }, "processes of the former node are left");
     }
   }
-  if (records.length > 0) log.warn({ machines: records.length }, "ended the machines of the former node");
+  if (endedCount > 0) log.warn({ machines: endedCount }, "ended the machines of the former node");
 }
 
 async function endMachine(record: MachineRecord, driver: Driver | undefined): Promise<void> {
   if (driver?.recover === undefined) return await endLeftovers(record.directory);
   const machine = await driver.recover(record);
-  await machine?.destroy();
+  if (machine === undefined) await endLeftovers(record.directory);
+  else await machine.destroy();
 }
