@@ -1,7 +1,7 @@
 /**
  * All checks, then all tests: `npm test`. With files or patterns as arguments only those tests; `--only-tests` leaves
- * the check out; other options go to Node's test runner. Sets up what the tests need, and fails when a test leaves a
- * process behind.
+ * the check out; `--hostile` runs the hostile workloads alone, in their long form; other options go to Node's test
+ * runner. Sets up what the tests need, and fails when a test leaves a process behind.
  */
 import { randomBytes } from "node:crypto";
 import { mkdir, readdir, rm } from "node:fs/promises";
@@ -19,6 +19,7 @@ import { runTests } from "./test/runner.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const allTests = ["packages/*/src/**/*.test.ts", "tools/**/*.test.ts", "test/**/*.test.ts"];
+const hostileTests = ["test/hostile/*.test.ts"];
 const endWaitMs = 3_000;
 const print = (line: string) => console.log(line);
 
@@ -59,11 +60,13 @@ async function testRun(args: string[], cwd: string): Promise<number> {
 }
 
 const args = process.argv.slice(2);
-const runnerArgs = args.filter((arg) => arg !== "--only-tests");
+const hostile = args.includes("--hostile");
+if (hostile) process.env["NEX_TEST_HOSTILE"] = "long";
+const runnerArgs = args.filter((arg) => arg !== "--only-tests" && arg !== "--hostile");
 const selects = runnerArgs.some((arg) => !arg.startsWith("-"));
-if (args.includes("--only-tests") || selects || (await check(root, print))) {
+if (args.includes("--only-tests") || hostile || selects || (await check(root, print))) {
   process.exitCode = await testRun(
-    selects ? runnerArgs : [...runnerArgs, ...allTests],
+    selects ? runnerArgs : [...runnerArgs, ...(hostile ? hostileTests : allTests)],
     selects ? process.cwd() : root,
   );
 } else process.exitCode = 1;

@@ -1,10 +1,11 @@
 /** Hostile workloads in containers: none gets out, none harms a neighbour, and nothing is left of any. */
 import { after, before, describe, test } from "node:test";
-import { sandboxLack } from "@nexengine/testing";
+
 import { hostileCases } from "./cases/all.ts";
 import { Field } from "./support/field.ts";
+import { hostileLack } from "./support/lack.ts";
 
-const lack = await sandboxLack("container");
+const lack = await hostileLack();
 
 describe("a hostile workload in a container", { skip: lack ?? false }, () => {
   let field: Field | undefined;

@@ -1,4 +1,5 @@
 /** An agent that is hostile where a case wants it, and the real one everywhere else. */
+import { FrameType } from "@nexengine/protocol/internal";
 import { deeds } from "./deeds.ts";
 import { deedOf } from "./names.ts";
 import { Wire } from "./wire.ts";
@@ -12,5 +13,7 @@ if (name === undefined) await import(honestAgent);
 else {
   setTimeout(() => process.exit(), endMs);
   process.on("SIGTERM", () => undefined);
-  await deeds[name](await Wire.open());
+  const wire = await Wire.open();
+  if (name !== "silent undeploy") void wire.first(FrameType.undeploy).then(() => process.exit());
+  await deeds[name](wire);
 }

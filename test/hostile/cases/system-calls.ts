@@ -27,7 +27,13 @@ export const systemCallCases: readonly ServiceCase[] = [
   call("BPF", "bpf", "`bpf`: a map, a program"),
   call("page faults", "faults", "`userfaultfd`"),
   call("io_uring", "rings", "`io_uring_setup`, `io_uring_register`"),
-  call("tracing", "tracing", "`ptrace` of the agent, and of itself"),
+  call(
+    "tracing",
+    "tracing",
+    "`ptrace` of the agent, and of itself",
+    byFilter,
+    held(/^held PTRACE_ATTACH EPERM, PTRACE_SEIZE EPERM, PTRACE_TRACEME fails$/),
+  ),
   call("memory of others", "other-memory", "`process_vm_readv`, `process_vm_writev`, `kcmp`, `pidfd_getfd`"),
   call(
     "mounts",
