@@ -73,6 +73,11 @@ export function stateOf(options: SandboxOptions): Pick<NodeOptions, "directory" 
     : { directory: options.stateDirectory };
 }
 
+/** Why a kind does not work, as short as it can be said. */
+export function shortReason({ kind, found }: SandboxTrial): string {
+  return found.available ? kind : `${kind}: ${found.reason.split(/[,;]/)[0]}`;
+}
+
 /** A trial in a line, for people. */
 export function trialLine({ kind, found }: SandboxTrial): string {
   if (!found.available) return `${kind}: ${found.reason}`;

@@ -51,6 +51,11 @@ export const errorCatalogue = {
     "The namespace is not one subject token of 1 to 64 bytes, or is reserved",
   ),
   name_invalid: entry("user", 5, "The workload name does not match [a-zA-Z0-9_-]+"),
+  request_not_canonical: entry(
+    "user",
+    5,
+    "The body has no one meaning that could have been signed: a name twice, or half of a surrogate pair",
+  ),
   // Tokens and trust
   token_invalid: entry("user", 5, "A token can't be decoded, has a bad signature, or is not valid now"),
   token_wrong_use: entry("user", 5, "A token made for one use was presented for another"),

@@ -27,8 +27,8 @@ import {
   driverOf,
   type SandboxOptions,
   sandboxOf,
+  shortReason,
   stateOf,
-  trialLine,
 } from "../sandbox.ts";
 import { findRunningUp, removeUpState, writeUpState } from "../up-state.ts";
 
@@ -81,7 +81,7 @@ async function up(options: UpOptions): Promise<void> {
       ...stateOf(options),
       driver: driverOf(sandboxOf(options, config), config, {
         processAsLast: true,
-        onTrial: (trial) => trials.push(trialLine(trial)),
+        onTrial: (trial) => trials.push(shortReason(trial)),
       }),
       log: nodeLog.log,
       version: version(),

@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { canonicalJson, parseStrictJson } from "./canonical-json.ts";
+import type { NexError } from "./errors.ts";
+
+const canonical = (text: string): string => canonicalJson(parseStrictJson(text));
+
+test("canonicalJson sorts members by UTF-16 units and writes numbers as ECMAScript does", () => {
+  // From RFC 8785, 3.2.3 and 3.2.2.
+  assert.equal(
+    canonical(
+      '{"\\u20ac":"Euro Sign","\\r":"Carriage Return","1":"One","\\ud83d\\ude00":"Emoji","\\u0080":"Control","ö":"o"}',
+    ),
+    '{"\\r":"Carriage Return","1":"One","\u0080":"Control","ö":"o","€":"Euro Sign","😀":"Emoji"}',
+  );
+  assert.equal(
+    canonical("[333333333.33333329, 1E30, 4.50, 2e-3, 0.000000000000000000000000001, -0, 1e21]"),
+    "[333333333.3333333,1e+30,4.5,0.002,1e-27,0,1e+21]",
+  );
+  assert.equal(
+    canonical(' { "b" : [ true , false , null , { } , [ ] ] , "a" : "\\/\\u0041" } '),
+    '{"a":"/A","b":[true,false,null,{},[]]}',
+  );
+  assert.equal(canonical('{"__proto__":{"x":1}}'), '{"__proto__":{"x":1}}');
+});
+
+for (const [what, text] of [
+  ["a name twice", '{"a":1,"a":2}'],
+  ["names that differ in case alone", '{"name":1,"Name":2}'],
+  ["names that are one once escapes are read", '{"a":1,"\\u0061":2}'],
+  ["half of a surrogate pair", '{"a":"\\ud83d"}'],
+  ["half of a surrogate pair in a name", '{"\\ude00":1}'],
+  ["a number without bounds", "1e999"],
+  ["a leading zero", "[01]"],
+  ["a bare control character", '"\n"'],
+  ["an unknown escape", '"\\x41"'],
+  ["a text that goes on", "{} {}"],
+  ["a text that ends early", '{"a":[1,2'],
+  ["a trailing comma", "[1,]"],
+  ["nothing", ""],
+  ["a value nested too deeply", "[".repeat(100) + "]".repeat(100)],
+] as const) {
+  test(`parseStrictJson refuses ${what}`, () => {
+    assert.throws(
+      () => parseStrictJson(text),
+      (error: NexError) => error.code === "request_not_canonical",
+    );
+  });
+}
+
+test("parseStrictJson reads what JSON.parse reads, of megabytes too", () => {
+  const value = { text: 'x\\"'.repeat(300_000), list: Array.from({ length: 1_000 }, (_, at) => ({ at })) };
+  assert.deepEqual(JSON.parse(canonical(JSON.stringify(value))), value);
+});
