@@ -37,7 +37,8 @@ export function canonicalJson(value: JsonValue): string {
 }
 
 const numberPattern = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
-const stringPattern = /"[^"\\\u0000-\u001f]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\u0000-\u001f]*)*"/y;
+/** What is between quotes; whether that is a string of JSON is JSON.parse's to say. */
+const stringPattern = /"[^"\\]*(?:\\[\s\S][^"\\]*)*"/y;
 const spacePattern = /[ \t\r\n]*/y;
 const words: readonly (readonly [string, null | boolean])[] = [
   ["null", null],
@@ -115,9 +116,13 @@ class StrictReader {
   }
 
   #string(): string {
-    const literal = this.#match(stringPattern);
-    if (literal === "") throw refused(`it is not JSON at position ${this.#at}`);
-    const text = JSON.parse(literal) as string;
+    const startedAt = this.#at;
+    let text: string;
+    try {
+      text = JSON.parse(this.#match(stringPattern)) as string;
+    } catch {
+      throw refused(`it is not JSON at position ${startedAt}`);
+    }
     if (!text.isWellFormed()) throw refused("a text has half of a surrogate pair");
     return text;
   }
