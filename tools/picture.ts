@@ -85,7 +85,7 @@ function linesOf(args: readonly string[], output: string): Line[] {
 }
 
 function draw(lines: readonly Line[]): string {
-  const escape = (text: string): string =>
+  const escaped = (text: string): string =>
     text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
   const columns = Math.max(...lines.map(({ text }) => text.length));
   const width = Math.ceil(columns * columnWidth + 2 * margin);
@@ -95,7 +95,7 @@ function draw(lines: readonly Line[]): string {
     // Frames must close, whatever the font's width of their corners.
     const drawn = /[│╭╰]/.test(text) ? ` textLength="${Math.round(text.length * columnWidth)}"` : "";
     const weight = command ? ' font-weight="bold"' : "";
-    return `<text x="${margin}" y="${y}"${drawn}${weight}>${escape(text)}</text>`;
+    return `<text x="${margin}" y="${y}"${drawn}${weight}>${escaped(text)}</text>`;
   });
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" font-family="ui-monospace,Menlo,Consolas,DejaVu Sans Mono,monospace" font-size="14">`,
