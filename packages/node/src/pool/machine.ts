@@ -9,6 +9,7 @@ import {
   type LogLevel,
   NexError,
 } from "@nexengine/protocol/internal";
+import type { Logger } from "pino";
 import { AgentClient, channelEnded } from "../agent-client/agent-client.ts";
 import type { MachineRecords } from "../state/machine-records.ts";
 
@@ -18,7 +19,7 @@ import type { MachineRecords } from "../state/machine-records.ts";
  * - `reserved`: belongs to one workload that has not started; ends with the agent's acceptance or refusal.
  * - `running`: the workload runs; ends when it or the machine ends.
  * - `stopping`: being ended, whatever it was.
- * - `stopped`: everything it held has been given back.
+ * - `stopped`: everything it held has been given back; what could not be is told, and left to the next node.
  * - `failed`: never became ready; everything it held has been given back.
  */
 export type MachineState = "booting" | "ready" | "reserved" | "running" | "stopping" | "stopped" | "failed";
@@ -30,6 +31,13 @@ export interface MachineEvents {
   exited(exit: Exited): void;
   /** The machine is lost: it died, or broke the protocol. Not called after `end`. */
   lost(why: string): void;
+}
+
+/** What a machine needs of whoever boots it. */
+export interface MachineHost {
+  records: MachineRecords;
+  handshakeTimeoutMs: number;
+  log: Logger;
 }
 
 const epoch = 1;
@@ -44,7 +52,7 @@ export class Machine {
   readonly id: string;
   readonly #sandbox: Sandbox;
   readonly #agent: AgentClient;
-  readonly #records: MachineRecords;
+  readonly #host: MachineHost;
   #state: MachineState = "booting";
   #events: MachineEvents | undefined;
   #idleLoss: ((why: string) => void) | undefined;
@@ -55,11 +63,11 @@ export class Machine {
   private constructor(
     sandbox: Sandbox,
     frames: ConstructorParameters<typeof AgentClient>[0],
-    records: MachineRecords,
+    host: MachineHost,
   ) {
     this.id = sandbox.id;
     this.#sandbox = sandbox;
-    this.#records = records;
+    this.#host = host;
     this.#agent = new AgentClient(frames, {
       log: (level, text) => this.#events?.log(level, text),
       exited: (exit) => this.#events?.exited(exit),
@@ -74,13 +82,9 @@ export class Machine {
    *
    * @throws NexError `no_ready_machine`; nothing is left behind then.
    */
-  static async boot(
-    driver: Driver,
-    spec: MachineSpec,
-    records: MachineRecords,
-    handshakeTimeoutMs: number,
-  ): Promise<Machine> {
+  static async boot(driver: Driver, spec: MachineSpec, host: MachineHost): Promise<Machine> {
     const { id, directory } = spec;
+    const { records } = host;
     const recorded = driver.recover !== undefined;
     let sandbox: Sandbox | undefined;
     try {
@@ -92,13 +96,15 @@ export class Machine {
       const { frames, calls } = await sandbox.attach(epoch);
       // Nobody answers blocking calls yet; an error there shows on the frames too.
       calls.on("error", () => undefined);
-      const machine = new Machine(sandbox, frames, records);
-      await machine.#handshake(handshakeTimeoutMs);
+      const machine = new Machine(sandbox, frames, host);
+      await machine.#handshake(host.handshakeTimeoutMs);
       return machine;
     } catch (error) {
       const tail = sandbox === undefined ? "" : await consoleTail(sandbox);
-      await sandbox?.destroy();
-      if (recorded) await records.remove(id);
+      await giveBack(host, id, async () => {
+        await sandbox?.destroy();
+        if (recorded) await records.remove(id);
+      });
       throw new NexError("no_ready_machine", `Cannot boot a machine: ${errorText(error)}${tail}`, {
         cause: error,
       });
@@ -114,6 +120,8 @@ export class Machine {
       throw error;
     });
     await Promise.race([ready, gone]);
+    // It may have been lost in the breath of its hello.
+    if (this.#state !== "booting") throw new NexError("no_ready_machine", this.#loss ?? "it was lost");
     this.#state = "ready";
   }
 
@@ -160,7 +168,7 @@ export class Machine {
   }
 
   /**
-   * Ends the machine: asks the workload within `graceMs`, then forces. Idempotent.
+   * Ends the machine: asks the workload within `graceMs`, then forces. Idempotent; never rejects.
    *
    * @returns how the workload ended, where the agent said so.
    */
@@ -175,11 +183,13 @@ export class Machine {
     let exit: Exited | undefined;
     if (was === "running" && graceMs > 0 && !this.#agent.ended) {
       exit = await this.#agent.undeploy(graceMs, graceMs + undeployMarginMs);
-      await this.#sandbox.stop(machineGraceMs);
+      await this.#sandbox.stop(machineGraceMs).catch(() => undefined);
     }
     this.#agent.close();
-    await this.#sandbox.destroy();
-    await this.#records.remove(this.id);
+    await giveBack(this.#host, this.id, async () => {
+      await this.#sandbox.destroy();
+      await this.#host.records.remove(this.id);
+    });
     this.#state = "stopped";
     return exit;
   }
@@ -205,6 +215,15 @@ export class Machine {
   #demand(state: MachineState, action: string): void {
     if (this.#state === state) return;
     throw new NexError("wrong_state", `Cannot ${action} machine ${this.id}: it is ${this.#state}`);
+  }
+}
+
+/** What can't be given back keeps its record, with which the next node tries again. */
+async function giveBack({ log }: MachineHost, machine: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    log.error({ machine, reason: errorText(error) }, "something of a machine is left");
   }
 }
 

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { test } from "node:test";
-import type { MockBoot, MockDriver } from "@nexengine/machines/internal";
-import { pino } from "pino";
+import { type MockBoot, MockDriver } from "@nexengine/machines/internal";
+import { type Logger, pino } from "pino";
 import { StateDirectory } from "../state/state-directory.ts";
-import { greetingDriver } from "./mock-agent.fixture.ts";
+import { greet } from "./mock-agent.fixture.ts";
 import { type MachineTemplate, Pool } from "./pool.ts";
 
 const template: MachineTemplate = { limits: { memoryBytes: 2 ** 28 }, network: "nats" };
@@ -16,7 +16,7 @@ class Bench implements AsyncDisposable {
   readonly state: StateDirectory;
   readonly pool: Pool;
 
-  private constructor(state: StateDirectory, driver: MockDriver, size: number) {
+  private constructor(state: StateDirectory, driver: MockDriver, size: number, log: Logger) {
     this.state = state;
     this.driver = driver;
     this.pool = new Pool({
@@ -27,12 +27,19 @@ class Bench implements AsyncDisposable {
       size,
       handshakeTimeoutMs: 5_000,
       nodeLostTimeoutMs: 1_000,
-      log: pino({ level: "silent" }),
+      log,
     });
   }
 
-  static async make(size: number, script?: (index: number) => MockBoot): Promise<Bench> {
-    return new Bench(await StateDirectory.open(), greetingDriver(script), size);
+  static async make(
+    size: number,
+    script: (index: number) => MockBoot = () => ({}),
+    log: Logger = pino({ level: "silent" }),
+  ): Promise<Bench> {
+    const driver = new MockDriver({
+      script: (index) => ({ serves: (guest) => greet(guest), ...script(index) }),
+    });
+    return new Bench(await StateDirectory.open(), driver, size, log);
   }
 
   /** What of machines is left: those that were not destroyed, and records. */
@@ -108,7 +115,8 @@ for (const [what, wanted] of [
     const gate = Promise.withResolvers<void>();
     await using bench = await Bench.make(1, (index) => (index === 0 ? {} : { until: gate.promise }));
     await bench.pool.start();
-    const taken = await bench.pool.reserve(template, 5_000);
+    // With the one that waits taken, the next one is booted in its place.
+    const taken = wanted === template ? await bench.pool.reserve(template, 5_000) : undefined;
     const refused = assert.rejects(bench.pool.reserve(wanted, 5_000), {
       code: "no_ready_machine",
       message: /the node is stopping/,
@@ -118,13 +126,15 @@ for (const [what, wanted] of [
     const closing = bench.pool[Symbol.asyncDispose]().then(() => {
       closed = true;
     });
-    await new Promise(setImmediate);
+    // The one that waits goes first, so that nothing else holds the pool up.
+    const waiting = taken === undefined ? bench.driver.machines[0]?.id : undefined;
+    while ((await bench.state.records.list()).some(({ id }) => id === waiting));
     assert.equal(closed, false);
     gate.resolve();
     await closing;
     assert.ok(bench.driver.machines.slice(1).every(({ destroyed }) => destroyed));
     await refused;
-    await taken.end(0);
+    await taken?.end(0);
   });
 }
 
@@ -172,4 +182,34 @@ test("Pool ends a machine that says no hello, with what it wrote to its console"
   await assert.rejects(bench.pool.start(), {
     message: /exited with status 3 \(it wrote: cannot find my hat\)/,
   });
+});
+
+test("Pool gives no machine that is lost in the breath of its hello", async () => {
+  const nonsense = Buffer.from([8, 0, 0, 0, 0xee, 0, 0, 0, 1, 0, 0, 0]);
+  await using bench = await Bench.make(1, (index) =>
+    index === 0 ? {} : { serves: (guest) => greet(guest, nonsense) },
+  );
+  await bench.pool.start();
+  await assert.rejects(bench.pool.reserve(other, 5_000), {
+    code: "no_ready_machine",
+    message: /type 238 is not one/,
+  });
+});
+
+test("Pool says what of a machine is left that can't be destroyed, and goes on", async () => {
+  const said: { machine?: string; msg: string }[] = [];
+  const log = pino({ level: "error" }, { write: (line: string) => void said.push(JSON.parse(line)) });
+  await using bench = await Bench.make(1, (index) => (index === 0 ? { destroyFailures: 1 } : {}), log);
+  await bench.pool.start();
+  const [first] = bench.driver.machines;
+  first?.guest.kill();
+  await until(() => bench.driver.machines.length === 2 && bench.pool.readyCount === 1);
+  assert.deepEqual(
+    said.map(({ machine, msg }) => [machine, msg]),
+    [[first?.id, "something of a machine is left"]],
+  );
+  // Its record is what the next node ends it by.
+  assert.ok((await bench.state.records.list()).some(({ id }) => id === first?.id));
+  await first?.destroy();
+  await bench.state.records.remove(first?.id ?? "");
 });

@@ -111,10 +111,10 @@ export class Pool implements AsyncDisposable {
   }
 
   #bootMachine(template: MachineTemplate): Promise<Machine> {
-    const { driver, directory, records, handshakeTimeoutMs, nodeLostTimeoutMs } = this.#options;
+    const { driver, directory, nodeLostTimeoutMs } = this.#options;
     const id = `${this.#idPrefix}${this.#nextId++}`;
     const spec = { ...template, id, directory: join(directory, id), nodeLostTimeoutMs };
-    return Machine.boot(driver, spec, records, handshakeTimeoutMs);
+    return Machine.boot(driver, spec, this.#options);
   }
 
   async #wait(timeoutMs: number): Promise<Machine> {

@@ -41,7 +41,7 @@ export class MachineRecords {
     try {
       for (const name of await readdir(this.path)) {
         const path = join(this.path, name);
-        const record = name.endsWith(suffix) ? parseRecord(await readFile(path, "utf8")) : undefined;
+        const record = name.endsWith(suffix) ? parseRecord(await readText(path)) : undefined;
         if (record === undefined) await rm(path, { force: true });
         else records.push(record);
       }
@@ -55,6 +55,16 @@ export class MachineRecords {
 
   #pathOf(id: string): string {
     return join(this.path, `${id}${suffix}`);
+  }
+}
+
+/** What is removed meanwhile is as good as empty. */
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return "";
+    throw error;
   }
 }
 
