@@ -48,8 +48,8 @@ export interface NexNode extends AsyncDisposable {
 export async function startNode(given: NodeOptions): Promise<NexNode> {
   const options = completeOptions(given, pino({ level: "silent" }));
   await using stack = new AsyncDisposableStack();
-  const identity = Identity.create();
   const directory = stack.use(await openDirectory(options));
+  const identity = await Identity.open(directory.path);
   const driver = await chooseDriver(options.driver, directory);
   const connection = await connectNats({ name: `nex-node-${identity.id.slice(0, 8)}`, ...options.login });
   stack.defer(() => closeConnection(connection));

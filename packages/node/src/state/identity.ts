@@ -1,13 +1,22 @@
 /** Who a node is: its nkey and its xkey, and the proof that they belong together. */
+import { randomBytes } from "node:crypto";
+import { open, readFile, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
 import {
   type CurveKey,
   createKey,
   curveKeyOfSeed,
+  errorText,
+  NexError,
   type Signer,
   signerOfSeed,
   signXkeyProof,
   xkeyProofLifeSeconds,
 } from "@nexengine/protocol/internal";
+import { z } from "zod";
+
+const fileName = "identity.json";
+const fileSchema = z.object({ version: z.literal(1), node_seed: z.string(), xkey_seed: z.string() });
 
 export class Identity {
   readonly id: string;
@@ -24,9 +33,25 @@ export class Identity {
     this.#now = now;
   }
 
-  /** A fresh identity, which ends with the process. */
-  static create(now: () => number = Date.now): Identity {
-    return new Identity(signerOfSeed(createKey("node").seed), curveKeyOfSeed(createKey("curve").seed), now);
+  /**
+   * The identity that is kept in a state directory, made when there is none. Its seeds are in a file of mode 0600:
+   * whoever can read it can be this node, and open what was sealed for it.
+   *
+   * @throws NexError `state_unusable` when the file can't be read; a node never becomes another one silently.
+   */
+  static async open(directory: string, now: () => number = Date.now): Promise<Identity> {
+    const path = join(directory, fileName);
+    try {
+      const kept = await readKept(path);
+      const seeds = kept ?? (await keepNew(path));
+      return new Identity(signerOfSeed(seeds.node_seed), curveKeyOfSeed(seeds.xkey_seed), now);
+    } catch (cause) {
+      // The cause may quote the file, which holds seeds.
+      const why = cause instanceof Error && "code" in cause ? errorText(cause) : "it is damaged";
+      throw new NexError("state_unusable", `Cannot read the node's identity "${path}": ${why}`, {
+        advice: "Mend the file, or remove it to let the node become a new one",
+      });
+    }
   }
 
   /** The proof of the xkey, signed anew at half its life. */
@@ -38,4 +63,34 @@ export class Identity {
     }
     return this.#proof;
   }
+}
+
+type Seeds = z.infer<typeof fileSchema>;
+
+async function readKept(path: string): Promise<Seeds | undefined> {
+  try {
+    return fileSchema.parse(JSON.parse(await readFile(path, "utf8")));
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+/** Writes new seeds down, whole and on the disk, before they are used. */
+async function keepNew(path: string): Promise<Seeds> {
+  const seeds: Seeds = {
+    version: 1,
+    node_seed: createKey("node").seed,
+    xkey_seed: createKey("curve").seed,
+  };
+  const unfinished = `${path}.${randomBytes(4).toString("hex")}`;
+  try {
+    await using file = await open(unfinished, "wx", 0o600);
+    await file.writeFile(`${JSON.stringify(seeds)}\n`);
+    await file.sync();
+    await rename(unfinished, path);
+  } finally {
+    await rm(unfinished, { force: true });
+  }
+  return seeds;
 }
