@@ -27,4 +27,6 @@ export async function listenForRelay(places: readonly RelayListen[], carry: Carr
 async function listening(server: Server, host: string, port: number): Promise<void> {
   server.listen({ host, port });
   await once(server, "listening");
+  // An agent lives as long as its channel, and a connection that can't be taken is one that its client makes again.
+  server.on("error", () => undefined).unref();
 }
