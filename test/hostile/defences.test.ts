@@ -9,11 +9,14 @@ import { hostileLack, longRun } from "./support/lack.ts";
 import { writeWeakRuntime } from "./support/weak-runtime.ts";
 
 const lack = await hostileLack();
+const suiteMsMax = 900_000;
 const timeout = 300_000;
 
-/** In the long run all services, which are quick; else those that are named. */
+/** In the long run all services that are quick; else those that are named. */
 function casesFor({ noticedBy }: Defence): HostileCase[] {
-  return hostileCases.filter(({ name, kind }) => noticedBy.includes(name) || (longRun && kind === "service"));
+  return hostileCases.filter(
+    ({ name, kind, slow = false }) => noticedBy.includes(name) || (longRun && kind === "service" && !slow),
+  );
 }
 
 async function failuresWithout(defence: Defence): Promise<string[]> {
@@ -33,7 +36,7 @@ async function failuresWithout(defence: Defence): Promise<string[]> {
   return failed;
 }
 
-describe("the hostile cases", { skip: lack ?? false }, () => {
+describe("the hostile cases", { skip: lack ?? false, timeout: suiteMsMax }, () => {
   for (const defence of defences.filter(({ inEveryRun = false }) => inEveryRun || longRun)) {
     test(`notice that ${defence.name} is missing`, { timeout }, async (context) => {
       const failed = await failuresWithout(defence);
@@ -46,14 +49,16 @@ describe("the hostile cases", { skip: lack ?? false }, () => {
   }
 });
 
-describe("a node", { skip: lack ?? false }, () => {
+describe("a node", { skip: lack ?? false, timeout: suiteMsMax }, () => {
   for (const { name, takeAway, refusedByNode } of defences.filter((one) => one.inEveryRun || longRun)) {
     if (refusedByNode === undefined) continue;
     test(`does not start with a runtime that leaves out ${name}`, async () => {
-      const start = Field.start({
-        sandbox: "container",
-        runtime: (directory) => writeWeakRuntime(directory, takeAway, true),
-      });
+      const start = async (): Promise<void> => {
+        await using _field = await Field.start({
+          sandbox: "container",
+          runtime: (directory) => writeWeakRuntime(directory, takeAway, true),
+        });
+      };
       await assert.rejects(start, { code: "sandbox_unavailable", message: refusedByNode });
     });
   }

@@ -6,8 +6,9 @@ import { Field } from "./support/field.ts";
 import { hostileLack } from "./support/lack.ts";
 
 const lack = await hostileLack();
+const suiteMsMax = 900_000;
 
-describe("a hostile workload in a container", { skip: lack ?? false }, () => {
+describe("a hostile workload in a container", { skip: lack ?? false, timeout: suiteMsMax }, () => {
   let field: Field | undefined;
   before(async () => {
     field = await Field.start({ sandbox: "container" });

@@ -16,6 +16,8 @@ interface Told {
   /** It does no harm on the process driver, and shows there that the line above is true. */
   triedOnProcess?: boolean;
   limits?: WorkloadLimits;
+  /** Takes longer than a second or so. */
+  slow?: boolean;
   /** Throws when the outcome is another one. */
   check(attack: Attack): Promise<void>;
 }

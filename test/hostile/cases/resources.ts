@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import type { ServiceCase } from "./case.ts";
 import { type Check, ends, held, refused } from "./checks.ts";
 
+const slowOnes: ReadonlySet<string> = new Set(["processor", "log-flood", "deaf", "stopped", "orphans"]);
+
 function greed(
   name: string,
   technique: string,
@@ -11,7 +13,17 @@ function greed(
   check: Check,
 ): ServiceCase {
   const args = typeof argv === "string" ? [argv] : argv;
-  return { kind: "service", name, technique, outcome, onProcess: "not isolated", argv: () => args, check };
+  const slow = slowOnes.has(args[0] ?? "");
+  return {
+    kind: "service",
+    name,
+    technique,
+    outcome,
+    onProcess: "not isolated",
+    argv: () => args,
+    check,
+    slow,
+  };
 }
 
 /** With 0.5 s of grace and a second for the agent, nobody is to be waited for longer. */
@@ -107,7 +119,16 @@ export const resourceCases: readonly ServiceCase[] = [
       assert.doesNotMatch(attack.story.lines.join(), /ESCAPED/);
     },
   ),
-  greed("a busy loop", "Burns its processor for a second", "Gets its share", "processor", held(/its share/)),
+  {
+    ...greed(
+      "a busy loop",
+      "Burns its processor for a second",
+      "Gets its share",
+      "processor",
+      held(/its share/),
+    ),
+    limits: { vcpus: 0.25 },
+  },
   greed(
     "a log flood",
     "Writes 200,000 lines at once",

@@ -5,7 +5,8 @@ import { guestMounts, maskedPaths, readonlyPaths } from "./mounts.ts";
 import type { ContainerDriverSettings } from "./options.ts";
 import { seccompProfile } from "./seccomp.ts";
 
-const cpuPeriodUs = 100_000;
+/** Processor time is counted out in periods of this length. */
+export const cpuPeriodUs = 100_000;
 const cpuQuotaUsMin = 1_000;
 const openFilesMax = 65_536;
 /** Machines go before anything else of the host when its memory ends. */

@@ -7,6 +7,7 @@ import { isAlive, readProcess } from "../host/process-table.ts";
 import { removeTree } from "../host/remove-tree.ts";
 import { bootContainer } from "./boot.ts";
 import { countsSwap, withController } from "./cgroup-mounts.ts";
+import { cpuPeriodUs } from "./config.ts";
 import type { ContainerHost } from "./host.ts";
 import type { ContainerMachine } from "./machine.ts";
 import { findForwardDrops, findLoopbackLack } from "./network/lack.ts";
@@ -15,7 +16,12 @@ import { recoverContainer } from "./recover.ts";
 import { findLack, type Lack } from "./requirements.ts";
 
 const limits = { memoryBytes: 268_435_456, vcpus: 1, processes: 64, diskBytes: 8_388_608 };
-const controllers = ["memory", "pids", "cpu"] as const;
+/** What the kernel must show of these limits. For none it shows a word, or a number that is beyond all. */
+const limitsShown = {
+  memory: limits.memoryBytes,
+  pids: limits.processes,
+  cpu: limits.vcpus * cpuPeriodUs,
+} as const;
 
 /** Looks whether all is there, and then boots a machine with every limit and looks at what holds it. */
 export async function fingerprintContainer(
@@ -90,9 +96,9 @@ async function endDeadTrials(host: ContainerHost): Promise<void> {
 
 async function findUnheld(host: ContainerHost, machine: ContainerMachine): Promise<string[]> {
   const cgroup = host.cgroup(machine.id);
-  const unheld: string[] = controllers
-    .filter((name) => !/^[1-9]/.test(cgroup.limit(name) ?? ""))
-    .map((name) => `the ${name} limit`);
+  const unheld = (["memory", "pids", "cpu"] as const)
+    .filter((name) => Number(cgroup.limit(name)) !== limitsShown[name])
+    .map((name): string => `the ${name} limit`);
   const status = await readFile(`/proc/${machine.pid}/status`, "latin1").catch(() => "");
   // A trial that has ended already tells nothing more; it has been started at least.
   if (status === "" || /^State:\s+Z/m.test(status)) return unheld;
