@@ -64,7 +64,7 @@ export function addPreflight(parent: Command): void {
       ),
     )
     .option("--json", "print the findings as JSON", false);
-  addSwitch(command, "check", "check and write nothing, whatever else is said");
+  addSwitch(command, "check", "write no configuration, whatever else is said");
   for (const name of idleSwitches) addSwitch(command, name, "accepted; nothing has to be downloaded");
   for (const name of idleValues) command.option(`--${name} <value>`, "accepted; it has no meaning here");
   command.action(async (_: unknown, self: Command) => {

@@ -1,0 +1,165 @@
+/** What `nex preflight` and `nex rootfs` find and make, as root and as a user who is not. */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { chownSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, dirname, join } from "node:path";
+import { describe, test } from "node:test";
+import { sandboxLack, testDriverFiles } from "@nexengine/testing";
+import { type Ended, NexHome, nexPath } from "./support/nex.ts";
+
+const isRoot = process.getuid?.() === 0;
+/** Somebody who is nobody on this host, or who runs the tests. */
+const plainUser = isRoot ? { uid: 65_534, gid: 65_534 } : {};
+
+/** The home of a user without rights, and commands that this user runs in it. */
+class PlainHome implements Disposable {
+  readonly path = mkdtempSync(join(tmpdir(), "nex-plain-home-"));
+
+  constructor() {
+    if (plainUser.uid !== undefined) chownSync(this.path, plainUser.uid, plainUser.gid);
+  }
+
+  run(...args: string[]): Ended {
+    const env = { PATH: process.env["PATH"], HOME: this.path, TMPDIR: this.path, NO_COLOR: "1" };
+    const options = { ...plainUser, cwd: this.path, env, encoding: "utf8" } as const;
+    return spawnSync(process.execPath, [nexPath, ...args], options);
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.path, { recursive: true, force: true });
+  }
+}
+
+function plainLack(): { skip?: string } {
+  using home = new PlainHome();
+  return home.run("--version").status === 0 ? {} : { skip: "other users can't reach this checkout" };
+}
+
+const asPlainUser = plainLack();
+const lack = await sandboxLack("container");
+const inContainers = lack === undefined ? {} : { skip: lack };
+
+interface Built {
+  directory: string;
+  built: boolean;
+  manifest: { digest: string };
+}
+
+function built({ status, stdout, stderr }: Ended): Built {
+  assert.equal(status, 0, stderr);
+  return JSON.parse(stdout);
+}
+
+describe("nex rootfs", () => {
+  test(
+    "builds a tree under its digest, the same for whoever builds it, and once in each place",
+    asPlainUser,
+    async () => {
+      using plain = new PlainHome();
+      using home = new NexHome();
+      const first = built(plain.run("rootfs", "--output", join(plain.path, "rootfs"), "--json"));
+      const again = built(plain.run("rootfs", "--output", join(plain.path, "rootfs"), "--json"));
+      const other = built(await home.run(["rootfs", "--output", join(home.path, "rootfs"), "--json"]));
+      assert.deepEqual([first.built, again.built, other.built], [true, false, true]);
+      assert.deepEqual({ ...again, built: true }, first);
+      assert.deepEqual(other.manifest, first.manifest);
+      assert.ok(first.manifest.digest.startsWith(basename(first.directory)));
+      assert.equal(dirname(first.directory), join(plain.path, "rootfs"));
+      assert.ok(statSync(first.directory).isDirectory());
+    },
+  );
+
+  test("prints the directory alone where a script reads it", asPlainUser, () => {
+    using home = new PlainHome();
+    const { stdout, stderr } = home.run("rootfs", "-o", home.path);
+    assert.ok(statSync(stdout.trim()).isDirectory());
+    assert.match(stderr, /Built Node v\d+\.\d+\.\d+ \(\w+\), \d+ files, [\d.]+ MB/);
+  });
+
+  test("says that an agent's bundle is not there", asPlainUser, () => {
+    using home = new PlainHome();
+    const { status, stderr } = home.run("rootfs", "-o", home.path, "--agent", "nowhere.mjs");
+    assert.notEqual(status, 0);
+    assert.match(stderr, /^Error: .*nowhere\.mjs/);
+  });
+});
+
+describe("nex preflight", () => {
+  test("finds that containers work, as a node then takes them", inContainers, async () => {
+    using home = new NexHome();
+    const rootfs_directory = testDriverFiles().rootfsDirectory;
+    const config = home.write("config.json", { container: { rootfs_directory } });
+    const { status, stdout, stderr } = await home.run(["node", "preflight", "--json", "--config", config]);
+    assert.equal(status, 0, stderr);
+    const { sandbox, findings, trials } = JSON.parse(stdout);
+    assert.equal(sandbox, "container");
+    assert.deepEqual(
+      trials.map(({ kind }: { kind: string }) => kind),
+      ["firecracker", "qemu", "container", "process"],
+    );
+    assert.equal(findings[0].text, `configuration: "${config}"`);
+    assert.equal(stderr, "");
+  });
+
+  test("says to a user who is not root why there are no containers, and ends with 5", asPlainUser, () => {
+    using home = new PlainHome();
+    const { status, stdout, stderr } = home.run("preflight");
+    assert.equal(status, 5);
+    assert.match(stdout, /^– container: .*does not run as root/m);
+    assert.match(stdout, /To have it: Run the node as root/);
+    assert.match(stdout, /^✔ process: works, and isolates nothing$/m);
+    assert.match(stderr, /^Error: No node can start here as it is configured \(sandbox auto\)$/m);
+    const asJson = home.run("preflight", "--json");
+    assert.equal(asJson.status, 5);
+    assert.equal(JSON.parse(asJson.stdout).sandbox, null);
+  });
+
+  test("is content with plain processes where the configuration says so", asPlainUser, () => {
+    using home = new PlainHome();
+    writeFileSync(join(home.path, "config.json"), JSON.stringify({ sandbox: "process" }));
+    const { status, stdout } = home.run("preflight");
+    assert.equal(status, 0, stdout);
+    assert.match(stdout, /machines of the kind process$/m);
+  });
+
+  for (const kind of ["sandbox", "nosandbox"]) {
+    test(
+      `writes a configuration with --init ${kind}, which it then reads without a word`,
+      asPlainUser,
+      () => {
+        using home = new PlainHome();
+        const first = home.run("preflight", "--init", kind, "--json");
+        assert.match(first.stderr, /^Wrote "\.\/config\.json"$/m);
+        const second = home.run("preflight", "--json");
+        assert.doesNotMatch(second.stderr, /Note:|Wrote|Left/);
+        const { findings, sandbox } = JSON.parse(second.stdout);
+        assert.deepEqual([findings[0].ok, findings[0].text], [true, 'configuration: "./config.json"']);
+        assert.equal(sandbox, kind === "sandbox" ? null : "process");
+      },
+    );
+  }
+
+  test("never writes over a configuration, and writes none with --check", asPlainUser, () => {
+    using home = new PlainHome();
+    const path = join(home.path, "config.json");
+    home.run("preflight", "--init", "sandbox", "--check");
+    assert.equal(existsSync(path), false);
+    writeFileSync(path, '{"sandbox":"process"}');
+    const { status, stderr } = home.run("preflight", "--init", "sandbox");
+    assert.equal(status, 0, stderr);
+    assert.match(stderr, /^Left "\.\/config\.json" as it is$/m);
+    assert.equal(readFileSync(path, "utf8"), '{"sandbox":"process"}');
+  });
+
+  test("names what is wrong with a configuration, and warns of what changes nothing", asPlainUser, () => {
+    using home = new PlainHome();
+    const path = join(home.path, "config.json");
+    writeFileSync(path, '{"sandbox":"jail"}');
+    const wrong = home.run("preflight");
+    assert.equal(wrong.status, 5);
+    assert.match(wrong.stdout, /^✘ configuration: .*sandbox/m);
+    writeFileSync(path, '{"sandbox":"process","colour":"red"}');
+    assert.match(home.run("preflight").stderr, /Note: unknown configuration key "colour"/);
+  });
+});
