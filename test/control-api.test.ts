@@ -213,3 +213,35 @@ async function recordedDeploy(): Promise<{ deployment: unknown; body: Record<str
   subscription.unsubscribe();
   return { deployment, body };
 }
+
+describe("an auction with additions", () => {
+  const bid = async (nex: unknown): Promise<boolean> =>
+    (await ask("$NEX.AUCTION", JSON.stringify({ workload_types: ["v8"], nex }))) !== undefined;
+
+  test("gets a bid where the node can meet them", async () => {
+    for (const nex of [
+      null,
+      { version: 1 },
+      { version: 1, limits: {} },
+      { version: 1, limits: { call_time_ms: 1_000, log_bytes_per_s: 10_000, network: "nats" } },
+    ]) {
+      assert.ok(await bid(nex), JSON.stringify(nex));
+    }
+  });
+
+  for (const [what, nex] of [
+    ["a limit that its machines don't hold", { version: 1, limits: { memory_bytes: 2 ** 28 } }],
+    ["a network that its machines don't have", { version: 1, limits: { network: "none" } }],
+    ["a port that functions don't have", { version: 1, limits: { publish: [{ machine_port: 80 }] } }],
+    ["limits that contradict each other", { version: 1, limits: { network: "egress" } }],
+    ["a limit out of bounds", { version: 1, limits: { call_time_ms: 0 } }],
+    ["a limit that it does not know", { version: 1, limits: { gpus: 1 } }],
+    ["a wish that it does not know", { version: 1, moon: true }],
+    ["a version that it does not know", { version: 2 }],
+    ["additions that are none", "all"],
+  ] as const) {
+    test(`meets ${what} with silence`, async () => {
+      assert.equal(await bid(nex), false);
+    });
+  }
+});
