@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { createInbox } from "@nats-io/nats-core";
+import { createKey } from "@nexengine/protocol";
 import { startTestNexus, type TestNexus } from "@nexengine/testing";
 import { z } from "zod";
 
@@ -244,4 +245,72 @@ describe("an auction with additions", () => {
       assert.equal(await bid(nex), false);
     });
   }
+});
+
+describe("an auction's why", () => {
+  const why = async (
+    nexus: TestNexus,
+    request: object,
+  ): Promise<{ bids: boolean; reasons: { code: string; text: string }[] }> => {
+    const reply = await nexus.client.connection.request("$NEX.AUCTION.why", JSON.stringify(request));
+    const { type, data } = reply.json() as { type: string; data: never };
+    assert.equal(type, "io.nats.nex.v1.auction_why_response");
+    return data;
+  };
+
+  test("names each thing that keeps a node from bidding, and nothing of the node's own", async () => {
+    const config = {
+      tags: { secret: "of the node" },
+      limits: { max: { memory_bytes: 2 ** 28 } },
+      valid_issuers: [createKey("account").publicKey],
+      workload_types: ["v8" as const],
+    };
+    await using nexus = await startTestNexus({ config });
+    const request = {
+      os: "plan9",
+      sandboxed: true,
+      tags: { gpu: "yes", secret: "guess" },
+      workload_types: ["wasm"],
+      nex: {
+        version: 1,
+        issuer: createKey("account").publicKey,
+        sandbox: "container",
+        limits: { memory_bytes: 2 ** 29 },
+      },
+    };
+    const { bids, reasons } = await why(nexus, request);
+    assert.equal(bids, false);
+    assert.deepEqual(
+      reasons.map(({ text }) => text),
+      [
+        "is not plan9",
+        "does not keep workloads apart",
+        "lacks the tag gpu=yes",
+        "lacks the tag secret=guess",
+        "does not run workloads of type wasm",
+        "has no sandbox as strong as container",
+        "does not accept this issuer",
+        "does not give memory_bytes 536870912",
+      ],
+    );
+    assert.deepEqual(await why(nexus, { workload_types: ["v8"] }), {
+      node_id: nexus.node.id,
+      bids: true,
+      reasons: [],
+    });
+    assert.equal((await why(nexus, { nex: { version: 1, unknown: 1 } })).reasons[0]?.code, "feature_missing");
+  });
+
+  test("is told to whoever deploys", async () => {
+    await using nexus = await startTestNexus();
+    await assert.rejects(nexus.function("() => 1", { tags: { gpu: "yes" } }), {
+      code: "no_node",
+      message: /: 1 lacks the tag gpu=yes$/,
+    });
+    await nexus.client.lameDuck(nexus.node.id);
+    await assert.rejects(nexus.function("() => 1"), {
+      code: "no_node",
+      message: /: 1 is in lame duck mode$/,
+    });
+  });
 });

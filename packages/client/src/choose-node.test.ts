@@ -50,7 +50,8 @@ test("a deploy that no node bids for says what was asked for, and how many nodes
     one.message,
     'No node accepts "echo": asked for type v8, tag room=b, the one node there is does not',
   );
-  assert.deepEqual(node.auctions, [{ tags: { room: "b" }, workload_types: ["v8"] }]);
+  const asked = { tags: { room: "b" }, workload_types: ["v8"], nex: { artifact_bytes: 11 } };
+  assert.partialDeepStrictEqual(node.auctions, [asked]);
   await bench.node({ auction: () => "silence" });
   const two = await refusal(bench.client.deploy(bench.functionOptions()));
   assert.match(two.message, /none of the 2 nodes does$/);

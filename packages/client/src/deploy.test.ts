@@ -240,7 +240,9 @@ test("a native artifact asks for its processor, in the auction", async () => {
   );
   assert.equal(code, "no_node");
   assert.match(message, /asked for type native, linux\/arm64,/);
-  assert.deepEqual(node.auctions, [{ arch: "arm64", os: "linux", workload_types: ["native"] }]);
+  assert.partialDeepStrictEqual(node.auctions, [
+    { arch: "arm64", os: "linux", workload_types: ["native"], nex: { namespace: "default" } },
+  ]);
 });
 
 test("a node that keeps silent may have started the workload, which is said", async () => {

@@ -96,6 +96,8 @@ export async function deploy(session: Session, options: DeployOptions): Promise<
     tags,
     features: required(options, limits),
     limits,
+    issuer: options.issuer.publicKey,
+    artifactBytes: isStored(options.artifact) ? undefined : artifactSize(options.artifact),
   });
   // Sealing can refuse, so it comes before anything is uploaded.
   const environment = sealEnvironment(options.environment ?? {}, options.publisher, node.info.public_xkey);

@@ -126,6 +126,7 @@ async function compose(
   await startPool(pool);
   const events = new Events(connection, identity.id);
   const limit = config.node_limits.max_workload_bytes;
+  const artifactBytesMax = limit > 0 ? Math.min(limit, tuning.artifactBytesMax) : tuning.artifactBytesMax;
   const workloads = new Workloads(
     {
       connection,
@@ -137,7 +138,7 @@ async function compose(
       logs: new Logs(connection, identity.id, tuning.logBytesPerSecondMax),
       log,
       tuning,
-      artifactBytesMax: limit > 0 ? Math.min(limit, tuning.artifactBytesMax) : tuning.artifactBytesMax,
+      artifactBytesMax,
     },
     config.node_limits.max_total_bytes,
   );
@@ -162,6 +163,7 @@ async function compose(
     xkey: identity.xkey,
     functionConcurrency: tuning.functionConcurrency,
     limits,
+    artifactBytesMax,
     nowMs: Date.now(),
   });
   const dispatcher = new Dispatcher(connection, log);

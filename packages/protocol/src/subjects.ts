@@ -10,6 +10,9 @@ export const pingSubject = `${root}.PING`;
 /** A scatter request that the nodes meeting its requirements answer. */
 export const auctionSubject = `${root}.AUCTION`;
 
+/** A scatter request like an auction, which every node of ours answers: whether it would bid, and why not. */
+export const auctionWhySubject = `${root}.AUCTION.why`;
+
 export const pingNodeSubject = (nodeId: string): string => `${root}.PING.${nodeId}`;
 export const lameDuckSubject = (nodeId: string): string => `${root}.LAMEDUCK.${nodeId}`;
 

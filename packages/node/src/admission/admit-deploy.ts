@@ -41,6 +41,7 @@ export interface DeployFacts {
   xkey: CurveKey;
   functionConcurrency: number;
   limits: LimitFacts;
+  artifactBytesMax: number;
   nowMs: number;
 }
 

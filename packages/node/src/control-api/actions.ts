@@ -3,7 +3,7 @@ import {
   type AuctionRequest,
   auctionRequestSchema,
   auctionSubject,
-  checkLimits,
+  auctionWhySubject,
   deployRequestSchema,
   functionTypes,
   lameDuckSubject,
@@ -15,15 +15,14 @@ import {
   pingSubject,
   stopRequestSchema,
   toNexError,
-  type WorkloadType,
   workloadPingWildcard,
 } from "@nexengine/protocol/internal";
 import type { Logger } from "pino";
 import { admitDeploy, type DeployFacts } from "../admission/admit-deploy.ts";
 import { admitStop } from "../admission/admit-stop.ts";
-import { grantLimits } from "../admission/limits.ts";
 import type { Events } from "../feeds/events.ts";
 import type { Workloads } from "../workloads/workloads.ts";
+import { type BidReason, fitsReadyMachine, reasonsAgainst } from "./bid.ts";
 import type { Action } from "./dispatcher.ts";
 import type { NodeInfo } from "./info.ts";
 
@@ -51,6 +50,7 @@ export function nodeActions(context: ActionContext): Action[] {
       handle: (subject) => workloadPing(context, subject),
     },
     { subject: auctionSubject, kind: "auction", handle: (_, body) => bid(context, body) },
+    { subject: auctionWhySubject, kind: "auction_why", handle: (_, body) => why(context, body) },
     {
       subject: nodeRequestWildcard("INFO", info.nodeId),
       kind: "info",
@@ -83,12 +83,19 @@ function workloadPing({ info, workloads }: ActionContext, subject: string): obje
 }
 
 function bid(context: ActionContext, body: Uint8Array): object | undefined {
-  const facts = context.deployFacts();
-  const full = facts.workloadCountMax > 0 && facts.workloadCount >= facts.workloadCountMax;
   const request = auctionRequest(body);
-  if (facts.lameDuck || full || request === undefined) return undefined;
-  if (!meets(context.info, request) || !gives(facts, request)) return undefined;
-  return context.info.ping(context.workloads);
+  const facts = context.deployFacts();
+  if (request === undefined || reasonsAgainst(request, context.info, facts).length > 0) return undefined;
+  return context.info.bid(context.workloads, fitsReadyMachine(request, facts));
+}
+
+function why(context: ActionContext, body: Uint8Array): object {
+  const request = auctionRequest(body);
+  const reasons: BidReason[] =
+    request === undefined
+      ? [{ code: "feature_missing", text: "does not know all that is asked for" }]
+      : reasonsAgainst(request, context.info, context.deployFacts());
+  return { node_id: context.info.nodeId, bids: reasons.length === 0, reasons };
 }
 
 /** A body that can't be read asks for nothing, as in the reference; an unknown wish of ours is one not met. */
@@ -107,33 +114,6 @@ function hasExtras(body: Uint8Array): boolean {
   } catch {
     return false;
   }
-}
-
-/** Would the limits be granted? Whether they go with the workload's type is seen at the deploy. */
-function gives(facts: DeployFacts, { nex, workload_types }: AuctionRequest): boolean {
-  if (nex?.limits === undefined) return true;
-  try {
-    checkLimits(nex.limits);
-    grantLimits(nex.limits, (workload_types?.[0] ?? "native") as WorkloadType, facts.limits);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function meets(info: NodeInfo, request: AuctionRequest): boolean {
-  const { tags } = info;
-  const same = (value: string | undefined, tag: string): boolean =>
-    value === undefined || value === "" || value.toLowerCase() === tags[tag]?.toLowerCase();
-  return (
-    same(request.arch, "nex.arch") &&
-    same(request.os, "nex.os") &&
-    (request.sandboxed === undefined || request.sandboxed === info.sandboxed) &&
-    Object.entries(request.tags ?? {}).every(
-      ([name, value]) => Object.hasOwn(tags, name) && same(value, name),
-    ) &&
-    (request.workload_types ?? []).every((type) => info.workloadTypes.includes(type))
-  );
 }
 
 async function deploy(context: ActionContext, subject: string, body: Uint8Array): Promise<object> {

@@ -2,7 +2,7 @@
 
 import { randomInt } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { cpus, hostname } from "node:os";
+import { availableParallelism, cpus, freemem, hostname, loadavg, totalmem } from "node:os";
 import {
   formatRunTime,
   formatUptime,
@@ -102,6 +102,10 @@ export class NodeInfo {
     return this.#facts.sandbox !== "process";
   }
 
+  get sandbox(): Sandbox {
+    return this.#facts.sandbox;
+  }
+
   get workloadTypes(): readonly string[] {
     return this.#facts.workloadTypes;
   }
@@ -116,6 +120,8 @@ export class NodeInfo {
       sandbox: this.#facts.sandbox,
       xkey_proof: this.#facts.identity.xkeyProof,
       features: [...nodeFeatures],
+      load: hostLoad(),
+      state: this.lameDuck ? "lameduck" : "running",
       ready_machines: this.#facts.readyMachines(),
     };
   }
@@ -131,6 +137,12 @@ export class NodeInfo {
       running_machines: workloads.deployed.length,
       nex: this.#extras(),
     };
+  }
+
+  /** A bid: like a ping, but only machines that fit count as ready. */
+  bid(workloads: Workloads, readyFits: boolean): PingResponse {
+    const ping = this.ping(workloads);
+    return readyFits ? ping : { ...ping, nex: { ...this.#extras(), ready_machines: 0 } };
   }
 
   workloadPing(matching: readonly Workload[]): WorkloadPingResponse {
@@ -183,6 +195,13 @@ function describeWorkload(workload: Workload): InfoResponse["machines"][number] 
     },
     ...(workload.published.length === 0 ? {} : { nex: { version: 1, published: [...workload.published] } }),
   };
+}
+
+/** The larger of processors and memory in use, 0 to 1, to two digits. */
+function hostLoad(): number {
+  const processors = (loadavg()[0] ?? 0) / availableParallelism();
+  const memory = 1 - freemem() / totalmem();
+  return Math.round(Math.min(1, Math.max(processors, memory, 0)) * 100) / 100;
 }
 
 /** Total, free and available memory in kB from /proc/meminfo; `undefined` where there is none. */

@@ -6,7 +6,7 @@ import { checkJson, parseJson } from "../go-json.ts";
 const typePrefix = "io.nats.nex.v1.";
 
 /** What a reply is an answer to; WPING is answered with `ping_response`. */
-export type ResponseKind = "ping" | "auction" | "info" | "run" | "stop" | "lameduck";
+export type ResponseKind = "ping" | "auction" | "auction_why" | "info" | "run" | "stop" | "lameduck";
 
 /** Answers over this size are not read; that of a node with many workloads is larger than any request. */
 export const responseBytesMax = 8_388_608;

@@ -32,7 +32,11 @@ export const nodeExtrasSchema = z.object({
   sandbox: z.enum(sandboxes).optional().catch(undefined),
   xkey_proof: z.string().optional(),
   features: z.array(z.string()).optional(),
-  /** Machines that wait for a deploy. */
+  /** The larger of processors and memory in use, 0 to 1. */
+  load: z.number().min(0).max(1).optional().catch(undefined),
+  /** `running` or `lameduck`. */
+  state: z.string().optional().catch(undefined),
+  /** Machines that wait for a deploy; in a bid those that fit what was asked for. */
   ready_machines: z.number().int().min(0).optional().catch(undefined),
 });
 export type NodeExtras = z.infer<typeof nodeExtrasSchema>;

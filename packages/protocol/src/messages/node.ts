@@ -1,7 +1,7 @@
 /** PING, AUCTION, WPING, INFO and LAMEDUCK: requests and answers about nodes. */
 import { z } from "zod";
 import { goObject } from "../go-json.ts";
-import { nodeExtrasSchema } from "./features.ts";
+import { nodeExtrasSchema, sandboxes } from "./features.ts";
 import { limitsSchema } from "./limits.ts";
 
 export const workloadTypes = ["native", "v8", "oci", "wasm"] as const;
@@ -13,7 +13,16 @@ export const tagsSchema = z.record(z.string(), z.string());
 export type Tags = z.infer<typeof tagsSchema>;
 
 /** Our members of an AUCTION: a node that can't meet them, or does not know them, stays silent. */
-const auctionExtrasSchema = z.strictObject({ version: z.literal(1), limits: limitsSchema.optional() });
+const auctionExtrasSchema = z.strictObject({
+  version: z.literal(1),
+  limits: limitsSchema.optional(),
+  /** The weakest kind that will do. */
+  sandbox: z.enum(sandboxes).optional(),
+  namespace: z.string().max(64).optional(),
+  /** Public key. */
+  issuer: z.string().max(64).optional(),
+  artifact_bytes: z.number().int().min(0).optional(),
+});
 
 /** What a workload asks of a node; an absent member asks for nothing. */
 export const auctionRequestSchema = goObject({
@@ -42,6 +51,21 @@ export const pingResponseSchema = goObject({
   running_machines: z.number().int().optional().default(0),
 });
 export type PingResponse = z.infer<typeof pingResponseSchema>;
+
+/** So many reasons a node gives. */
+export const bidReasonsMax = 16;
+
+/** The answer to an auction's why. */
+export const auctionWhyResponseSchema = goObject({
+  node_id: z.string(),
+  bids: z.boolean(),
+  reasons: z
+    .array(z.object({ code: z.string().max(64), text: z.string().max(512) }))
+    .max(bidReasonsMax)
+    .optional()
+    .default([]),
+});
+export type AuctionWhyResponse = z.infer<typeof auctionWhyResponseSchema>;
 
 /** The answer to WPING: the workloads that matched. */
 export const workloadPingResponseSchema = goObject({

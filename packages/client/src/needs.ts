@@ -1,0 +1,38 @@
+/** What a deploy needs of the node that it goes to. */
+import {
+  type Limits,
+  NexError,
+  type NodeExtras,
+  type Tags,
+  type WorkloadType,
+} from "@nexengine/protocol/internal";
+
+/** What a workload needs of its node. */
+export interface Needs {
+  /** The workload's, for messages. */
+  name: string;
+  /** The node that was named; an auction chooses one when absent. */
+  node: string | undefined;
+  type: WorkloadType;
+  /** Go's name of the processor, where the artifact needs one. */
+  arch: string | undefined;
+  tags: Tags | undefined;
+  /** Features that the deploy relies on. */
+  features: readonly string[];
+  limits: Limits | undefined;
+  /** Public key of who signs. */
+  issuer?: string;
+  /** Size of the artifact, where it is known. */
+  artifactBytes?: number | undefined;
+}
+
+/** @returns the first feature of those that a deploy relies on which a node does not have. */
+export function missingFeature(extras: NodeExtras | undefined, { features }: Needs): string | undefined {
+  return features.find((feature) => !extras?.features?.includes(feature));
+}
+
+export function lacksFeature(action: string, feature: string, why: string): NexError {
+  return new NexError("feature_missing", `${action}: it needs "${feature}", ${why}`, {
+    advice: "Nothing was sent; choose another node, or leave the option away",
+  });
+}

@@ -1,0 +1,113 @@
+/** Whether a node bids in an auction, and why not: what was asked, against what the node is and gives. */
+import {
+  type AuctionRequest,
+  type AuctionWhyResponse,
+  bidReasonsMax,
+  checkLimits,
+  errorText,
+  type Limits,
+  NexError,
+  printable,
+  type Sandbox,
+  type WorkloadType,
+} from "@nexengine/protocol/internal";
+import type { DeployFacts } from "../admission/admit-deploy.ts";
+import { grantLimits } from "../admission/limits.ts";
+import type { NodeInfo } from "./info.ts";
+
+export type BidReason = AuctionWhyResponse["reasons"][number];
+
+/** Kinds of sandbox by their strength; microVMs are equally strong. */
+const strengths: Readonly<Record<Sandbox, number>> = { process: 0, container: 1, qemu: 2, firecracker: 2 };
+
+/**
+ * Why a node does not bid; empty when it does. Each reason is about what was asked only, never a value of the node's,
+ * and reads after "the node": "lacks the tag gpu=yes".
+ */
+export function reasonsAgainst(request: AuctionRequest, info: NodeInfo, facts: DeployFacts): BidReason[] {
+  return [...ofState(facts), ...ofNode(request, info), ...ofExtras(request, info, facts)].slice(
+    0,
+    bidReasonsMax,
+  );
+}
+
+/** Would a machine that waits do for this request? */
+export function fitsReadyMachine({ nex, workload_types }: AuctionRequest, facts: DeployFacts): boolean {
+  if (nex?.limits === undefined) return true;
+  const type = (workload_types?.[0] ?? "native") as WorkloadType;
+  const usual = grantLimits({}, type, facts.limits);
+  const granted = grantLimits(nex.limits, type, facts.limits);
+  return granted.network !== "egress" && JSON.stringify(granted.machine) === JSON.stringify(usual.machine);
+}
+
+function ofState(facts: DeployFacts): BidReason[] {
+  const full = facts.workloadCountMax > 0 && facts.workloadCount >= facts.workloadCountMax;
+  return [
+    ...(facts.lameDuck ? [{ code: "lame_duck", text: "is in lame duck mode" }] : []),
+    ...(full ? [{ code: "workload_limit", text: "runs as many workloads as it may" }] : []),
+  ];
+}
+
+function ofNode(request: AuctionRequest, info: NodeInfo): BidReason[] {
+  const { tags } = info;
+  const differs = (value: string | undefined, tag: string): boolean =>
+    value !== undefined && value !== "" && value.toLowerCase() !== tags[tag]?.toLowerCase();
+  const reasons: BidReason[] = [];
+  if (differs(request.os, "nex.os") || differs(request.arch, "nex.arch")) {
+    const wanted = [request.os, request.arch].filter((part) => part !== undefined && part !== "").join("/");
+    reasons.push({ code: "platform", text: `is not ${printable(wanted)}` });
+  }
+  if (request.sandboxed !== undefined && request.sandboxed !== info.sandboxed) {
+    const text = request.sandboxed ? "does not keep workloads apart" : "keeps workloads apart";
+    reasons.push({ code: "sandbox", text });
+  }
+  for (const [name, value] of Object.entries(request.tags ?? {})) {
+    if (Object.hasOwn(tags, name) && !differs(value, name)) continue;
+    reasons.push({ code: "tag", text: `lacks the tag ${printable(`${name}=${value}`)}` });
+  }
+  for (const type of request.workload_types ?? []) {
+    if (info.workloadTypes.includes(type)) continue;
+    reasons.push({ code: "unsupported_type", text: `does not run workloads of type ${printable(type)}` });
+  }
+  return reasons;
+}
+
+function ofExtras({ nex, workload_types }: AuctionRequest, info: NodeInfo, facts: DeployFacts): BidReason[] {
+  if (nex === undefined) return [];
+  const reasons: BidReason[] = [];
+  if (nex.sandbox !== undefined && strengths[info.sandbox] < strengths[nex.sandbox]) {
+    reasons.push({ code: "sandbox", text: `has no sandbox as strong as ${nex.sandbox}` });
+  }
+  if (nex.issuer !== undefined && facts.validIssuers.length > 0 && !facts.validIssuers.includes(nex.issuer)) {
+    reasons.push({ code: "issuer_not_allowed", text: "does not accept this issuer" });
+  }
+  if (nex.artifact_bytes !== undefined && nex.artifact_bytes > facts.artifactBytesMax) {
+    const text = `does not take an artifact of ${nex.artifact_bytes} bytes`;
+    reasons.push({ code: "artifact_too_large", text });
+  }
+  const type = (workload_types?.[0] ?? "native") as WorkloadType;
+  return [...reasons, ...ofLimits(nex.limits ?? {}, type, facts)];
+}
+
+/** Each limit alone, so that each that is not given is named. */
+function ofLimits(limits: Limits, type: WorkloadType, facts: DeployFacts): BidReason[] {
+  const { network, egress_allow, ...others } = limits;
+  const apart: Limits[] = Object.entries(others).map(([name, value]) => ({ [name]: value }));
+  if (network !== undefined || egress_allow !== undefined) {
+    apart.push({
+      ...(network === undefined ? {} : { network }),
+      ...(egress_allow === undefined ? {} : { egress_allow }),
+    });
+  }
+  return apart.flatMap((one) => {
+    try {
+      checkLimits(one);
+      grantLimits(one, type, facts.limits);
+      return [];
+    } catch (error) {
+      const code = error instanceof NexError ? error.code : errorText(error);
+      const asked = Object.entries(one).map(([name, value]) => `${name} ${JSON.stringify(value)}`);
+      return [{ code, text: `does not give ${printable(asked.join(", ")).slice(0, 256)}` }];
+    }
+  });
+}
