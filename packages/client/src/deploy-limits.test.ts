@@ -31,7 +31,7 @@ test("limits that say nothing leave no trace in a deploy", async () => {
   await using bench = await startBench();
   const node = await bench.node({ extras: false });
   await bench.client.deploy(bench.functionOptions({ limits: { egressAllow: [], publish: [] } }));
-  assert.ok(!("limits" in (node.auctions[0]?.["nex"] as object)));
+  assert.ok(!("limits" in Object(node.auctions[0]?.["nex"])));
   assert.ok(!("nex" in (node.deploys[0] ?? {})));
 });
 
