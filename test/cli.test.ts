@@ -139,8 +139,8 @@ describe("nex run", () => {
       "--trigger",
       "prod",
     ]);
-    assert.equal(refused.status, 5, "nex up accepts its owner's key only");
-    assert.match(refused.stderr, /invalid workload issuer/);
+    assert.equal(refused.status, 6, "nex up accepts its owner's key only");
+    assert.match(refused.stderr, /does not accept this issuer/);
     await using nexus = await startTestNexus();
     const server = ["-s", nexus.server.url];
     const run = await nex([

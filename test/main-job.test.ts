@@ -39,7 +39,9 @@ describe("trust", () => {
   test("a node with valid issuers refuses others", async () => {
     const mine = newSigner();
     await using nexus = await startTestNexus({ config: { valid_issuers: [mine.publicKey] } });
-    await assert.rejects(nexus.function("() => 1"), { code: "issuer_not_allowed" });
+    await assert.rejects(nexus.function("() => 1"), { code: "no_node", message: /does not accept this issuer/ });
+    const node = nexus.node.id;
+    await assert.rejects(nexus.function("() => 1", { node }), { code: "issuer_not_allowed" });
     await nexus.function("() => 1", { issuer: mine });
   });
 });
@@ -63,7 +65,10 @@ describe("limits of the node", () => {
     await using nexus = await startTestNexus({
       config: { node_limits: { max_workload_bytes: 60, max_total_bytes: 70 } },
     });
-    await assert.rejects(nexus.function(`() => "${"x".repeat(100)}"`), { code: "artifact_too_large" });
+    const node = nexus.node.id;
+    const tooLong = `() => "${"x".repeat(100)}"`;
+    await assert.rejects(nexus.function(tooLong), { code: "no_node", message: /an artifact of 108 bytes/ });
+    await assert.rejects(nexus.function(tooLong, { node }), { code: "artifact_too_large" });
     await nexus.function(`() => "${"x".repeat(40)}"`);
     await assert.rejects(nexus.function(`() => "${"x".repeat(40)}"`), {
       code: "artifact_too_large",

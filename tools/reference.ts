@@ -1,11 +1,13 @@
 /** Writes the pages of docs/reference out of the code; the check compares them. */
-import { readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Command } from "commander";
+import { version } from "../packages/cli/src/daemon.ts";
 import { createProgram } from "../packages/cli/src/program.ts";
 import { defaultTuning } from "../packages/node/src/options.ts";
 import { errorCatalogue, exitStatus } from "../packages/protocol/src/errors.ts";
 import { withCases } from "../test/hostile/guide-table.ts";
+import { schemaPages } from "./reference/schemas.ts";
 
 /** Its table of hostile cases comes from their tests; the rest is written by hand. */
 const isolationGuide = "docs/guide/isolation.md";
@@ -116,6 +118,7 @@ export function referencePages(): Map<string, string> {
     ["docs/reference/errors.md", errorsPage()],
     ["docs/reference/command-line.md", commandLinePage()],
     ["docs/reference/limits.md", limitsPage()],
+    ...schemaPages(version()),
   ]);
 }
 
@@ -133,6 +136,7 @@ export async function stalePages(root: string): Promise<string[]> {
 
 /** Writes all pages. */
 export async function writePages(root: string): Promise<void> {
+  await mkdir(join(root, "docs/reference/messages"), { recursive: true });
   for (const [path, text] of referencePages()) await writeFile(join(root, path), text);
   const path = join(root, isolationGuide);
   const guide = withCases(await readFile(path, "utf8"));

@@ -21,7 +21,7 @@ const connectionSchema = goObject({
  * Our members of a DEPLOY. Strict: a member or a value that this version does not know is refused, because a client
  * relies on it.
  */
-const deployExtrasSchema = z.strictObject({
+export const deployExtrasSchema = z.strictObject({
   version: z.literal(1),
   requires: z.array(z.string()).max(64).optional(),
   globals: z.enum(["fresh", "keep"]).optional(),
