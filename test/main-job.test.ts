@@ -39,7 +39,10 @@ describe("trust", () => {
   test("a node with valid issuers refuses others", async () => {
     const mine = newSigner();
     await using nexus = await startTestNexus({ config: { valid_issuers: [mine.publicKey] } });
-    await assert.rejects(nexus.function("() => 1"), { code: "no_node", message: /does not accept this issuer/ });
+    await assert.rejects(nexus.function("() => 1"), {
+      code: "no_node",
+      message: /does not accept this issuer/,
+    });
     const node = nexus.node.id;
     await assert.rejects(nexus.function("() => 1", { node }), { code: "issuer_not_allowed" });
     await nexus.function("() => 1", { issuer: mine });

@@ -50,7 +50,8 @@ async function testRun(args: string[], cwd: string): Promise<number> {
       console.error(`A test has left process ${pid} behind, which is killed now: ${command}`);
       process.kill(pid, "SIGKILL");
     }
-    const entries = await readdir(directory);
+    // What several tests share is removed with the directory.
+    const entries = (await readdir(directory)).filter((name) => !name.startsWith("nex-test-"));
     if (entries.length > 0)
       print(`Tests have left ${entries.length} entries in TMPDIR: ${entries.join(", ")}`);
     return left.length > 0 && code === 0 ? 1 : code;

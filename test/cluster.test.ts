@@ -1,0 +1,154 @@
+/** A nexus over several servers: a cluster with replicated JetStream that loses one of them, and a leaf node. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { Objm } from "@nats-io/obj";
+import { connectNex, type NexClient } from "@nexengine/client";
+import type { NatsServer } from "@nexengine/node/internal";
+import { createKey, curveKeyOfSeed } from "@nexengine/protocol";
+import { newSigner, startTestNatsServer, startTestNode } from "@nexengine/testing";
+
+const bucket = "NEXCLIFILES";
+const domain = "hub";
+const nodeCount = 3;
+const deploysWhileDown = 3;
+const issuer = newSigner();
+const publisher = curveKeyOfSeed(createKey("curve").seed);
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+/** Three servers that form one, with JetStream on each. */
+class Cluster implements AsyncDisposable {
+  readonly servers: NatsServer[] = [];
+  leafPort = 0;
+  readonly #stores = mkdtempSync(join(tmpdir(), "nex-cluster-"));
+
+  static async start(): Promise<Cluster> {
+    const cluster = new Cluster();
+    cluster.leafPort = await freePort();
+    const ports = await Promise.all(Array.from({ length: nodeCount }, freePort));
+    const routes = ports.map((port) => `"nats-route://127.0.0.1:${port}"`).join(", ");
+    const started = ports.map((port, at) =>
+      startTestNatsServer({
+        jetstream: false,
+        config: [
+          `server_name: s${at}`,
+          `jetstream { domain: ${domain}, store_dir: "${join(cluster.#stores, String(at))}" }`,
+          `cluster { name: c, listen: "127.0.0.1:${port}", routes: [${routes}] }`,
+          ...(at === 0 ? [`leafnodes { listen: "127.0.0.1:${cluster.leafPort}" }`] : []),
+        ].join("\n"),
+      }),
+    );
+    cluster.servers.push(...(await Promise.all(started)));
+    return cluster;
+  }
+
+  get urls(): string[] {
+    return this.servers.map(({ url }) => url);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.servers.map((server) => server.stop()));
+    rmSync(this.#stores, { recursive: true, force: true });
+  }
+}
+
+/** Tries again and again, for as long as the test may take. */
+async function eventually<T>(work: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await work();
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+}
+
+async function deploy(client: NexClient, name: string, node?: string): Promise<string> {
+  const { nodeId } = await client.deploy({
+    name,
+    type: "v8",
+    issuer,
+    publisher,
+    artifact: { bytes: Buffer.from("(s, p) => p") },
+    triggerSubjects: [name],
+    jsDomain: domain,
+    timeoutMs: 5_000,
+    ...(node === undefined ? {} : { node }),
+  });
+  return nodeId;
+}
+
+async function echoes(client: NexClient, subject: string, text: string): Promise<void> {
+  const { data } = await client.call(subject, text, { timeoutMs: 1_000 });
+  assert.equal(Buffer.from(data).toString(), text);
+}
+
+describe("a nexus of three nodes on a cluster of three servers", () => {
+  test("goes on with deploys and calls when it loses a server, and when that comes back", async () => {
+    await using cluster = await Cluster.start();
+    await using stack = new AsyncDisposableStack();
+    const client = stack.use(await connectNex({ servers: cluster.urls }));
+    await eventually(() => new Objm(client.connection).create(bucket, { replicas: nodeCount }));
+    const nodes = await Promise.all(
+      cluster.urls.map((server, at) =>
+        startTestNode({ server, login: { servers: cluster.urls.filter((_, other) => other !== at) } }),
+      ),
+    );
+    for (const node of nodes) stack.use(node);
+    for (const { id } of nodes) assert.equal(await deploy(client, "shared", id), id);
+    await echoes(client, "shared", "before");
+
+    let calling = true;
+    let answered = 0;
+    const load = (async () => {
+      while (calling) {
+        await eventually(() => echoes(client, "shared", `call ${answered}`));
+        answered++;
+      }
+    })();
+    await cluster.servers[2]?.kill();
+    for (let at = 0; at < deploysWhileDown; at++) {
+      await eventually(() => deploy(client, `while-down-${at}`));
+      await eventually(() => echoes(client, `while-down-${at}`, "x"));
+    }
+    await cluster.servers[2]?.restart();
+    await eventually(async () => assert.equal((await client.nodes()).length, nodeCount));
+    const sofar = answered;
+    await eventually(async () => assert.ok(answered > sofar + 10));
+    calling = false;
+    await load;
+    const workloads = await client.workloadDetails();
+    // A deploy whose answer was lost may have been done twice; none is lost.
+    for (let at = 0; at < deploysWhileDown; at++) {
+      assert.ok(workloads.some(({ workload }) => workload.name === `while-down-${at}`));
+    }
+    assert.equal(workloads.filter(({ workload }) => workload.name === "shared").length, nodeCount);
+  });
+
+  test("has nodes on a leaf, which take artifacts from the cluster and calls from both sides", async () => {
+    await using cluster = await Cluster.start();
+    await using stack = new AsyncDisposableStack();
+    const remotes = `leafnodes { remotes: [{ url: "nats-leaf://127.0.0.1:${cluster.leafPort}" }] }`;
+    const leaf = stack.use(await startTestNatsServer({ jetstream: false, config: remotes }));
+    const client = stack.use(await connectNex({ servers: cluster.urls }));
+    await eventually(() => new Objm(client.connection).create(bucket, { replicas: nodeCount }));
+    const node = stack.use(await startTestNode({ server: leaf.url }));
+    await eventually(async () => assert.equal((await client.nodes()).length, 1));
+    assert.equal(await eventually(() => deploy(client, "far")), node.id);
+    await echoes(client, "far", "from the cluster");
+    const near = stack.use(await connectNex({ servers: [leaf.url] }));
+    await echoes(near, "far", "from the leaf");
+  });
+});
