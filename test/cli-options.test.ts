@@ -131,10 +131,10 @@ describe("the configuration of a node", () => {
   });
 
   test("refuses the start for a key that would shut something out and is not acted on", async () => {
-    const config = home.write("strict.json", { require_bound_claims: true });
+    const config = home.write("strict.json", { namespaces: { "*": {} } });
     const refused = await run(["node", "up", "--sandbox", "process", "--config", config]);
     assert.equal(refused.status, 2);
-    assert.match(refused.stderr, /require_bound_claims: this version does not act on it/);
+    assert.match(refused.stderr, /namespaces: this version does not act on it/);
   });
 
   test("names a pid file, which is there while the node runs and keeps a second one away", async () => {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { createInbox } from "@nats-io/nats-core";
 import { createKey } from "@nexengine/protocol";
+import { encodeClaims } from "@nexengine/protocol/internal";
 import { startTestNexus, type TestNexus } from "@nexengine/testing";
 import { z } from "zod";
 
@@ -203,7 +204,7 @@ describe("what else can come", () => {
   });
 });
 
-/** A deploy that was accepted, as it stood on the wire. */
+/** A deploy that was accepted, as it stood on the wire, with a token like the reference's: it is not bound to a body. */
 async function recordedDeploy(): Promise<{ deployment: unknown; body: Record<string, unknown> }> {
   const { promise, resolve } = Promise.withResolvers<Record<string, unknown>>();
   const subscription = nexus.client.connection.subscribe("$NEX.DEPLOY.>", {
@@ -212,7 +213,15 @@ async function recordedDeploy(): Promise<{ deployment: unknown; body: Record<str
   const deployment = await nexus.function("() => 1");
   const body = await promise;
   subscription.unsubscribe();
-  return { deployment, body };
+  const token = encodeClaims(
+    {
+      subject: deployment.name,
+      issuedAt: Math.floor(Date.now() / 1000),
+      data: { hash: deployment.sha256 },
+    },
+    nexus.issuer,
+  );
+  return { deployment, body: { ...body, workload_jwt: token } };
 }
 
 describe("an auction with additions", () => {

@@ -21,7 +21,7 @@ test("a deploy with limits requires them of its node, and its auction names them
   assert.deepEqual((nex as { limits: unknown }).limits, wire);
   assert.deepEqual(node.deploys[0]?.["nex"], {
     version: 1,
-    requires: ["concurrency", "limits"],
+    requires: ["bound-claims", "concurrency", "limits"],
     concurrency: 2,
     limits: wire,
   });

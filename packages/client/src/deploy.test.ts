@@ -16,9 +16,11 @@ import {
   openEnvironment,
   parseJson,
   parseObjectLocation,
+  requestDigest,
 } from "@nexengine/protocol/internal";
 import { artifactKey, type DeployOptions } from "./deploy.ts";
 import { refusal, startBench, type TestBench } from "./testing/client.ts";
+import type { Script } from "./testing/scripted-node.ts";
 
 const source = "(s, p) => p";
 const sha256 = createHash("sha256").update(source).digest("hex");
@@ -52,14 +54,21 @@ test("a deploy is sent as an original client would send it, with the real digest
     sender_public_key: bench.publisher.publicKey,
     target_node: node.id,
     trigger_subjects: ["echo"],
+    nex: { version: 1, requires: ["bound-claims"] },
   });
   const claims = decodeClaims(String(workload_jwt));
-  const { iss, sub, nats, exp } = claims;
+  const { iss, sub, nats, exp, iat = 0 } = claims;
+  const request = requestDigest("default", JSON.stringify(sent));
   assert.deepEqual(
     { iss, sub, nats, exp },
-    { iss: bench.issuer.publicKey, sub: "echo", nats: { hash: sha256, version: 2 }, exp: undefined },
+    {
+      iss: bench.issuer.publicKey,
+      sub: "echo",
+      nats: { hash: sha256, nex: { version: 1, use: "deploy", request }, version: 2 },
+      exp: iat + 60,
+    },
   );
-  assert.ok(Math.abs((claims.iat ?? 0) - Date.now() / 1000) < 60);
+  assert.ok(Math.abs(iat - Date.now() / 1000) < 60);
   assert.deepEqual(openEnvironment(String(environment), node.xkey, bench.publisher.publicKey), {});
   assert.deepEqual(deployment, {
     id: "dc2f2m1ksdudki293gng",
@@ -71,6 +80,19 @@ test("a deploy is sent as an original client would send it, with the real digest
     sha256,
     published: [],
   });
+});
+
+test("a node without bound-claims gets the reference's loose token, which does not expire", async () => {
+  await using bench = await startBench();
+  const older: Script = { info: (self) => ({ nex: { ...self.extras, features: ["globals"] } }) };
+  for (const script of [{ extras: false as const }, older]) {
+    const node = await bench.node(script);
+    await bench.client.deploy(bench.functionOptions({ node: node.id }));
+    const { nats, exp, jti } = decodeClaims(String(node.deploys[0]?.["workload_jwt"]));
+    assert.deepEqual({ nats, exp }, { nats: { hash: sha256, version: 2 }, exp: undefined });
+    assert.equal(jti?.length, 52);
+    assert.equal(node.deploys[0]?.["nex"], undefined);
+  }
 });
 
 test("a deploy carries every option, and only the node can read the environment", async () => {
@@ -100,7 +122,7 @@ test("a deploy carries every option, and only the node can read the environment"
   assert.deepEqual(parseObjectLocation(sent.location ?? {}), { bucket: "MINE", key: "some/where" });
   assert.deepEqual(sent.nex, {
     version: 1,
-    requires: ["globals", "concurrency"],
+    requires: ["bound-claims", "globals", "concurrency"],
     globals: "keep",
     concurrency: 7,
   });

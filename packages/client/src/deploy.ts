@@ -4,7 +4,7 @@ import {
   type CurveKey,
   deploySubject,
   type Environment,
-  encodeClaims,
+  type Feature,
   functionTypes,
   type Globals,
   isSubscribableSubject,
@@ -26,6 +26,7 @@ import { checkEnvironment } from "./environment.ts";
 import { encodeLimits, type WorkloadLimits } from "./limits.ts";
 import { askNode } from "./requests.ts";
 import type { Session } from "./session.ts";
+import { deployToken, knowsBoundTokens } from "./tokens.ts";
 import { digestOf, upload } from "./upload.ts";
 
 /** A node has so long to answer a deploy: it reads the artifact and starts the workload before it does. */
@@ -102,23 +103,23 @@ export async function deploy(session: Session, options: DeployOptions): Promise<
   // Sealing can refuse, so it comes before anything is uploaded.
   const environment = sealEnvironment(options.environment ?? {}, options.publisher, node.info.public_xkey);
   const stored = await storeArtifact(session, options);
-  const body = JSON.stringify({
+  const bound = knowsBoundTokens(node.info.nex);
+  const request = {
     ...(options.argv?.length ? { argv: options.argv } : {}),
     description: options.description ?? "",
     type,
     location: objectLocation(stored.bucket, stored.key),
     essential: options.essential ?? false,
-    workload_jwt: encodeClaims(
-      { subject: options.name, issuedAt: Math.floor(Date.now() / 1000), data: { hash: stored.sha256 } },
-      options.issuer,
-    ),
     environment,
     jsdomain: options.jsDomain ?? "",
     sender_public_key: options.publisher.publicKey,
     target_node: node.id,
     ...(options.triggerSubjects?.length ? { trigger_subjects: options.triggerSubjects } : {}),
-    ...extras(options, limits),
-  });
+    ...extras(options, limits, bound ? ["bound-claims"] : []),
+  };
+  const { sha256 } = stored;
+  const token = deployToken({ namespace, name, sha256, request, issuer: options.issuer, bound });
+  const body = JSON.stringify({ ...request, workload_jwt: token });
   const run = await askNode(session, deploySubject(namespace, node.id), body, runResponseSchema, {
     action: `Cannot deploy "${options.name}"`,
     nodeId: node.id,
@@ -177,8 +178,9 @@ function required(options: DeployOptions, limits: Limits | undefined): string[] 
   return limits === undefined ? named : [...named, "limits"];
 }
 
-function extras(options: DeployOptions, limits: Limits | undefined): object {
-  const requires = required(options, limits);
+/** @param trust Features that are relied on where the node has them. */
+function extras(options: DeployOptions, limits: Limits | undefined, trust: readonly Feature[]): object {
+  const requires = [...trust, ...required(options, limits)];
   if (requires.length === 0) return {};
   const { globals, concurrency } = options;
   return {

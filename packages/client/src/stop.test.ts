@@ -10,9 +10,23 @@ const sameSecond =
 
 const claimsOf = (body: Body | undefined) => decodeClaims(String(body?.["workload_jwt"]));
 
-test("stop sends a token of the issuer that names the workload and carries no hash", async () => {
+test("stop sends a node that knows it a token bound to workload, node and namespace", async () => {
   await using bench = await startBench();
   const node = await bench.node();
+  const { issuer } = bench;
+  for (const _ of "ab") await bench.client.stop({ nodeId: node.id, workloadId, name: "echo", issuer });
+  const [first, second] = node.stops.map(claimsOf);
+  assert.deepEqual(first?.nats, {
+    nex: { version: 1, use: "stop", workload_id: workloadId, node: node.id, namespace: "default" },
+    version: 2,
+  });
+  assert.deepEqual([first.sub, first.iss, first.exp], ["echo", issuer.publicKey, (first.iat ?? 0) + 60]);
+  assert.notEqual(first.jti, second?.jti);
+});
+
+test("stop sends an original node a token that names the workload and carries no hash", async () => {
+  await using bench = await startBench();
+  const node = await bench.node({ extras: false });
   const { issuer } = bench;
   const stopped = await bench.client.stop({ nodeId: node.id, workloadId, name: "echo", issuer });
   assert.deepEqual(stopped, { stopped: true, id: workloadId, issuer: issuer.publicKey, name: "echo" });
@@ -59,7 +73,7 @@ test("stop is asked for twice at most, and other refusals are thrown at once", a
     [sameSecond, 2],
     ["No such workload", 1],
   ] as const) {
-    const node = await bench.node({ stop: () => new NexError("no_such_workload", text) });
+    const node = await bench.node({ extras: false, stop: () => new NexError("no_such_workload", text) });
     const error = await refusal(client.stop({ nodeId: node.id, workloadId, name: "echo", issuer }));
     assert.equal(error.message, text);
     assert.equal(node.stops.length, count);

@@ -1,14 +1,16 @@
 /** Ends a workload. */
 import {
-  encodeClaims,
+  infoResponseSchema,
+  infoSubject,
   NexError,
   type Signer,
   type StopResponse,
   stopResponseSchema,
   stopSubject,
 } from "@nexengine/protocol/internal";
-import { askNode, assertNodeId } from "./requests.ts";
+import { askNode, assertNodeId, requestTimeoutMs } from "./requests.ts";
 import type { Session } from "./session.ts";
+import { boundStopToken, knowsBoundTokens, looseStopToken, nowSeconds } from "./tokens.ts";
 
 /** A node may take so long to end a workload. */
 const stopTimeoutMsDefault = 15_000;
@@ -29,35 +31,44 @@ export interface StopOptions {
 
 /** See `NexClient.stop`. */
 export async function stop(session: Session, options: StopOptions): Promise<StopResponse> {
-  assertNodeId(options.nodeId, `Cannot stop "${options.name}"`);
-  const signedAtSecond = nowSeconds();
-  try {
-    return await sendStop(session, options, signedAtSecond);
-  } catch (error) {
-    if (!(error instanceof NexError) || !refusedInSameSecond.test(error.message)) throw error;
-    // The original nodes take two tokens of one second for one; those of ours don't.
-    await secondAfter(signedAtSecond);
-    return sendStop(session, options, nowSeconds());
-  }
+  const { nodeId, workloadId, name, issuer, timeoutMs = stopTimeoutMsDefault } = options;
+  const action = `Cannot stop "${name}"`;
+  assertNodeId(nodeId, action);
+  const { namespace } = session;
+  const info = await askNode(session, infoSubject(namespace, nodeId), "", infoResponseSchema, {
+    action,
+    nodeId,
+    timeoutMs: Math.min(timeoutMs, requestTimeoutMs),
+  });
+  const send = (token: string): Promise<StopResponse> =>
+    askNode(
+      session,
+      stopSubject(namespace, nodeId),
+      JSON.stringify({ workload_id: workloadId, workload_jwt: token, target_node: nodeId }),
+      stopResponseSchema,
+      { action, nodeId, timeoutMs },
+    );
+  if (!knowsBoundTokens(info.nex)) return stopLoosely(options, send);
+  return send(boundStopToken({ name, workloadId, node: nodeId, namespace }, issuer));
 }
 
-function sendStop(session: Session, options: StopOptions, issuedAt: number): Promise<StopResponse> {
-  const { nodeId, workloadId, name, issuer } = options;
-  const token = encodeClaims({ subject: name, issuedAt }, issuer);
-  const body = JSON.stringify({ workload_id: workloadId, workload_jwt: token, target_node: nodeId });
-  return askNode(session, stopSubject(session.namespace, nodeId), body, stopResponseSchema, {
-    action: `Cannot stop "${name}"`,
-    nodeId,
-    timeoutMs: options.timeoutMs ?? stopTimeoutMsDefault,
-  });
+/** The original nodes take two tokens of one second for one. */
+async function stopLoosely(
+  { name, issuer }: StopOptions,
+  send: (token: string) => Promise<StopResponse>,
+): Promise<StopResponse> {
+  const signedAtSecond = nowSeconds();
+  try {
+    return await send(looseStopToken(name, issuer, signedAtSecond));
+  } catch (error) {
+    if (!(error instanceof NexError) || !refusedInSameSecond.test(error.message)) throw error;
+    await secondAfter(signedAtSecond);
+    return send(looseStopToken(name, issuer, nowSeconds()));
+  }
 }
 
 /** Waits until the clock has left a second, at most one second. */
 async function secondAfter(second: number): Promise<void> {
   const restMs = Math.min(1_000, (second + 1) * 1000 - Date.now());
   if (restMs > 0) await new Promise((resolve) => setTimeout(resolve, restMs));
-}
-
-function nowSeconds(): number {
-  return Math.floor(Date.now() / 1000);
 }

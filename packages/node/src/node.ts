@@ -153,6 +153,8 @@ async function compose(
     readyMachines: () => pool.readyCount,
   });
   const deployFacts = (): DeployFacts => ({
+    nodeId: identity.id,
+    requireBoundClaims: config.require_bound_claims,
     lameDuck: info.lameDuck,
     workloadCount: workloads.count,
     workloadCountMax: config.node_limits.max_workloads,

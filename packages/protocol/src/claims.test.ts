@@ -81,6 +81,16 @@ test("decodeClaims accepts a v1 token, whose signature is over the payload alone
   assert.equal(decodeClaims(token).sub, "echo");
 });
 
+test("decodeClaims refuses a v1 token of ours: its header is not signed, so it could be used in many forms", () => {
+  const bound = { ...plain, nats: { nex: { version: 1, use: "deploy" } } };
+  refused(tokenOf({ typ: "jwt", alg: "ed25519" }, bound, "payload"), /must be signed as ed25519-nkey$/);
+  assert.equal(tokenUse(decodeClaims(tokenOf(v2, bound))), "deploy");
+});
+
+test("encodeClaims takes an id in the place of the reference's", () => {
+  assert.equal(decodeClaims(encodeClaims({ subject: "echo", issuedAt, id: "mine" }, signer)).jti, "mine");
+});
+
 test("decodeClaims refuses a signature over the other version's text", () => {
   refused(tokenOf({ typ: "JWT", alg: "ed25519" }, plain, "both"), /claim failed V1 signature verification$/);
   refused(tokenOf(v2, plain, "payload"), /claim failed V2 signature verification$/);

@@ -44,6 +44,8 @@ export interface ClaimsToSign {
   issuedAt: number;
   /** Seconds. */
   expires?: number;
+  /** The token's own id; one made of the other members, as the reference makes it, when absent. */
+  id?: string;
   /** The members of `nats` beside `version`. */
   data?: Readonly<Record<string, unknown>>;
 }
@@ -60,7 +62,7 @@ export function encodeClaims(claims: ClaimsToSign, signer: Signer): string {
   for (const key of Object.keys(claims.data ?? {}).sort()) data[key] = claims.data?.[key];
   const payload = goJson({
     exp: standard.exp,
-    jti: tokenId(standard),
+    jti: claims.id ?? tokenId(standard),
     iat: standard.iat,
     iss: standard.iss,
     sub: standard.sub,
@@ -105,6 +107,9 @@ export function decodeClaims(token: string): Claims {
   if (!verifySignature(result.data.iss, Buffer.from(signed), bytes)) {
     throw undecodable(`claim failed V${version} signature verification`);
   }
+  // Its header is not signed, so one token could be written in many ways and be used once in each of them.
+  if (version === 1 && result.data.nats.nex !== undefined)
+    throw undecodable("a token with nats.nex must be signed as ed25519-nkey");
   return result.data;
 }
 

@@ -59,6 +59,18 @@ export const errorCatalogue = {
   // Tokens and trust
   token_invalid: entry("user", 5, "A token can't be decoded, has a bad signature, or is not valid now"),
   token_wrong_use: entry("user", 5, "A token made for one use was presented for another"),
+  token_unbound: entry(
+    "user",
+    5,
+    "The node, or what is asked for, demands a token that is bound to its request",
+  ),
+  token_for_another: entry(
+    "user",
+    5,
+    "A bound token was made for another request: other content, another node, namespace or workload",
+  ),
+  token_already_used: entry("user", 5, "A bound token was accepted before; it serves once"),
+  replay_memory_full: entry("system", 5, "The node remembers as many used tokens as it may"),
   issuer_not_allowed: entry("user", 5, "The issuer is not among those that the node accepts"),
   stop_token_cloned: entry("user", 5, "The stop token is the deploy token, or a copy of it"),
   stop_subject_mismatch: entry("user", 5, "The stop token names another workload"),

@@ -5,6 +5,7 @@ export * from "./agent/invocation.ts";
 export * from "./agent/limits.ts";
 export * from "./agent/messages.ts";
 export * from "./agent/relay.ts";
+export * from "./bound-tokens.ts";
 export * from "./canonical-json.ts";
 export * from "./claims.ts";
 export * from "./elf.ts";

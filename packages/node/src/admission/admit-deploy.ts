@@ -5,12 +5,12 @@
 import {
   alwaysDeniedTrigger,
   assertDeployNamespace,
+  type BoundToken,
   type Claims,
   type CurveKey,
+  checkDeployToken,
   type DeployRequest,
-  decodeClaims,
   deniedTriggerSubjects,
-  errorText,
   functionTypes,
   isSubscribableSubject,
   isTimely,
@@ -22,14 +22,14 @@ import {
   parseObjectLocation,
   printable,
   signedDigest,
-  tokenUse,
   type WorkloadType,
 } from "@nexengine/protocol/internal";
 import type { WorkloadSpec } from "../workloads/spec.ts";
 import { grantLimits, type LimitFacts } from "./limits.ts";
+import { asToken, type ReadToken, readToken, type TokenFacts } from "./tokens.ts";
 
 /** What admission knows of the node. */
-export interface DeployFacts {
+export interface DeployFacts extends TokenFacts {
   lameDuck: boolean;
   workloadCount: number;
   /** 0 is no limit. */
@@ -42,16 +42,33 @@ export interface DeployFacts {
   functionConcurrency: number;
   limits: LimitFacts;
   artifactBytesMax: number;
-  nowMs: number;
 }
+
+/** A DEPLOY as it came. */
+export interface DeployArrival {
+  /** The subject's third token. */
+  namespace: string;
+  request: DeployRequest;
+  /** What `request` was read from. */
+  body: Uint8Array;
+}
+
+/** A deploy that may start. */
+export interface AdmittedDeploy {
+  spec: WorkloadSpec;
+  /** To be remembered as used, in the turn of its admission; absent for a loose one. */
+  token: BoundToken | undefined;
+}
+
+const invalid = "Invalid deploy request";
 
 /**
  * Admits a DEPLOY, or refuses it.
  *
- * @param namespace The subject's third token.
  * @throws NexError with the code and the reference's text.
  */
-export function admitDeploy(namespace: string, request: DeployRequest, facts: DeployFacts): WorkloadSpec {
+export function admitDeploy(arrival: DeployArrival, facts: DeployFacts): AdmittedDeploy {
+  const { namespace, request } = arrival;
   assertDeployNamespace(namespace);
   checkRoom(facts);
   const type = checkType(request, facts);
@@ -67,7 +84,7 @@ export function admitDeploy(namespace: string, request: DeployRequest, facts: De
     );
   }
   const location = parseObjectLocation(demand(request.location, "location"));
-  const claims = checkToken(demand(request.workload_jwt, "workload_jwt"), facts);
+  const { claims, bound } = checkToken(arrival, facts);
   const sealed = demand(request.environment, "environment");
   const environment = openEnvironment(
     sealed,
@@ -75,7 +92,7 @@ export function admitDeploy(namespace: string, request: DeployRequest, facts: De
     demand(request.sender_public_key, "sender_public_key"),
   );
   const sha256 = signedDigest(claims.nats.hash);
-  return {
+  const spec: WorkloadSpec = {
     namespace,
     name: claims.sub,
     issuer: claims.iss,
@@ -93,6 +110,7 @@ export function admitDeploy(namespace: string, request: DeployRequest, facts: De
     concurrency: extras.concurrency ?? facts.functionConcurrency,
     limits,
   };
+  return { spec, token: bound };
 }
 
 function checkRoom(facts: DeployFacts): void {
@@ -154,36 +172,33 @@ function checkTrigger(subject: string, facts: DeployFacts): void {
   }
 }
 
-function checkToken(token: string, facts: DeployFacts): Claims {
-  const claims = decode(token);
-  const use = tokenUse(claims);
-  if (use !== undefined && use !== "deploy") {
-    throw new NexError("token_wrong_use", `Invalid deploy request: the token is one for ${use}`);
-  }
-  if (!isWorkloadName(claims.sub)) {
-    throw new NexError(
-      "name_invalid",
-      `Invalid deploy request: workload name claim ('${printable(claims.sub)}') does not match requirements (^[a-zA-Z0-9_-]+$)`,
-    );
-  }
-  if (!isTimely(claims, facts.nowMs)) {
-    throw new NexError("token_invalid", "Invalid deploy request: standard claims within JWT are not valid");
+/** The signature first, then who signed, and only for one who may: what was signed. */
+function checkToken({ namespace, request, body }: DeployArrival, facts: DeployFacts): ReadToken {
+  const read = readToken(demand(request.workload_jwt, "workload_jwt"), "deploy", invalid, facts);
+  const { claims, bound } = read;
+  checkName(claims);
+  if (bound === undefined && !isTimely(claims, facts.nowMs)) {
+    throw new NexError("token_invalid", `${invalid}: standard claims within JWT are not valid`);
   }
   if (facts.validIssuers.length > 0 && !facts.validIssuers.includes(claims.iss)) {
     throw new NexError("issuer_not_allowed", `invalid workload issuer: ${claims.iss}`);
   }
-  return claims;
+  if (bound !== undefined) {
+    const check = { namespace, body, targetNode: request.target_node, node: facts.nodeId };
+    asToken(invalid, () => checkDeployToken(claims, check));
+  }
+  return read;
 }
 
-function decode(token: string): Claims {
-  try {
-    return decodeClaims(token);
-  } catch (cause) {
-    throw new NexError("token_invalid", `Invalid deploy request: ${errorText(cause)}`, { cause });
-  }
+function checkName({ sub }: Claims): void {
+  if (isWorkloadName(sub)) return;
+  throw new NexError(
+    "name_invalid",
+    `${invalid}: workload name claim ('${printable(sub)}') does not match requirements (^[a-zA-Z0-9_-]+$)`,
+  );
 }
 
 function demand<T>(value: T | undefined, name: string): T {
   if (value !== undefined && value !== "") return value;
-  throw new NexError("field_missing", `Invalid deploy request: ${name} is missing`);
+  throw new NexError("field_missing", `${invalid}: ${name} is missing`);
 }

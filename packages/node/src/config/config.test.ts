@@ -108,7 +108,6 @@ describe("completeConfig", () => {
   }
 
   const restricting: [key: string, value: unknown][] = [
-    ["require_bound_claims", true],
     ["lameduck_requires_operator", true],
     ["operators", [issuer]],
     ["endorsement", "eyJ0"],

@@ -80,7 +80,6 @@ const ofNamespace = z.object({
 
 /** To pass over one of these would leave open what it is meant to shut, so it is refused once it says something. */
 export const restrictingKeys = {
-  require_bound_claims: z.boolean().optional(),
   lameduck_requires_operator: z.boolean().optional(),
   /** Public keys of those who may put the node into lame duck mode. */
   operators: z.array(publicKey).optional(),

@@ -120,10 +120,10 @@ async function deploy(context: ActionContext, subject: string, body: Uint8Array)
   const { namespace } = parseNodeRequestSubject(subject);
   try {
     const request = parseJson(body, deployRequestSchema, "Unable to deserialize deploy request");
-    const admitted = admitDeploy(namespace, request, context.deployFacts());
-    const { id, name, published } = await context.workloads.deploy(admitted);
+    const { spec } = admitDeploy({ namespace, request, body }, context.deployFacts());
+    const { id, name, published } = await context.workloads.deploy(spec);
     const extras = published.length === 0 ? {} : { nex: { version: 1, published } };
-    return { started: true, id, issuer: admitted.issuer, name, ...extras };
+    return { started: true, id, issuer: spec.issuer, name, ...extras };
   } catch (thrown) {
     refused(context, "deploy_refused", namespace, thrown);
     throw thrown;
@@ -135,7 +135,7 @@ async function stop(context: ActionContext, subject: string, body: Uint8Array): 
   try {
     const request = parseJson(body, stopRequestSchema, "Unable to deserialize stop request");
     const target = context.workloads.find(request.workload_id ?? "");
-    const workload = admitStop(namespace, request, target, Date.now());
+    const { workload } = admitStop(namespace, request, target, context.deployFacts());
     await workload.stop("Workload shutdown requested");
     return { stopped: true, id: workload.id, issuer: workload.claims.iss, name: workload.name };
   } catch (thrown) {

@@ -20,7 +20,13 @@ export const features = [
 export type Feature = (typeof features)[number];
 
 /** Those that this version's node has. */
-export const nodeFeatures: readonly Feature[] = ["concurrency", "globals", "limits", "trigger.subject"];
+export const nodeFeatures: readonly Feature[] = [
+  "bound-claims",
+  "concurrency",
+  "globals",
+  "limits",
+  "trigger.subject",
+];
 
 /** The kinds of sandbox on the wire. */
 export const sandboxes = ["process", "container", "qemu", "firecracker"] as const;

@@ -1,0 +1,47 @@
+/** Tokens of a deploy and a stop: bound to their request where the node knows such, the reference's where not. */
+import {
+  encodeClaims,
+  type NodeExtras,
+  requestDigest,
+  type Signer,
+  type StopTokenFacts,
+  signDeployToken,
+  signStopToken,
+} from "@nexengine/protocol/internal";
+
+/** Does this node know tokens that are bound to their requests? */
+export function knowsBoundTokens(extras: NodeExtras | undefined): boolean {
+  return extras?.features?.includes("bound-claims") === true;
+}
+
+/** What a deploy token is made of. */
+export interface DeployTokenParts {
+  namespace: string;
+  name: string;
+  sha256: string;
+  /** The request's body without the token. */
+  request: object;
+  issuer: Signer;
+  bound: boolean;
+}
+
+/** Signs a deploy. A token serves once, so whoever tries again signs again. */
+export function deployToken({ namespace, name, sha256, request, issuer, bound }: DeployTokenParts): string {
+  if (!bound) return encodeClaims({ subject: name, issuedAt: nowSeconds(), data: { hash: sha256 } }, issuer);
+  const digest = requestDigest(namespace, JSON.stringify(request));
+  return signDeployToken({ name, sha256, request: digest }, issuer, Date.now());
+}
+
+/** Signs a stop for a node that knows bound tokens. */
+export function boundStopToken(facts: StopTokenFacts, issuer: Signer): string {
+  return signStopToken(facts, issuer, Date.now());
+}
+
+/** Signs a stop for a node of the reference: it says no more than a name. */
+export function looseStopToken(name: string, issuer: Signer, issuedAt: number): string {
+  return encodeClaims({ subject: name, issuedAt }, issuer);
+}
+
+export function nowSeconds(): number {
+  return Math.floor(Date.now() / 1000);
+}

@@ -1,0 +1,56 @@
+/** What DEPLOY and STOP ask of a token alike: its signature, its use, and of a bound one that it is used once, in time. */
+import {
+  type BoundToken,
+  type Claims,
+  checkBoundToken,
+  decodeClaims,
+  NexError,
+  type TokenUse,
+  tokenUse,
+} from "@nexengine/protocol/internal";
+
+/** What admission knows of the node for the sake of tokens. */
+export interface TokenFacts {
+  nodeId: string;
+  /** The reference's loose tokens are refused. */
+  requireBoundClaims: boolean;
+  nowMs: number;
+}
+
+/** A token whose signature and use were checked. */
+export interface ReadToken {
+  claims: Claims;
+  /** `undefined` for the reference's loose ones. */
+  bound: BoundToken | undefined;
+}
+
+/**
+ * Reads a token that must be for one use.
+ *
+ * @param invalid The head of the messages, as the reference has it.
+ * @throws NexError `token_invalid`, `token_wrong_use`, `token_unbound`
+ */
+export function readToken(token: string, use: TokenUse, invalid: string, facts: TokenFacts): ReadToken {
+  const claims = asToken(invalid, () => decodeClaims(token));
+  const found = tokenUse(claims);
+  if (found === undefined) {
+    if (!facts.requireBoundClaims) return { claims, bound: undefined };
+    throw new NexError(
+      "token_unbound",
+      `${invalid}: the token is not bound to its request, as this node demands`,
+      { advice: "Sign with a client that knows the feature bound-claims" },
+    );
+  }
+  if (found !== use) throw new NexError("token_wrong_use", `${invalid}: the token is one for ${found}`);
+  return { claims, bound: asToken(invalid, () => checkBoundToken(token, claims, facts.nowMs)) };
+}
+
+/** Gives what is said against a token the head of its request's refusals. */
+export function asToken<T>(invalid: string, check: () => T): T {
+  try {
+    return check();
+  } catch (cause) {
+    if (!(cause instanceof NexError)) throw cause;
+    throw new NexError(cause.code, `${invalid}: ${cause.message}`, { cause });
+  }
+}

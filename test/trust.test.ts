@@ -1,0 +1,239 @@
+/** What captured, altered and forged control messages are good for: nothing. Real nodes, and the client's own messages. */
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { createKey } from "@nexengine/protocol";
+import { encodeClaims, requestDigest, signDeployToken } from "@nexengine/protocol/internal";
+import { newSigner, startTestNexus, type TestNexus } from "@nexengine/testing";
+import { type Captured, capture, refusedCode, send, workloadCount } from "./support/captured.ts";
+
+const nowSeconds = (): number => Math.floor(Date.now() / 1000);
+
+let nexus: TestNexus;
+before(async () => {
+  nexus = await startTestNexus();
+});
+after(() => nexus[Symbol.asyncDispose]());
+
+/** A deploy as our client makes it, signed and not sent yet. */
+async function unsentDeploy(): Promise<Captured> {
+  const captured = await capture(nexus, "$NEX.DEPLOY.>", () => nexus.function("() => 1"));
+  return resigned(captured, {});
+}
+
+/** The same deploy with other members, signed anew by the test's issuer. */
+function resigned(
+  { subject, body }: Captured,
+  members: object,
+  namespace = "default",
+  issuer = nexus.issuer,
+): Captured {
+  const request = { ...body, ...members };
+  const token = signDeployToken(
+    { name: "forged", sha256: hashOf(body), request: requestDigest(namespace, JSON.stringify(request)) },
+    issuer,
+    Date.now(),
+  );
+  return { subject, body: { ...request, workload_jwt: token } };
+}
+
+function hashOf(body: Record<string, unknown>): string {
+  const claims = JSON.parse(
+    Buffer.from(String(body["workload_jwt"]).split(".")[1] ?? "", "base64url").toString(),
+  );
+  return claims.nats.hash;
+}
+
+/** Changes claims of a token and leaves its signature. */
+function tampered(token: string, change: (claims: Record<string, never>) => void): string {
+  const [head = "", body = "", signature = ""] = token.split(".");
+  const claims = JSON.parse(Buffer.from(body, "base64url").toString());
+  change(claims);
+  return [head, Buffer.from(JSON.stringify(claims)).toString("base64url"), signature].join(".");
+}
+
+describe("a bound deploy token", () => {
+  test("is good for the request that it was signed for", async () => {
+    const { subject, body } = await unsentDeploy();
+    const { error } = await send(nexus, subject, body);
+    assert.equal(error, undefined);
+  });
+
+  const changes: [string, object][] = [
+    ["other arguments", { argv: ["--evil"] }],
+    ["another artifact", { location: { Scheme: "nats", Host: "EVIL", Path: "/x" } }],
+    ["another trigger", { trigger_subjects: ["stolen"] }],
+    ["another environment", { environment: "eGt2MQ==" }],
+    ["a member namespace", { namespace: "default" }],
+    ["a member that nobody knows", { whatever: null }],
+    ["a second token in another case", { Workload_Jwt: null }],
+    ["an addition taken away", { nex: undefined }],
+    ["an addition changed", { nex: { version: 1, requires: [] } }],
+    ["other limits", { nex: { version: 1, requires: ["bound-claims"], limits: { call_time_ms: 60_000 } } }],
+    ["essential turned on", { essential: true, type: "native", trigger_subjects: [] }],
+  ];
+  for (const [what, change] of changes) {
+    test(`is refused with ${what}`, async () => {
+      const { subject, body } = await unsentDeploy();
+      const running = await workloadCount(nexus);
+      const code = await refusedCode(nexus, { subject, body: { ...body, ...change } });
+      assert.match(code, /^(token_for_another|request_not_canonical)$/);
+      assert.equal(await workloadCount(nexus), running);
+      assert.equal(
+        (await send(nexus, subject, body)).error,
+        undefined,
+        "the attempt did not use the token up",
+      );
+    });
+  }
+
+  test("is refused in another namespace, and for another node's id", async () => {
+    const { subject, body } = await unsentDeploy();
+    const elsewhere = { subject: subject.replace(".default.", ".other."), body };
+    assert.equal(await refusedCode(nexus, elsewhere), "token_for_another");
+    const other = resigned({ subject, body }, { target_node: createKey("node").publicKey });
+    assert.equal(await refusedCode(nexus, other), "token_for_another");
+  });
+
+  test("does not care about what a node adds that tries again", async () => {
+    const { subject, body } = await unsentDeploy();
+    const again = { ...body, retry_count: 4, retried_at: "2026-11-24T02:16:14.842621623Z" };
+    assert.equal((await send(nexus, subject, again)).error, undefined);
+  });
+
+  test("is refused for a body that has no one meaning", async () => {
+    const { subject, body } = await unsentDeploy();
+    for (const text of [
+      JSON.stringify(body).replace(/^\{/, '{"argv":["a"],"ARGV":["b"],'),
+      JSON.stringify(body).replace(/^\{/, `{"description":"x",`),
+      JSON.stringify({ ...body, description: "_" }).replace('"_"', '"\\ud800"'),
+    ]) {
+      assert.equal((await send(nexus, subject, text)).nex?.code, "request_not_canonical");
+    }
+  });
+
+  test("is refused once it has expired, and when it holds too long or not yet", async () => {
+    const { subject, body } = await unsentDeploy();
+    const request = requestDigest("default", JSON.stringify(body));
+    const tokenOf = (issuedAt: number, expires: number | undefined, id = "one"): string =>
+      encodeClaims(
+        {
+          subject: "forged",
+          issuedAt,
+          ...(expires === undefined ? {} : { expires }),
+          id,
+          data: { hash: hashOf(body), nex: { version: 1, use: "deploy", request } },
+        },
+        nexus.issuer,
+      );
+    const now = nowSeconds();
+    for (const token of [
+      tokenOf(now - 200, now - 100),
+      tokenOf(now, now + 3_600),
+      tokenOf(now, undefined),
+      tokenOf(now + 300, now + 360),
+      tokenOf(now, now + 60, ""),
+    ]) {
+      assert.equal(
+        await refusedCode(nexus, { subject, body: { ...body, workload_jwt: token } }),
+        "token_invalid",
+      );
+    }
+    const good = { ...body, workload_jwt: tokenOf(now, now + 600) };
+    assert.equal((await send(nexus, subject, good)).error, undefined);
+  });
+
+  test("is refused when anything in it is changed", async () => {
+    const { subject, body } = await unsentDeploy();
+    const token = String(body["workload_jwt"]);
+    for (const change of [
+      (claims: Record<string, never>) => Object.assign(claims, { sub: "other" }),
+      (claims: Record<string, never>) => Object.assign(claims, { exp: nowSeconds() + 500 }),
+      (claims: Record<string, never>) => Object.assign(claims, { nats: { version: 2, hash: hashOf(body) } }),
+    ]) {
+      const altered = { ...body, workload_jwt: tampered(token, change) };
+      assert.equal(await refusedCode(nexus, { subject, body: altered }), "token_invalid");
+    }
+  });
+});
+
+describe("a token made for one use", () => {
+  test("passes for no other: a node's public proof, or a stop, is no deploy token", async () => {
+    const { subject, body } = await unsentDeploy();
+    const info = await nexus.client.info(nexus.node.id);
+    const deployment = await nexus.function("() => 1");
+    const stop = await capture(nexus, "$NEX.STOP.>", () => nexus.stop(deployment));
+    for (const token of [info.nex?.xkey_proof, stop.body["workload_jwt"]]) {
+      const forged = { subject, body: { ...body, workload_jwt: token } };
+      assert.equal(await refusedCode(nexus, forged), "token_wrong_use");
+    }
+  });
+
+  test("a deploy token stops nothing", async () => {
+    let id = "";
+    const captured = await capture(nexus, "$NEX.DEPLOY.>", async () => {
+      ({ id } = await nexus.function("() => 1"));
+    });
+    const subject = captured.subject.replace("DEPLOY", "STOP");
+    const body = { workload_id: id, workload_jwt: captured.body["workload_jwt"] };
+    assert.equal(await refusedCode(nexus, { subject, body }), "token_wrong_use");
+  });
+});
+
+describe("a bound stop token", () => {
+  test("stops the one workload that it names, in the second of its deploy too", async () => {
+    const first = await nexus.function("() => 1", { name: "twin" });
+    const second = await nexus.function("() => 2", { name: "twin" });
+    const { subject, body } = await capture(nexus, "$NEX.STOP.>", () => nexus.stop(first));
+    const redirected = { subject, body: { ...body, workload_id: second.id } };
+    assert.equal(await refusedCode(nexus, redirected), "token_for_another");
+    const { machines } = await nexus.client.info(nexus.node.id);
+    assert.ok(machines.some(({ id }) => id === second.id));
+    assert.equal(await refusedCode(nexus, { subject, body }), "no_such_workload");
+  });
+
+  test("is refused from another namespace as if there were no workload", async () => {
+    const deployment = await nexus.function("() => 1");
+    const { subject, body } = await capture(nexus, "$NEX.STOP.>", () =>
+      nexus.client.stop({ ...stopOf(deployment), issuer: newSigner() }).catch(() => undefined),
+    );
+    assert.equal(await refusedCode(nexus, { subject, body }), "stop_issuer_mismatch");
+    const elsewhere = { subject: subject.replace(".default.", ".other."), body };
+    assert.equal(await refusedCode(nexus, elsewhere), "no_such_workload");
+  });
+});
+
+const stopOf = ({ nodeId, id, name }: { nodeId: string; id: string; name: string }) => ({
+  nodeId,
+  workloadId: id,
+  name,
+});
+
+describe("a node with require_bound_claims", () => {
+  test("takes no loose token, and what our client signs", async () => {
+    await using strict = await startTestNexus({ config: { require_bound_claims: true } });
+    const name = "strict";
+    const { subject, body } = await capture(strict, "$NEX.DEPLOY.>", () =>
+      strict.function("() => 1", { name }),
+    );
+    const [deployment] = await strict.client.workloads();
+    assert.ok(deployment);
+    const loose = (data: object, at = nowSeconds()): string =>
+      encodeClaims({ subject: name, issuedAt: at, data: { ...data } }, strict.issuer);
+    const deploy = { ...body, workload_jwt: loose({ hash: hashOf(body) }) };
+    assert.equal(await refusedCode(strict, { subject, body: deploy }), "token_unbound");
+    const stop = { workload_id: deployment.id, workload_jwt: loose({}, nowSeconds() - 5) };
+    const stopSubject = subject.replace("DEPLOY", "STOP");
+    assert.equal(await refusedCode(strict, { subject: stopSubject, body: stop }), "token_unbound");
+    await strict.client.stop({ ...stopOf(deployment), issuer: strict.issuer });
+  });
+
+  test("and one without takes loose ones, as the reference's", async () => {
+    const { subject, body } = await unsentDeploy();
+    const token = encodeClaims(
+      { subject: "loose", issuedAt: nowSeconds(), data: { hash: hashOf(body) } },
+      nexus.issuer,
+    );
+    const { error } = await send(nexus, subject, { ...body, nex: undefined, workload_jwt: token });
+    assert.equal(error, undefined);
+  });
+});
