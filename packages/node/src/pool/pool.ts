@@ -10,6 +10,8 @@ import { Machine } from "./machine.ts";
 /** After a failed boot the pool waits, doubling up to the maximum. */
 const retryFirstMs = 100;
 const retryMaxMs = 30_000;
+/** A machine that was taken is replaced after this time. */
+const refillDelayMs = 50;
 /** So many machines boot at once. */
 const bootsMax = 4;
 
@@ -43,6 +45,7 @@ export class Pool implements AsyncDisposable {
   /** Boots of machines that will not wait here. */
   readonly #special = new Set<Promise<void>>();
   #retry: NodeJS.Timeout | undefined;
+  #refillTimer: NodeJS.Timeout | undefined;
   #failures = 0;
   #lastFailure: NexError | undefined;
   /** Ids of two lives of a node must not be taken for each other. */
@@ -88,8 +91,16 @@ export class Pool implements AsyncDisposable {
       throw noMachine(`machine ${machine.id} is ${machine.state}`, undefined);
     }
     machine.reserve();
-    this.#refill();
+    this.#refillLater();
     return machine;
+  }
+
+  /** Starting a machine takes processors from the deploy that has just got one; whoever waits for one does not wait. */
+  #refillLater(): void {
+    this.#refillTimer ??= setTimeout(() => {
+      this.#refillTimer = undefined;
+      this.#refill();
+    }, refillDelayMs);
   }
 
   async #bootSpecial(template: MachineTemplate): Promise<Machine> {
@@ -188,6 +199,7 @@ export class Pool implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#retry);
+    clearTimeout(this.#refillTimer);
     for (const waiter of this.#waiters.splice(0)) waiter.reject(noMachine("the node is stopping", undefined));
     const ready = this.#ready.splice(0).map((machine) => machine.end(0));
     await Promise.all([...ready, ...this.#booting, ...this.#special]);
