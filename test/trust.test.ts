@@ -1,10 +1,19 @@
 /** What captured, altered and forged control messages are good for: nothing. Real nodes, and the client's own messages. */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
+import { connectNex } from "@nexengine/client";
+import type { NexNode } from "@nexengine/node";
 import { createKey } from "@nexengine/protocol";
-import { encodeClaims, requestDigest, signDeployToken } from "@nexengine/protocol/internal";
-import { newSigner, startTestNexus, type TestNexus } from "@nexengine/testing";
+import { encodeClaims, requestDigest, signDeployToken, signStopToken } from "@nexengine/protocol/internal";
+import { newSigner, startTestNatsServer, startTestNexus, startTestNode, TestNexus } from "@nexengine/testing";
 import { type Captured, capture, refusedCode, send, workloadCount } from "./support/captured.ts";
+import type { NodeProcessOptions } from "./support/node-process.ts";
 
 const nowSeconds = (): number => Math.floor(Date.now() / 1000);
 
@@ -183,9 +192,22 @@ describe("a bound stop token", () => {
   test("stops the one workload that it names, in the second of its deploy too", async () => {
     const first = await nexus.function("() => 1", { name: "twin" });
     const second = await nexus.function("() => 2", { name: "twin" });
-    const { subject, body } = await capture(nexus, "$NEX.STOP.>", () => nexus.stop(first));
+    const node = nexus.node.id;
+    const facts = { name: "twin", workloadId: first.id, node, namespace: "default" };
+    const subject = `$NEX.STOP.default.${node}`;
+    const body = {
+      workload_id: first.id,
+      workload_jwt: signStopToken(facts, nexus.issuer, Date.now()),
+      target_node: node,
+    };
     const redirected = { subject, body: { ...body, workload_id: second.id } };
     assert.equal(await refusedCode(nexus, redirected), "token_for_another");
+    for (const other of [{ node: createKey("node").publicKey }, { namespace: "other" }]) {
+      const token = signStopToken({ ...facts, ...other }, nexus.issuer, Date.now());
+      const forged = { subject, body: { ...body, workload_jwt: token } };
+      assert.equal(await refusedCode(nexus, forged), "token_for_another");
+    }
+    assert.equal((await send(nexus, subject, body)).error, undefined);
     const { machines } = await nexus.client.info(nexus.node.id);
     assert.ok(machines.some(({ id }) => id === second.id));
     assert.equal(await refusedCode(nexus, { subject, body }), "no_such_workload");
@@ -237,3 +259,66 @@ describe("a node with require_bound_claims", () => {
     assert.equal(error, undefined);
   });
 });
+
+describe("a captured request", () => {
+  test("starts nothing when it is sent again, whether it was carried out or failed to start", async () => {
+    const captured = await capture(nexus, "$NEX.DEPLOY.>", () => nexus.function("() => 1"));
+    assert.equal(await refusedCode(nexus, captured), "token_already_used");
+    const failed = await capture(nexus, "$NEX.DEPLOY.>", async () => {
+      await assert.rejects(
+        nexus.function("() => 1", { artifact: { bucket: "NONE", key: "k", sha256: "0".repeat(64) } }),
+      );
+    });
+    assert.equal(await refusedCode(nexus, failed), "token_already_used");
+  });
+
+  test("starts one workload when two copies of it arrive together", async () => {
+    const { subject, body } = await unsentDeploy();
+    const running = await workloadCount(nexus);
+    const answers = await Promise.all(Array.from({ length: 8 }, () => send(nexus, subject, body)));
+    const codes = answers.map(({ nex }) => nex?.code ?? "started").sort();
+    assert.deepEqual(codes, ["started", ...Array(7).fill("token_already_used")].sort());
+    assert.equal(await workloadCount(nexus), running + 1);
+  });
+
+  test("starts nothing on a node that was killed and has come back as itself", async () => {
+    await using server = await startTestNatsServer();
+    const directory = mkdtempSync(join(tmpdir(), "nex-trust-"));
+    using _ = { [Symbol.dispose]: () => rmSync(directory, { recursive: true, force: true }) };
+    let captured: Captured;
+    {
+      await using victim = await startVictim(server.url, directory);
+      await using client = await connectNex({ servers: [server.url] });
+      const first = new TestNexus(server, victim.node, client, new AsyncDisposableStack());
+      captured = await capture(first, "$NEX.DEPLOY.>", () => first.function("() => 1"));
+    }
+    await using node = await startTestNode({ server: server.url, directory });
+    await using client = await connectNex({ servers: [server.url] });
+    const second = new TestNexus(server, node, client, new AsyncDisposableStack());
+    assert.equal(captured.subject, `$NEX.DEPLOY.default.${node.id}`);
+    assert.equal(await refusedCode(second, captured), "token_already_used");
+  });
+});
+
+/** A node in a process of its own, which is killed at the end of the block. */
+async function startVictim(url: string, directory: string): Promise<AsyncDisposable & { node: NexNode }> {
+  const options: NodeProcessOptions = {
+    server: url,
+    directory,
+    sandbox: "process",
+    nodeLostTimeoutMs: 1_000,
+  };
+  const script = join(import.meta.dirname, "support/node-process.ts");
+  const child = spawn(process.execPath, ["--conditions=nex-src", script, JSON.stringify(options)], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const [line] = await once(createInterface({ input: child.stdout }), "line");
+  const exited = once(child, "exit");
+  return {
+    node: { id: String(line).replace("ready ", "") } as NexNode,
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await exited;
+    },
+  };
+}

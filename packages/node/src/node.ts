@@ -21,6 +21,7 @@ import { Pool } from "./pool/pool.ts";
 import { endPredecessor } from "./pool/predecessor.ts";
 import { Identity } from "./state/identity.ts";
 import { openAbandoned, openNumbered, StateDirectory } from "./state/state-directory.ts";
+import { UsedTokens } from "./state/used-tokens.ts";
 import { plainTemplate } from "./workloads/machine-template.ts";
 import { Workloads } from "./workloads/workloads.ts";
 
@@ -143,6 +144,7 @@ async function compose(
     config.node_limits.max_total_bytes,
   );
   stack.defer(() => workloads.stopAll("Node is stopping"));
+  const usedTokens = stack.use(await UsedTokens.open(directory.usedTokens));
   const info = new NodeInfo({
     identity,
     nexus: options.nexus,
@@ -155,6 +157,7 @@ async function compose(
   const deployFacts = (): DeployFacts => ({
     nodeId: identity.id,
     requireBoundClaims: config.require_bound_claims,
+    isUsed: (token) => usedTokens.has(token),
     lameDuck: info.lameDuck,
     workloadCount: workloads.count,
     workloadCountMax: config.node_limits.max_workloads,
@@ -170,7 +173,7 @@ async function compose(
   });
   const dispatcher = new Dispatcher(connection, log);
   stack.defer(() => dispatcher.stop());
-  await dispatcher.start(nodeActions({ info, workloads, events, log, deployFacts }));
+  await dispatcher.start(nodeActions({ info, workloads, events, usedTokens, log, deployFacts }));
   return new RunningNode({ info, workloads, events, connection, log, heartbeatMs: tuning.heartbeatMs });
 }
 

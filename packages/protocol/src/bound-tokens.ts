@@ -128,6 +128,11 @@ export function checkBoundToken(token: string, claims: Claims, nowMs: number): B
   };
 }
 
+/** The refusal of a token that was accepted before. */
+export function alreadyUsed(): NexError {
+  return new NexError("token_already_used", "the token was used before; each serves once, so sign a new one");
+}
+
 /** The request that came with a deploy token. */
 export interface DeployTokenCheck {
   namespace: string;

@@ -60,7 +60,8 @@ export interface AdmittedDeploy {
   token: BoundToken | undefined;
 }
 
-const invalid = "Invalid deploy request";
+/** Head of what is said against the token of a deploy. */
+export const invalidDeploy = "Invalid deploy request";
 
 /**
  * Admits a DEPLOY, or refuses it.
@@ -174,18 +175,18 @@ function checkTrigger(subject: string, facts: DeployFacts): void {
 
 /** The signature first, then who signed, and only for one who may: what was signed. */
 function checkToken({ namespace, request, body }: DeployArrival, facts: DeployFacts): ReadToken {
-  const read = readToken(demand(request.workload_jwt, "workload_jwt"), "deploy", invalid, facts);
+  const read = readToken(demand(request.workload_jwt, "workload_jwt"), "deploy", invalidDeploy, facts);
   const { claims, bound } = read;
   checkName(claims);
   if (bound === undefined && !isTimely(claims, facts.nowMs)) {
-    throw new NexError("token_invalid", `${invalid}: standard claims within JWT are not valid`);
+    throw new NexError("token_invalid", `${invalidDeploy}: standard claims within JWT are not valid`);
   }
   if (facts.validIssuers.length > 0 && !facts.validIssuers.includes(claims.iss)) {
     throw new NexError("issuer_not_allowed", `invalid workload issuer: ${claims.iss}`);
   }
   if (bound !== undefined) {
     const check = { namespace, body, targetNode: request.target_node, node: facts.nodeId };
-    asToken(invalid, () => checkDeployToken(claims, check));
+    asToken(invalidDeploy, () => checkDeployToken(claims, check));
   }
   return read;
 }
@@ -194,11 +195,11 @@ function checkName({ sub }: Claims): void {
   if (isWorkloadName(sub)) return;
   throw new NexError(
     "name_invalid",
-    `${invalid}: workload name claim ('${printable(sub)}') does not match requirements (^[a-zA-Z0-9_-]+$)`,
+    `${invalidDeploy}: workload name claim ('${printable(sub)}') does not match requirements (^[a-zA-Z0-9_-]+$)`,
   );
 }
 
 function demand<T>(value: T | undefined, name: string): T {
   if (value !== undefined && value !== "") return value;
-  throw new NexError("field_missing", `${invalid}: ${name} is missing`);
+  throw new NexError("field_missing", `${invalidDeploy}: ${name} is missing`);
 }

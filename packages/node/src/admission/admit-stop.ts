@@ -24,7 +24,8 @@ export interface AdmittedStop<T> {
   token: BoundToken | undefined;
 }
 
-const invalid = "Invalid stop request";
+/** Head of what is said against the token of a stop. */
+export const invalidStop = "Invalid stop request";
 
 /**
  * Admits a STOP, or refuses it.
@@ -42,30 +43,30 @@ export function admitStop<T extends StopTarget>(
   // From another namespace a workload can't be told from one that does not exist.
   if (target === undefined || target.namespace !== namespace)
     throw new NexError("no_such_workload", "No such workload");
-  const { claims, bound } = readToken(request.workload_jwt ?? "", "stop", invalid, facts);
+  const { claims, bound } = readToken(request.workload_jwt ?? "", "stop", invalidStop, facts);
   if (bound === undefined && isCloneOf(claims, target.claims)) {
     throw new NexError(
       "stop_token_cloned",
-      `${invalid}: stop claims appear to be cloned or captured from the original start claims. Rejecting for security reasons`,
+      `${invalidStop}: stop claims appear to be cloned or captured from the original start claims. Rejecting for security reasons`,
     );
   }
   if (claims.sub !== target.claims.sub) {
     throw new NexError(
       "stop_subject_mismatch",
-      `${invalid}: stop claims subject does not match original start claims subject`,
+      `${invalidStop}: stop claims subject does not match original start claims subject`,
     );
   }
   if (claims.iss !== target.claims.iss) {
     throw new NexError(
       "stop_issuer_mismatch",
-      `${invalid}: the only entity allowed to terminate a workload is the issuer that originally started it`,
+      `${invalidStop}: the only entity allowed to terminate a workload is the issuer that originally started it`,
     );
   }
   if (bound !== undefined) {
     const check = { workloadId: target.id, node: facts.nodeId, namespace };
-    asToken(invalid, () => checkStopToken(claims, check));
+    asToken(invalidStop, () => checkStopToken(claims, check));
   } else if (!isTimely(claims, facts.nowMs)) {
-    throw new NexError("token_invalid", `${invalid}: standard claims within JWT are not valid`);
+    throw new NexError("token_invalid", `${invalidStop}: standard claims within JWT are not valid`);
   }
   return { workload: target, token: bound };
 }

@@ -1,5 +1,6 @@
 /** What DEPLOY and STOP ask of a token alike: its signature, its use, and of a bound one that it is used once, in time. */
 import {
+  alreadyUsed,
   type BoundToken,
   type Claims,
   checkBoundToken,
@@ -14,6 +15,8 @@ export interface TokenFacts {
   nodeId: string;
   /** The reference's loose tokens are refused. */
   requireBoundClaims: boolean;
+  /** Was this token accepted before? */
+  isUsed(token: BoundToken): boolean;
   nowMs: number;
 }
 
@@ -28,7 +31,7 @@ export interface ReadToken {
  * Reads a token that must be for one use.
  *
  * @param invalid The head of the messages, as the reference has it.
- * @throws NexError `token_invalid`, `token_wrong_use`, `token_unbound`
+ * @throws NexError `token_invalid`, `token_wrong_use`, `token_unbound`, `token_already_used`
  */
 export function readToken(token: string, use: TokenUse, invalid: string, facts: TokenFacts): ReadToken {
   const claims = asToken(invalid, () => decodeClaims(token));
@@ -42,15 +45,20 @@ export function readToken(token: string, use: TokenUse, invalid: string, facts: 
     );
   }
   if (found !== use) throw new NexError("token_wrong_use", `${invalid}: the token is one for ${found}`);
-  return { claims, bound: asToken(invalid, () => checkBoundToken(token, claims, facts.nowMs)) };
+  const bound = asToken(invalid, () => checkBoundToken(token, claims, facts.nowMs));
+  if (facts.isUsed(bound)) throw withHead(invalid, alreadyUsed());
+  return { claims, bound };
 }
 
 /** Gives what is said against a token the head of its request's refusals. */
 export function asToken<T>(invalid: string, check: () => T): T {
   try {
     return check();
-  } catch (cause) {
-    if (!(cause instanceof NexError)) throw cause;
-    throw new NexError(cause.code, `${invalid}: ${cause.message}`, { cause });
+  } catch (error) {
+    throw error instanceof NexError ? withHead(invalid, error) : error;
   }
+}
+
+function withHead(invalid: string, cause: NexError): NexError {
+  return new NexError(cause.code, `${invalid}: ${cause.message}`, { cause });
 }

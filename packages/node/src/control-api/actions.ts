@@ -4,6 +4,7 @@ import {
   auctionRequestSchema,
   auctionSubject,
   auctionWhySubject,
+  type BoundToken,
   deployRequestSchema,
   functionTypes,
   lameDuckSubject,
@@ -18,9 +19,11 @@ import {
   workloadPingWildcard,
 } from "@nexengine/protocol/internal";
 import type { Logger } from "pino";
-import { admitDeploy, type DeployFacts } from "../admission/admit-deploy.ts";
-import { admitStop } from "../admission/admit-stop.ts";
+import { admitDeploy, type DeployFacts, invalidDeploy } from "../admission/admit-deploy.ts";
+import { admitStop, invalidStop } from "../admission/admit-stop.ts";
+import { asToken } from "../admission/tokens.ts";
 import type { Events } from "../feeds/events.ts";
+import type { UsedTokens } from "../state/used-tokens.ts";
 import type { Workloads } from "../workloads/workloads.ts";
 import { type BidReason, fitsReadyMachine, reasonsAgainst } from "./bid.ts";
 import type { Action } from "./dispatcher.ts";
@@ -31,6 +34,7 @@ export interface ActionContext {
   info: NodeInfo;
   workloads: Workloads;
   events: Events;
+  usedTokens: UsedTokens;
   log: Logger;
   /** The node's facts at this moment, for admission. */
   deployFacts(): DeployFacts;
@@ -120,7 +124,8 @@ async function deploy(context: ActionContext, subject: string, body: Uint8Array)
   const { namespace } = parseNodeRequestSubject(subject);
   try {
     const request = parseJson(body, deployRequestSchema, "Unable to deserialize deploy request");
-    const { spec } = admitDeploy({ namespace, request, body }, context.deployFacts());
+    const { spec, token } = admitDeploy({ namespace, request, body }, context.deployFacts());
+    useUp(context, invalidDeploy, token);
     const { id, name, published } = await context.workloads.deploy(spec);
     const extras = published.length === 0 ? {} : { nex: { version: 1, published } };
     return { started: true, id, issuer: spec.issuer, name, ...extras };
@@ -135,13 +140,23 @@ async function stop(context: ActionContext, subject: string, body: Uint8Array): 
   try {
     const request = parseJson(body, stopRequestSchema, "Unable to deserialize stop request");
     const target = context.workloads.find(request.workload_id ?? "");
-    const { workload } = admitStop(namespace, request, target, context.deployFacts());
+    const { workload, token } = admitStop(namespace, request, target, context.deployFacts());
+    useUp(context, invalidStop, token);
     await workload.stop("Workload shutdown requested");
     return { stopped: true, id: workload.id, issuer: workload.claims.iss, name: workload.name };
   } catch (thrown) {
     refused(context, "stop_refused", namespace, thrown);
     throw thrown;
   }
+}
+
+/**
+ * Remembers the token of a request that was admitted, in the turn of its admission, so that of two copies one is
+ * carried out. A refused request leaves its token as it was: somebody who sends a captured one with other content must
+ * not use it up. What fails later has used it: otherwise others could start it at another time.
+ */
+function useUp({ usedTokens }: ActionContext, invalid: string, token: BoundToken | undefined): void {
+  if (token !== undefined) asToken(invalid, () => usedTokens.remember(token));
 }
 
 function refused(

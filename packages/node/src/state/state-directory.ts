@@ -58,6 +58,11 @@ export class StateDirectory implements AsyncDisposable {
     return join(this.path, "artifacts");
   }
 
+  /** Where tokens are remembered that were accepted. */
+  get usedTokens(): string {
+    return join(this.path, "used-tokens");
+  }
+
   /** Where drivers keep their own state. */
   get drivers(): string {
     return join(this.path, "drivers");
