@@ -10,7 +10,8 @@ import { planRelay } from "./agent-client/relay-plan.ts";
 import { Artifacts } from "./artifacts/artifacts.ts";
 import type { NodeConfig } from "./config/config.ts";
 import { connectNats } from "./connection.ts";
-import { nodeActions } from "./control-api/actions.ts";
+import { deploy, nodeActions } from "./control-api/actions.ts";
+import { autostart, readAutostartIssuer } from "./control-api/autostart.ts";
 import { Dispatcher } from "./control-api/dispatcher.ts";
 import { NodeInfo } from "./control-api/info.ts";
 import type { DriverSource } from "./drivers.ts";
@@ -110,6 +111,7 @@ async function compose(
   stack: AsyncDisposableStack,
 ): Promise<RunningNode> {
   const { config, tuning, log } = options;
+  const issuer = await readAutostartIssuer(config.autostart?.issuer_file);
   // A machine that shares the host's loopback device needs no relay to what listens there.
   const relay = planRelay(driver.ownLoopback ? (options.login.servers ?? [defaultServer]) : []);
   const limits = { defaults: defaultsOf(config), max: config.limits.max, driver };
@@ -173,7 +175,16 @@ async function compose(
   });
   const dispatcher = new Dispatcher(connection, log);
   stack.defer(() => dispatcher.stop());
-  await dispatcher.start(nodeActions({ info, workloads, events, usedTokens, log, deployFacts }));
+  const context = { info, workloads, events, usedTokens, log, deployFacts };
+  await dispatcher.start(nodeActions(context));
+  // The operator's own configuration needs no token of a client; for the rest it is like any request.
+  const own = { ...context, deployFacts: () => ({ ...deployFacts(), requireBoundClaims: false }) };
+  void autostart(config.autostart?.workloads ?? [], issuer, {
+    nodeId: identity.id,
+    xkey: identity.xkey.publicKey,
+    log,
+    deploy: (namespace, body) => deploy(own, namespace, body),
+  });
   return new RunningNode({ info, workloads, events, connection, log, heartbeatMs: tuning.heartbeatMs });
 }
 

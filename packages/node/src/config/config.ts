@@ -11,6 +11,7 @@ import {
   parseEgressRule,
 } from "@nexengine/protocol/internal";
 import { z } from "zod";
+import { autostartSchema } from "./autostart.ts";
 import { idleKeys, restrictingKeys, restrictionsIn } from "./idle-keys.ts";
 import { keyWarnings } from "./key-warnings.ts";
 
@@ -53,6 +54,8 @@ const configSchema = z.object({
   agent_handshake_timeout_ms: z.number().int().min(100).max(600_000).default(5_000),
   no_sandbox: z.boolean().optional(),
   sandbox: z.enum(["auto", "process", "container", "qemu", "firecracker"]).optional(),
+  /** What the node starts by itself, each like any deploy. */
+  autostart: autostartSchema.optional(),
   /** Where the node keeps what outlives a crash of it. */
   state_directory: z.string().min(1).optional(),
   container: z

@@ -9,26 +9,11 @@ const port = z.number().int().min(0).max(65_535);
 const publicKey = text.refine((key) => isPublicKey(key), "is not a public nkey");
 const subject = text.refine(isSubscribableSubject, "is not a NATS subject");
 
-const autostartItem = z.object({
-  name: text.min(1),
-  namespace: text.min(1),
-  argv: texts.optional(),
-  description: text.optional(),
-  essential: z.boolean().optional(),
-  type: text.min(1),
-  /** An object in a bucket: `nats://BUCKET/KEY`. */
-  location: text.min(1),
-  jsdomain: text.optional(),
-  environment: z.record(text, text).optional(),
-  trigger_subjects: z.array(subject).optional(),
-});
-
 const rateLimiter = z.object({ one_time_burst: count.optional(), refill_time: count, size: count });
 
 /** A warning is enough for these: the node does less than they say. */
 export const idleKeys = {
   agent_ping_timeout_ms: z.number().int().min(1).optional(),
-  autostart: z.object({ workloads: z.array(autostartItem).optional() }).optional(),
   bin_path: texts.optional(),
   cni: z
     .object({

@@ -63,7 +63,7 @@ export function nodeActions(context: ActionContext): Action[] {
     {
       subject: nodeRequestWildcard("DEPLOY", info.nodeId),
       kind: "run",
-      handle: (subject, body) => deploy(context, subject, body),
+      handle: (subject, body) => deploy(context, parseNodeRequestSubject(subject).namespace, body),
     },
     {
       subject: nodeRequestWildcard("STOP", info.nodeId),
@@ -120,8 +120,8 @@ function hasExtras(body: Uint8Array): boolean {
   }
 }
 
-async function deploy(context: ActionContext, subject: string, body: Uint8Array): Promise<object> {
-  const { namespace } = parseNodeRequestSubject(subject);
+/** Carries out a DEPLOY, from wherever it came. @throws NexError; the refusal has been told then. */
+export async function deploy(context: ActionContext, namespace: string, body: Uint8Array): Promise<object> {
   try {
     const request = parseJson(body, deployRequestSchema, "Unable to deserialize deploy request");
     const { spec, token } = admitDeploy({ namespace, request, body }, context.deployFacts());
