@@ -112,6 +112,19 @@ describe("the log of a node", () => {
   });
 });
 
+describe("a reader that goes away", () => {
+  test("ends a command without a word, and a node without what it leaves", async () => {
+    const command = home.start(["keys", "new", "account"]);
+    command.child.stdout?.destroy();
+    assert.doesNotMatch((await command.ended()).stderr, /EPIPE|at /);
+    await using node = await startNode([]);
+    node.child.stderr?.destroy();
+    const listed = await run(["node", "ls", "--json"]);
+    assert.equal(JSON.parse(listed.stdout).length, 1, "it goes on");
+    assert.equal((await node.interrupt()).status, 0);
+  });
+});
+
 describe("the configuration of a node", () => {
   test("is ./config.json where none is named, and keys that do nothing are named in the log", async () => {
     const keys = { tags: { node_name: "configured" }, no_sandbox: true, node_limit: {}, otel_metrics: true };
