@@ -10,7 +10,14 @@ import { after, before, describe, test } from "node:test";
 import { connectNex } from "@nexengine/client";
 import type { NexNode } from "@nexengine/node";
 import { createKey } from "@nexengine/protocol";
-import { encodeClaims, requestDigest, signDeployToken, signStopToken } from "@nexengine/protocol/internal";
+import {
+  encodeClaims,
+  requestDigest,
+  sealEnvironment,
+  sealJson,
+  signDeployToken,
+  signStopToken,
+} from "@nexengine/protocol/internal";
 import { newSigner, startTestNatsServer, startTestNexus, startTestNode, TestNexus } from "@nexengine/testing";
 import { type Captured, capture, refusedCode, send, workloadCount } from "./support/captured.ts";
 import type { NodeProcessOptions } from "./support/node-process.ts";
@@ -25,7 +32,7 @@ after(() => nexus[Symbol.asyncDispose]());
 
 /** A deploy as our client makes it, signed and not sent yet. */
 async function unsentDeploy(): Promise<Captured> {
-  const captured = await capture(nexus, "$NEX.DEPLOY.>", () => nexus.function("() => 1"));
+  const captured = await capture(nexus, "$NEX.DEPLOY.>", () => nexus.function("() => 1", { name: "forged" }));
   return resigned(captured, {});
 }
 
@@ -257,6 +264,52 @@ describe("a node with require_bound_claims", () => {
     );
     const { error } = await send(nexus, subject, { ...body, nex: undefined, workload_jwt: token });
     assert.equal(error, undefined);
+  });
+});
+
+describe("a sealed environment", () => {
+  const show = 'module.exports = () => typeof process === "undefined" ? "?" : process.env.SECRET';
+  const withSecret = (options: TestDeployOptions = {}): Promise<Captured> =>
+    capture(nexus, "$NEX.DEPLOY.>", () => nexus.function(show, { environment: { SECRET: "s" }, ...options }));
+
+  test("that was captured is opened in nobody else's deploy, nor under another name or namespace", async () => {
+    const { subject, body } = await withSecret({ name: "forged" });
+    const thief = newSigner();
+    const stolen = resigned({ subject, body }, {}, "default", thief);
+    assert.equal(await refusedCode(nexus, stolen), "sealed_for_another");
+    const elsewhere = resigned({ subject, body }, {}, "other");
+    const other = { ...elsewhere, subject: subject.replace(".default.", ".other.") };
+    assert.equal(await refusedCode(nexus, other), "sealed_for_another");
+    const renamed = await withSecret({ name: "renamed" });
+    assert.equal(await refusedCode(nexus, resigned(renamed, {})), "sealed_for_another");
+    assert.equal((await send(nexus, subject, resigned({ subject, body }, {}).body)).error, undefined);
+  });
+
+  test("is opened for no loose token, with which somebody else could choose who gets to see it", async () => {
+    const { subject, body } = await withSecret({ name: "loose" });
+    const data = { hash: hashOf(body) };
+    const token = encodeClaims({ subject: "loose", issuedAt: nowSeconds(), data }, nexus.issuer);
+    const downgraded = { subject, body: { ...body, workload_jwt: token } };
+    assert.equal(await refusedCode(nexus, downgraded), "token_unbound");
+  });
+
+  test("does not go with a second one, and no connection is acted on in silence", async () => {
+    const { subject, body } = await unsentDeploy();
+    const { publisher, issuer } = nexus;
+    const xkey = (await nexus.client.info(nexus.node.id)).public_xkey;
+    const both = resigned({ subject, body }, { environment: sealEnvironment({ A: "b" }, publisher, xkey) });
+    assert.equal(await refusedCode(nexus, both), "malformed_request");
+    const content = {
+      version: 1,
+      issuer: issuer.publicKey,
+      namespace: "default",
+      name: "forged",
+      environment: {},
+      trigger_connection: { nats_url: "nats://elsewhere" },
+    };
+    const sealed = sealJson(content, 10_000, publisher, xkey);
+    const connected = resigned({ subject, body }, { nex: { version: 1, sealed } });
+    assert.equal(await refusedCode(nexus, connected), "feature_missing");
   });
 });
 

@@ -19,9 +19,11 @@ test("a deploy with limits requires them of its node, and its auction names them
   const { workload_types, nex } = node.auctions[0] ?? {};
   assert.deepEqual(workload_types, ["v8"]);
   assert.deepEqual((nex as { limits: unknown }).limits, wire);
-  assert.deepEqual(node.deploys[0]?.["nex"], {
+  const { sealed, ...extras } = (node.deploys[0]?.["nex"] ?? {}) as Body;
+  assert.equal(typeof sealed, "string");
+  assert.deepEqual(extras, {
     version: 1,
-    requires: ["bound-claims", "concurrency", "limits"],
+    requires: ["bound-claims", "sealed-request", "concurrency", "limits"],
     concurrency: 2,
     limits: wire,
   });

@@ -14,13 +14,15 @@ import {
   environmentBytesMax,
   NexError,
   openEnvironment,
+  openJson,
+  openRequest,
   parseJson,
   parseObjectLocation,
   requestDigest,
 } from "@nexengine/protocol/internal";
 import { artifactKey, type DeployOptions } from "./deploy.ts";
 import { refusal, startBench, type TestBench } from "./testing/client.ts";
-import type { Script } from "./testing/scripted-node.ts";
+import type { Body, Script } from "./testing/scripted-node.ts";
 
 const source = "(s, p) => p";
 const sha256 = createHash("sha256").update(source).digest("hex");
@@ -32,7 +34,7 @@ test("a deploy is sent as an original client would send it, with the real digest
   const deployment = await bench.client.deploy(bench.functionOptions());
   const [sent] = node.deploys;
   assert.ok(sent !== undefined && node.deploys.length === 1);
-  const { workload_jwt, environment, ...rest } = sent;
+  const { workload_jwt, environment, nex, ...rest } = sent;
   assert.deepEqual(rest, {
     description: "",
     type: "v8",
@@ -54,8 +56,9 @@ test("a deploy is sent as an original client would send it, with the real digest
     sender_public_key: bench.publisher.publicKey,
     target_node: node.id,
     trigger_subjects: ["echo"],
-    nex: { version: 1, requires: ["bound-claims"] },
   });
+  const { sealed, ...extras } = nex as Body;
+  assert.deepEqual(extras, { version: 1, requires: ["bound-claims", "sealed-request"] });
   const claims = decodeClaims(String(workload_jwt));
   const { iss, sub, nats, exp, iat = 0 } = claims;
   const request = requestDigest("default", JSON.stringify(sent));
@@ -69,7 +72,16 @@ test("a deploy is sent as an original client would send it, with the real digest
     },
   );
   assert.ok(Math.abs(iat - Date.now() / 1000) < 60);
-  assert.deepEqual(openEnvironment(String(environment), node.xkey, bench.publisher.publicKey), {});
+  const open = (box: unknown) =>
+    openJson(String(box), environmentBytesMax, node.xkey, bench.publisher.publicKey);
+  assert.equal(open(environment), null);
+  assert.deepEqual(open(sealed), {
+    version: 1,
+    issuer: bench.issuer.publicKey,
+    namespace: "default",
+    name: "echo",
+    environment: {},
+  });
   assert.deepEqual(deployment, {
     id: "dc2f2m1ksdudki293gng",
     name: "echo",
@@ -82,16 +94,18 @@ test("a deploy is sent as an original client would send it, with the real digest
   });
 });
 
-test("a node without bound-claims gets the reference's loose token, which does not expire", async () => {
+test("a node without our features gets the reference's loose token and environment", async () => {
   await using bench = await startBench();
   const older: Script = { info: (self) => ({ nex: { ...self.extras, features: ["globals"] } }) };
   for (const script of [{ extras: false as const }, older]) {
     const node = await bench.node(script);
-    await bench.client.deploy(bench.functionOptions({ node: node.id }));
+    await bench.client.deploy(bench.functionOptions({ node: node.id, environment: { A: "b" } }));
     const { nats, exp, jti } = decodeClaims(String(node.deploys[0]?.["workload_jwt"]));
     assert.deepEqual({ nats, exp }, { nats: { hash: sha256, version: 2 }, exp: undefined });
     assert.equal(jti?.length, 52);
     assert.equal(node.deploys[0]?.["nex"], undefined);
+    const sealed = String(node.deploys[0]?.["environment"]);
+    assert.deepEqual(openEnvironment(sealed, node.xkey, bench.publisher.publicKey), { A: "b" });
   }
 });
 
@@ -120,18 +134,18 @@ test("a deploy carries every option, and only the node can read the environment"
   assert.equal(sent.essential, true);
   assert.deepEqual(sent.trigger_subjects, ["a.*", "b.>"]);
   assert.deepEqual(parseObjectLocation(sent.location ?? {}), { bucket: "MINE", key: "some/where" });
-  assert.deepEqual(sent.nex, {
+  const { sealed, ...extras } = sent.nex as Body;
+  assert.deepEqual(extras, {
     version: 1,
-    requires: ["bound-claims", "globals", "concurrency"],
+    requires: ["bound-claims", "sealed-request", "globals", "concurrency"],
     globals: "keep",
     concurrency: 7,
   });
   assert.ok(!body.includes(secret));
-  const sealed = sent.environment ?? "";
-  assert.deepEqual(openEnvironment(sealed, node.xkey, bench.publisher.publicKey), { SECRET: secret, ü: "☃" });
-  assert.throws(() => openEnvironment(sealed, other.xkey, bench.publisher.publicKey), {
-    code: "environment_unreadable",
-  });
+  const who = { issuer: bench.issuer.publicKey, namespace: "default", name: "echo" };
+  const open = (by: CurveKey) => openRequest(String(sealed), who, by, bench.publisher.publicKey).environment;
+  assert.deepEqual(open(node.xkey), { SECRET: secret, ü: "☃" });
+  assert.throws(() => open(other.xkey), { code: "environment_unreadable" });
 });
 
 test("what can be refused here is refused before anything is sent", async () => {
@@ -237,7 +251,7 @@ test("nothing is sealed or uploaded for a node that is refused", async () => {
   }
   const honest = await bench.node();
   await bench.client.deploy(bench.functionOptions({ node: honest.id, publisher }));
-  assert.equal(sealed, 1);
+  assert.equal(sealed, 2, "null as the reference's environment, and the real one");
 });
 
 test("a native artifact asks for its processor, in the auction", async () => {

@@ -17,6 +17,7 @@ import {
   runResponseSchema,
   type Signer,
   sealEnvironment,
+  sealRequest,
   type Tags,
   type WorkloadType,
 } from "@nexengine/protocol/internal";
@@ -26,7 +27,7 @@ import { checkEnvironment } from "./environment.ts";
 import { encodeLimits, type WorkloadLimits } from "./limits.ts";
 import { askNode } from "./requests.ts";
 import type { Session } from "./session.ts";
-import { deployToken, knowsBoundTokens } from "./tokens.ts";
+import { deployToken, hasFeature, knowsBoundTokens } from "./tokens.ts";
 import { digestOf, upload } from "./upload.ts";
 
 /** A node has so long to answer a deploy: it reads the artifact and starts the workload before it does. */
@@ -100,10 +101,11 @@ export async function deploy(session: Session, options: DeployOptions): Promise<
     issuer: options.issuer.publicKey,
     artifactBytes: isStored(options.artifact) ? undefined : artifactSize(options.artifact),
   });
-  // Sealing can refuse, so it comes before anything is uploaded.
-  const environment = sealEnvironment(options.environment ?? {}, options.publisher, node.info.public_xkey);
-  const stored = await storeArtifact(session, options);
   const bound = knowsBoundTokens(node.info.nex);
+  const sealing = bound && hasFeature(node.info.nex, "sealed-request");
+  // Sealing can refuse, so it comes before anything is uploaded.
+  const { environment, sealed } = seal(session, options, node.info.public_xkey, sealing);
+  const stored = await storeArtifact(session, options);
   const request = {
     ...(options.argv?.length ? { argv: options.argv } : {}),
     description: options.description ?? "",
@@ -115,7 +117,10 @@ export async function deploy(session: Session, options: DeployOptions): Promise<
     sender_public_key: options.publisher.publicKey,
     target_node: node.id,
     ...(options.triggerSubjects?.length ? { trigger_subjects: options.triggerSubjects } : {}),
-    ...extras(options, limits, bound ? ["bound-claims"] : []),
+    ...extras(options, limits, {
+      requires: (["bound-claims", "sealed-request"] as const).filter((_, at) => [bound, sealing][at]),
+      sealed,
+    }),
   };
   const { sha256 } = stored;
   const token = deployToken({ namespace, name, sha256, request, issuer: options.issuer, bound });
@@ -178,9 +183,24 @@ function required(options: DeployOptions, limits: Limits | undefined): string[] 
   return limits === undefined ? named : [...named, "limits"];
 }
 
-/** @param trust Features that are relied on where the node has them. */
-function extras(options: DeployOptions, limits: Limits | undefined, trust: readonly Feature[]): object {
-  const requires = [...trust, ...required(options, limits)];
+/** Seals the environment for this deploy alone, where the node knows that, and for the node alone where not. */
+function seal(
+  { namespace }: Session,
+  { name, issuer, environment = {}, publisher }: DeployOptions,
+  xkey: string,
+  forThisDeploy: boolean,
+): { environment: string; sealed?: string } {
+  if (!forThisDeploy) return { environment: sealEnvironment(environment, publisher, xkey) };
+  return sealRequest({ issuer: issuer.publicKey, namespace, name }, environment, publisher, xkey);
+}
+
+/** @param trust What makes the request trustworthy, where the node has the features for it. */
+function extras(
+  options: DeployOptions,
+  limits: Limits | undefined,
+  trust: { requires: readonly Feature[]; sealed: string | undefined },
+): object {
+  const requires = [...trust.requires, ...required(options, limits)];
   if (requires.length === 0) return {};
   const { globals, concurrency } = options;
   return {
@@ -190,6 +210,7 @@ function extras(options: DeployOptions, limits: Limits | undefined, trust: reado
       ...(globals === undefined ? {} : { globals }),
       ...(concurrency === undefined ? {} : { concurrency }),
       ...(limits === undefined ? {} : { limits }),
+      ...(trust.sealed === undefined ? {} : { sealed: trust.sealed }),
     },
   };
 }

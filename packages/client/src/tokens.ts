@@ -1,6 +1,7 @@
 /** Tokens of a deploy and a stop: bound to their request where the node knows such, the reference's where not. */
 import {
   encodeClaims,
+  type Feature,
   type NodeExtras,
   requestDigest,
   type Signer,
@@ -9,9 +10,13 @@ import {
   signStopToken,
 } from "@nexengine/protocol/internal";
 
+export function hasFeature(extras: NodeExtras | undefined, feature: Feature): boolean {
+  return extras?.features?.includes(feature) === true;
+}
+
 /** Does this node know tokens that are bound to their requests? */
 export function knowsBoundTokens(extras: NodeExtras | undefined): boolean {
-  return extras?.features?.includes("bound-claims") === true;
+  return hasFeature(extras, "bound-claims");
 }
 
 /** What a deploy token is made of. */

@@ -80,6 +80,11 @@ export const errorCatalogue = {
     5,
     "The sealed environment can't be opened, or is not a map of strings",
   ),
+  sealed_for_another: entry(
+    "user",
+    5,
+    "What was sealed is for another issuer, namespace or name than the request's",
+  ),
   xkey_proof_invalid: entry(
     "system",
     5,

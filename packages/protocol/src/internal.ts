@@ -24,6 +24,7 @@ export * from "./nats-context.ts";
 export * from "./nats-login.ts";
 export * from "./nats-tls.ts";
 export * from "./sealed-environment.ts";
+export * from "./sealed-request.ts";
 export * from "./subject-match.ts";
 export * from "./subjects.ts";
 export * from "./uptime.ts";

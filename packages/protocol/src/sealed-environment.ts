@@ -13,21 +13,39 @@ const failed = "Failed to decrypt environment for deploy request";
  * @param recipient The node's `X…` key.
  * @throws NexError `key_invalid`, `request_too_large`
  */
-export function sealEnvironment(environment: Environment, sender: CurveKey, recipient: string): string {
+export function sealEnvironment(
+  environment: Environment | null,
+  sender: CurveKey,
+  recipient: string,
+): string {
+  return sealJson(environment, environmentBytesMax, sender, recipient);
+}
+
+/**
+ * Seals a JSON value.
+ *
+ * @param recipient The node's `X…` key.
+ * @throws NexError `key_invalid`, `request_too_large`
+ */
+export function sealJson(value: unknown, bytesMax: number, sender: CurveKey, recipient: string): string {
   if (!isPublicKey(recipient, "X")) {
     throw new NexError(
       "key_invalid",
       "Cannot seal the environment: the node's xkey is not a public curve key",
     );
   }
-  const plain = Buffer.from(JSON.stringify(environment));
-  if (plain.length > environmentBytesMax) {
-    throw new NexError(
-      "request_too_large",
-      `Cannot seal the environment: it has ${plain.length} bytes, at most ${environmentBytesMax} are accepted`,
-    );
-  }
+  const plain = jsonWithin(value, bytesMax);
   return Buffer.from(sender.seal(plain, recipient)).toString("base64");
+}
+
+/** @throws NexError `request_too_large` */
+export function jsonWithin(value: unknown, bytesMax: number): Uint8Array {
+  const plain = Buffer.from(JSON.stringify(value));
+  if (plain.length <= bytesMax) return plain;
+  throw new NexError(
+    "request_too_large",
+    `Cannot seal the environment: it has ${plain.length} bytes, at most ${bytesMax} are accepted`,
+  );
 }
 
 /**
@@ -36,28 +54,43 @@ export function sealEnvironment(environment: Environment, sender: CurveKey, reci
  * @throws NexError `environment_unreadable`, its message beginning as the reference's.
  */
 export function openEnvironment(sealed: string, recipient: CurveKey, sender: string): Environment {
-  const box = decodeBox(sealed);
+  return readEnvironment(openJson(sealed, environmentBytesMax, recipient, sender));
+}
+
+/**
+ * Opens a sealed JSON value. No text of a failure holds anything of what was inside.
+ *
+ * @throws NexError `environment_unreadable`, its message beginning as the reference's.
+ */
+export function openJson(sealed: string, bytesMax: number, recipient: CurveKey, sender: string): unknown {
+  const box = decodeBox(sealed, bytesMax);
   if (!isPublicKey(sender, "X")) throw unreadable("nkeys: not a valid sender public curve key");
   const plain = openBox(box, recipient, sender);
-  let value: unknown;
   try {
-    value = JSON.parse(Buffer.from(plain).toString());
+    return JSON.parse(Buffer.from(plain).toString());
   } catch {
     throw unreadable("what was sealed is not JSON");
   }
+}
+
+/**
+ * Checks that an opened value is an environment; `null` is an empty one.
+ *
+ * @throws NexError `environment_unreadable`
+ */
+export function readEnvironment(value: unknown): Environment {
   if (value === null) return {};
   if (typeof value !== "object" || Array.isArray(value)) throw unreadable("what was sealed is not a map");
   for (const [name, member] of Object.entries(value)) checkVariable(name, member);
   return value as Environment;
 }
 
-function decodeBox(sealed: string): Uint8Array {
+function decodeBox(sealed: string, bytesMax: number): Uint8Array {
   const bad = /[^A-Za-z0-9+/=\r\n]/.exec(sealed);
   if (bad !== null) throw unreadable(`illegal base64 data at input byte ${bad.index}`);
   const box = Buffer.from(sealed, "base64");
   // Version, nonce and authenticator alone take 44 bytes.
-  if (box.length < 44 || box.length > environmentBytesMax + 64)
-    throw unreadable("nkeys: encrypted input is not valid");
+  if (box.length < 44 || box.length > bytesMax + 64) throw unreadable("nkeys: encrypted input is not valid");
   if (box.toString("latin1", 0, 4) !== "xkv1") throw unreadable("nkeys: wrong encrypted version");
   return box;
 }
@@ -79,6 +112,7 @@ function checkVariable(name: string, value: unknown): void {
     throw unreadable("a name or value can't be in an environment");
 }
 
-function unreadable(reason: string): NexError {
+/** The refusal of what was sealed, for a reason that holds nothing of it. */
+export function unreadable(reason: string): NexError {
   return new NexError("environment_unreadable", `${failed}: ${reason}`);
 }

@@ -16,7 +16,6 @@ import {
   isTimely,
   isWorkloadName,
   NexError,
-  openEnvironment,
   overlapping,
   parseDeployExtras,
   parseObjectLocation,
@@ -26,6 +25,7 @@ import {
 } from "@nexengine/protocol/internal";
 import type { WorkloadSpec } from "../workloads/spec.ts";
 import { grantLimits, type LimitFacts } from "./limits.ts";
+import { openSecrets, refuseConnections } from "./open-secrets.ts";
 import { asToken, type ReadToken, readToken, type TokenFacts } from "./tokens.ts";
 
 /** What admission knows of the node. */
@@ -86,11 +86,15 @@ export function admitDeploy(arrival: DeployArrival, facts: DeployFacts): Admitte
   }
   const location = parseObjectLocation(demand(request.location, "location"));
   const { claims, bound } = checkToken(arrival, facts);
-  const sealed = demand(request.environment, "environment");
-  const environment = openEnvironment(
-    sealed,
+  const environment = openSecrets(
+    {
+      environment: request.environment,
+      sealed: extras.sealed,
+      sender: demand(request.sender_public_key, "sender_public_key"),
+      bound: bound !== undefined,
+    },
+    { issuer: claims.iss, namespace, name: claims.sub },
     facts.xkey,
-    demand(request.sender_public_key, "sender_public_key"),
   );
   const sha256 = signedDigest(claims.nats.hash);
   const spec: WorkloadSpec = {
@@ -129,15 +133,6 @@ function checkType(request: DeployRequest, facts: DeployFacts): WorkloadType {
     throw new NexError("unsupported_type", `Unsupported workload type on this node: ${printable(type)}`);
   }
   return type as WorkloadType;
-}
-
-/** Connections of a request's own come with the host services; until then nobody may rely on them. */
-function refuseConnections(request: DeployRequest): void {
-  for (const name of ["trigger_connection", "host_services"] as const) {
-    if (request[name]?.nats_url) {
-      throw new NexError("feature_missing", `Cannot accept the request: this node does not act on ${name}`);
-    }
-  }
 }
 
 function checkTriggers(type: WorkloadType, subjects: string[], facts: DeployFacts): string[] {

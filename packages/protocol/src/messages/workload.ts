@@ -11,7 +11,8 @@ export const argvCountMax = 256;
 export const triggerSubjectsMax = 64;
 export const concurrencyMax = 1024;
 
-const connectionSchema = goObject({
+/** A NATS connection that a request brings along. */
+export const connectionSchema = goObject({
   nats_url: z.string().optional(),
   nats_user_jwt: z.string().optional(),
   nats_user_seed: z.string().optional(),
@@ -27,6 +28,8 @@ export const deployExtrasSchema = z.strictObject({
   globals: z.enum(["fresh", "keep"]).optional(),
   concurrency: z.number().int().min(1).max(concurrencyMax).optional(),
   limits: limitsSchema.optional(),
+  /** A box, see `SealedRequest`. */
+  sealed: z.string().min(1).optional(),
 });
 export type DeployExtras = z.infer<typeof deployExtrasSchema>;
 
