@@ -1,0 +1,185 @@
+/** What is fuzzed: every decoder of bytes that come from somebody else. */
+import { completeConfig } from "../../packages/node/src/config/config.ts";
+import {
+  auctionRequestSchema,
+  canonicalJson,
+  checkStaticElf,
+  createKey,
+  curveKeyOfSeed,
+  decodeClaims,
+  decodeResponse,
+  deployRequestSchema,
+  encodeClaims,
+  FrameDecoder,
+  infoResponseSchema,
+  objectLocation,
+  openEnvironment,
+  PayloadAssembler,
+  parseCallFailure,
+  parseDeployExtras,
+  parseEgressRule,
+  parseInvocation,
+  parseJson,
+  parseObjectLocation,
+  parseStrictJson,
+  sealEnvironment,
+  signerOfSeed,
+  stopRequestSchema,
+} from "../../packages/protocol/src/internal.ts";
+
+/** A decoder, and what it is given first. */
+export interface Target {
+  name: string;
+  /** Throws a `NexError` for what it refuses; anything else that it throws is a find. */
+  run(bytes: Buffer): void;
+  seeds: readonly Buffer[];
+}
+
+const node = curveKeyOfSeed(createKey("curve").seed);
+const publisher = curveKeyOfSeed(createKey("curve").seed);
+const account = signerOfSeed(createKey("account").seed);
+const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
+const assemblyBytesMax = 1_048_576;
+
+const deploy = {
+  argv: ["a"],
+  description: "d",
+  type: "v8",
+  location: objectLocation("BUCKET", "key"),
+  essential: false,
+  workload_jwt: encodeClaims({ subject: "echo", issuedAt: 1, data: { hash: "00" } }, account),
+  environment: sealEnvironment({ A: "1" }, publisher, node.publicKey),
+  sender_public_key: publisher.publicKey,
+  target_node: "N",
+  trigger_subjects: ["a.b"],
+  nex: {
+    version: 1,
+    requires: ["limits"],
+    limits: { memory_bytes: 134_217_728, egress_allow: ["a:1"], network: "egress" },
+  },
+};
+
+/** All decoders. */
+export const targets: readonly Target[] = [
+  {
+    name: "deploy request",
+    seeds: [json(deploy), json({ ...deploy, location: "nats://BUCKET/key" }), Buffer.from("null")],
+    run: (bytes) => {
+      const request = parseJson(bytes, deployRequestSchema, "deploy");
+      parseDeployExtras(request.nex);
+      if (request.location !== undefined) parseObjectLocation(request.location);
+    },
+  },
+  {
+    name: "auction and stop requests",
+    seeds: [
+      json({ os: "linux", tags: { a: "b" }, workload_types: ["v8"], nex: { version: 1, limits: {} } }),
+      json({ workload_id: "x", workload_jwt: "y" }),
+    ],
+    run: (bytes) => {
+      parseJson(bytes, stopRequestSchema, "stop");
+      parseJson(bytes, auctionRequestSchema, "auction");
+    },
+  },
+  {
+    name: "canonical JSON",
+    seeds: [json(deploy), Buffer.from('[1e5,-0.1,"\\u00e4\\ud83d\\ude00",{"a":[]}]')],
+    run: (bytes) => {
+      const text = canonicalJson(parseStrictJson(bytes.toString()));
+      // One text for each value: writing what was read again changes nothing.
+      if (canonicalJson(parseStrictJson(text)) !== text) throw new Error("the canonical form is not stable");
+    },
+  },
+  {
+    name: "token",
+    seeds: [Buffer.from(deploy.workload_jwt), Buffer.from("a.b.c")],
+    run: (bytes) => void decodeClaims(bytes.toString("latin1")),
+  },
+  {
+    name: "envelope",
+    seeds: [
+      json({ type: "io.nats.nex.v1.info_response", data: { public_xkey: "X", machines: [] } }),
+      json({ data: "", error: "No such workload" }),
+    ],
+    run: (bytes) => void decodeResponse(bytes, infoResponseSchema),
+  },
+  {
+    name: "sealed environment",
+    seeds: [Buffer.from(deploy.environment)],
+    run: (bytes) => void openEnvironment(bytes.toString("latin1"), node, publisher.publicKey),
+  },
+  {
+    name: "ELF headers",
+    seeds: [elfSeed()],
+    run: (bytes) => void checkStaticElf((offset, length) => bytes.subarray(offset, offset + length)),
+  },
+  {
+    name: "agent frames",
+    seeds: [
+      frame(37, 0, Buffer.from("\x01line")),
+      Buffer.concat([frame(36, 1, Buffer.alloc(65_524)), frame(36, 0, Buffer.from("end"))]),
+    ],
+    run: (bytes) => {
+      const assembler = new PayloadAssembler(assemblyBytesMax);
+      const decoder = new FrameDecoder((type, flags, id, payload) => {
+        const whole = assembler.add(flags, id, payload);
+        if (whole === undefined) return;
+        if (type === 6) parseInvocation(whole);
+        else parseCallFailure(whole);
+      });
+      // In two parts, since a chunk of a stream ends anywhere.
+      decoder.push(bytes.subarray(0, bytes.length >> 1));
+      decoder.push(bytes.subarray(bytes.length >> 1));
+    },
+  },
+  {
+    name: "configuration",
+    seeds: [
+      json({
+        machine_pool_size: 2,
+        limits: { max: { vcpus: 1 } },
+        tags: { a: "b" },
+        autostart: { workloads: [] },
+      }),
+    ],
+    run: (bytes) => {
+      let value: unknown;
+      try {
+        value = JSON.parse(bytes.toString());
+      } catch {
+        return;
+      }
+      completeConfig(value);
+    },
+  },
+  {
+    name: "allow-list entry",
+    seeds: ["db.example:5432", "10.0.0.0/8:80", "[2001:db8::1]:443"].map((text) => Buffer.from(text)),
+    run: (bytes) => void parseEgressRule(bytes.toString()),
+  },
+];
+
+function frame(type: number, flags: number, payload: Buffer): Buffer {
+  const bytes = Buffer.alloc(12 + payload.length);
+  bytes.writeUInt32LE(8 + payload.length, 0);
+  bytes[4] = type;
+  bytes[5] = flags;
+  bytes.writeUInt32LE(7, 8);
+  payload.copy(bytes, 12);
+  return bytes;
+}
+
+/** A header of a 64-bit executable, and one program header. */
+function elfSeed(): Buffer {
+  const bytes = Buffer.alloc(120);
+  bytes.write("\x7fELF\x02\x01\x01", 0, "latin1");
+  bytes.writeUInt16LE(2, 16);
+  bytes.writeUInt16LE(62, 18);
+  bytes.writeUInt32LE(1, 20);
+  bytes.writeBigUInt64LE(64n, 32);
+  bytes.writeUInt16LE(64, 52);
+  bytes.writeUInt16LE(56, 54);
+  bytes.writeUInt16LE(1, 56);
+  bytes.writeUInt32LE(1, 64);
+  return bytes;
+}
