@@ -9,16 +9,24 @@ import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
 import { connectNex } from "@nexengine/client";
 import type { NexNode } from "@nexengine/node";
-import { createKey } from "@nexengine/protocol";
+import { createKey, signerOfSeed } from "@nexengine/protocol";
 import {
   encodeClaims,
   requestDigest,
   sealEnvironment,
   sealJson,
   signDeployToken,
+  signEndorsement,
   signStopToken,
 } from "@nexengine/protocol/internal";
-import { newSigner, startTestNatsServer, startTestNexus, startTestNode, TestNexus } from "@nexengine/testing";
+import {
+  newSigner,
+  startTestNatsServer,
+  startTestNexus,
+  startTestNode,
+  type TestDeployOptions,
+  TestNexus,
+} from "@nexengine/testing";
 import { type Captured, capture, refusedCode, send, workloadCount } from "./support/captured.ts";
 import type { NodeProcessOptions } from "./support/node-process.ts";
 
@@ -310,6 +318,54 @@ describe("a sealed environment", () => {
     const sealed = sealJson(content, 10_000, publisher, xkey);
     const connected = resigned({ subject, body }, { nex: { version: 1, sealed } });
     assert.equal(await refusedCode(nexus, connected), "feature_missing");
+  });
+});
+
+describe("an endorsement", () => {
+  const owner = signerOfSeed(createKey("operator").seed);
+  const config = (nodeId: string, name = "prod", lifeSeconds = 600) => ({
+    endorsement: signEndorsement({ nodeId, nexus: name }, owner, lifeSeconds, Date.now()),
+  });
+
+  test("of the node in all its answers lets a client that demands it deploy, and no other node's does", async () => {
+    await using server = await startTestNatsServer();
+    const directory = mkdtempSync(join(tmpdir(), "nex-trust-"));
+    using _ = { [Symbol.dispose]: () => rmSync(directory, { recursive: true, force: true }) };
+    const options = { server: server.url, directory, nexus: "prod" };
+    let id: string;
+    {
+      await using node = await startTestNode(options);
+      id = node.id;
+      await using client = await connectNex({ servers: [server.url], endorser: owner.publicKey });
+      const before = new TestNexus(server, node, client, new AsyncDisposableStack());
+      await assert.rejects(before.function("() => 1"), { code: "endorsement_invalid" });
+    }
+    for (const wrong of [
+      { endorsement: "eyJ0" },
+      config(createKey("node").publicKey),
+      config(id, "dev"),
+      { endorsement: (await nexus.client.info(nexus.node.id)).nex?.xkey_proof ?? "" },
+    ]) {
+      await assert.rejects(startTestNode({ ...options, config: wrong }), {
+        code: "config_invalid",
+        message: /endorsement/,
+      });
+    }
+    await using node = await startTestNode({ ...options, config: config(id) });
+    await using client = await connectNex({ servers: [server.url], endorser: owner.publicKey });
+    const [ping] = await client.nodes();
+    const { nex } = await client.info(id);
+    assert.equal(ping?.nex?.endorsement, nex?.endorsement);
+    assert.equal(nex?.nexus, "prod");
+    const trusting = new TestNexus(server, node, client, new AsyncDisposableStack());
+    await trusting.function("() => 7", { name: "seven" });
+    assert.equal(await trusting.call("seven"), "7");
+    await using other = await connectNex({
+      servers: [server.url],
+      endorser: createKey("operator").publicKey,
+    });
+    const wary = new TestNexus(server, node, other, new AsyncDisposableStack());
+    await assert.rejects(wary.function("() => 1"), { code: "endorsement_invalid" });
   });
 });
 

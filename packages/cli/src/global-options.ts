@@ -24,6 +24,7 @@ export interface GlobalOptions {
   jsdomain?: string;
   namespace: string;
   timeout: number;
+  endorser?: string;
   connName?: string;
   logger: LoggerName[];
   loglevel: LogLevelName;
@@ -47,6 +48,12 @@ export function addGlobalOptions(program: Command): void {
         .env("NATS_TIMEOUT")
         .argParser(parseDuration)
         .default(defaultTimeoutMs, "2s"),
+    )
+    .addOption(
+      new Option(
+        "--endorser <key>",
+        "public key of the nexus's owner: deploy only to nodes that it has endorsed",
+      ).env("NEX_ENDORSER"),
     );
   addLogOptions(program);
 }

@@ -55,6 +55,7 @@ export function connectionOf(options: GlobalOptions): Connection {
       ...(inboxPrefix === undefined ? {} : { inboxPrefix }),
       name: options.connName ?? connectionName(),
       namespace: options.namespace,
+      ...(options.endorser === undefined ? {} : { endorser: options.endorser }),
     },
     jsDomain: options.jsdomain ?? (named?.context.jetstream_domain || undefined),
   };

@@ -11,7 +11,7 @@ import {
   pingResponseSchema,
   pingSubject,
 } from "@nexengine/protocol/internal";
-import { lacksFeature, missingFeature, type Needs } from "./needs.ts";
+import { checkEndorsed, lacksFeature, missingFeature, type Needs } from "./needs.ts";
 import { askAll } from "./scatter.ts";
 import type { Session } from "./session.ts";
 
@@ -36,7 +36,7 @@ const plurals: Readonly<Record<string, string>> = {
  *
  * @returns the best bid: one with a ready machine before one without, a sandbox before none, then the less loaded; by
  *   chance among equals.
- * @throws NexError `no_node` that tells why the nodes don't bid, `feature_missing`
+ * @throws NexError `no_node` that tells why the nodes don't bid, `feature_missing`, `endorsement_invalid`
  */
 export async function holdAuction(session: Session, needs: Needs): Promise<PingResponse> {
   const body = JSON.stringify(requestOf(session, needs));
@@ -44,7 +44,10 @@ export async function holdAuction(session: Session, needs: Needs): Promise<PingR
   const pings = askAll(session, pingSubject, "", pingResponseSchema);
   pings.catch(() => undefined);
   const answers = await askAll(session, auctionSubject, body, pingResponseSchema, { stallAfter: pings });
-  const bids = answers.filter(({ node_id }) => isPublicKey(node_id, "N"));
+  const bids = endorsedOf(
+    session,
+    answers.filter(({ node_id }) => isPublicKey(node_id, "N")),
+  );
   const chosen = bestOf(bids.filter((bid) => missingFeature(bid.nex, needs) === undefined));
   if (chosen !== undefined) return chosen;
   const [refused] = bids;
@@ -53,6 +56,26 @@ export async function holdAuction(session: Session, needs: Needs): Promise<PingR
   const nobody =
     bids.length === 1 ? "the one node that bids does not" : `none of the ${bids.length} nodes that bid does`;
   throw lacksFeature(`Cannot deploy "${needs.name}"`, missing, `${nobody} know it`);
+}
+
+/**
+ * The bids of endorsed nodes, where the client was given an endorser's key.
+ *
+ * @throws NexError `endorsement_invalid` of the first, where there are others only.
+ */
+function endorsedOf({ endorser }: Session, bids: readonly PingResponse[]): readonly PingResponse[] {
+  let firstRefusal: unknown;
+  const endorsed = bids.filter((bid) => {
+    try {
+      checkEndorsed(endorser, bid.node_id, bid);
+      return true;
+    } catch (error) {
+      firstRefusal ??= error;
+      return false;
+    }
+  });
+  if (endorsed.length === 0 && firstRefusal !== undefined) throw firstRefusal;
+  return endorsed;
 }
 
 function requestOf(session: Session, needs: Needs): AuctionRequest {

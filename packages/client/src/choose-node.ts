@@ -8,7 +8,7 @@ import {
   type PingResponse,
 } from "@nexengine/protocol/internal";
 import { holdAuction } from "./auction.ts";
-import { lacksFeature, missingFeature, type Needs } from "./needs.ts";
+import { checkEndorsed, lacksFeature, missingFeature, type Needs } from "./needs.ts";
 import { askNode, assertNodeId, requestTimeoutMs } from "./requests.ts";
 import type { Session } from "./session.ts";
 
@@ -21,7 +21,8 @@ export interface ChosenNode {
 /**
  * Chooses a node, asks its INFO, and checks that its xkey is its own.
  *
- * @throws NexError `no_node`, `node_not_found`, `node_silent`, `feature_missing`, `xkey_proof_invalid`
+ * @throws NexError `no_node`, `node_not_found`, `node_silent`, `feature_missing`, `xkey_proof_invalid`,
+ *   `endorsement_invalid`
  */
 export async function chooseNode(session: Session, needs: Needs): Promise<ChosenNode> {
   const action = `Cannot deploy "${needs.name}"`;
@@ -34,6 +35,7 @@ export async function chooseNode(session: Session, needs: Needs): Promise<Chosen
     timeoutMs: requestTimeoutMs,
   });
   checkXkey(id, info, bid);
+  checkEndorsed(session.endorser, id, info);
   // No silent downgrade: what a deploy relies on, its node must know.
   const missing = missingFeature(info.nex, needs);
   if (missing !== undefined) throw lacksFeature(action, missing, "the node does not know it");

@@ -13,6 +13,7 @@ import {
   type InfoResponse,
   infoResponseSchema,
   infoSubject,
+  isPublicKey,
   isWorkloadName,
   type LameDuckResponse,
   lameDuckResponseSchema,
@@ -49,6 +50,11 @@ export interface ClientOptions extends NatsLogin {
   namespace?: string;
   /** A connection that is there already; it stays open when the client ends. */
   connection?: NatsConnection;
+  /**
+   * Public key of the nexus's owner (`O…`): nothing is sealed for nodes that it has not endorsed, and nothing that is
+   * not bound is signed, so that no answer on the way can talk the client into less.
+   */
+  endorser?: string;
 }
 
 /** Where a workload is. */
@@ -93,13 +99,21 @@ export interface EventEntry {
 /**
  * Joins a nexus.
  *
- * @throws NexError `connection_failed`, `namespace_invalid`
+ * @throws NexError `connection_failed`, `namespace_invalid`, `key_invalid`
  */
 export async function connectNex(options: ClientOptions = {}): Promise<NexClient> {
-  const { namespace = defaultNamespace, connection, ...login } = options;
+  const { namespace = defaultNamespace, connection, endorser, ...login } = options;
   assertNamespace(namespace);
+  if (endorser !== undefined && (!isPublicKey(endorser) || endorser.startsWith("X"))) {
+    throw new NexError(
+      "key_invalid",
+      `Cannot trust nodes endorsed by "${printable(endorser)}": it is not the public key of an endorser (O…)`,
+    );
+  }
   const own = connection === undefined;
-  return new NexClient(connection ?? (await connectNats(login)), namespace, own, login.inboxPrefix);
+  const { inboxPrefix } = login;
+  const joined = connection ?? (await connectNats(login));
+  return new NexClient(joined, namespace, own, { inboxPrefix, endorser });
 }
 
 /** A client that works in one namespace of a nexus. Made by `connectNex`. */
@@ -110,11 +124,16 @@ export class NexClient implements AsyncDisposable {
   readonly #session: Session;
 
   /** Use `connectNex`. */
-  constructor(connection: NatsConnection, namespace: string, own: boolean, inboxPrefix?: string) {
+  constructor(
+    connection: NatsConnection,
+    namespace: string,
+    own: boolean,
+    more: Pick<Session, "inboxPrefix" | "endorser"> = {},
+  ) {
     this.connection = connection;
     this.namespace = namespace;
     this.#own = own;
-    this.#session = { connection, namespace, inboxPrefix };
+    this.#session = { connection, namespace, ...more };
   }
 
   /** The nodes of the nexus. An empty list when nobody answers. */

@@ -25,6 +25,7 @@ import { type Artifact, artifactSize, checkNative, isStored } from "./artifact.t
 import { chooseNode } from "./choose-node.ts";
 import { checkEnvironment } from "./environment.ts";
 import { encodeLimits, type WorkloadLimits } from "./limits.ts";
+import { trustedFeatures } from "./needs.ts";
 import { askNode } from "./requests.ts";
 import type { Session } from "./session.ts";
 import { deployToken, hasFeature, knowsBoundTokens } from "./tokens.ts";
@@ -96,7 +97,7 @@ export async function deploy(session: Session, options: DeployOptions): Promise<
     type,
     arch,
     tags,
-    features: required(options, limits),
+    features: [...required(options, limits), ...(session.endorser === undefined ? [] : trustedFeatures)],
     limits,
     issuer: options.issuer.publicKey,
     artifactBytes: isStored(options.artifact) ? undefined : artifactSize(options.artifact),

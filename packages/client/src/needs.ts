@@ -1,5 +1,7 @@
 /** What a deploy needs of the node that it goes to. */
 import {
+  checkEndorsement,
+  type Feature,
   type Limits,
   NexError,
   type NodeExtras,
@@ -26,9 +28,29 @@ export interface Needs {
   artifactBytes?: number | undefined;
 }
 
+/** What a client that was given an endorser's key never does without. */
+export const trustedFeatures: readonly Feature[] = ["bound-claims", "sealed-request"];
+
 /** @returns the first feature of those that a deploy relies on which a node does not have. */
 export function missingFeature(extras: NodeExtras | undefined, { features }: Needs): string | undefined {
   return features.find((feature) => !extras?.features?.includes(feature));
+}
+
+/** What of a node's answer tells whether it is endorsed. */
+export interface EndorsedAnswer {
+  nexus?: string | undefined;
+  nex?: NodeExtras | undefined;
+}
+
+/**
+ * Checks that a node is endorsed, where the client was given an endorser's key.
+ *
+ * @throws NexError `endorsement_invalid`
+ */
+export function checkEndorsed(endorser: string | undefined, nodeId: string, answer: EndorsedAnswer): void {
+  if (endorser === undefined) return;
+  const { nexus = answer.nex?.nexus, nex } = answer;
+  checkEndorsement({ nodeId, nexus, endorsement: nex?.endorsement, endorser }, Date.now());
 }
 
 export function lacksFeature(action: string, feature: string, why: string): NexError {

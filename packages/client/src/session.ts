@@ -8,4 +8,6 @@ export interface Session {
   readonly namespace: string;
   /** Where answers may come in; `_INBOX` when absent. The connection does not tell its own. */
   readonly inboxPrefix?: string | undefined;
+  /** Public key of the nexus's owner: only nodes that it has endorsed are deployed to. */
+  readonly endorser?: string | undefined;
 }

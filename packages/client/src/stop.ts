@@ -8,6 +8,7 @@ import {
   stopResponseSchema,
   stopSubject,
 } from "@nexengine/protocol/internal";
+import { lacksFeature } from "./needs.ts";
 import { askNode, assertNodeId, requestTimeoutMs } from "./requests.ts";
 import type { Session } from "./session.ts";
 import { boundStopToken, knowsBoundTokens, looseStopToken, nowSeconds } from "./tokens.ts";
@@ -48,7 +49,12 @@ export async function stop(session: Session, options: StopOptions): Promise<Stop
       stopResponseSchema,
       { action, nodeId, timeoutMs },
     );
-  if (!knowsBoundTokens(info.nex)) return stopLoosely(options, send);
+  if (!knowsBoundTokens(info.nex)) {
+    // A loose token that was captured would stop other workloads too.
+    if (session.endorser !== undefined)
+      throw lacksFeature(action, "bound-claims", "the node does not know it");
+    return stopLoosely(options, send);
+  }
   return send(boundStopToken({ name, workloadId, node: nodeId, namespace }, issuer));
 }
 

@@ -9,6 +9,7 @@ import { grantLimits } from "./admission/limits.ts";
 import { planRelay } from "./agent-client/relay-plan.ts";
 import { Artifacts } from "./artifacts/artifacts.ts";
 import type { NodeConfig } from "./config/config.ts";
+import { checkOwnEndorsement } from "./config/endorsement.ts";
 import { connectNats } from "./connection.ts";
 import { deploy, nodeActions } from "./control-api/actions.ts";
 import { autostart, readAutostartIssuer } from "./control-api/autostart.ts";
@@ -52,6 +53,8 @@ export async function startNode(given: NodeOptions): Promise<NexNode> {
   await using stack = new AsyncDisposableStack();
   const directory = stack.use(await openDirectory(options));
   const identity = await Identity.open(directory.path);
+  const { config, nexus, log } = options;
+  checkOwnEndorsement(config.endorsement, { nodeId: identity.id, nexus }, log);
   const driver = await chooseDriver(options.driver, directory);
   const connection = await connectNats({ name: `nex-node-${identity.id.slice(0, 8)}`, ...options.login });
   stack.defer(() => closeConnection(connection));
@@ -150,6 +153,7 @@ async function compose(
   const info = new NodeInfo({
     identity,
     nexus: options.nexus,
+    endorsement: config.endorsement,
     version: options.version,
     sandbox: sandboxOf(driver),
     workloadTypes: config.workload_types,

@@ -90,6 +90,11 @@ export const errorCatalogue = {
     5,
     "A node's proof of its xkey is absent where it must be there, or wrong",
   ),
+  endorsement_invalid: entry(
+    "system",
+    5,
+    "A node is not endorsed by the key that the client was given, or its endorsement is of something else",
+  ),
   // Admission
   lame_duck: entry("user", 5, "The node takes no more workloads"),
   workload_limit: entry("user", 5, "The node runs as many workloads as it may"),

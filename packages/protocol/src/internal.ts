@@ -9,6 +9,7 @@ export * from "./bound-tokens.ts";
 export * from "./canonical-json.ts";
 export * from "./claims.ts";
 export * from "./elf.ts";
+export * from "./endorsement.ts";
 export * from "./errors.ts";
 export * from "./go-json.ts";
 export * from "./go-url.ts";

@@ -6,6 +6,7 @@ import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from 
 import {
   createAccount,
   createCurve,
+  createOperator,
   createServer,
   fromCurveSeed,
   fromPublic,
@@ -83,11 +84,16 @@ function curveKeyOfPair(pair: ReturnType<typeof createCurve>): CurveKey {
 }
 
 /** The kinds of key that people make. */
-export type NewKeyKind = "account" | "curve" | "node";
+export type NewKeyKind = "account" | "curve" | "node" | "operator";
 
 /** Makes a key and its seed text. */
 export function createKey(kind: NewKeyKind): { publicKey: string; seed: string } {
-  const pair = { account: createAccount, curve: createCurve, node: createServer }[kind]();
+  const pair = {
+    account: createAccount,
+    curve: createCurve,
+    node: createServer,
+    operator: createOperator,
+  }[kind]();
   return { publicKey: pair.getPublicKey(), seed: new TextDecoder().decode(pair.getSeed()) };
 }
 

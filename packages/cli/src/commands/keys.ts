@@ -1,18 +1,32 @@
-/** `nex keys new account|curve`. */
-import { createKey } from "@nexengine/protocol";
+/** `nex keys`: making keys, and with an owner's key the endorsements of nodes. */
+import { createKey, signerOfSeed } from "@nexengine/protocol";
+import { isPublicKey, NexError, printable, signEndorsement } from "@nexengine/protocol/internal";
 import { Argument, type Command } from "commander";
-import { writeNewKey } from "../key-files.ts";
+import { readNamedFile, writeNewKey } from "../key-files.ts";
+import { positive } from "../option-values.ts";
 import { note, print } from "../output.ts";
+
+const kinds = ["account", "curve", "operator"] as const;
+const daysDefault = 365;
+const secondsPerDay = 86_400;
+
+interface EndorseOptions {
+  nexus: string;
+  key: string;
+  days: number;
+}
 
 /** Adds the commands. */
 export function addKeys(program: Command): void {
-  const keys = program.command("keys").description("make keys");
+  const keys = program.command("keys").description("make keys, and endorse nodes");
   keys
     .command("new")
-    .description("make a key: account signs deploys, curve seals environments")
-    .addArgument(new Argument("<kind>", "which one").choices(["account", "curve"]))
+    .description(
+      "make a key: account signs deploys, curve seals environments, operator endorses nodes and ends them",
+    )
+    .addArgument(new Argument("<kind>", "which one").choices(kinds))
     .argument("[file]", "where its seed goes (0600); to the standard output without")
-    .action((kind: "account" | "curve", file: string | undefined) => {
+    .action((kind: (typeof kinds)[number], file: string | undefined) => {
       if (file !== undefined) {
         print(writeNewKey(file, kind));
         return;
@@ -21,4 +35,30 @@ export function addKeys(program: Command): void {
       note(`Public key: ${publicKey}`);
       print(seed);
     });
+  keys
+    .command("endorse")
+    .description("sign that a node belongs to your nexus; for its configuration, as endorsement")
+    .argument("<node-id>", "the node's id (N…)")
+    .requiredOption("--nexus <name>", "name of the nexus, as the node was given it")
+    .requiredOption("--key <file>", "seed file of the owner's operator key")
+    .option("--days <n>", "how long it holds", positive, daysDefault)
+    .action((nodeId: string, options: EndorseOptions) => endorse(nodeId, options));
+}
+
+function endorse(nodeId: string, { nexus, key, days }: EndorseOptions): void {
+  if (!isPublicKey(nodeId, "N")) {
+    throw new NexError(
+      "key_invalid",
+      `Cannot endorse "${printable(nodeId)}": it is not the id of a node (N…)`,
+      {
+        advice: "See which nodes there are with: nex node ls",
+      },
+    );
+  }
+  const owner = signerOfSeed(readNamedFile(key, "the owner's key"), `the owner's key "${key}"`);
+  const endorsement = signEndorsement({ nodeId, nexus }, owner, days * secondsPerDay, Date.now());
+  note(
+    `Put it into the node's configuration as "endorsement"; clients name the key: --endorser ${owner.publicKey}`,
+  );
+  print(endorsement);
 }

@@ -110,7 +110,6 @@ describe("completeConfig", () => {
   const restricting: [key: string, value: unknown][] = [
     ["lameduck_requires_operator", true],
     ["operators", [issuer]],
-    ["endorsement", "eyJ0"],
     ["namespaces", { "*": {} }],
   ];
   for (const [key, value] of restricting) {

@@ -49,6 +49,8 @@ const configSchema = z.object({
   /** Empty: every issuer. */
   valid_issuers: z.array(publicKey).default([]),
   deny_trigger_subjects: z.array(subject).default([]),
+  /** A token by which the nexus's owner vouches for this node. */
+  endorsement: z.string().min(1).optional(),
   /** Only tokens that are bound to their requests are accepted, none of the reference's. */
   require_bound_claims: z.boolean().default(false),
   agent_handshake_timeout_ms: z.number().int().min(100).max(600_000).default(5_000),

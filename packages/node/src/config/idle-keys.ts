@@ -68,8 +68,6 @@ export const restrictingKeys = {
   lameduck_requires_operator: z.boolean().optional(),
   /** Public keys of those who may put the node into lame duck mode. */
   operators: z.array(publicKey).optional(),
-  /** A token by which the nexus's owner vouches for this node. */
-  endorsement: text.optional(),
   namespaces: z.record(text, ofNamespace).optional(),
 };
 

@@ -58,6 +58,7 @@ export function randomNodeName(): string {
 export interface NodeFacts {
   identity: Identity;
   nexus: string;
+  endorsement: string | undefined;
   version: string;
   sandbox: Sandbox;
   workloadTypes: readonly string[];
@@ -115,10 +116,12 @@ export class NodeInfo {
   }
 
   #extras(): NodeExtras {
+    const { endorsement } = this.#facts;
     return {
       version: 1,
       sandbox: this.#facts.sandbox,
       xkey_proof: this.#facts.identity.xkeyProof,
+      ...(endorsement === undefined ? {} : { endorsement }),
       features: [...nodeFeatures],
       load: hostLoad(),
       state: this.lameDuck ? "lameduck" : "running",
@@ -174,7 +177,7 @@ export class NodeInfo {
         .filter((one) => one.namespace.toLowerCase() === wanted)
         .map(describeWorkload),
       supported_workload_types: [...this.workloadTypes],
-      nex: this.#extras(),
+      nex: { ...this.#extras(), nexus: this.#facts.nexus },
     };
   }
 }

@@ -38,6 +38,10 @@ export const nodeExtrasSchema = z.object({
   version: z.literal(1),
   sandbox: z.enum(sandboxes).optional().catch(undefined),
   xkey_proof: z.string().optional(),
+  /** The word of the nexus's owner that the node belongs to it. */
+  endorsement: z.string().optional(),
+  /** In INFO, which has no other place for it. */
+  nexus: z.string().optional(),
   features: z.array(z.string()).optional(),
   /** The larger of processors and memory in use, 0 to 1. */
   load: z.number().min(0).max(1).optional().catch(undefined),

@@ -1,0 +1,101 @@
+/** Keys of a nexus's owner, on the command line: endorsing nodes, and deploying only to those. */
+import assert from "node:assert/strict";
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import type { NatsServer } from "@nexengine/node/internal";
+import { echoFunctionPath, startTestNatsServer } from "@nexengine/testing";
+import { type Ended, NexHome, type RunningNex, type RunOptions } from "./support/nex.ts";
+
+const home = new NexHome();
+let server: NatsServer;
+let ownerFile: string;
+let owner: string;
+
+before(async () => {
+  server = await startTestNatsServer();
+  ownerFile = join(home.path, "owner.nk");
+  owner = (await home.run(["keys", "new", "operator", ownerFile])).stdout.trim();
+});
+after(async () => {
+  await server.stop();
+  home[Symbol.dispose]();
+});
+
+const run = (args: readonly string[], options: RunOptions = {}): Promise<Ended> =>
+  home.run([...args, "-s", server.url], options);
+
+/** Starts a node of a state directory, and waits until it runs. @returns it and its id. */
+async function startNode(
+  directory: string,
+  config: object,
+  args: readonly string[] = [],
+): Promise<{ node: RunningNex; id: string }> {
+  const node = home.start([
+    ...[
+      "node",
+      "up",
+      "--sandbox",
+      "process",
+      "-s",
+      server.url,
+      "--state-directory",
+      join(home.path, directory),
+    ],
+    ...["--config", home.write(`${directory}.json`, config), ...args],
+  ]);
+  await node.shows(/node runs/);
+  return { node, id: /node runs node=(N\w{55})/.exec(node.stderr)?.[1] ?? node.stderr };
+}
+
+describe("nex keys", () => {
+  test("new operator writes a key for its owner alone, and prints the public one", () => {
+    assert.match(owner, /^O[A-Z2-7]{55}$/);
+    assert.equal(statSync(ownerFile).mode & 0o777, 0o600);
+  });
+
+  test("endorse makes a node one that --endorser, or its variable, deploys to", async () => {
+    let id: string;
+    {
+      const first = await startNode("a", {}, ["--nexus", "prod"]);
+      await using _ = first.node;
+      ({ id } = first);
+      const refused = await run(["devrun", "--endorser", owner, echoFunctionPath]);
+      assert.equal(refused.status, 5);
+      assert.match(refused.stderr, /Cannot trust node N\w+: nobody has endorsed it/);
+    }
+    const made = await home.run([
+      "keys",
+      "endorse",
+      id,
+      "--nexus",
+      "prod",
+      "--key",
+      ownerFile,
+      "--days",
+      "2",
+    ]);
+    assert.deepEqual([made.status, made.stderr.includes(`--endorser ${owner}`)], [0, true]);
+    const endorsement = made.stdout.trim();
+    const again = await startNode("a", { endorsement }, ["--nexus", "prod"]);
+    await using _ = again.node;
+    assert.equal(again.id, id);
+    const env = { NEX_ENDORSER: owner };
+    const deployed = await run(["devrun", echoFunctionPath], { env });
+    assert.equal(deployed.status, 0, deployed.stderr);
+    assert.equal((await run(["stop", "echo"], { env })).status, 0);
+  });
+
+  test("endorse refuses what is no node, and no key", async () => {
+    const node = await home.run(["keys", "endorse", owner, "--nexus", "prod", "--key", ownerFile]);
+    assert.equal(node.status, 2);
+    assert.match(node.stderr, /is not the id of a node/);
+    const absent = join(home.path, "absent.nk");
+    const id = `N${"A".repeat(55)}`;
+    const key = await home.run(["keys", "endorse", id, "--nexus", "prod", "--key", absent]);
+    assert.notEqual(key.status, 0);
+    const bad = await run(["devrun", "--endorser", "me", echoFunctionPath]);
+    assert.equal(bad.status, 2);
+    assert.match(bad.stderr, /"me".*is not the public key of an endorser/);
+  });
+});
