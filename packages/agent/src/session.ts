@@ -6,6 +6,7 @@ import type { Duplex } from "node:stream";
 import {
   type Attach,
   agentProtocolVersion,
+  breakOff,
   type CallFailure,
   callErrorTextBytesMax,
   type Deploy,
@@ -78,7 +79,7 @@ export class Session implements ProviderHost {
     const relay = new Relay(connection, {
       side: "agent",
       accept: (target) => this.#connect(target),
-      abort: (socket) => void (socket as Socket).resetAndDestroy(),
+      abort: (socket) => breakOff(socket as Socket),
     });
     this.#connection = connection;
     this.#relay = relay;

@@ -5,6 +5,7 @@ import type { Duplex } from "node:stream";
 import {
   agentProtocolVersion,
   artifactWindowBytes,
+  breakOff,
   checkJson,
   type Deploy,
   type Deployed,
@@ -77,7 +78,7 @@ export class AgentClient {
     this.#relay = new Relay(this.#connection, {
       side: "node",
       accept: createDialer(targets),
-      abort: (socket) => void (socket as Socket).resetAndDestroy(),
+      abort: (socket) => breakOff(socket as Socket),
     });
   }
 

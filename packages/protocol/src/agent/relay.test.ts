@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { connect, createServer, type Server, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
@@ -11,7 +11,7 @@ import { test } from "node:test";
 import type { NexError } from "../errors.ts";
 import { FrameConnection } from "./frame-connection.ts";
 import { FrameType } from "./frames.ts";
-import { Relay, relayStreamsMax, relayWindowBytes } from "./relay.ts";
+import { breakOff, Relay, relayStreamsMax, relayWindowBytes } from "./relay.ts";
 
 /** A listener in the machine, a server outside, and the channel between their relays. */
 class Bridge implements AsyncDisposable {
@@ -229,4 +229,52 @@ test("Relay resets streams beyond its number", async () => {
   await holds(() => bridge.accepted === relayStreamsMax, "not all are opened");
   assert.equal(bridge.node.streamCount, relayStreamsMax);
   assert.deepEqual(bridge.errors, []);
+});
+
+/** Both ends of a TCP connection, which go with the block. */
+async function tcpPair(): Promise<{ near: Socket; far: Socket } & AsyncDisposable> {
+  const server = createServer({ allowHalfOpen: true });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const arrived = once(server, "connection");
+  const { port } = server.address() as AddressInfo;
+  const near = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+  const [far] = (await arrived) as [Socket];
+  if (near.connecting) await once(near, "connect");
+  for (const socket of [near, far]) socket.on("error", () => undefined).resume();
+  return {
+    near,
+    far,
+    async [Symbol.asyncDispose]() {
+      near.destroy();
+      far.destroy();
+      server.close();
+      await once(server, "close");
+    },
+  };
+}
+
+for (const [what, prepare] of [
+  ["one that is open", () => undefined],
+  ["one whose end is on its way", (socket) => void socket.end()],
+  ["one whose end is behind what can't go out", (socket) => void socket.end(Buffer.alloc(20_000_000))],
+  ["one that has ended", (socket) => once(socket.end(), "finish")],
+  ["one that is broken off already", (socket) => breakOff(socket)],
+] as [string, (socket: Socket) => unknown][]) {
+  test(`breakOff closes ${what}`, async () => {
+    await using pair = await tcpPair();
+    pair.far.pause();
+    await prepare(pair.near);
+    const closed = once(pair.near, "close", { signal: AbortSignal.timeout(5_000) });
+    breakOff(pair.near);
+    await closed;
+    assert.ok(pair.near.destroyed);
+  });
+}
+
+test("breakOff does not look like a clean end to the other side", async () => {
+  await using pair = await tcpPair();
+  const ended = once(pair.far, "end");
+  breakOff(pair.near);
+  await assert.rejects(ended, { code: "ECONNRESET" });
 });

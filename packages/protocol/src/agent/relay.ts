@@ -52,6 +52,15 @@ export interface RelayOptions {
   abort(socket: Duplex): void;
 }
 
+/**
+ * Breaks a TCP socket off with a reset. One whose end is on its way can't be reset: the handle would never be closed,
+ * and keep its descriptor for as long as the process lives. Such a socket is closed.
+ */
+export function breakOff(socket: Duplex & { resetAndDestroy(): unknown }): void {
+  if (socket.writableEnded && !socket.writableFinished) socket.destroy();
+  else socket.resetAndDestroy();
+}
+
 /** One stream: a socket here, a socket there. */
 interface Stream {
   readonly id: number;
