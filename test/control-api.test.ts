@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { createInbox } from "@nats-io/nats-core";
 import { createKey } from "@nexengine/protocol";
-import { encodeClaims } from "@nexengine/protocol/internal";
+import { encodeClaims, sealEnvironment } from "@nexengine/protocol/internal";
 import { startTestNexus, type TestNexus } from "@nexengine/testing";
 import { z } from "zod";
 
@@ -204,7 +204,7 @@ describe("what else can come", () => {
   });
 });
 
-/** A deploy that was accepted, as it stood on the wire, with a token like the reference's: it is not bound to a body. */
+/** A deploy that was accepted, as the reference's client sends it: its token is not bound to a body, nothing but the environment is sealed. */
 async function recordedDeploy(): Promise<{ deployment: unknown; body: Record<string, unknown> }> {
   const { promise, resolve } = Promise.withResolvers<Record<string, unknown>>();
   const subscription = nexus.client.connection.subscribe("$NEX.DEPLOY.>", {
@@ -221,7 +221,10 @@ async function recordedDeploy(): Promise<{ deployment: unknown; body: Record<str
     },
     nexus.issuer,
   );
-  return { deployment, body: { ...body, workload_jwt: token } };
+  const { public_xkey } = await nexus.client.info(nexus.node.id);
+  const environment = sealEnvironment({}, nexus.publisher, public_xkey);
+  const { nex: _, ...members } = body;
+  return { deployment, body: { ...members, workload_jwt: token, environment } };
 }
 
 describe("an auction with additions", () => {
