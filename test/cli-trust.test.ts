@@ -99,3 +99,30 @@ describe("nex keys", () => {
     assert.match(bad.stderr, /"me".*is not the public key of an endorser/);
   });
 });
+
+describe("nex lameduck", () => {
+  test("of an operator ends the node, whose command exits with 0", async () => {
+    const { node, id } = await startNode("b", { operators: [owner] });
+    await using _ = node;
+    assert.equal((await run(["devrun", echoFunctionPath])).status, 0);
+    const stranger = join(home.path, "stranger.nk");
+    await home.run(["keys", "new", "operator", stranger]);
+    const refused = await run(["lameduck", id, "--operator", stranger, "--deadline", "1s"]);
+    assert.equal(refused.status, 5);
+    assert.match(refused.stderr, /Failed to enter lame duck mode: O\w+ is not one of this node's operators/);
+    const asked = await run(["lameduck", id, "--operator", ownerFile, "--deadline", "30s"]);
+    assert.equal(asked.status, 0, asked.stderr);
+    assert.match(asked.stdout, /at the latest in 30s/);
+    assert.equal((await node.ended()).status, 0);
+  });
+
+  test("refuses a deadline without an operator, and one that is too far", async () => {
+    const id = `N${"A".repeat(55)}`;
+    for (const args of [
+      ["--deadline", "1s"],
+      ["--deadline", "2h", "--operator", ownerFile],
+    ]) {
+      assert.equal((await run(["lameduck", id, ...args])).status, 2);
+    }
+  });
+});

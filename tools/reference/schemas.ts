@@ -37,6 +37,11 @@ const messages: readonly Message[] = [
   { name: "deploy_request", summary: "What to run, and for whom.", schema: workload.deployRequestSchema },
   { name: "stop_request", summary: "Which workload to end.", schema: workload.stopRequestSchema },
   {
+    name: "lameduck_request",
+    summary: "Nothing, or an operator's token.",
+    schema: node.lameDuckRequestSchema,
+  },
+  {
     name: "ping_response",
     summary: "What a node is; also a bid in an auction.",
     schema: node.pingResponseSchema,
@@ -140,8 +145,8 @@ const operations: readonly Operation[] = [
   {
     name: "lameduck",
     address: lameDuckSubject("{node}"),
-    summary: "The node takes no more workloads.",
-    request: undefined,
+    summary: "The node takes no more workloads; for an operator it ends.",
+    request: "lameduck_request",
     answer: "lameduck_response",
   },
 ];

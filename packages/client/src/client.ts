@@ -16,8 +16,6 @@ import {
   isPublicKey,
   isWorkloadName,
   type LameDuckResponse,
-  lameDuckResponseSchema,
-  lameDuckSubject,
   logSubject,
   type MachineInfo,
   type NatsLogin,
@@ -38,6 +36,7 @@ import { type CallOptions, type CallReply, call } from "./call.ts";
 import { connectNats } from "./connection.ts";
 import { type Deployment, type DeployOptions, deploy } from "./deploy.ts";
 import { Feed, type FeedOptions } from "./feed.ts";
+import { type LameDuckOptions, lameDuck } from "./lame-duck.ts";
 import { askNode, assertNodeId, requestTimeoutMs } from "./requests.ts";
 import { askAll, type ScatterOptions } from "./scatter.ts";
 import type { Session } from "./session.ts";
@@ -228,15 +227,13 @@ export class NexClient implements AsyncDisposable {
   }
 
   /**
-   * Puts a node into lame duck mode: it takes no more workloads.
+   * Puts a node into lame duck mode: it takes no more workloads. An operator's key makes it finish those that it has,
+   * and end.
    *
-   * @throws NexError `node_not_found`, `node_silent`
+   * @throws NexError `operator_required`, `feature_missing`, `node_not_found`, `node_silent`
    */
-  async lameDuck(nodeId: string, timeoutMs = requestTimeoutMs): Promise<LameDuckResponse> {
-    const action = "Cannot enter lame duck mode";
-    assertNodeId(nodeId, action);
-    const subject = lameDuckSubject(nodeId);
-    return askNode(this.#session, subject, "", lameDuckResponseSchema, { action, nodeId, timeoutMs });
+  lameDuck(nodeId: string, options?: LameDuckOptions): Promise<LameDuckResponse> {
+    return lameDuck(this.#session, nodeId, options);
   }
 
   /**

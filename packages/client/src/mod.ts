@@ -22,6 +22,7 @@ export {
 } from "./client.ts";
 export type { Deployment, DeployOptions } from "./deploy.ts";
 export type { Feed, FeedOptions } from "./feed.ts";
+export type { LameDuckOptions } from "./lame-duck.ts";
 export type { WorkloadLimits } from "./limits.ts";
 export type { ScatterOptions } from "./scatter.ts";
 export type { StopOptions } from "./stop.ts";

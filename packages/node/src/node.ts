@@ -5,6 +5,7 @@ import { type Driver, MachineError } from "@nexengine/machines";
 import { defaultServer, type Limits, NexError, type Sandbox } from "@nexengine/protocol/internal";
 import { pino } from "pino";
 import type { DeployFacts } from "./admission/admit-deploy.ts";
+import type { LameDuckFacts } from "./admission/admit-lame-duck.ts";
 import { grantLimits } from "./admission/limits.ts";
 import { planRelay } from "./agent-client/relay-plan.ts";
 import { Artifacts } from "./artifacts/artifacts.ts";
@@ -24,6 +25,7 @@ import { endPredecessor } from "./pool/predecessor.ts";
 import { Identity } from "./state/identity.ts";
 import { openAbandoned, openNumbered, StateDirectory } from "./state/state-directory.ts";
 import { UsedTokens } from "./state/used-tokens.ts";
+import { Drain } from "./workloads/drain.ts";
 import { plainTemplate } from "./workloads/machine-template.ts";
 import { Workloads } from "./workloads/workloads.ts";
 
@@ -179,7 +181,13 @@ async function compose(
   });
   const dispatcher = new Dispatcher(connection, log);
   stack.defer(() => dispatcher.stop());
-  const context = { info, workloads, events, usedTokens, log, deployFacts };
+  const lameDuckFacts = (): LameDuckFacts => ({
+    ...deployFacts(),
+    operators: config.operators,
+    requiresOperator: config.lameduck_requires_operator,
+  });
+  const drain = stack.use(new Drain(workloads));
+  const context = { info, workloads, drain, events, usedTokens, log, deployFacts, lameDuckFacts };
   await dispatcher.start(nodeActions(context));
   // The operator's own configuration needs no token of a client; for the rest it is like any request.
   const own = { ...context, deployFacts: () => ({ ...deployFacts(), requireBoundClaims: false }) };
@@ -189,7 +197,15 @@ async function compose(
     log,
     deploy: (namespace, body) => deploy(own, namespace, body),
   });
-  return new RunningNode({ info, workloads, events, connection, log, heartbeatMs: tuning.heartbeatMs });
+  return new RunningNode({
+    info,
+    workloads,
+    drained: drain.finished,
+    events,
+    connection,
+    log,
+    heartbeatMs: tuning.heartbeatMs,
+  });
 }
 
 /** What a workload gets that asks for nothing: ours, the reference's template, the configuration's own. */
@@ -234,6 +250,8 @@ async function closeConnection(connection: NatsConnection): Promise<void> {
 interface RunningParts {
   info: NodeInfo;
   workloads: Workloads;
+  /** Settles when an operator's end of the node has come. */
+  drained: Promise<void>;
   events: Events;
   connection: NatsConnection;
   log: CompleteNodeOptions["log"];
@@ -253,7 +271,7 @@ class RunningNode implements NexNode {
 
   /** Owns all that the node holds from now on, and says that it has started. */
   running(resources: AsyncDisposableStack): this {
-    const { info, events, workloads, connection, heartbeatMs, log } = this.#parts;
+    const { info, events, workloads, drained, connection, heartbeatMs, log } = this.#parts;
     this.#resources = resources;
     events.node("node_started", { version: info.version, id: info.nodeId, tags: info.tags });
     this.#heartbeat = setInterval(() => {
@@ -264,6 +282,7 @@ class RunningNode implements NexNode {
       if (error !== undefined) log.error({ reason: error.message }, "connection to NATS was closed for good");
       void this.stop();
     });
+    void drained.then(() => this.stop());
     log.info({ node: info.nodeId, tags: info.tags }, "node runs");
     return this;
   }

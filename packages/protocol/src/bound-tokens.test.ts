@@ -6,9 +6,12 @@ import {
   boundLifeSecondsMax,
   checkBoundToken,
   checkDeployToken,
+  checkLameDuckToken,
   checkStopToken,
+  drainMsMax,
   requestDigest,
   signDeployToken,
+  signLameDuckToken,
   signStopToken,
 } from "./bound-tokens.ts";
 import { clockLeewaySeconds, decodeClaims, encodeClaims, tokenUse } from "./claims.ts";
@@ -141,5 +144,18 @@ test("checkStopToken demands that workload, node and namespace are those that we
   checkStopToken(claims, facts);
   for (const other of [{ workloadId: "w2" }, { node: "NXYZ" }, { namespace: "other" }]) {
     assert.throws(() => checkStopToken(claims, { ...facts, ...other }), { code: "token_for_another" });
+  }
+});
+
+test("checkLameDuckToken gives the deadline, of a token for this node that names one within an hour", () => {
+  const claimsOf = (deadlineMs: number) =>
+    decodeClaims(signLameDuckToken({ node, deadlineMs }, signer, nowMs));
+  for (const deadlineMs of [0, 30_000, drainMsMax]) {
+    const claims = claimsOf(deadlineMs);
+    assert.deepEqual([tokenUse(claims), checkLameDuckToken(claims, node)], ["lameduck", deadlineMs]);
+  }
+  assert.throws(() => checkLameDuckToken(claimsOf(0), "NXYZ"), { code: "token_for_another" });
+  for (const deadlineMs of [-1, 0.5, drainMsMax + 1, "60" as never, undefined as never]) {
+    assert.throws(() => checkLameDuckToken(claimsOf(deadlineMs), node), { code: "token_invalid" });
   }
 });

@@ -78,6 +78,22 @@ export function signStopToken(facts: StopTokenFacts, issuer: Signer, nowMs: numb
   );
 }
 
+/** How long a node that ends may let its workloads finish, at most. */
+export const drainMsMax = 3_600_000;
+
+/** Signs a token with which an operator ends a node. */
+export function signLameDuckToken(
+  { node, deadlineMs }: { node: string; deadlineMs: number },
+  operator: Signer,
+  nowMs: number,
+): string {
+  return signBound(
+    { subject: node, data: { nex: { version: 1, use: "lameduck", deadline_ms: deadlineMs } } },
+    operator,
+    nowMs,
+  );
+}
+
 function signBound(
   claims: { subject: string; data: Readonly<Record<string, unknown>> },
   signer: Signer,
@@ -168,6 +184,21 @@ export function checkStopToken(claims: Claims, check: Omit<StopTokenFacts, "name
   if (nex?.["node"] !== check.node) throw forAnother("it was signed for another node");
   if (nex["namespace"] !== check.namespace) throw forAnother("it was signed for another namespace");
   if (nex["workload_id"] !== check.workloadId) throw forAnother("it was signed for another workload");
+}
+
+/**
+ * Checks that a lame duck token was made for this node.
+ *
+ * @returns how long its workloads have, in milliseconds.
+ * @throws NexError `token_for_another`, `token_invalid`
+ */
+export function checkLameDuckToken(claims: Claims, node: string): number {
+  if (claims.sub !== node) throw forAnother("it was signed for another node");
+  const deadline = claims.nats.nex?.["deadline_ms"];
+  if (typeof deadline === "number" && Number.isInteger(deadline) && deadline >= 0 && deadline <= drainMsMax) {
+    return deadline;
+  }
+  throw new NexError("token_invalid", `its deadline_ms is not a whole number from 0 to ${drainMsMax}`);
 }
 
 function forAnother(why: string): NexError {

@@ -95,6 +95,7 @@ export const errorCatalogue = {
     5,
     "A node is not endorsed by the key that the client was given, or its endorsement is of something else",
   ),
+  operator_required: entry("user", 5, "The node does this only for an operator that its configuration names"),
   // Admission
   lame_duck: entry("user", 5, "The node takes no more workloads"),
   workload_limit: entry("user", 5, "The node runs as many workloads as it may"),

@@ -1,11 +1,18 @@
-/** `nex lameduck`, also `nex node lameduck`: a node takes no more workloads. */
+/** `nex lameduck`, also `nex node lameduck`: a node takes no more workloads, or for an operator ends. */
+import type { LameDuckOptions } from "@nexengine/client";
+import { signerOfSeed } from "@nexengine/protocol";
+import { drainMsMax, NexError } from "@nexengine/protocol/internal";
 import type { Command } from "commander";
 import type { GlobalOptions } from "../global-options.ts";
+import { readNamedFile } from "../key-files.ts";
 import { withClient } from "../login.ts";
 import { nodeIdOf } from "../node-id.ts";
+import { parseDuration } from "../option-values.ts";
 import { print, printJson } from "../output.ts";
 
-type LameDuckOptions = GlobalOptions & { json: boolean };
+type CommandOptions = GlobalOptions & { json: boolean; operator?: string; deadline?: number };
+
+const deadlineMsDefault = 30_000;
 
 /** Adds the command to the program, or to `node`. */
 export function addLameDuck(parent: Command): void {
@@ -13,15 +20,48 @@ export function addLameDuck(parent: Command): void {
     .command("lameduck")
     .description("tell a node to take no more workloads; those that run go on, and nothing takes it back")
     .argument("<node>", "the node's id, its beginning, or its name")
+    .option(
+      "--operator <file>",
+      "seed file of an operator's key: the node lets its functions finish, and ends",
+    )
+    .option(
+      "--deadline <duration>",
+      "with --operator: what runs then is stopped; 30s unless told otherwise",
+      parseDuration,
+    )
     .option("--json", "print the answer as JSON", false)
     .action(async (idOrName: string, _: unknown, self: Command) => {
-      const options = self.optsWithGlobals<LameDuckOptions>();
+      const options = self.optsWithGlobals<CommandOptions>();
+      const operator = operatorOf(options);
       await withClient(options, async (client) => {
         const action = "Cannot enter lame duck mode of node";
         const id = await nodeIdOf(client, idOrName, action, options.timeout);
-        const answer = await client.lameDuck(id, options.timeout);
+        const answer = await client.lameDuck(id, { timeoutMs: options.timeout, ...operator });
         if (options.json) printJson(answer);
         else print(`Command to enter lame duck mode issued to ${id}`);
+        if (!options.json && operator !== undefined) {
+          print(
+            `   It ends when its functions are done, at the latest in ${operator.operator.deadlineMs / 1_000}s`,
+          );
+        }
       });
     });
+}
+
+/** @throws NexError `usage`, `file_not_found`, `key_invalid` */
+function operatorOf({
+  operator: file,
+  deadline,
+}: CommandOptions): Required<Pick<LameDuckOptions, "operator">> | undefined {
+  if (file === undefined) {
+    if (deadline === undefined) return undefined;
+    throw new NexError("usage", "Cannot set a deadline: only an operator ends a node", {
+      advice: "Name the operator's key with: --operator FILE",
+    });
+  }
+  if (deadline !== undefined && deadline > drainMsMax) {
+    throw new NexError("usage", `Cannot set a deadline of ${deadline} ms: at most an hour is accepted`);
+  }
+  const key = signerOfSeed(readNamedFile(file, "the operator's key"), `the operator's key "${file}"`);
+  return { operator: { key, deadlineMs: deadline ?? deadlineMsDefault } };
 }

@@ -107,11 +107,7 @@ describe("completeConfig", () => {
     });
   }
 
-  const restricting: [key: string, value: unknown][] = [
-    ["lameduck_requires_operator", true],
-    ["operators", [issuer]],
-    ["namespaces", { "*": {} }],
-  ];
+  const restricting: [key: string, value: unknown][] = [["namespaces", { "*": {} }]];
   for (const [key, value] of restricting) {
     test(`refuses ${key}, which would shut something out, until it is acted on`, () => {
       assert.throws(() => completeConfig({ [key]: value }), {

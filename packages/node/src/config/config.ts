@@ -51,6 +51,10 @@ const configSchema = z.object({
   deny_trigger_subjects: z.array(subject).default([]),
   /** A token by which the nexus's owner vouches for this node. */
   endorsement: z.string().min(1).optional(),
+  /** Public keys of those who may end the node. */
+  operators: z.array(publicKey).default([]),
+  /** The reference's way into lame duck mode, which everybody has who may publish there, is shut. */
+  lameduck_requires_operator: z.boolean().default(false),
   /** Only tokens that are bound to their requests are accepted, none of the reference's. */
   require_bound_claims: z.boolean().default(false),
   agent_handshake_timeout_ms: z.number().int().min(100).max(600_000).default(5_000),

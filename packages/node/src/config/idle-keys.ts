@@ -65,9 +65,6 @@ const ofNamespace = z.object({
 
 /** To pass over one of these would leave open what it is meant to shut, so it is refused once it says something. */
 export const restrictingKeys = {
-  lameduck_requires_operator: z.boolean().optional(),
-  /** Public keys of those who may put the node into lame duck mode. */
-  operators: z.array(publicKey).optional(),
   namespaces: z.record(text, ofNamespace).optional(),
 };
 

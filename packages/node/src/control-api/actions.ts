@@ -4,9 +4,7 @@ import {
   auctionRequestSchema,
   auctionSubject,
   auctionWhySubject,
-  type BoundToken,
   deployRequestSchema,
-  functionTypes,
   lameDuckSubject,
   nodeRequestWildcard,
   parseJson,
@@ -18,27 +16,14 @@ import {
   toNexError,
   workloadPingWildcard,
 } from "@nexengine/protocol/internal";
-import type { Logger } from "pino";
-import { admitDeploy, type DeployFacts, invalidDeploy } from "../admission/admit-deploy.ts";
+import { admitDeploy, invalidDeploy } from "../admission/admit-deploy.ts";
 import { admitStop, invalidStop } from "../admission/admit-stop.ts";
-import { asToken } from "../admission/tokens.ts";
-import type { Events } from "../feeds/events.ts";
-import type { UsedTokens } from "../state/used-tokens.ts";
-import type { Workloads } from "../workloads/workloads.ts";
 import { type BidReason, fitsReadyMachine, reasonsAgainst } from "./bid.ts";
+import type { ActionContext } from "./context.ts";
 import type { Action } from "./dispatcher.ts";
-import type { NodeInfo } from "./info.ts";
-
-/** What the handlers act on. */
-export interface ActionContext {
-  info: NodeInfo;
-  workloads: Workloads;
-  events: Events;
-  usedTokens: UsedTokens;
-  log: Logger;
-  /** The node's facts at this moment, for admission. */
-  deployFacts(): DeployFacts;
-}
+import { hasExtras } from "./extras.ts";
+import { lameDuck } from "./lame-duck.ts";
+import { useUp } from "./use-up.ts";
 
 /** All actions of a node. */
 export function nodeActions(context: ActionContext): Action[] {
@@ -70,7 +55,7 @@ export function nodeActions(context: ActionContext): Action[] {
       kind: "stop",
       handle: (subject, body) => stop(context, subject, body),
     },
-    { subject: lameDuckSubject(info.nodeId), kind: "lameduck", handle: () => enterLameDuck(context) },
+    { subject: lameDuckSubject(info.nodeId), kind: "lameduck", handle: (_, body) => lameDuck(context, body) },
   ];
 }
 
@@ -111,21 +96,12 @@ function auctionRequest(body: Uint8Array): AuctionRequest | undefined {
   }
 }
 
-function hasExtras(body: Uint8Array): boolean {
-  try {
-    const parsed: unknown = JSON.parse(Buffer.from(body).toString());
-    return typeof parsed === "object" && parsed !== null && Object.hasOwn(parsed, "nex");
-  } catch {
-    return false;
-  }
-}
-
 /** Carries out a DEPLOY, from wherever it came. @throws NexError; the refusal has been told then. */
 export async function deploy(context: ActionContext, namespace: string, body: Uint8Array): Promise<object> {
   try {
     const request = parseJson(body, deployRequestSchema, "Unable to deserialize deploy request");
     const { spec, token } = admitDeploy({ namespace, request, body }, context.deployFacts());
-    useUp(context, invalidDeploy, token);
+    useUp(context.usedTokens, invalidDeploy, token);
     const { id, name, published } = await context.workloads.deploy(spec);
     const extras = published.length === 0 ? {} : { nex: { version: 1, published } };
     return { started: true, id, issuer: spec.issuer, name, ...extras };
@@ -141,22 +117,13 @@ async function stop(context: ActionContext, subject: string, body: Uint8Array): 
     const request = parseJson(body, stopRequestSchema, "Unable to deserialize stop request");
     const target = context.workloads.find(request.workload_id ?? "");
     const { workload, token } = admitStop(namespace, request, target, context.deployFacts());
-    useUp(context, invalidStop, token);
+    useUp(context.usedTokens, invalidStop, token);
     await workload.stop("Workload shutdown requested");
     return { stopped: true, id: workload.id, issuer: workload.claims.iss, name: workload.name };
   } catch (thrown) {
     refused(context, "stop_refused", namespace, thrown);
     throw thrown;
   }
-}
-
-/**
- * Remembers the token of a request that was admitted, in the turn of its admission, so that of two copies one is
- * carried out. A refused request leaves its token as it was: somebody who sends a captured one with other content must
- * not use it up. What fails later has used it: otherwise others could start it at another time.
- */
-function useUp({ usedTokens }: ActionContext, invalid: string, token: BoundToken | undefined): void {
-  if (token !== undefined) asToken(invalid, () => usedTokens.remember(token));
 }
 
 function refused(
@@ -169,17 +136,4 @@ function refused(
   context.log.warn({ namespace, code, reason: message }, type.replace("_", " "));
   // A namespace that is none has no subject for its events.
   if (code !== "namespace_invalid") context.events.refusal(type, namespace, { code, reason: message });
-}
-
-function enterLameDuck(context: ActionContext): object {
-  const { info } = context;
-  if (!info.lameDuck) {
-    info.lameDuck = true;
-    for (const workload of context.workloads.deployed) {
-      if (!functionTypes.has(workload.spec.type)) workload.clearEssential();
-    }
-    context.events.node("node_entered_lameduck", { version: info.version, id: info.nodeId });
-    context.log.warn("node entered lame duck mode");
-  }
-  return { node_id: info.nodeId, success: true };
 }

@@ -198,6 +198,7 @@ export class FunctionCalls implements Place {
     if (this.size === 0) {
       clearInterval(this.#sweep);
       this.#sweep = undefined;
+      this.#idle?.resolve();
       return;
     }
     const now = performance.now();
@@ -257,6 +258,13 @@ export class FunctionCalls implements Place {
     this.#options.abandon(entry.machine, why);
   }
 
+  /** Settles when every call that was accepted is answered. Nothing may be accepted meanwhile. */
+  async idle(): Promise<void> {
+    if (this.size === 0) return;
+    this.#idle ??= Promise.withResolvers<void>();
+    await this.#idle.promise;
+  }
+
   /**
    * Takes no more calls and waits for those that run.
    *
@@ -270,11 +278,11 @@ export class FunctionCalls implements Place {
     this.#queueBytes = 0;
     let timer: NodeJS.Timeout | undefined;
     if (this.size > 0) {
-      this.#idle = Promise.withResolvers<void>();
+      const idle = this.idle();
       const late = new Promise<void>((resolve) => {
         timer = setTimeout(resolve, timeoutMs);
       });
-      await Promise.race([this.#idle.promise, late]);
+      await Promise.race([idle, late]);
       clearTimeout(timer);
     }
     const drained = this.size === 0;

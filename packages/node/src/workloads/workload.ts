@@ -331,6 +331,14 @@ export class Workload {
     }
   }
 
+  /** A function takes no more calls, finishes those that it has, and ends; a service goes on. */
+  async drain(): Promise<void> {
+    if (this.#calls === undefined) return;
+    await this.#triggers?.unsubscribe().catch(() => undefined);
+    await this.#calls.idle();
+    await this.stop("Node is in lame duck mode");
+  }
+
   /** Ends the workload for a reason from outside. Idempotent; settles when nothing of it is left. */
   stop(reason: string): Promise<void> {
     return this.#end({ code: 0, reason }, this.#services.tuning.stopGraceMs);

@@ -9,6 +9,8 @@ export class Workloads {
   readonly #totalBytesMax: number;
   readonly #byId = new Map<string, Workload>();
   readonly #makeId = createXidMaker(Date.now);
+  /** Settles when nothing is left; there once the workloads are to finish. */
+  #drained: PromiseWithResolvers<void> | undefined;
 
   /** @param totalBytesMax Of all artifacts together; 0 is no limit. */
   constructor(services: WorkloadServices, totalBytesMax: number) {
@@ -53,6 +55,7 @@ export class Workloads {
     events.workload("workload_deployed", workload, { workload_name: workload.name, code: 0 });
     this.#services.logs.line(workload, "INFO", `Workload ${workload.name} deployed`);
     log.info({ workload: workload.id, name: workload.name, namespace: workload.namespace }, "workload runs");
+    if (this.#drained !== undefined) void workload.drain();
     return workload;
   }
 
@@ -89,6 +92,22 @@ export class Workloads {
     this.#byId.delete(workload.id);
     this.#services.events.forget(workload.id);
     this.#services.logs.forget(workload.id);
+    if (this.#byId.size === 0) this.#drained?.resolve();
+  }
+
+  /**
+   * Lets functions take no more calls, finish those that they have, and end; services go on. Those that are about to
+   * start are included.
+   *
+   * @returns when no workload is left.
+   */
+  drain(): Promise<void> {
+    if (this.#drained === undefined) {
+      this.#drained = Promise.withResolvers();
+      for (const workload of this.deployed) void workload.drain();
+      if (this.#byId.size === 0) this.#drained.resolve();
+    }
+    return this.#drained.promise;
   }
 
   /** Ends all workloads. */

@@ -11,6 +11,7 @@ export const eventTypes = [
   "workload_restarting",
   "deploy_refused",
   "stop_refused",
+  "lameduck_refused",
   "function_exec_succeeded",
   "function_exec_failed",
 ] as const;

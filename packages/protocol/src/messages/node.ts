@@ -125,5 +125,16 @@ export const infoResponseSchema = goObject({
 });
 export type InfoResponse = z.infer<typeof infoResponseSchema>;
 
+/** Strict: what this version does not know may be something that an operator relies on. */
+const lameDuckExtrasSchema = z.strictObject({
+  version: z.literal(1),
+  /** An operator's; with it the node lets its workloads finish, and ends. */
+  token: z.string(),
+});
+
+/** What a LAMEDUCK may say; the reference's says nothing. */
+export const lameDuckRequestSchema = goObject({ nex: lameDuckExtrasSchema.optional() });
+export type LameDuckRequest = z.infer<typeof lameDuckRequestSchema>;
+
 export const lameDuckResponseSchema = goObject({ node_id: z.string(), success: z.boolean() });
 export type LameDuckResponse = z.infer<typeof lameDuckResponseSchema>;

@@ -1,0 +1,21 @@
+import type { Logger } from "pino";
+import type { DeployFacts } from "../admission/admit-deploy.ts";
+import type { LameDuckFacts } from "../admission/admit-lame-duck.ts";
+import type { Events } from "../feeds/events.ts";
+import type { UsedTokens } from "../state/used-tokens.ts";
+import type { Drain } from "../workloads/drain.ts";
+import type { Workloads } from "../workloads/workloads.ts";
+import type { NodeInfo } from "./info.ts";
+
+/** What the handlers of requests act on. */
+export interface ActionContext {
+  info: NodeInfo;
+  workloads: Workloads;
+  drain: Drain;
+  events: Events;
+  usedTokens: UsedTokens;
+  log: Logger;
+  /** The node's facts at this moment, for admission. */
+  deployFacts(): DeployFacts;
+  lameDuckFacts(): LameDuckFacts;
+}

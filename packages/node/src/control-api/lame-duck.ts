@@ -1,0 +1,51 @@
+/** LAMEDUCK: a node takes no more workloads, and for an operator it finishes those that it has and ends. */
+import {
+  functionTypes,
+  type LameDuckRequest,
+  lameDuckRequestSchema,
+  parseJson,
+  toNexError,
+} from "@nexengine/protocol/internal";
+import { type AdmittedDrain, admitLameDuck, invalidLameDuck } from "../admission/admit-lame-duck.ts";
+import type { ActionContext } from "./context.ts";
+import { hasExtras } from "./extras.ts";
+import { useUp } from "./use-up.ts";
+
+/** The handler of a LAMEDUCK. */
+export function lameDuck(context: ActionContext, body: Uint8Array): object {
+  const { info } = context;
+  try {
+    const admitted = admitLameDuck(readRequest(body), context.lameDuckFacts());
+    useUp(context.usedTokens, invalidLameDuck, admitted?.token);
+    enter(context, admitted);
+    if (admitted !== undefined) context.drain.begin(admitted.deadlineMs);
+  } catch (thrown) {
+    const { code, message: reason } = toNexError(thrown);
+    context.log.warn({ code, reason }, "lame duck mode refused");
+    context.events.node("lameduck_refused", { code, reason });
+    throw thrown;
+  }
+  return { node_id: info.nodeId, success: true };
+}
+
+/** The reference's body says nothing, whatever it is; what has our additions must be in order. */
+function readRequest(body: Uint8Array): LameDuckRequest {
+  try {
+    return parseJson(body, lameDuckRequestSchema, invalidLameDuck);
+  } catch (error) {
+    if (hasExtras(body)) throw error;
+    return {};
+  }
+}
+
+function enter({ info, workloads, events, log }: ActionContext, drain: AdmittedDrain | undefined): void {
+  const by = drain === undefined ? {} : { operator: drain.operator, deadline_ms: drain.deadlineMs };
+  if (drain !== undefined) log.warn(by, "an operator ends the node");
+  if (info.lameDuck) return;
+  info.lameDuck = true;
+  for (const workload of workloads.deployed) {
+    if (!functionTypes.has(workload.spec.type)) workload.clearEssential();
+  }
+  events.node("node_entered_lameduck", { version: info.version, id: info.nodeId, ...by });
+  log.warn("node entered lame duck mode");
+}
