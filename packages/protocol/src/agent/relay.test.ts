@@ -153,6 +153,31 @@ test("Relay lets a reader that stops hold up its own stream only, and no more th
   assert.equal((await buffer(slow)).length, 20_000_000);
 });
 
+test("Relay keeps what waits for credit though both ends of its socket have ended, and then ends the stream", async () => {
+  const closed = Promise.withResolvers<void>();
+  await using bridge = await Bridge.make((socket) => {
+    socket.resume().on("end", () => socket.end(Buffer.alloc(relayWindowBytes + 10, 1)));
+    socket.on("close", closed.resolve);
+  });
+  const frames: [type: number, bytes: number][] = [];
+  bridge.agent.take = (type, _, payload) => frames.push([type, payload.length]) > 0;
+  bridge.agentConnection.send(FrameType.agentRelayOpen, 0, 2, Buffer.alloc(2));
+  bridge.agentConnection.send(FrameType.agentRelayEnd, 0, 2);
+  await closed.promise;
+  const received = (): number => frames.reduce((sum, [, bytes]) => sum + bytes, 0);
+  await holds(() => received() === relayWindowBytes, "the window is not filled");
+  // Of the server nothing is left by now; some turns for whatever its end brings about.
+  for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(bridge.node.streamCount, 1);
+  const credit = Buffer.alloc(4);
+  credit.writeUInt32LE(10);
+  bridge.agentConnection.send(FrameType.agentRelayCredit, 0, 2, credit);
+  await holds(() => bridge.node.streamCount === 0, "the stream stays");
+  await holds(() => received() === relayWindowBytes + 10, "the rest does not come");
+  await holds(() => frames.at(-1)?.[0] === FrameType.nodeRelayEnd, "the stream does not end");
+  assert.ok(frames.every(([type]) => type !== FrameType.nodeRelayReset));
+});
+
 test("Relay resets a connection whose server is not there, and one that breaks", async () => {
   await using bridge = await Bridge.make((socket) => {
     socket.once("data", () => socket.destroy());

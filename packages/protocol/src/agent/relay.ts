@@ -215,6 +215,7 @@ export class Relay {
     if (stream.unsent !== undefined || stream.sentEnd) return;
     stream.sentEnd = true;
     this.#connection.send(this.#own.end, 0, stream.id);
+    if (stream.socket.closed) this.#gone(stream);
   }
 
   #grant(id: number, payload: Buffer): void {
@@ -280,6 +281,9 @@ export class Relay {
     stream.waiting = 0;
     this.#congested.delete(stream);
     if (this.#streams.get(stream.id) !== stream) return;
+    const { readableEnded, errored } = stream.socket;
+    // It has ended well, and what it brought last still waits for credit.
+    if (stream.unsent !== undefined && stream.gotEnd && readableEnded && !errored) return;
     this.#streams.delete(stream.id);
     if (!stream.sentEnd || !stream.gotEnd) this.#connection.send(this.#own.reset, 0, stream.id);
   }
