@@ -7,7 +7,8 @@ const loopbackAddressesMax = 64;
 const egressMax = 256;
 const nameCharactersMax = 253;
 const portMax = 65_535;
-const nameForm = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/;
+// Underscores anywhere: networks of containers have them in their names.
+const nameForm = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/;
 
 type NetworkOrder = Pick<MachineSpec, "network" | "hosts" | "loopbackAddresses" | "egress">;
 
