@@ -14,6 +14,7 @@ import {
   objectLocation,
   type Published,
   printable,
+  type RunResponse,
   runResponseSchema,
   type Signer,
   sealEnvironment,
@@ -63,11 +64,22 @@ export interface DeployOptions {
   globals?: Globals;
   concurrency?: number;
   limits?: WorkloadLimits;
+  /**
+   * Workloads of this issuer that this one takes the place of. One that is on the chosen node ends as soon as this one
+   * takes calls, and `replaced` of the deployment names it; the others are the caller's to stop.
+   */
+  replaces?: readonly WorkloadAt[] | Promise<readonly WorkloadAt[]>;
   /** Tags that the node must have. */
   tags?: Tags;
   /** Of the wait for the node's answer; 30,000 when absent. */
   timeoutMs?: number;
   onProgress?: (sentBytes: number, totalBytes: number) => void;
+}
+
+/** Where a workload is. */
+export interface WorkloadAt {
+  id: string;
+  nodeId: string;
 }
 
 /** A workload that was started. */
@@ -82,6 +94,8 @@ export interface Deployment {
   sha256: string;
   /** Where published ports are reached. */
   published: Published[];
+  /** Id of the workload that has ended for this one. */
+  replaced?: string;
 }
 
 /** See `NexClient.deploy`. */
@@ -107,31 +121,36 @@ export async function deploy(session: Session, options: DeployOptions): Promise<
   // Sealing can refuse, so it comes before anything is uploaded.
   const { environment, sealed } = seal(session, options, node.info.public_xkey, sealing);
   const stored = await storeArtifact(session, options);
-  const request = {
-    ...(options.argv?.length ? { argv: options.argv } : {}),
-    description: options.description ?? "",
-    type,
-    location: objectLocation(stored.bucket, stored.key),
-    essential: options.essential ?? false,
-    environment,
-    jsdomain: options.jsDomain ?? "",
-    sender_public_key: options.publisher.publicKey,
-    target_node: node.id,
-    ...(options.triggerSubjects?.length ? { trigger_subjects: options.triggerSubjects } : {}),
-    ...extras(options, limits, {
-      requires: (["bound-claims", "sealed-request"] as const).filter((_, at) => [bound, sealing][at]),
-      sealed,
-    }),
+  const send = (replace?: string): Promise<RunResponse> => {
+    const request = {
+      ...(options.argv?.length ? { argv: options.argv } : {}),
+      description: options.description ?? "",
+      type,
+      location: objectLocation(stored.bucket, stored.key),
+      essential: options.essential ?? false,
+      environment,
+      jsdomain: options.jsDomain ?? "",
+      sender_public_key: options.publisher.publicKey,
+      target_node: node.id,
+      ...(options.triggerSubjects?.length ? { trigger_subjects: options.triggerSubjects } : {}),
+      ...extras(options, limits, {
+        requires: (["bound-claims", "sealed-request"] as const).filter((_, at) => [bound, sealing][at]),
+        sealed,
+        replace,
+      }),
+    };
+    const { sha256 } = stored;
+    const token = deployToken({ namespace, name, sha256, request, issuer: options.issuer, bound });
+    const body = JSON.stringify({ ...request, workload_jwt: token });
+    return askNode(session, deploySubject(namespace, node.id), body, runResponseSchema, {
+      action: `Cannot deploy "${options.name}"`,
+      nodeId: node.id,
+      timeoutMs: options.timeoutMs ?? deployTimeoutMsDefault,
+      whenSilent: "The workload may have started all the same; see with: nex ps",
+    });
   };
-  const { sha256 } = stored;
-  const token = deployToken({ namespace, name, sha256, request, issuer: options.issuer, bound });
-  const body = JSON.stringify({ ...request, workload_jwt: token });
-  const run = await askNode(session, deploySubject(namespace, node.id), body, runResponseSchema, {
-    action: `Cannot deploy "${options.name}"`,
-    nodeId: node.id,
-    timeoutMs: options.timeoutMs ?? deployTimeoutMsDefault,
-    whenSilent: "The workload may have started all the same; see with: nex ps",
-  });
+  const former = bound && hasFeature(node.info.nex, "replace") ? await options.replaces : undefined;
+  const { run, replaced } = await replacing(former?.find(({ nodeId }) => nodeId === node.id)?.id, send);
   return {
     id: run.id,
     name: run.name || options.name,
@@ -141,7 +160,22 @@ export async function deploy(session: Session, options: DeployOptions): Promise<
     issuer: options.issuer.publicKey,
     sha256: stored.sha256,
     published: run.nex?.published ?? [],
+    ...(replaced === undefined ? {} : { replaced }),
   };
+}
+
+/** What may not be replaced, or has ended meanwhile, keeps no new one from starting. */
+async function replacing(
+  replaced: string | undefined,
+  send: (replace?: string) => Promise<RunResponse>,
+): Promise<{ run: RunResponse; replaced?: string }> {
+  if (replaced === undefined) return { run: await send() };
+  try {
+    return { run: await send(replaced), replaced };
+  } catch (error) {
+    if (!(error instanceof NexError) || error.code !== "replace_refused") throw error;
+    return { run: await send() };
+  }
 }
 
 /** @returns the processor that the artifact needs, where it needs one. */
@@ -199,9 +233,14 @@ function seal(
 function extras(
   options: DeployOptions,
   limits: Limits | undefined,
-  trust: { requires: readonly Feature[]; sealed: string | undefined },
+  trust: { requires: readonly Feature[]; sealed: string | undefined; replace: string | undefined },
 ): object {
-  const requires = [...trust.requires, ...required(options, limits)];
+  const { sealed, replace } = trust;
+  const requires = [
+    ...trust.requires,
+    ...(replace === undefined ? [] : ["replace"]),
+    ...required(options, limits),
+  ];
   if (requires.length === 0) return {};
   const { globals, concurrency } = options;
   return {
@@ -211,7 +250,8 @@ function extras(
       ...(globals === undefined ? {} : { globals }),
       ...(concurrency === undefined ? {} : { concurrency }),
       ...(limits === undefined ? {} : { limits }),
-      ...(trust.sealed === undefined ? {} : { sealed: trust.sealed }),
+      ...(sealed === undefined ? {} : { sealed }),
+      ...(replace === undefined ? {} : { replace }),
     },
   };
 }

@@ -20,7 +20,7 @@ export {
   type WorkloadDetails,
   type WorkloadPlace,
 } from "./client.ts";
-export type { Deployment, DeployOptions } from "./deploy.ts";
+export type { Deployment, DeployOptions, WorkloadAt } from "./deploy.ts";
 export type { Feed, FeedOptions } from "./feed.ts";
 export type { LameDuckOptions } from "./lame-duck.ts";
 export type { WorkloadLimits } from "./limits.ts";

@@ -166,6 +166,10 @@ async function compose(
     nodeId: identity.id,
     requireBoundClaims: config.require_bound_claims,
     isUsed: (token) => usedTokens.has(token),
+    replaceable: (id) => {
+      const workload = workloads.replaceable(id);
+      return workload && { namespace: workload.namespace, issuer: workload.claims.iss };
+    },
     lameDuck: info.lameDuck,
     workloadCount: workloads.count,
     workloadCountMax: config.node_limits.max_workloads,

@@ -99,6 +99,11 @@ export const errorCatalogue = {
   // Admission
   lame_duck: entry("user", 5, "The node takes no more workloads"),
   workload_limit: entry("user", 5, "The node runs as many workloads as it may"),
+  replace_refused: entry(
+    "user",
+    5,
+    "The workload to be replaced is not one of this issuer and namespace that runs on the node, or the token is not bound",
+  ),
   unsupported_type: entry("user", 5, "The node does not run workloads of this type"),
   triggers_not_supported: entry("user", 5, "Only functions have triggers"),
   triggers_required: entry("user", 5, "A function needs at least one trigger subject"),

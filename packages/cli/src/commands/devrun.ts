@@ -58,7 +58,7 @@ async function devrun(file: string, variables: string[], options: DevrunOptions)
   const artifact = await artifactOf(file, type);
   const issuer = issuerKey();
   await withClient(options, async (client, connection) => {
-    // Begun before the new copy and looked at after it, so that finding the former ones costs no time.
+    // Begun before the new copy, and needed when all else of it is there, so that finding them costs no time.
     const former = (options.stop ?? true) ? client.workloadDetails(name) : Promise.resolve([]);
     former.catch(() => undefined);
     const deployment = await client.deploy({
@@ -70,11 +70,14 @@ async function devrun(file: string, variables: string[], options: DevrunOptions)
       environment,
       description: "Workload published in devmode",
       triggerSubjects: triggers,
+      replaces: former,
       ...deployOptionsOf(options, connection),
       ...(options.bucketmaxbytes === undefined ? {} : { bucketBytesMax: options.bucketmaxbytes }),
     });
-    const formerCopies = (await former).filter(({ id }) => id !== deployment.id);
-    await stopFormer(client, formerCopies, issuer);
+    const { id: newest, replaced } = deployment;
+    if (replaced !== undefined) note(`Replaced the former copy ${replaced}`);
+    const others = (await former).filter(({ id }) => id !== newest && id !== replaced);
+    await stopFormer(client, others, issuer);
     reportDeployment(deployment, triggers, options.json);
   });
 }

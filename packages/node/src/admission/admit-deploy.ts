@@ -42,6 +42,15 @@ export interface DeployFacts extends TokenFacts {
   functionConcurrency: number;
   limits: LimitFacts;
   artifactBytesMax: number;
+  /** The workload of an id that runs, and that no deploy replaces already. */
+  replaceable(id: string): Replaceable | undefined;
+}
+
+/** What admission knows of a workload that is to be replaced. */
+export interface Replaceable {
+  namespace: string;
+  /** Public key of who started it. */
+  issuer: string;
 }
 
 /** A DEPLOY as it came. */
@@ -71,9 +80,11 @@ export const invalidDeploy = "Invalid deploy request";
 export function admitDeploy(arrival: DeployArrival, facts: DeployFacts): AdmittedDeploy {
   const { namespace, request } = arrival;
   assertDeployNamespace(namespace);
-  checkRoom(facts);
-  const type = checkType(request, facts);
   const extras = parseDeployExtras(request.nex);
+  // Whether it may be replaced is known with the token only; until then it is enough that it is there.
+  const replaced = extras.replace === undefined ? undefined : facts.replaceable(extras.replace);
+  checkRoom(replaced === undefined ? facts : { ...facts, workloadCount: facts.workloadCount - 1 });
+  const type = checkType(request, facts);
   const limits = grantLimits(extras.limits ?? {}, type, facts.limits);
   refuseConnections(request);
   const triggerSubjects = checkTriggers(type, request.trigger_subjects ?? [], facts);
@@ -86,6 +97,9 @@ export function admitDeploy(arrival: DeployArrival, facts: DeployFacts): Admitte
   }
   const location = parseObjectLocation(demand(request.location, "location"));
   const { claims, bound } = checkToken(arrival, facts);
+  if (extras.replace !== undefined) {
+    checkReplaced(extras.replace, replaced, bound !== undefined, { namespace, issuer: claims.iss });
+  }
   const environment = openSecrets(
     {
       environment: request.environment,
@@ -114,6 +128,7 @@ export function admitDeploy(arrival: DeployArrival, facts: DeployFacts): Admitte
     ...(extras.globals === undefined ? {} : { globals: extras.globals }),
     concurrency: extras.concurrency ?? facts.functionConcurrency,
     limits,
+    ...(extras.replace === undefined ? {} : { replaces: extras.replace }),
   };
   return { spec, token: bound };
 }
@@ -184,6 +199,19 @@ function checkToken({ namespace, request, body }: DeployArrival, facts: DeployFa
     asToken(invalidDeploy, () => checkDeployToken(claims, check));
   }
   return read;
+}
+
+/** Of another's workload nothing is told, not even that it is there. */
+function checkReplaced(id: string, replaced: Replaceable | undefined, bound: boolean, by: Replaceable): void {
+  if (bound && replaced?.issuer === by.issuer && replaced.namespace === by.namespace) return;
+  throw new NexError(
+    "replace_refused",
+    `Cannot replace ${printable(id)}: ${
+      bound
+        ? "no workload of this id, issuer and namespace runs here, or another deploy replaces it"
+        : "that takes a token that is bound to its request"
+    }`,
+  );
 }
 
 function checkName({ sub }: Claims): void {

@@ -15,6 +15,8 @@ import type { Logger } from "pino";
 
 /** So many requests are taken up in one turn of the loop: a signature check costs a good part of a millisecond. */
 const requestsPerTurnMax = 8;
+/** After so long the turn is over: to open a large environment takes far longer. What else waits comes in between. */
+const turnMsMax = 5;
 /** So many requests may wait for their turn; those beyond are refused. */
 const requestsWaitingMax = 10_000;
 
@@ -83,8 +85,13 @@ export class Dispatcher {
     this.#scheduled = true;
     setImmediate(() => {
       this.#scheduled = false;
-      for (const { action, message, body } of this.#waiting.splice(0, requestsPerTurnMax))
-        this.#run(action, message, body);
+      const beganMs = performance.now();
+      for (let taken = 0; taken < requestsPerTurnMax; taken++) {
+        const next = this.#waiting.shift();
+        if (next === undefined) break;
+        this.#run(next.action, next.message, next.body);
+        if (performance.now() - beganMs > turnMsMax) break;
+      }
       if (this.#waiting.length > 0) this.#schedule();
     });
   }

@@ -42,4 +42,6 @@ export interface WorkloadSpec {
   globals?: Globals;
   concurrency: number;
   limits: GrantedLimits;
+  /** Id of the workload that ends once this one runs. */
+  replaces?: string;
 }

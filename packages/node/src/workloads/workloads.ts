@@ -1,5 +1,5 @@
 /** The workloads of a node, each from its admission to its end. */
-import { createXidMaker, NexError } from "@nexengine/protocol/internal";
+import { createXidMaker, errorText, NexError } from "@nexengine/protocol/internal";
 import type { WorkloadServices } from "./services.ts";
 import type { WorkloadSpec } from "./spec.ts";
 import { Workload, type WorkloadEnd } from "./workload.ts";
@@ -8,6 +8,8 @@ export class Workloads {
   readonly #services: WorkloadServices;
   readonly #totalBytesMax: number;
   readonly #byId = new Map<string, Workload>();
+  /** Ids of those that a deploy replaces. */
+  readonly #replaced = new Set<string>();
   readonly #makeId = createXidMaker(Date.now);
   /** Settles when nothing is left; there once the workloads are to finish. */
   #drained: PromiseWithResolvers<void> | undefined;
@@ -33,6 +35,11 @@ export class Workloads {
     return workload?.isDeployed === true ? workload : undefined;
   }
 
+  /** The workload of this id, unless a deploy replaces it already. */
+  replaceable(id: string): Workload | undefined {
+    return this.#replaced.has(id) ? undefined : this.find(id);
+  }
+
   /**
    * Takes an admitted deploy in; it counts from now on. It must follow its admission in the same turn, so that no two
    * pass a limit together.
@@ -45,10 +52,12 @@ export class Workloads {
       this.#ended(ended, end),
     );
     this.#byId.set(workload.id, workload);
+    if (spec.replaces !== undefined) this.#replaced.add(spec.replaces);
     try {
       await workload.start(() => this.#checkTotalBytes());
     } catch (error) {
       this.#forget(workload);
+      if (spec.replaces !== undefined) this.#replaced.delete(spec.replaces);
       throw error;
     }
     const { events, log } = this.#services;
@@ -56,7 +65,19 @@ export class Workloads {
     this.#services.logs.line(workload, "INFO", `Workload ${workload.name} deployed`);
     log.info({ workload: workload.id, name: workload.name, namespace: workload.namespace }, "workload runs");
     if (this.#drained !== undefined) void workload.drain();
+    if (spec.replaces !== undefined) await this.#endReplaced(spec.replaces, workload);
     return workload;
+  }
+
+  /** The new one has its triggers, so no message is lost between them. */
+  async #endReplaced(id: string, by: Workload): Promise<void> {
+    try {
+      await this.#byId.get(id)?.stop(`Replaced by ${by.id}`);
+    } catch (error) {
+      // The new one runs all the same.
+      this.#services.log.error({ workload: id, reason: errorText(error) }, "replaced workload did not end");
+    }
+    this.#replaced.delete(id);
   }
 
   #checkTotalBytes(): void {

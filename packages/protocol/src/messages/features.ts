@@ -25,6 +25,7 @@ export const nodeFeatures: readonly Feature[] = [
   "concurrency",
   "globals",
   "limits",
+  "replace",
   "sealed-request",
   "trigger.subject",
 ];

@@ -30,6 +30,8 @@ export const deployExtrasSchema = z.strictObject({
   limits: limitsSchema.optional(),
   /** A box, see `SealedRequest`. */
   sealed: z.string().min(1).optional(),
+  /** Id of a workload that ends once this one runs. */
+  replace: z.string().min(1).max(256).optional(),
 });
 export type DeployExtras = z.infer<typeof deployExtrasSchema>;
 
