@@ -106,8 +106,9 @@ async function ready(
     const address = await readPortsFile(portsDirectory, options.host);
     if (exit !== undefined)
       throw await failure(options, `it ended with ${exit.code ?? exit.signal ?? "no process"}`);
-    if (address !== undefined) return address;
+    // Before the address: nobody would stop a server that came up after it was called off.
     if (options.signal?.aborted) throw await failure(options, "the start was called off");
+    if (address !== undefined) return address;
     if (Date.now() > deadline)
       throw await failure(options, `it was not ready after ${options.readyTimeoutMs} ms`);
     await delay(pollMs);
