@@ -102,6 +102,16 @@ describe("nex preflight", () => {
     assert.equal(stderr, "");
   });
 
+  test("leaves no rootfs with --check, and finds the same", inContainers, async () => {
+    using home = new NexHome();
+    const rootfs_directory = join(home.path, "rootfs");
+    const config = home.write("config.json", { container: { rootfs_directory } });
+    const checked = await home.run(["node", "preflight", "--check", "--json", "--config", config]);
+    assert.equal(checked.status, 0, checked.stderr);
+    assert.equal(JSON.parse(checked.stdout).sandbox, "container");
+    assert.equal(existsSync(rootfs_directory), false);
+  });
+
   test("says to a user who is not root why there are no containers, and ends with 5", asPlainUser, () => {
     using home = new PlainHome();
     const { status, stdout, stderr } = home.run("preflight");

@@ -306,7 +306,7 @@ test("an answer that can't be read is no deployment", async () => {
   for (const answer of ["", "{}", '{"data":{"started":true}}', '{"data":{"id":"x","started":"yes"}}']) {
     const node = await bench.node({ deploy: () => Buffer.from(answer) });
     const error = await refusal(bench.client.deploy(bench.functionOptions({ node: node.id })));
-    assert.equal(error.code, "malformed_request", answer);
+    assert.equal(error.code, "answer_unreadable", answer);
   }
 });
 

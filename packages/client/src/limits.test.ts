@@ -44,6 +44,12 @@ for (const [what, limits, message] of [
   ["is no port", { publish: [{ machinePort: 70_000 }] }, /^Cannot set the limit publish\.0\.machine_port: /],
   ["is no place to allow", { network: "egress", egressAllow: ["example.com"] }, /an entry is host:port/],
   ["does not go with the network", { egressAllow: ["example.com:443"] }, /the network is not "egress"$/],
+  ["is of another name", { memory_bytes: 2 ** 28 }, /^Cannot set the limit memory_bytes: there is none /],
+  [
+    "is no part of a port",
+    { publish: [{ machinePort: 80, host_port: 80 }] },
+    /limit host_port: there is none /,
+  ],
   ["publishes a port twice", { publish: [{ machinePort: 80 }, { machinePort: 80 }] }, /port 80 twice/],
 ] as [string, WorkloadLimits, RegExp][]) {
   test(`encodeLimits refuses what ${what}`, () => {

@@ -1,5 +1,12 @@
 /** The limits of a deploy, as a program gives them and as they travel. */
-import { checkLimits, type Limits, limitsSchema, type Network, NexError } from "@nexengine/protocol/internal";
+import {
+  checkLimits,
+  type Limits,
+  limitsSchema,
+  type Network,
+  NexError,
+  printable,
+} from "@nexengine/protocol/internal";
 
 /** What a workload may use; an absent member leaves it to the node. */
 export interface WorkloadLimits {
@@ -21,6 +28,31 @@ export interface WorkloadLimits {
   publish?: readonly { machinePort: number; hostPort?: number }[];
 }
 
+const names: ReadonlySet<string> = new Set<keyof WorkloadLimits>([
+  "vcpus",
+  "memoryBytes",
+  "diskBytes",
+  "processes",
+  "logBytesPerSecond",
+  "callTimeMs",
+  "network",
+  "egressAllow",
+  "publish",
+]);
+const portNames: ReadonlySet<string> = new Set(["machinePort", "hostPort"]);
+
+/** A limit whose name is misspelt would not be held, and nobody would notice. */
+function refuseUnknown(limits: WorkloadLimits): void {
+  const unknown =
+    Object.keys(limits).find((name) => !names.has(name)) ??
+    limits.publish?.flatMap((entry) => Object.keys(entry)).find((name) => !portNames.has(name));
+  if (unknown === undefined) return;
+  throw new NexError(
+    "limits_invalid",
+    `Cannot set the limit ${printable(unknown)}: there is none of this name`,
+  );
+}
+
 /**
  * Limits as they travel; `undefined` when there are none.
  *
@@ -28,6 +60,7 @@ export interface WorkloadLimits {
  */
 export function encodeLimits(limits: WorkloadLimits | undefined): Limits | undefined {
   if (limits === undefined) return undefined;
+  refuseUnknown(limits);
   const { egressAllow, publish } = limits;
   const wire = {
     vcpus: limits.vcpus,

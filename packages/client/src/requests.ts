@@ -21,7 +21,7 @@ export interface NodeQuestion {
 /**
  * Asks one node.
  *
- * @throws NexError `node_not_found`, `node_silent`, `connection_failed`, or what the node answered.
+ * @throws NexError `node_not_found`, `node_silent`, `answer_unreadable`, `connection_failed`, or what the node answered.
  */
 export async function askNode<T>(
   { connection }: Session,
@@ -36,7 +36,7 @@ export async function askNode<T>(
   } catch (cause) {
     throw requestFailure(cause, question);
   }
-  return decodeResponse(answer.data, schema);
+  return decodeResponse(answer.data, schema, `node ${question.nodeId}`);
 }
 
 /**

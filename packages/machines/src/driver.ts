@@ -147,6 +147,8 @@ export interface Driver {
   readonly networks: ReadonlySet<MachineNetwork>;
   /** A machine has a loopback device of its own: what listens on the host's is not there. */
   readonly ownLoopback: boolean;
+  /** With the network `egress`: targets of IPv6 are carried too. */
+  readonly carriesIpv6: boolean;
   /** Can machines be booted here? By trying, bounded in time; never throws. */
   fingerprint(): Promise<Fingerprint>;
   /**

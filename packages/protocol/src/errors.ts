@@ -140,6 +140,7 @@ export const errorCatalogue = {
   usage: entry("user", 2, "The command line, or an option, is wrong"),
   connection_failed: entry("user", 3, "The NATS server can't be reached, or refuses the login"),
   node_not_found: entry("user", 4, "Nobody answers under this node id"),
+  answer_unreadable: entry("system", 1, "What a node answered is no answer to the request"),
   node_silent: entry("system", 7, "The node did not answer in time"),
   no_node: entry("user", 6, "No node accepts the workload"),
   file_not_found: entry("user", 4, "A file that was named is not there, or can't be read"),

@@ -1,6 +1,6 @@
 /** `nex preflight`: what this host can do, found by trying, and what to do about the rest. */
 import { existsSync, writeFileSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -64,7 +64,7 @@ export function addPreflight(parent: Command): void {
       ),
     )
     .option("--json", "print the findings as JSON", false);
-  addSwitch(command, "check", "write no configuration, whatever else is said");
+  addSwitch(command, "check", "write nothing that stays, whatever else is said");
   for (const name of idleSwitches) addSwitch(command, name, "accepted; nothing has to be downloaded");
   for (const name of idleValues) command.option(`--${name} <value>`, "accepted; it has no meaning here");
   command.action(async (_: unknown, self: Command) => {
@@ -75,7 +75,7 @@ export function addPreflight(parent: Command): void {
 async function preflight(options: PreflightOptions): Promise<void> {
   if (options.init !== undefined && options.check !== true) writeSample(options.config, options.init);
   const { config, finding } = await findConfiguration(options.config);
-  const trials = await tryAll(config);
+  const trials = await tryAll(config, options.check === true);
   const sandbox = sandboxOf({}, config);
   const works = ({ kind, found }: SandboxTrial): boolean =>
     found.available && (sandbox === "auto" ? kind !== "process" : kind === sandbox);
@@ -127,11 +127,19 @@ async function findConfiguration(path: string): Promise<{ config: NodeConfigInpu
   }
 }
 
-/** Tries with a state of its own, so that a running node is not disturbed. */
-async function tryAll(config: NodeConfigInput): Promise<SandboxTrial[]> {
+/**
+ * Tries with a state of its own, so that a running node is not disturbed.
+ *
+ * @param leavesNothing Nor does a rootfs stay for the node that will be started.
+ */
+async function tryAll(config: NodeConfigInput, leavesNothing: boolean): Promise<SandboxTrial[]> {
   const directory = await mkdtemp(join(tmpdir(), "nex-preflight-"));
+  const files = driverFiles(config);
   try {
-    return await trySandboxes(driverFiles(config), directory);
+    if (!leavesNothing) return await trySandboxes(files, directory);
+    // Users without rights have to reach the rootfs.
+    await chmod(directory, 0o711);
+    return await trySandboxes({ ...files, rootfsDirectory: join(directory, "rootfs") }, directory);
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

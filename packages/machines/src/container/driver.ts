@@ -47,6 +47,7 @@ export class ContainerDriver implements Driver {
   ]);
   readonly #networks = new Set<MachineNetwork>(["none", "nats"]);
   readonly ownLoopback = true;
+  readonly carriesIpv6 = false;
   readonly #options: ContainerDriverOptions;
   readonly #machines = new Map<string, ContainerMachine>();
   #host: ContainerHost | undefined;

@@ -36,6 +36,7 @@ export class MockDriver implements Driver {
   readonly enforces: ReadonlySet<LimitName>;
   readonly networks: ReadonlySet<MachineNetwork>;
   readonly ownLoopback = false;
+  readonly carriesIpv6 = false;
   /** What `boot` was asked for, in order, the failed boots too. */
   readonly boots: MachineSpec[] = [];
   /** The machines that came of it, in the order in which their boots ended. */

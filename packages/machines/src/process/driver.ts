@@ -29,6 +29,7 @@ export class ProcessDriver implements Driver {
    */
   readonly networks: ReadonlySet<MachineNetwork> = new Set<MachineNetwork>(["none", "nats", "egress"]);
   readonly ownLoopback = false;
+  readonly carriesIpv6 = false;
   readonly #settings: ProcessDriverSettings;
   readonly #table = new SharedProcessTable();
   #deathPrefix: Promise<readonly string[]> | undefined;

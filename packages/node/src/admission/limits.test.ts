@@ -12,13 +12,16 @@ const container: LimitFacts["driver"] = {
   enforces: new Set(everyLimit),
   networks: new Set(everyNetwork),
   ownLoopback: true,
+  carriesIpv6: false,
 };
+const withIpv6: LimitFacts["driver"] = { ...container, carriesIpv6: true };
 /** A sandbox that holds nothing. */
 const plain: LimitFacts["driver"] = {
   kind: "process",
   enforces: new Set(),
   networks: new Set(["nats"]),
   ownLoopback: false,
+  carriesIpv6: false,
 };
 
 /** Grants to a service in a container, unless it is said otherwise. */
@@ -143,11 +146,20 @@ describe("grantLimits, of the network", () => {
     }
   });
 
+  test("refuses an address of IPv6, asked for or by default, where machines carry none", () => {
+    const listed: Limits = { network: "egress", egress_allow: ["a.example:443", "[2001:db8::1]:80"] };
+    const refusal = { code: "limit_not_enforced", message: /"\[2001:db8::1\]:80": .* carry IPv4 only/ };
+    assert.throws(() => grant(listed), refusal);
+    assert.throws(() => grant({}, { defaults: listed }), refusal);
+    assert.deepEqual(grant(listed, { driver: withIpv6 }).egressAllow, listed.egress_allow);
+  });
+
   const list = ["a.example:443", "10.0.0.0/8:5432", "192.0.2.1:80", "[2001:db8::1]:80"];
   for (const entry of [...list, "A.Example:443", "10.1.2.3:5432", "10.128.0.0/9:5432"]) {
     test(`allows ${entry}, which the node's list holds`, () => {
       const asked: Limits = { network: "egress", egress_allow: [entry] };
-      assert.deepEqual(grant(asked, { max: { egress_allow: list } }).egressAllow, [entry]);
+      const facts = { max: { egress_allow: list }, driver: withIpv6 };
+      assert.deepEqual(grant(asked, facts).egressAllow, [entry]);
     });
   }
   for (const entry of [
@@ -163,7 +175,7 @@ describe("grantLimits, of the network", () => {
   ]) {
     test(`refuses ${entry}, which the node's list does not hold`, () => {
       const asked: Limits = { network: "egress", egress_allow: ["192.0.2.1:80", entry] };
-      assert.throws(() => grant(asked, { max: { egress_allow: list } }), {
+      assert.throws(() => grant(asked, { max: { egress_allow: list }, driver: withIpv6 }), {
         code: "limit_too_high",
         message: `Cannot allow "${entry}": it is not among what this node lets workloads reach`,
       });

@@ -1,5 +1,5 @@
 /** What a workload gets of what it asks for: a pure function of its limits and the node's. */
-import { BlockList, isIPv4 } from "node:net";
+import { BlockList, isIPv4, isIPv6 } from "node:net";
 import type { Driver, LimitName, MachineLimits } from "@nexengine/machines";
 import {
   countedLimits,
@@ -21,7 +21,7 @@ export interface LimitFacts {
   defaults: Limits;
   /** The most that one workload gets. */
   max: Limits;
-  driver: Pick<Driver, "kind" | "enforces" | "networks" | "ownLoopback">;
+  driver: Pick<Driver, "kind" | "enforces" | "networks" | "ownLoopback" | "carriesIpv6">;
 }
 
 type CountedLimit = (typeof countedLimits)[number];
@@ -130,11 +130,20 @@ function grantNetwork(
 function grantEgress(
   { network: asked, egress_allow = [] }: Limits,
   network: Network,
-  { defaults, max }: LimitFacts,
+  { defaults, max, driver }: LimitFacts,
 ): readonly string[] {
   if (network !== "egress") return [];
   // Who does not ask for the network gets it with the node's own list.
-  if (asked === undefined) return defaults.egress_allow ?? [];
+  const wanted = asked === undefined ? (defaults.egress_allow ?? []) : egress_allow;
+  const uncarried = driver.carriesIpv6 ? undefined : wanted.find(isOfIpv6);
+  if (uncarried !== undefined) {
+    throw new NexError(
+      "limit_not_enforced",
+      `Cannot allow "${uncarried}": machines of the kind "${driver.kind}" carry IPv4 only`,
+      { advice: "List an IPv4 address of it, or its name" },
+    );
+  }
+  if (asked === undefined) return wanted;
   const most = max.egress_allow?.map(parseEgressRule);
   const refused =
     most && egress_allow.find((entry) => !most.some((rule) => covers(rule, parseEgressRule(entry))));
@@ -143,6 +152,11 @@ function grantEgress(
     "limit_too_high",
     `Cannot allow "${refused}": it is not among what this node lets workloads reach`,
   );
+}
+
+function isOfIpv6(entry: string): boolean {
+  const rule = parseEgressRule(entry);
+  return rule.kind === "address" && isIPv6(rule.address);
 }
 
 function covers(wide: EgressRule, narrow: EgressRule): boolean {

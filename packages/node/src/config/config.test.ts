@@ -79,6 +79,7 @@ describe("completeConfig", () => {
     ["sandbox", "jail"],
     ["machine_template", { vcpu_count: 0 }],
     ["machine_template", { memsize_mib: 0.5 }],
+    ["machine_template", { memsize_mib: 63 }],
     ["pid_filepath", ""],
     ["cni", { subnet: "192.168.127.0" }],
     ["internal_node_host", "here"],

@@ -26,7 +26,13 @@ const configSchema = z.object({
   machine_template: z
     .object({
       vcpu_count: z.number().int().min(1).max(1_024).optional(),
-      memsize_mib: z.number().int().min(1).optional(),
+      // As little as an agent itself needs, and the most that `limits` may name.
+      memsize_mib: z
+        .number()
+        .int()
+        .min(64)
+        .max(2 ** 30)
+        .optional(),
     })
     .optional(),
   /** Where the number of the node's process stands while it runs; no file when absent. */

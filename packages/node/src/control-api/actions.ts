@@ -102,6 +102,7 @@ export async function deploy(context: ActionContext, namespace: string, body: Ui
     const request = parseJson(body, deployRequestSchema, "Unable to deserialize deploy request");
     const { spec, token } = admitDeploy({ namespace, request, body }, context.deployFacts());
     useUp(context.usedTokens, invalidDeploy, token);
+    context.log.info({ namespace, name: spec.name, type: spec.type, issuer: spec.issuer }, "deploy accepted");
     const { id, name, published } = await context.workloads.deploy(spec);
     const extras = published.length === 0 ? {} : { nex: { version: 1, published } };
     return { started: true, id, issuer: spec.issuer, name, ...extras };
@@ -118,8 +119,10 @@ async function stop(context: ActionContext, subject: string, body: Uint8Array): 
     const target = context.workloads.find(request.workload_id ?? "");
     const { workload, token } = admitStop(namespace, request, target, context.deployFacts());
     useUp(context.usedTokens, invalidStop, token);
+    const { id, name, claims } = workload;
+    context.log.info({ namespace, workload: id, name, issuer: claims.iss }, "stop accepted");
     await workload.stop("Workload shutdown requested");
-    return { stopped: true, id: workload.id, issuer: workload.claims.iss, name: workload.name };
+    return { stopped: true, id, issuer: claims.iss, name };
   } catch (thrown) {
     refused(context, "stop_refused", namespace, thrown);
     throw thrown;

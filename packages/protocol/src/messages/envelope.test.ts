@@ -124,9 +124,9 @@ test("decodeResponse refuses what is no envelope or has other data", () => {
     { data: { id: "a" }, error: {} },
   ];
   for (const value of bad)
-    assert.equal(refusal(envelope(value)).code, "malformed_request", JSON.stringify(value));
+    assert.equal(refusal(envelope(value)).code, "answer_unreadable", JSON.stringify(value));
   for (const text of ["", "{", "\xff"]) {
-    assert.equal(refusal(Buffer.from(text, "latin1")).code, "malformed_request", text);
+    assert.equal(refusal(Buffer.from(text, "latin1")).code, "answer_unreadable", text);
   }
 });
 
@@ -154,6 +154,6 @@ test("decodeResponse refuses an answer beyond the limit", () => {
   const bytes = envelope({ data: { id: "x".repeat(responseBytesMax) } });
   assert.match(
     refusal(bytes).message,
-    /^Cannot read the node's answer: body has \d+ bytes, at most \d+ are read$/,
+    /^Cannot read the answer of a node: body has \d+ bytes, at most \d+ are read$/,
   );
 });

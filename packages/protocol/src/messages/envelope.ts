@@ -60,17 +60,27 @@ const referenceTexts: readonly (readonly [string, ErrorCode])[] = [
 /**
  * Reads a reply.
  *
- * @throws NexError with the code that the node gave, or the one that its text means; `malformed_request` for a reply
+ * @param from Whose it is: `node N…`.
+ * @throws NexError with the code that the node gave, or the one that its text means; `answer_unreadable` for a reply
  *   that is none.
  */
-export function decodeResponse<T>(bytes: Uint8Array, data: z.ZodType<T>): T {
-  const what = "Cannot read the node's answer";
-  const envelope = parseJson(bytes, envelopeSchema, what, responseBytesMax);
+export function decodeResponse<T>(bytes: Uint8Array, data: z.ZodType<T>, from = "a node"): T {
+  const what = `Cannot read the answer of ${from}`;
+  const envelope = readable(() => parseJson(bytes, envelopeSchema, what, responseBytesMax));
   if (typeof envelope.error === "string") {
     const given = envelope.nex?.code;
     throw new NexError(isErrorCode(given) ? given : codeOfText(envelope.error), envelope.error);
   }
-  return checkJson(envelope.data, data, what);
+  return readable(() => checkJson(envelope.data, data, what));
+}
+
+/** It is the node that is to blame here, and not whoever asked. */
+function readable<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    throw cause instanceof NexError ? new NexError("answer_unreadable", cause.message, { cause }) : cause;
+  }
 }
 
 function codeOfText(text: string): ErrorCode {
