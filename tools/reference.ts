@@ -4,8 +4,31 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { version } from "../packages/cli/src/daemon.ts";
 import { createProgram } from "../packages/cli/src/program.ts";
+import {
+  requestsPerTurnMax,
+  requestsWaitingMax,
+  turnMsMax,
+} from "../packages/node/src/control-api/dispatcher.ts";
 import { defaultTuning } from "../packages/node/src/options.ts";
-import { errorCatalogue, exitStatus } from "../packages/protocol/src/errors.ts";
+import {
+  argumentBytesMax,
+  argvCountMax,
+  askedTagsMax,
+  askedTypesMax,
+  descriptionBytesMax,
+  egressAllowMax,
+  environmentBytesMax,
+  errorCatalogue,
+  exitStatus,
+  jsonDepthMax,
+  locationPartBytesMax,
+  namespaceBytesMax,
+  publishMax,
+  requestBytesMax,
+  tokenBytesMax,
+  triggerSubjectsMax,
+  workloadNameBytesMax,
+} from "../packages/protocol/src/internal.ts";
 import { withCases } from "../test/hostile/guide-table.ts";
 import { schemaPages } from "./reference/schemas.ts";
 
@@ -108,9 +131,36 @@ function limitsPage(): string {
     "others as `tuning`.\n",
     "| limit | default |\n| --- | --- |",
     ...rows,
+    "\n## Limits of a request\n",
+    "What is over one of these is refused (`request_too_large`, `token_invalid`; an auction is met with silence) before a",
+    "signature is checked or anything is fetched; an environment (`environment_unreadable`) before it is opened. They are",
+    "the same on every node.\n",
+    "| limit | value |\n| --- | --- |",
+    ...requestLimits.map(([what, value]) => `| ${what} | ${value.toLocaleString("en")} |`),
     "",
   ].join("\n");
 }
+
+const requestLimits: readonly (readonly [string, number])[] = [
+  ["bytes of a request's body", requestBytesMax],
+  ["levels of its JSON", jsonDepthMax],
+  ["bytes of a token", tokenBytesMax],
+  ["bytes of an environment, and of what is in `nex.sealed`, before sealing", environmentBytesMax],
+  ["arguments (`argv`)", argvCountMax],
+  ["characters of an argument", argumentBytesMax],
+  ["characters of a description", descriptionBytesMax],
+  ["characters of a part of `location`", locationPartBytesMax],
+  ["trigger subjects", triggerSubjectsMax],
+  ["entries of `egress_allow`", egressAllowMax],
+  ["published ports", publishMax],
+  ["tags that an auction may ask for", askedTagsMax],
+  ["types of workload that an auction may name", askedTypesMax],
+  ["bytes of a namespace", namespaceBytesMax],
+  ["characters of a workload's name", workloadNameBytesMax],
+  ["requests that are taken up in one turn of the node's loop", requestsPerTurnMax],
+  ["milliseconds of a turn, after which the rest waits for the next", turnMsMax],
+  ["requests that may wait; those beyond are refused", requestsWaitingMax],
+];
 
 /** The generated pages: path from the root, and text. */
 export function referencePages(): Map<string, string> {

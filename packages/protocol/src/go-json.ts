@@ -7,7 +7,8 @@ import { type ErrorCode, NexError } from "./errors.ts";
 
 /** Bodies over this size are refused before they are parsed. */
 export const requestBytesMax = 262_144;
-const jsonDepthMax = 32;
+/** Bodies that are nested deeper are refused. */
+export const jsonDepthMax = 32;
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
 

@@ -7,7 +7,7 @@ import { goObject, goString } from "./go-json.ts";
 import { printable } from "./names.ts";
 
 /** Strings longer than this in a location are refused. */
-const locationPartBytesMax = 4096;
+export const locationPartBytesMax = 4096;
 
 const part = goString.pipe(z.string().max(locationPartBytesMax));
 

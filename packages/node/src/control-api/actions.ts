@@ -87,12 +87,15 @@ function why(context: ActionContext, body: Uint8Array): object {
   return { node_id: context.info.nodeId, bids: reasons.length === 0, reasons };
 }
 
-/** A body that can't be read asks for nothing, as in the reference; an unknown wish of ours is one not met. */
+/**
+ * A body that can't be read asks for nothing, as in the reference. An unknown wish of ours is one not met, and so is
+ * one beyond what is read.
+ */
 function auctionRequest(body: Uint8Array): AuctionRequest | undefined {
   try {
     return parseJson(body, auctionRequestSchema, "auction");
-  } catch {
-    return hasExtras(body) ? undefined : {};
+  } catch (error) {
+    return toNexError(error).code === "request_too_large" || hasExtras(body) ? undefined : {};
   }
 }
 

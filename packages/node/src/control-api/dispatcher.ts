@@ -14,11 +14,11 @@ import {
 import type { Logger } from "pino";
 
 /** So many requests are taken up in one turn of the loop: a signature check costs a good part of a millisecond. */
-const requestsPerTurnMax = 8;
+export const requestsPerTurnMax = 8;
 /** After so long the turn is over: to open a large environment takes far longer. What else waits comes in between. */
-const turnMsMax = 5;
+export const turnMsMax = 5;
 /** So many requests may wait for their turn; those beyond are refused. */
-const requestsWaitingMax = 10_000;
+export const requestsWaitingMax = 10_000;
 
 /** One kind of request. */
 export interface Action {

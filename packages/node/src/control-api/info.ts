@@ -184,6 +184,7 @@ export class NodeInfo {
 
 function describeWorkload(workload: Workload): InfoResponse["machines"][number] {
   const uptime = formatUptime(Date.now() - workload.startedAtMs);
+  const { description } = workload.spec;
   return {
     id: workload.id,
     healthy: workload.state === "running",
@@ -191,13 +192,19 @@ function describeWorkload(workload: Workload): InfoResponse["machines"][number] 
     namespace: workload.namespace,
     workload: {
       name: workload.name,
-      description: workload.spec.description,
-      runtime: workload.isFunction ? formatRunTime(workload.runNs) : uptime,
+      ...(description === "" ? {} : { description }),
+      runtime: runTimeOf(workload, uptime),
       type: workload.spec.type,
       hash: workload.sha256,
     },
     ...(workload.published.length === 0 ? {} : { nex: { version: 1, published: [...workload.published] } }),
   };
+}
+
+/** As the reference: of a function the time that its calls ran, and nothing known of what has no machine now. */
+function runTimeOf(workload: Workload, uptime: string): string {
+  if (workload.isFunction) return formatRunTime(workload.runNs);
+  return workload.state === "restarting" ? "unknown" : uptime;
 }
 
 /** The larger of processors and memory in use, 0 to 1, to two digits. */
@@ -207,7 +214,14 @@ function hostLoad(): number {
   return Math.round(Math.min(1, Math.max(processors, memory, 0)) * 100) / 100;
 }
 
-/** Total, free and available memory in kB from /proc/meminfo; `undefined` where there is none. */
+/** Total, free and available memory in kB, from what /proc/meminfo has; 0 for what it does not say. */
+export function parseMemory(text: string): NonNullable<InfoResponse["memory"]> {
+  const kilobytes = (name: string): number =>
+    Number(new RegExp(`^${name}:[ \\t]+(\\d+)`, "m").exec(text)?.[1] ?? 0);
+  return { total: kilobytes("MemTotal"), free: kilobytes("MemFree"), available: kilobytes("MemAvailable") };
+}
+
+/** `undefined` where there is no /proc. */
 async function readMemory(): Promise<InfoResponse["memory"]> {
   let text: string;
   try {
@@ -215,7 +229,5 @@ async function readMemory(): Promise<InfoResponse["memory"]> {
   } catch {
     return undefined;
   }
-  const kilobytes = (name: string): number =>
-    Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(text)?.[1] ?? 0);
-  return { total: kilobytes("MemTotal"), free: kilobytes("MemFree"), available: kilobytes("MemAvailable") };
+  return parseMemory(text);
 }

@@ -5,6 +5,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -94,8 +95,11 @@ describe("StateDirectory", () => {
   test("is one node's until that has ended", async () => {
     using folder = new Folder();
     const first = await StateDirectory.open(folder.path);
+    assert.equal(readFileSync(folder.at("nex.pid"), "utf8"), `${process.pid}\n`);
+    assert.equal(mode(folder.at("nex.pid")), 0o600);
     await assert.rejects(StateDirectory.open(folder.path), { code: "state_locked" });
     await first[Symbol.asyncDispose]();
+    assert.equal(existsSync(folder.at("nex.pid")), false);
     await using _second = await StateDirectory.open(folder.path);
   });
 

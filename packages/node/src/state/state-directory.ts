@@ -1,5 +1,5 @@
 /** The directory in which a node keeps what must outlive a crash of it, and what it needs while it runs. */
-import { chmod, mkdir, mkdtemp, readdir, rm, stat } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { errorText, NexError } from "@nexengine/protocol/internal";
@@ -45,8 +45,14 @@ export class StateDirectory implements AsyncDisposable {
     for (const part of [directory.machines, directory.artifacts, directory.records.path]) {
       await mkdir(part, { recursive: true, mode: 0o700 });
     }
+    await writeFile(directory.#pidFile, `${process.pid}\n`, { mode: 0o600 });
     stack.move();
     return directory;
+  }
+
+  /** Tells people which process uses the directory; it is the lock that keeps others out. */
+  get #pidFile(): string {
+    return join(this.path, "nex.pid");
   }
 
   /** Where machines have their directories. */
@@ -74,6 +80,7 @@ export class StateDirectory implements AsyncDisposable {
       const gone = this.#own ? [this.path] : [this.artifacts];
       const kept = (await this.records.list()).length > 0;
       if (!kept) for (const path of gone) await rm(path, { recursive: true, force: true });
+      await rm(this.#pidFile, { force: true });
     } finally {
       await this.#lock[Symbol.asyncDispose]();
     }

@@ -12,6 +12,22 @@ export const functionTypes: ReadonlySet<string> = new Set<WorkloadType>(["v8", "
 export const tagsSchema = z.record(z.string(), z.string());
 export type Tags = z.infer<typeof tagsSchema>;
 
+/** A request may ask for so many tags. */
+export const askedTagsMax = 128;
+/** A request may name so many types of workload. */
+export const askedTypesMax = 16;
+
+/** A record knows no upper bound of its own. */
+const askedTagsSchema = tagsSchema.superRefine((tags, context) => {
+  if (Object.keys(tags).length <= askedTagsMax) return;
+  context.addIssue({
+    code: "too_big",
+    origin: "object",
+    maximum: askedTagsMax,
+    message: `Too big: expected at most ${askedTagsMax} tags`,
+  });
+});
+
 /** Our members of an AUCTION: a node that can't meet them, or does not know them, stays silent. */
 const auctionExtrasSchema = z.strictObject({
   version: z.literal(1),
@@ -29,8 +45,8 @@ export const auctionRequestSchema = goObject({
   arch: z.string().optional(),
   os: z.string().optional(),
   sandboxed: z.boolean().optional(),
-  tags: tagsSchema.optional(),
-  workload_types: z.array(z.string()).optional(),
+  tags: askedTagsSchema.optional(),
+  workload_types: z.array(z.string()).max(askedTypesMax).optional(),
   nex: auctionExtrasSchema.optional(),
 });
 export type AuctionRequest = z.infer<typeof auctionRequestSchema>;

@@ -8,6 +8,8 @@ import { checkLimits, limitsSchema } from "./limits.ts";
 import { publishedSchema } from "./node.ts";
 
 export const argvCountMax = 256;
+export const argumentBytesMax = 32_768;
+export const descriptionBytesMax = 4_096;
 export const triggerSubjectsMax = 64;
 export const concurrencyMax = 1024;
 
@@ -39,8 +41,8 @@ export type DeployExtras = z.infer<typeof deployExtrasSchema>;
  * A DEPLOY as it came. What the reference requires is optional here: admission refuses what is missing, by name.
  */
 export const deployRequestSchema = goObject({
-  argv: z.array(z.string().max(32_768)).max(argvCountMax).optional(),
-  description: z.string().max(4096).optional(),
+  argv: z.array(z.string().max(argumentBytesMax)).max(argvCountMax).optional(),
+  description: z.string().max(descriptionBytesMax).optional(),
   type: z.string().max(64).optional(),
   location: locationSchema.optional(),
   essential: z.boolean().optional(),
