@@ -301,7 +301,7 @@ describe("a sealed environment", () => {
     assert.equal(await refusedCode(nexus, downgraded), "token_unbound");
   });
 
-  test("does not go with a second one, and no connection is acted on in silence", async () => {
+  test("does not go with a second one, and leads no connection to a server of its own choice", async () => {
     const { subject, body } = await unsentDeploy();
     const { publisher, issuer } = nexus;
     const xkey = (await nexus.client.info(nexus.node.id)).public_xkey;
@@ -317,7 +317,7 @@ describe("a sealed environment", () => {
     };
     const sealed = sealJson(content, 10_000, publisher, xkey);
     const connected = resigned({ subject, body }, { nex: { version: 1, sealed } });
-    assert.equal(await refusedCode(nexus, connected), "feature_missing");
+    assert.equal(await refusedCode(nexus, connected), "connection_not_allowed");
   });
 });
 

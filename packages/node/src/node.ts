@@ -1,6 +1,5 @@
 /** Composes a node of its parts; nobody else holds the whole. */
 
-import type { NatsConnection } from "@nats-io/transport-node";
 import { type Driver, MachineError } from "@nexengine/machines";
 import { defaultServer, type Limits, NexError, type Sandbox } from "@nexengine/protocol/internal";
 import { pino } from "pino";
@@ -11,7 +10,8 @@ import { planRelay } from "./agent-client/relay-plan.ts";
 import { Artifacts } from "./artifacts/artifacts.ts";
 import type { NodeConfig } from "./config/config.ts";
 import { checkOwnEndorsement } from "./config/endorsement.ts";
-import { connectNats } from "./connection.ts";
+import { Connections } from "./connections/connections.ts";
+import { hostServicesLogin } from "./connections/logins.ts";
 import { deploy, nodeActions } from "./control-api/actions.ts";
 import { autostart, readAutostartIssuer } from "./control-api/autostart.ts";
 import { Dispatcher } from "./control-api/dispatcher.ts";
@@ -29,8 +29,6 @@ import { Drain } from "./workloads/drain.ts";
 import { plainTemplate } from "./workloads/machine-template.ts";
 import { Workloads } from "./workloads/workloads.ts";
 
-/** How long the last messages may take to go out. */
-const closeTimeoutMs = 2_000;
 const bytesPerMebibyte = 1_048_576;
 
 /** A running node. */
@@ -58,10 +56,26 @@ export async function startNode(given: NodeOptions): Promise<NexNode> {
   const { config, nexus, log } = options;
   checkOwnEndorsement(config.endorsement, { nodeId: identity.id, nexus }, log);
   const driver = await chooseDriver(options.driver, directory);
-  const connection = await connectNats({ name: `nex-node-${identity.id.slice(0, 8)}`, ...options.login });
-  stack.defer(() => closeConnection(connection));
-  const node = await compose({ options, identity, connection, directory, driver }, stack);
+  const connections = stack.use(await openConnections(options, identity.id));
+  const node = await compose({ options, identity, connections, directory, driver }, stack);
   return node.running(stack.move());
+}
+
+/** @throws NexError `connection_failed` */
+function openConnections(
+  { login, config, tuning, log }: CompleteNodeOptions,
+  nodeId: string,
+): Promise<Connections> {
+  const name = `nex-node-${nodeId.slice(0, 8)}`;
+  const hostServices = hostServicesLogin(config.host_services, login);
+  return Connections.open({
+    login: { name, ...login },
+    ofNamespaces: {},
+    hostServices: hostServices && { ...hostServices, name: `${name}-host-services` },
+    connectTimeMs: tuning.connectTimeMs,
+    requestConnectionsMax: tuning.requestConnectionsMax,
+    log,
+  });
 }
 
 /** Opens the state directory, and ends what dead nodes have left in it and beside it. */
@@ -106,16 +120,17 @@ function driverOfKind(
 interface Foundations {
   options: CompleteNodeOptions;
   identity: Identity;
-  connection: NatsConnection;
+  connections: Connections;
   directory: StateDirectory;
   driver: Driver;
 }
 
 async function compose(
-  { options, identity, connection, directory, driver }: Foundations,
+  { options, identity, connections, directory, driver }: Foundations,
   stack: AsyncDisposableStack,
 ): Promise<RunningNode> {
   const { config, tuning, log } = options;
+  const connection = connections.own;
   const issuer = await readAutostartIssuer(config.autostart?.issuer_file);
   // A machine that shares the host's loopback device needs no relay to what listens there.
   const relay = planRelay(driver.ownLoopback ? (options.login.servers ?? [defaultServer]) : []);
@@ -137,8 +152,8 @@ async function compose(
   const artifactBytesMax = limit > 0 ? Math.min(limit, tuning.artifactBytesMax) : tuning.artifactBytesMax;
   const workloads = new Workloads(
     {
-      connection,
-      artifacts: new Artifacts(connection, directory.artifacts, tuning.artifactTimeMs),
+      connections,
+      artifacts: new Artifacts(directory.artifacts, tuning.artifactTimeMs),
       pool,
       relay,
       publishAddress: config.publish_address,
@@ -178,6 +193,8 @@ async function compose(
     inboxPrefixes: options.login.inboxPrefix === undefined ? [] : [options.login.inboxPrefix],
     validIssuers: config.valid_issuers,
     xkey: identity.xkey,
+    login: options.login,
+    requestConnections: config.request_connections,
     functionConcurrency: tuning.functionConcurrency,
     limits,
     artifactBytesMax,
@@ -237,27 +254,13 @@ function sandboxOf(driver: Driver): Sandbox {
   return driver.kind === "mock" ? "process" : driver.kind;
 }
 
-async function closeConnection(connection: NatsConnection): Promise<void> {
-  if (connection.isClosed()) return;
-  const flushed = connection.flush().catch(() => undefined);
-  let timer: NodeJS.Timeout | undefined;
-  await Promise.race([
-    flushed,
-    new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, closeTimeoutMs);
-    }),
-  ]);
-  clearTimeout(timer);
-  await connection.close();
-}
-
 interface RunningParts {
   info: NodeInfo;
   workloads: Workloads;
   /** Settles when an operator's end of the node has come. */
   drained: Promise<void>;
   events: Events;
-  connection: NatsConnection;
+  connection: Connections["own"];
   log: CompleteNodeOptions["log"];
   heartbeatMs: number;
 }

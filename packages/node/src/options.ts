@@ -35,6 +35,10 @@ export interface NodeTuning {
   heartbeatMs: number;
   /** Log bytes of one workload a second; the rest is dropped, and counted. */
   logBytesPerSecondMax: number;
+  /** A connection that is not the node's own has so long to be there. */
+  connectTimeMs: number;
+  /** So many connections of requests' own are open at once. */
+  requestConnectionsMax: number;
   /** A machine whose node stays away ends after this time, where it can outlive it at all. */
   nodeLostTimeoutMs: number;
 }
@@ -62,6 +66,8 @@ export const defaultTuning: NodeTuning = {
   callDrainMs: 1_000,
   heartbeatMs: 30_000,
   logBytesPerSecondMax: 1_048_576,
+  connectTimeMs: 5_000,
+  requestConnectionsMax: 256,
   nodeLostTimeoutMs: 60_000,
 };
 

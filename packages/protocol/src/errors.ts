@@ -114,6 +114,17 @@ export const errorCatalogue = {
   limit_not_enforced: entry("user", 5, "The node's sandbox can't hold this limit, or give this network"),
   egress_refused: entry("user", 5, "A name of the allow-list has no address that a workload may be given"),
   port_taken: entry("user", 5, "A port that was to be published belongs to another program"),
+  connection_not_allowed: entry(
+    "user",
+    5,
+    "A connection that the request brings along leads where the node lets none lead",
+  ),
+  connection_limit: entry("system", 5, "The node holds as many connections of requests as it may"),
+  connection_unavailable: entry(
+    "system",
+    5,
+    "The connection by which the node acts for this namespace, or for host services, is not there",
+  ),
   no_ready_machine: entry("system", 5, "No machine became ready in time"),
   // Artifacts
   artifact_not_found: entry("user", 4, "There is no such bucket or object"),

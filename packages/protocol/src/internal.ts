@@ -26,6 +26,7 @@ export * from "./nats-login.ts";
 export * from "./nats-tls.ts";
 export * from "./sealed-environment.ts";
 export * from "./sealed-request.ts";
+export * from "./server-address.ts";
 export * from "./subject-match.ts";
 export * from "./subjects.ts";
 export * from "./uptime.ts";

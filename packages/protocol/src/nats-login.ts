@@ -58,7 +58,7 @@ function authenticators(login: NatsLogin): Authenticator[] {
   const list = givenAuthenticators(login);
   if (list.length > 0) return list;
   // The NATS client passes over what stands in a URL.
-  const secrets = (login.servers ?? []).map(secretsOf).find((found) => found !== undefined);
+  const secrets = (login.servers ?? []).map(loginInUrl).find((found) => found !== undefined);
   return secrets === undefined ? [] : givenAuthenticators(secrets);
 }
 
@@ -74,7 +74,7 @@ function givenAuthenticators(login: NatsLogin): Authenticator[] {
 }
 
 /** User and password, or the token, that stand in a URL. */
-function secretsOf(url: string): NatsLogin | undefined {
+export function loginInUrl(url: string): NatsLogin | undefined {
   const { rest, at } = splitUrl(url);
   if (at < 0) return undefined;
   const [first = "", ...others] = rest.slice(0, at).split(":").map(decoded);

@@ -25,11 +25,12 @@ import {
 } from "@nexengine/protocol/internal";
 import type { WorkloadSpec } from "../workloads/spec.ts";
 import { grantLimits, type LimitFacts } from "./limits.ts";
-import { openSecrets, refuseConnections } from "./open-secrets.ts";
+import { openSecrets } from "./open-secrets.ts";
+import { admitConnections, type OwnConnectionFacts } from "./own-connections.ts";
 import { asToken, type ReadToken, readToken, type TokenFacts } from "./tokens.ts";
 
 /** What admission knows of the node. */
-export interface DeployFacts extends TokenFacts {
+export interface DeployFacts extends TokenFacts, OwnConnectionFacts {
   lameDuck: boolean;
   workloadCount: number;
   /** 0 is no limit. */
@@ -86,7 +87,6 @@ export function admitDeploy(arrival: DeployArrival, facts: DeployFacts): Admitte
   checkRoom(replaced === undefined ? facts : { ...facts, workloadCount: facts.workloadCount - 1 });
   const type = checkType(request, facts);
   const limits = grantLimits(extras.limits ?? {}, type, facts.limits);
-  refuseConnections(request);
   const triggerSubjects = checkTriggers(type, request.trigger_subjects ?? [], facts);
   const essential = request.essential ?? false;
   if (essential && functionTypes.has(type)) {
@@ -100,7 +100,7 @@ export function admitDeploy(arrival: DeployArrival, facts: DeployFacts): Admitte
   if (extras.replace !== undefined) {
     checkReplaced(extras.replace, replaced, bound !== undefined, { namespace, issuer: claims.iss });
   }
-  const environment = openSecrets(
+  const opened = openSecrets(
     {
       environment: request.environment,
       sealed: extras.sealed,
@@ -110,6 +110,7 @@ export function admitDeploy(arrival: DeployArrival, facts: DeployFacts): Admitte
     { issuer: claims.iss, namespace, name: claims.sub },
     facts.xkey,
   );
+  const ownConnections = admitConnections(request, opened, facts);
   const sha256 = signedDigest(claims.nats.hash);
   const spec: WorkloadSpec = {
     namespace,
@@ -119,8 +120,9 @@ export function admitDeploy(arrival: DeployArrival, facts: DeployFacts): Admitte
     type,
     description: request.description ?? "",
     argv: request.argv ?? [],
-    environment,
+    environment: opened.environment,
     triggerSubjects,
+    ownConnections: functionTypes.has(type) ? ownConnections : [],
     ...location,
     ...(request.jsdomain ? { jsDomain: request.jsdomain } : {}),
     ...(sha256 === undefined ? {} : { sha256 }),

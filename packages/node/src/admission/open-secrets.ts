@@ -1,14 +1,15 @@
 /** Opens what of a deploy was sealed for this node. */
 import {
   type CurveKey,
-  type Environment,
   environmentBytesMax,
   NexError,
   openEnvironment,
   openJson,
   openRequest,
   type SealedFor,
+  type SealedRequest,
 } from "@nexengine/protocol/internal";
+import type { OwnConnectionName } from "../connections/own-connection.ts";
 
 /** What came sealed. */
 export interface SealedParts {
@@ -22,17 +23,20 @@ export interface SealedParts {
   bound: boolean;
 }
 
+/** What was sealed. */
+export type OpenedSecrets = Pick<SealedRequest, "environment" | OwnConnectionName>;
+
 /**
- * Opens the environment.
+ * Opens the environment, and the connections that were sealed with it.
  *
  * @param who Who deploys what, as the token and the subject say.
  * @throws NexError `field_missing`, `environment_unreadable`, `malformed_request`, `sealed_for_another`,
- *   `token_unbound`, `feature_missing`
+ *   `token_unbound`
  */
-export function openSecrets(parts: SealedParts, who: SealedFor, xkey: CurveKey): Environment {
+export function openSecrets(parts: SealedParts, who: SealedFor, xkey: CurveKey): OpenedSecrets {
   const { environment, sealed, sender, bound } = parts;
   if (sealed === undefined) {
-    if (environment) return openEnvironment(environment, xkey, sender);
+    if (environment) return { environment: openEnvironment(environment, xkey, sender) };
     throw new NexError("field_missing", "Invalid deploy request: environment is missing");
   }
   if (environment && openJson(environment, environmentBytesMax, xkey, sender) !== null) {
@@ -49,23 +53,5 @@ export function openSecrets(parts: SealedParts, who: SealedFor, xkey: CurveKey):
       "Invalid deploy request: what is in nex.sealed is opened for a token only that is bound to its request",
     );
   }
-  refuseConnections(opened);
-  return opened.environment;
-}
-
-/**
- * Connections of a request's own come with the host services; until then nobody may rely on them.
- *
- * @throws NexError `feature_missing`
- */
-export function refuseConnections(
-  request: Partial<
-    Record<"trigger_connection" | "host_services", { nats_url?: string | undefined } | undefined>
-  >,
-): void {
-  for (const name of ["trigger_connection", "host_services"] as const) {
-    if (request[name]?.nats_url) {
-      throw new NexError("feature_missing", `Cannot accept the request: this node does not act on ${name}`);
-    }
-  }
+  return opened;
 }

@@ -1,24 +1,19 @@
 /** How the NATS servers of a node are found in a machine: where its agent listens, and for which server. */
 import { isIP } from "node:net";
 import type { HostEntry } from "@nexengine/machines";
-import type { RelayListen } from "@nexengine/protocol/internal";
+import { parseServer, type RelayListen, type ServerAddress } from "@nexengine/protocol/internal";
 
 /** As many 127.0.0.k as are given. */
 const serversMax = 64;
-const natsPort = 4222;
 /** Names and addresses of a host for itself, which a machine has too. */
 const ownAddresses: Readonly<Record<string, string>> = {
   localhost: "127.0.0.1",
   "0.0.0.0": "127.0.0.1",
   "::": "::1",
 };
-const webSocketPorts: Readonly<Record<string, number>> = { "ws:": 80, "wss:": 443 };
 
 /** A server that the node dials for a machine. */
-export interface RelayTarget {
-  host: string;
-  port: number;
-}
+export type RelayTarget = ServerAddress;
 
 /** What machine, agent and node each need to know. */
 export interface RelayPlan {
@@ -82,24 +77,6 @@ function placeOf(address: string, port: number): string {
 function addressOf(host: string): string | undefined {
   const address = ownAddresses[host] ?? host;
   return isIP(address) === 0 ? undefined : address;
-}
-
-/** Host and port of a server's URL, as nats.js reads it; `undefined` for what it could not connect to either. */
-function parseServer(server: string): RelayTarget | undefined {
-  const scheme = /^[a-z]+:(?=\/\/)/i.exec(server)?.[0].toLowerCase();
-  const rest = server
-    .replace(/^[a-z]+:\/\//i, "")
-    .replace(/\[?::ffff:(\d+(?:\.\d+){3})\]?/i, (_, v4: string) => v4);
-  const web = webSocketPorts[scheme ?? ""];
-  try {
-    const host = new URL(`http://${rest}`).hostname.replace(/^\[|\]$/g, "");
-    // With a scheme that has no default port, none is taken away.
-    const url = new URL(`nats://${rest}`);
-    if (host === "") return undefined;
-    return { host, port: url.port === "" ? (web ?? natsPort) : Number(url.port) };
-  } catch {
-    return undefined;
-  }
 }
 
 function isLoopback(address: string): boolean {

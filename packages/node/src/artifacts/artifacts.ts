@@ -36,12 +36,10 @@ export interface ArtifactRequest {
 }
 
 export class Artifacts {
-  readonly #connection: NatsConnection;
   readonly #directory: string;
   readonly #timeMs: number;
 
-  constructor(connection: NatsConnection, directory: string, timeMs: number) {
-    this.#connection = connection;
+  constructor(directory: string, timeMs: number) {
     this.#directory = directory;
     this.#timeMs = timeMs;
   }
@@ -49,14 +47,15 @@ export class Artifacts {
   /**
    * Brings one artifact.
    *
+   * @param connection Whose object store it is in.
    * @throws NexError `artifact_not_found`, `artifact_unavailable`, `artifact_too_large`, `artifact_digest_mismatch`,
    *   `artifact_invalid`; nothing is left on the disk then.
    */
-  async fetch(request: ArtifactRequest): Promise<Artifact> {
+  async fetch(connection: NatsConnection, request: ArtifactRequest): Promise<Artifact> {
     const path = join(this.#directory, request.id);
     const discard = (): Promise<void> => rm(path, { force: true });
     try {
-      const object = await this.#open(request);
+      const object = await openObject(connection, request);
       if (object.info.size > request.bytesMax) {
         await object.data.cancel();
         throw tooLarge(object.info.size, request.bytesMax);
@@ -74,28 +73,6 @@ export class Artifacts {
       await discard();
       throw error;
     }
-  }
-
-  async #open(request: ArtifactRequest): Promise<ObjectResult> {
-    const js = jetstream(this.#connection, {
-      timeout: apiTimeoutMs,
-      ...(request.jsDomain === undefined ? {} : { domain: request.jsDomain }),
-    });
-    let object: ObjectResult | null;
-    try {
-      const store = await new Objm(js).open(request.bucket);
-      object = await store.get(request.key);
-    } catch (error) {
-      throw openFailure(error, request);
-    }
-    if (object === null) {
-      throw new NexError(
-        "artifact_not_found",
-        `Failed to cache workload bytes: nats: object not found ("${request.key}" in bucket "${request.bucket}")`,
-      );
-    }
-    object.error.catch(() => undefined);
-    return object;
   }
 
   async #store(
@@ -139,6 +116,28 @@ export class Artifacts {
     }
     return { bytes, sha256: hash.digest("hex") };
   }
+}
+
+async function openObject(connection: NatsConnection, request: ArtifactRequest): Promise<ObjectResult> {
+  const js = jetstream(connection, {
+    timeout: apiTimeoutMs,
+    ...(request.jsDomain === undefined ? {} : { domain: request.jsDomain }),
+  });
+  let object: ObjectResult | null;
+  try {
+    const store = await new Objm(js).open(request.bucket);
+    object = await store.get(request.key);
+  } catch (error) {
+    throw openFailure(error, request);
+  }
+  if (object === null) {
+    throw new NexError(
+      "artifact_not_found",
+      `Failed to cache workload bytes: nats: object not found ("${request.key}" in bucket "${request.bucket}")`,
+    );
+  }
+  object.error.catch(() => undefined);
+  return object;
 }
 
 function openFailure(error: unknown, request: ArtifactRequest): NexError {

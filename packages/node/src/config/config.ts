@@ -55,6 +55,19 @@ const configSchema = z.object({
   /** Empty: every issuer. */
   valid_issuers: z.array(publicKey).default([]),
   deny_trigger_subjects: z.array(subject).default([]),
+  /** The connection of host services where a namespace has none of its own; the node's when it says nothing. */
+  host_services: z
+    .object({
+      nats_url: z.string().optional(),
+      nats_user_jwt: z.string().optional(),
+      nats_user_seed: z.string().optional(),
+      services: z
+        .record(z.string(), z.object({ enabled: z.boolean().optional(), config: z.unknown().optional() }))
+        .optional(),
+    })
+    .prefault({}),
+  /** Which servers a connection may name that a request brings along. */
+  request_connections: z.enum(["node-servers", "any"]).default("node-servers"),
   /** A token by which the nexus's owner vouches for this node. */
   endorsement: z.string().min(1).optional(),
   /** Public keys of those who may end the node. */

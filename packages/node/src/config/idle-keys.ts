@@ -27,16 +27,6 @@ export const idleKeys = {
   default_resource_dir: text.optional(),
   kernel_filepath: text.optional(),
   rootfs_filepath: text.optional(),
-  host_services: z
-    .object({
-      nats_url: text.optional(),
-      nats_user_jwt: text.optional(),
-      nats_user_seed: text.optional(),
-      services: z
-        .record(text, z.object({ enabled: z.boolean().optional(), config: z.unknown().optional() }))
-        .optional(),
-    })
-    .optional(),
   http_allow: z.array(text.min(1)).optional(),
   internal_node_host: z.ipv4().optional(),
   internal_node_port: port.optional(),
@@ -51,8 +41,12 @@ export const idleKeys = {
   public_nats_server: z.record(text, z.unknown()).optional(),
   qemu: z.object({ accel: text.optional() }).optional(),
   rate_limiters: z.object({ bandwidth: rateLimiter.optional(), iops: rateLimiter.optional() }).optional(),
-  request_connections: z.enum(["node-servers", "any"]).optional(),
 };
+
+/** Members of acted-on keys for which that holds too. */
+export const idleMembers: readonly (readonly [key: string, member: string])[] = [
+  ["host_services", "services"],
+];
 
 const ofNamespace = z.object({
   /** As in a NATS context. */

@@ -1,7 +1,7 @@
 /** What must be said of keys that a configuration has and that change nothing. */
 import { printable } from "@nexengine/protocol/internal";
 import { z } from "zod";
-import { idleKeys } from "./idle-keys.ts";
+import { idleKeys, idleMembers } from "./idle-keys.ts";
 
 /** Names that texts about the Go Nex give to keys which it has under another one. */
 const otherNames: Readonly<Record<string, string>> = {
@@ -12,13 +12,21 @@ const otherNames: Readonly<Record<string, string>> = {
 
 /** @returns a line for each key that is not known, or known and not acted on. */
 export function keyWarnings(input: unknown, schema: z.ZodType): string[] {
-  const given = typeof input === "object" && input !== null ? Object.keys(input) : [];
+  const given = isObject(input) ? Object.keys(input) : [];
+  const idle = [
+    ...given.filter((key) => Object.hasOwn(idleKeys, key)),
+    ...idleMembers
+      .filter(([key, member]) => isObject(input) && isObject(input[key]) && Object.hasOwn(input[key], member))
+      .map((path) => path.join(".")),
+  ];
   return [
     ...unknownKeys(input, schema, ""),
-    ...given
-      .filter((key) => Object.hasOwn(idleKeys, key))
-      .map((key) => `this version does not act on the configuration key "${key}"`),
+    ...idle.map((key) => `this version does not act on the configuration key "${key}"`),
   ];
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
 }
 
 function unknownKeys(input: unknown, schema: z.ZodType, path: string): string[] {

@@ -8,6 +8,7 @@ import type {
   PublishedPort,
   WorkloadType,
 } from "@nexengine/protocol/internal";
+import type { OwnConnection } from "../connections/own-connection.ts";
 
 /** The limits that a workload runs with. */
 export interface GrantedLimits {
@@ -33,6 +34,8 @@ export interface WorkloadSpec {
   argv: string[];
   environment: Environment;
   triggerSubjects: string[];
+  /** Those that the request brought along. */
+  ownConnections: readonly OwnConnection[];
   bucket: string;
   key: string;
   jsDomain?: string;

@@ -9,6 +9,7 @@ import {
   type Published,
 } from "@nexengine/protocol/internal";
 import type { Artifact } from "../artifacts/artifacts.ts";
+import type { WorkloadConnections } from "../connections/connections.ts";
 import type { Machine } from "../pool/machine.ts";
 import { SubjectTriggers } from "../triggers/subject-triggers.ts";
 import { FunctionCalls } from "./function-calls.ts";
@@ -52,6 +53,7 @@ export class Workload {
   readonly #backoff = new RestartBackoff();
   #state: WorkloadState = "admitted";
   #essential: boolean;
+  #connections: WorkloadConnections | undefined;
   #artifact: Artifact | undefined;
   #machine: Machine | undefined;
   #calls: FunctionCalls | undefined;
@@ -59,6 +61,8 @@ export class Workload {
   #ports: PublishedPorts | undefined;
   #runNs = 0;
   #stopping: Promise<void> | undefined;
+  /** Why its connection was closed for good while it started. */
+  #lostConnection: string | undefined;
   #restart: NodeJS.Timeout | undefined;
   /** What its machine told of an end before the workload counted as running. */
   #early: (() => void) | undefined;
@@ -139,7 +143,14 @@ export class Workload {
   async start(artifactRoom: (bytes: number) => void): Promise<void> {
     try {
       const { tuning } = this.#services;
-      this.#artifact = await this.#services.artifacts.fetch({
+      this.#connections = await this.#services.connections.of({
+        namespace: this.namespace,
+        isFunction: this.isFunction,
+        own: this.spec.ownConnections,
+        lost: (why) => this.#disconnected(why),
+      });
+      this.#demand("admitted");
+      this.#artifact = await this.#services.artifacts.fetch(this.#connections.artifacts, {
         id: this.id,
         bucket: this.spec.bucket,
         key: this.spec.key,
@@ -182,6 +193,9 @@ export class Workload {
   }
 
   #demand(state: WorkloadState): void {
+    if (this.#lostConnection !== undefined) {
+      throw new NexError("connection_failed", `Failed to deploy workload: ${this.#lostConnection}`);
+    }
     if (this.#state === state) return;
     throw new NexError("workload_not_started", "Failed to deploy workload: it ended before it ran");
   }
@@ -236,9 +250,9 @@ export class Workload {
   }
 
   async #subscribe(): Promise<void> {
-    if (this.#calls === undefined) return;
-    const { connection, events, logs } = this.#services;
-    this.#triggers = new SubjectTriggers(connection, this.#calls, {
+    if (this.#calls === undefined || this.#connections === undefined) return;
+    const { events, logs } = this.#services;
+    this.#triggers = new SubjectTriggers(this.#connections.triggers, this.#calls, {
       succeeded: (trigger_subject, runNs) => {
         this.#runNs += runNs;
         events.call("function_exec_succeeded", this, { trigger_subject, elapsed_nanos: runNs });
@@ -288,6 +302,16 @@ export class Workload {
     if (machine !== this.#machine || this.#state !== "running") return;
     if (this.isFunction || this.#essential) this.#restartLater(machine, why, -1);
     else void this.#end({ code: -1, reason: why }, 0);
+  }
+
+  /** A machine of its own would not help: without the connection there are no calls, or nothing that they may reach. */
+  #disconnected(why: string): void {
+    this.#services.log.warn(
+      { workload: this.id, name: this.name, reason: why },
+      "workload lost its connection",
+    );
+    if (this.isDeployed) void this.#end({ code: -1, reason: why }, this.#services.tuning.stopGraceMs);
+    else this.#lostConnection = why;
   }
 
   #restartLater(machine: Machine, why: string, code: number): void {
@@ -360,6 +384,9 @@ export class Workload {
   async #fail(): Promise<void> {
     if (this.#stopping !== undefined) {
       await this.#stopping;
+      // What came after its end was begun.
+      await this.#artifact?.[Symbol.asyncDispose]();
+      await this.#connections?.[Symbol.asyncDispose]();
       return;
     }
     this.#state = "failed";
@@ -373,6 +400,7 @@ export class Workload {
     const exit = await this.#machine?.end(graceMs);
     await this.#ports?.[Symbol.asyncDispose]();
     await this.#artifact?.[Symbol.asyncDispose]();
+    await this.#connections?.[Symbol.asyncDispose]();
     return exit;
   }
 }

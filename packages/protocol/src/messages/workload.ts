@@ -19,6 +19,12 @@ export const connectionSchema = goObject({
   nats_user_jwt: z.string().optional(),
   nats_user_seed: z.string().optional(),
 });
+export type RequestConnection = z.infer<typeof connectionSchema>;
+
+/** Does it say anything? The reference's clients send empty texts for nothing. */
+export function saysConnection(connection: RequestConnection | undefined): connection is RequestConnection {
+  return [connection?.nats_url, connection?.nats_user_jwt, connection?.nats_user_seed].some(Boolean);
+}
 
 /**
  * Our members of a DEPLOY. Strict: a member or a value that this version does not know is refused, because a client

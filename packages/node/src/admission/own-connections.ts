@@ -1,0 +1,47 @@
+/** The connections that a request brings along, sealed by our client, in clear by the reference's. */
+import {
+  type NatsLogin,
+  NexError,
+  type RequestConnection,
+  saysConnection,
+} from "@nexengine/protocol/internal";
+import {
+  type OwnConnection,
+  type OwnConnectionName,
+  planOwnConnection,
+  type RequestConnections,
+} from "../connections/own-connection.ts";
+
+const names: readonly OwnConnectionName[] = ["trigger_connection", "host_services"];
+
+/** The members of a request, or of what was sealed, that hold connections. */
+export type ConnectionMembers = Partial<Record<OwnConnectionName, RequestConnection | undefined>>;
+
+/** Where a request's own connections may lead. */
+export interface OwnConnectionFacts {
+  /** How the node acts for the namespace otherwise. */
+  login: NatsLogin;
+  requestConnections: RequestConnections;
+}
+
+/**
+ * Checks them.
+ *
+ * @throws NexError `connection_not_allowed`, `malformed_request`
+ */
+export function admitConnections(
+  clear: ConnectionMembers,
+  sealed: ConnectionMembers,
+  { login, requestConnections }: OwnConnectionFacts,
+): OwnConnection[] {
+  return names.flatMap((name) => {
+    if (saysConnection(clear[name]) && saysConnection(sealed[name])) {
+      throw new NexError(
+        "malformed_request",
+        `Invalid deploy request: ${name} stands in clear and in nex.sealed`,
+      );
+    }
+    const given = saysConnection(sealed[name]) ? sealed[name] : clear[name];
+    return saysConnection(given) ? [planOwnConnection(name, given, login, requestConnections)] : [];
+  });
+}

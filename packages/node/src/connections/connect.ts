@@ -1,0 +1,62 @@
+/** Opens and closes one connection to NATS. */
+import { type ConnectionOptions, connect, type NatsConnection } from "@nats-io/transport-node";
+import { connectionFailure, connectionOptions, type NatsLogin, NexError } from "@nexengine/protocol/internal";
+
+/** How long the last messages may take to go out. */
+const closeTimeoutMs = 2_000;
+
+/**
+ * Logs in.
+ *
+ * @param changes What is other than a login says.
+ * @throws NexError `connection_failed`
+ */
+export async function connectNats(
+  login: NatsLogin,
+  changes: Partial<ConnectionOptions> = {},
+): Promise<NatsConnection> {
+  try {
+    return await connect({ ...connectionOptions(login), ...changes });
+  } catch (cause) {
+    throw connectionFailure(login, cause);
+  }
+}
+
+/**
+ * Logs in within a time, however many servers and addresses are tried; a connection that comes later is closed.
+ *
+ * @throws NexError `connection_failed`
+ */
+export async function connectWithin(
+  login: NatsLogin,
+  timeMs: number,
+  changes: Partial<ConnectionOptions> | Promise<Partial<ConnectionOptions>>,
+): Promise<NatsConnection> {
+  const bounded = { ...login, timeoutMs: Math.min(login.timeoutMs ?? timeMs, timeMs) };
+  const opening = Promise.resolve(changes).then((known) => connectNats(bounded, known));
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    opening.then(closeConnection).catch(() => undefined);
+    late.reject(connectionFailure(login, new NexError("timeout", `no answer within ${timeMs} ms`)));
+  }, timeMs);
+  try {
+    return await Promise.race([opening, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Lets the last messages go out, for a bounded time, and closes. */
+export async function closeConnection(connection: NatsConnection): Promise<void> {
+  if (connection.isClosed()) return;
+  const flushed = connection.flush().catch(() => undefined);
+  let timer: NodeJS.Timeout | undefined;
+  await Promise.race([
+    flushed,
+    new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, closeTimeoutMs);
+    }),
+  ]);
+  clearTimeout(timer);
+  await connection.close();
+}

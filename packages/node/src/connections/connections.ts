@@ -1,0 +1,163 @@
+/** Every connection to NATS that a node has: its own, those of its configuration, and those of single requests. */
+import type { NatsConnection } from "@nats-io/nats-core";
+import { errorText, type NatsLogin, NexError } from "@nexengine/protocol/internal";
+import type { Logger } from "pino";
+import { closeConnection, connectNats } from "./connect.ts";
+import { KeptConnection } from "./kept-connection.ts";
+import { type OwnConnection, openOwnConnection } from "./own-connection.ts";
+
+/** What one workload acts through. */
+export interface WorkloadConnections extends AsyncDisposable {
+  /** Where its triggers are subscribed, and answered. */
+  readonly triggers: NatsConnection;
+  /** What its host services may reach. */
+  readonly hostServices: NatsConnection;
+  /** Where its artifact is read. */
+  readonly artifacts: NatsConnection;
+}
+
+/** Whose connections are wanted. */
+export interface ConnectionsRequest {
+  namespace: string;
+  /** Only functions have triggers and host services. */
+  isFunction: boolean;
+  /** Connections that the request brought along. */
+  own: readonly OwnConnection[];
+  /** Called when one of the request's own was closed for good. */
+  lost(why: string): void;
+}
+
+/** What the connections of a node are made of. */
+export interface ConnectionsOptions {
+  /** The node's own. */
+  login: NatsLogin;
+  /** That of a namespace, or of `*` for those that are not named. */
+  ofNamespaces: Readonly<Record<string, NatsLogin>>;
+  /** For the host services of namespaces without one of their own. */
+  hostServices: NatsLogin | undefined;
+  connectTimeMs: number;
+  /** Of requests' own, all together. */
+  requestConnectionsMax: number;
+  log: Logger;
+}
+
+/**
+ * A namespace acts through its own connection, and a request's own ones win for what they are for. A kept connection that
+ * is not there keeps workloads from starting, and nothing else.
+ */
+export class Connections implements AsyncDisposable {
+  /** The node's own: requests to the node, its answers, events and logs. */
+  readonly own: NatsConnection;
+  readonly #options: ConnectionsOptions;
+  readonly #kept = new Map<string, KeptConnection>();
+  readonly #hostServices: KeptConnection | undefined;
+  #ofRequests = 0;
+
+  private constructor(own: NatsConnection, options: ConnectionsOptions) {
+    this.own = own;
+    this.#options = options;
+    for (const [namespace, login] of Object.entries(options.ofNamespaces)) {
+      const purpose = namespace === "*" ? "all other namespaces" : `the namespace "${namespace}"`;
+      this.#kept.set(namespace, this.#keep(purpose, login));
+    }
+    if (options.hostServices !== undefined) {
+      this.#hostServices = this.#keep("host services", options.hostServices);
+    }
+  }
+
+  /**
+   * Logs in, and tries the kept connections once; one that fails is tried again, and ends nothing.
+   *
+   * @throws NexError `connection_failed` of the node's own.
+   */
+  static async open(options: ConnectionsOptions): Promise<Connections> {
+    const connections = new Connections(await connectNats(options.login), options);
+    await Promise.all([...connections.#all()].map((kept) => kept.tried));
+    return connections;
+  }
+
+  #keep(purpose: string, login: NatsLogin): KeptConnection {
+    const { connectTimeMs, log } = this.#options;
+    return new KeptConnection({ purpose, login, connectTimeMs, log });
+  }
+
+  *#all(): Iterable<KeptConnection> {
+    yield* this.#kept.values();
+    if (this.#hostServices !== undefined) yield this.#hostServices;
+  }
+
+  #ofNamespace(namespace: string): KeptConnection | undefined {
+    return this.#kept.get(namespace) ?? this.#kept.get("*");
+  }
+
+  /** The login by which a namespace acts. */
+  loginOf(namespace: string): NatsLogin {
+    const { ofNamespaces, login } = this.#options;
+    return Object.hasOwn(ofNamespaces, namespace)
+      ? (ofNamespaces[namespace] ?? login)
+      : (ofNamespaces["*"] ?? login);
+  }
+
+  /** Is what a namespace acts through there now? */
+  isReady(namespace: string): boolean {
+    return this.#ofNamespace(namespace)?.isConnected ?? true;
+  }
+
+  /**
+   * What a workload acts through; its own connections are closed with what is returned.
+   *
+   * @throws NexError `connection_unavailable`, `connection_limit`, `connection_failed`, `connection_not_allowed`
+   */
+  async of({ namespace, isFunction, own, lost }: ConnectionsRequest): Promise<WorkloadConnections> {
+    await using stack = new AsyncDisposableStack();
+    const kept = this.#ofNamespace(namespace);
+    const usual = kept === undefined ? this.own : await kept.ready();
+    const opened = new Map<string, NatsConnection>();
+    for (const one of own) opened.set(one.what, await this.#openOwn(one, lost, stack));
+    const hostServices =
+      opened.get("host_services") ??
+      (isFunction && kept === undefined ? await this.#hostServices?.ready() : undefined) ??
+      usual;
+    const held = stack.move();
+    return {
+      triggers: opened.get("trigger_connection") ?? usual,
+      hostServices,
+      artifacts: usual,
+      [Symbol.asyncDispose]: () => held.disposeAsync(),
+    };
+  }
+
+  async #openOwn(
+    own: OwnConnection,
+    lost: (why: string) => void,
+    stack: AsyncDisposableStack,
+  ): Promise<NatsConnection> {
+    const { requestConnectionsMax, connectTimeMs } = this.#options;
+    if (this.#ofRequests >= requestConnectionsMax) {
+      throw new NexError(
+        "connection_limit",
+        `Failed to deploy workload: the node holds ${requestConnectionsMax} connections of requests, and takes no more`,
+        { advice: "Try another node, or stop a workload with a connection of its own" },
+      );
+    }
+    this.#ofRequests++;
+    stack.defer(() => {
+      this.#ofRequests--;
+    });
+    const connection = await openOwnConnection(own, connectTimeMs);
+    let isWanted = true;
+    stack.defer(async () => {
+      isWanted = false;
+      await closeConnection(connection);
+    });
+    void connection.closed().then((error) => {
+      if (isWanted) lost(`its ${own.what} was closed for good${error ? `: ${errorText(error)}` : ""}`);
+    });
+    return connection;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#all()].map((kept) => kept[Symbol.asyncDispose]()));
+    await closeConnection(this.own);
+  }
+}

@@ -1,0 +1,136 @@
+/** A connection that the configuration names: opened at the start, kept, and back by itself when it was lost. */
+import type { NatsConnection } from "@nats-io/nats-core";
+import { errorText, type NatsLogin, NexError } from "@nexengine/protocol/internal";
+import type { Logger } from "pino";
+import { closeConnection, connectWithin } from "./connect.ts";
+
+const retryFirstMs = 1_000;
+const retryMaxMs = 30_000;
+
+/** What a kept connection is opened with. */
+export interface KeptConnectionOptions {
+  /** What it is for, in log lines and refusals: `the namespace "acme"`. */
+  purpose: string;
+  login: NatsLogin;
+  /** Of an attempt to connect, and of a deploy's wait for one. */
+  connectTimeMs: number;
+  log: Logger;
+}
+
+/**
+ * Whatever happens to it, a refused login too, it is tried again: it is the operator's, who may put it right, and what
+ * runs by it goes on.
+ */
+export class KeptConnection implements AsyncDisposable {
+  readonly #options: KeptConnectionOptions;
+  #connection: NatsConnection | undefined;
+  #isConnected = false;
+  #whyNot = "it is not open yet";
+  #change = Promise.withResolvers<void>();
+  #retry: NodeJS.Timeout | undefined;
+  #retryMs = retryFirstMs;
+  #opening: Promise<void>;
+  #isClosed = false;
+
+  constructor(options: KeptConnectionOptions) {
+    this.#options = options;
+    this.#opening = this.#open();
+  }
+
+  get isConnected(): boolean {
+    return this.#isConnected;
+  }
+
+  /** Settles when the first attempt to connect is over. */
+  get tried(): Promise<void> {
+    return this.#opening;
+  }
+
+  /**
+   * The connection, once it is there.
+   *
+   * @throws NexError `connection_unavailable`
+   */
+  async ready(): Promise<NatsConnection> {
+    if (!this.#isConnected) {
+      this.#retryNow();
+      await this.#wait();
+    }
+    if (this.#isConnected && this.#connection !== undefined) return this.#connection;
+    throw new NexError(
+      "connection_unavailable",
+      `Cannot start a workload: the node's connection for ${this.#options.purpose} is not there: ${this.#whyNot}`,
+      { advice: "Try again later; the node tries to connect meanwhile" },
+    );
+  }
+
+  #retryNow(): void {
+    if (this.#retry === undefined || this.#isClosed) return;
+    clearTimeout(this.#retry);
+    this.#retry = undefined;
+    this.#opening = this.#open();
+  }
+
+  async #wait(): Promise<void> {
+    if (this.#isClosed) return;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, this.#options.connectTimeMs);
+    });
+    await Promise.race([this.#change.promise, late]);
+    clearTimeout(timer);
+  }
+
+  async #open(): Promise<void> {
+    const { login, connectTimeMs, purpose, log } = this.#options;
+    try {
+      const connection = await connectWithin(login, connectTimeMs, { ignoreAuthErrorAbort: true });
+      if (this.#isClosed) {
+        await closeConnection(connection);
+        return;
+      }
+      this.#connection = connection;
+      this.#set(true, "");
+      void this.#watch(connection);
+    } catch (error) {
+      if (this.#isClosed) return;
+      // Who waits need not wait for the next attempt.
+      this.#set(false, errorText(error));
+      log.error({ reason: errorText(error) }, `no connection for ${purpose}; it is tried again`);
+      this.#retry = setTimeout(() => this.#retryNow(), this.#retryMs);
+      this.#retryMs = Math.min(this.#retryMs * 2, retryMaxMs);
+    }
+  }
+
+  async #watch(connection: NatsConnection): Promise<void> {
+    const { purpose, log } = this.#options;
+    for await (const status of connection.status()) {
+      if (status.type === "disconnect") {
+        this.#set(false, "it was lost");
+        log.warn(`the connection for ${purpose} was lost; it is tried again`);
+      } else if (status.type === "reconnect") {
+        this.#set(true, "");
+        log.info(`the connection for ${purpose} is back`);
+      } else if (status.type === "error" && !this.#isConnected) {
+        this.#whyNot = errorText(status.error);
+      }
+    }
+  }
+
+  #set(isConnected: boolean, whyNot: string): void {
+    this.#isConnected = isConnected;
+    this.#whyNot = whyNot;
+    this.#change.resolve();
+    this.#change = Promise.withResolvers();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true;
+    clearTimeout(this.#retry);
+    const wasConnected = this.#isConnected;
+    this.#set(false, "the node is stopping");
+    await this.#opening;
+    if (wasConnected && this.#connection !== undefined) await closeConnection(this.#connection);
+    else await this.#connection?.close();
+  }
+}

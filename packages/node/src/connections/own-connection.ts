@@ -1,0 +1,193 @@
+/** A connection that a request brings along: where it may lead, and how it is opened. */
+import { lookup } from "node:dns/promises";
+import { BlockList, isIP, isIPv6 } from "node:net";
+import { checkServerIdentity, type PeerCertificate } from "node:tls";
+import { isDeepStrictEqual } from "node:util";
+import type { ConnectionOptions, NatsConnection } from "@nats-io/nats-core";
+import {
+  connectionFailure,
+  connectionOptions,
+  defaultServer,
+  loginInUrl,
+  type NatsLogin,
+  NexError,
+  parseServer,
+  type RequestConnection,
+  type ServerAddress,
+  withoutSecrets,
+} from "@nexengine/protocol/internal";
+import { connectWithin } from "./connect.ts";
+
+/** Which servers a request may name. */
+export type RequestConnections = "node-servers" | "any";
+
+/** More than a cluster's. */
+const serversMax = 16;
+
+/** Addresses that mean the host itself or its link, whoever is asked: what listens there trusts its own host. */
+const hostsOwn = new BlockList();
+for (const [network, bits] of [
+  ["0.0.0.0", 8],
+  ["127.0.0.0", 8],
+  ["169.254.0.0", 16],
+  ["224.0.0.0", 3],
+] as const) {
+  hostsOwn.addSubnet(network, bits, "ipv4");
+}
+for (const [network, bits] of [
+  ["::", 127],
+  ["fe80::", 10],
+  ["ff00::", 8],
+] as const) {
+  hostsOwn.addSubnet(network, bits, "ipv6");
+}
+
+/** A request's own connection, checked. */
+export interface OwnConnection {
+  /** The member of the request. */
+  what: OwnConnectionName;
+  /** Its servers are the node's own, as the node writes them. */
+  login: NatsLogin & { servers: string[] };
+  /** Other servers, where a request may name any. */
+  others: readonly { address: ServerAddress; tls: boolean }[];
+}
+
+export type OwnConnectionName = "trigger_connection" | "host_services";
+
+/**
+ * Checks which servers a request's own connection names. Nothing is resolved, and nothing but the node's own spelling of
+ * its servers is dialled, so that no two readings of a URL come apart.
+ *
+ * Of the node's TLS it gets the authorities, and never the certificate, by which a server might take it for the node.
+ *
+ * @param node The login by which the workload's namespace acts otherwise.
+ * @throws NexError `connection_not_allowed`
+ */
+export function planOwnConnection(
+  what: OwnConnectionName,
+  connection: RequestConnection,
+  node: NatsLogin,
+  policy: RequestConnections,
+): OwnConnection {
+  const servers = (node.servers ?? [defaultServer]).map(withoutSecrets);
+  const urls = (connection.nats_url ?? "").split(",").flatMap((url) => url.trim() || []);
+  if (urls.length > serversMax) throw notAllowed(what, `it names more than ${serversMax} servers`);
+  const known = urls.length === 0 ? servers : [];
+  const others: { address: ServerAddress; tls: boolean }[] = [];
+  for (const url of urls.map(withoutSecrets)) {
+    const address = parseServer(url);
+    if (address === undefined || /^(?!nats:|tls:)[a-z]+:\/\//i.test(url)) {
+      throw notAllowed(what, "its URL is not one of a NATS server (nats:// or tls://)");
+    }
+    const found = servers.find((server) => isDeepStrictEqual(parseServer(server), address));
+    if (found !== undefined) known.push(found);
+    else if (policy === "any") others.push({ address, tls: /^tls:/i.test(url) });
+    else {
+      throw notAllowed(
+        what,
+        "it names a server that is not one of those by which the node serves this namespace",
+      );
+    }
+  }
+  const { ca, first } = node.tls ?? {};
+  const tls = { ...(ca === undefined ? {} : { ca }), ...(first === undefined ? {} : { first }) };
+  return {
+    what,
+    login: {
+      ...secretsOf(connection, urls),
+      name: `nex-${what}`,
+      servers: known,
+      ...(node.tls === undefined ? {} : { tls }),
+    },
+    others,
+  };
+}
+
+/** A user's JWT and its seed, else what stands in a URL. */
+function secretsOf({ nats_user_jwt, nats_user_seed }: RequestConnection, urls: readonly string[]): NatsLogin {
+  if (nats_user_jwt || nats_user_seed) {
+    return {
+      ...(nats_user_jwt ? { userJwt: nats_user_jwt } : {}),
+      ...(nats_user_seed ? { nkeySeed: nats_user_seed } : {}),
+    };
+  }
+  return urls.map(loginInUrl).find((found) => found !== undefined) ?? {};
+}
+
+/**
+ * Opens it. Servers that its server tells of are passed over, so that it can't lead elsewhere.
+ *
+ * @throws NexError `connection_failed`, `connection_not_allowed`
+ */
+export async function openOwnConnection(own: OwnConnection, timeMs: number): Promise<NatsConnection> {
+  const { what, others } = own;
+  const places = others.map(({ address: { host, port } }) => `${host}:${port}`);
+  const login = { ...own.login, servers: [...own.login.servers, ...places] };
+  const fixed = { ignoreClusterUpdates: true };
+  try {
+    const changes =
+      others.length === 0 ? fixed : optionsOfOthers(own).then((more) => ({ ...more, ...fixed }));
+    return await connectWithin(login, timeMs, changes);
+  } catch (error) {
+    if (error instanceof NexError && error.code === "connection_not_allowed") throw error;
+    // What failed may have held what was sent, so only its text is kept.
+    const { message } = error instanceof NexError ? error : connectionFailure(login, error);
+    throw new NexError("connection_failed", `Failed to deploy workload: ${what}: ${message}`);
+  }
+}
+
+/**
+ * The servers by their addresses: those were checked, and a name could mean another one the next time.
+ *
+ * @throws NexError `connection_not_allowed`
+ */
+async function optionsOfOthers({ what, login, others }: OwnConnection): Promise<ConnectionOptions> {
+  const servers: string[] = [...login.servers];
+  for (const { address } of others) {
+    const found = await lookup(address.host, { all: true });
+    for (const { address: ip } of found.slice(0, serversMax)) {
+      if (isHostsOwn(ip)) {
+        throw notAllowed(what, `"${address.host}" is an address of the node's host or of its link`);
+      }
+      servers.push(isIPv6(ip) ? `[${ip}]:${address.port}` : `${ip}:${address.port}`);
+    }
+  }
+  const names = others.map(({ address }) => address.host);
+  const needsTls = login.tls !== undefined || others.some(({ tls }) => tls);
+  const { ca, first } = login.tls ?? {};
+  return {
+    ...connectionOptions({ ...login, servers }),
+    ...(needsTls
+      ? {
+          tls: {
+            ...(ca === undefined ? {} : { ca }),
+            ...(first === true ? { handshakeFirst: true } : {}),
+            ...identityOf(names),
+          },
+        }
+      : {}),
+  };
+}
+
+/** The certificate must be for one of the names that the request gave, and not for an address found for it. */
+function identityOf(names: readonly string[]): object {
+  const [servername = ""] = names;
+  return {
+    ...(isIP(servername) === 0 ? { servername } : {}),
+    checkServerIdentity: (_host: string, certificate: PeerCertificate) => {
+      const refused = names.map((name) => checkServerIdentity(name, certificate));
+      return refused.includes(undefined) ? undefined : refused[0];
+    },
+  };
+}
+
+function isHostsOwn(ip: string): boolean {
+  const mapped = /^::ffff:(\d+(?:\.\d+){3})$/i.exec(ip)?.[1] ?? ip;
+  return hostsOwn.check(mapped, isIPv6(mapped) ? "ipv6" : "ipv4");
+}
+
+function notAllowed(what: OwnConnectionName, why: string): NexError {
+  return new NexError("connection_not_allowed", `Cannot use the request's ${what}: ${why}`, {
+    advice: "Name a server as the node's configuration does, or leave the URL empty",
+  });
+}
