@@ -1,7 +1,7 @@
 /**
  * All checks, then all tests: `npm test`. With files or patterns as arguments only those tests; `--only-tests` leaves
- * the check out; `--hostile` runs the hostile workloads alone, in their long form; other options go to Node's test
- * runner. Sets up what the tests need, and fails when a test leaves a process behind.
+ * the check out; `--hostile` runs the hostile workloads alone, in their long form, `--conformance` the control protocol
+ * row by row, of another node with `NEX_CONFORMANCE_URL`; other options go to Node's test runner. Sets up what the tests need, and fails when a test leaves a process behind.
  */
 import { randomBytes } from "node:crypto";
 import { mkdir, readdir, rm } from "node:fs/promises";
@@ -20,6 +20,7 @@ import { runTests } from "./test/runner.ts";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const allTests = ["packages/*/src/**/*.test.ts", "tools/**/*.test.ts", "test/**/*.test.ts"];
 const hostileTests = ["test/hostile/*.test.ts"];
+const conformanceTests = ["test/conformance/*.test.ts"];
 const endWaitMs = 3_000;
 const print = (line: string) => console.log(line);
 
@@ -62,12 +63,16 @@ async function testRun(args: string[], cwd: string): Promise<number> {
 
 const args = process.argv.slice(2);
 const hostile = args.includes("--hostile");
+const conformance = args.includes("--conformance");
 if (hostile) process.env["NEX_TEST_HOSTILE"] = "long";
-const runnerArgs = args.filter((arg) => arg !== "--only-tests" && arg !== "--hostile");
+const ownFlags = ["--only-tests", "--hostile", "--conformance"];
+const runnerArgs = args.filter((arg) => !ownFlags.includes(arg));
 const selects = runnerArgs.some((arg) => !arg.startsWith("-"));
-if (args.includes("--only-tests") || hostile || selects || (await check(root, print))) {
+const tests = hostile ? hostileTests : conformance ? conformanceTests : allTests;
+const unchecked = args.includes("--only-tests") || hostile || conformance || selects;
+if (unchecked || (await check(root, print))) {
   process.exitCode = await testRun(
-    selects ? runnerArgs : [...runnerArgs, ...(hostile ? hostileTests : allTests)],
+    selects ? runnerArgs : [...runnerArgs, ...tests],
     selects ? process.cwd() : root,
   );
 } else process.exitCode = 1;
