@@ -4,6 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { NatsServer } from "@nexengine/node/internal";
+import { createKey } from "@nexengine/protocol";
 import { nodeLogSubject } from "@nexengine/protocol/internal";
 import { echoFunctionPath, startTestNatsServer, startTestNexus } from "@nexengine/testing";
 import { type Ended, NexHome, type RunningNex, type RunOptions, until } from "./support/nex.ts";
@@ -180,18 +181,21 @@ describe("a deploy", () => {
     );
   });
 
-  test("refuses host services by name, before it reads a key, and shows no secret", async () => {
+  test("takes secrets of a function's connections from files only, and shows none", async () => {
     using empty = new NexHome();
-    for (const flag of ["--hs_url", "--hs_jwt", "--hs_seed"]) {
-      const refused = await empty.run(["devrun", echoFunctionPath, flag, "hunter2", "-s", server.url]);
-      assert.equal(refused.status, 5);
-      assert.match(
-        refused.stderr,
-        new RegExp(`Cannot deploy with ${flag}: nodes do not act on host services`),
-      );
-      assert.doesNotMatch(refused.stderr, /hunter2/);
+    const { seed } = createKey("user");
+    const cases: [string[], number][] = [
+      [["--hs_seed", seed], 2],
+      [["--trigger_jwt", "eyJhunter2.hunter2"], 2],
+      [["--hs_url", "nats://hunter2@127.0.0.1"], 2],
+      [["--trigger_seed", "hunter2"], 4],
+      [["--hs_creds", echoFunctionPath], 2],
+    ];
+    for (const [args, status] of cases) {
+      const refused = await empty.run(["devrun", echoFunctionPath, ...args, "-s", server.url]);
+      assert.equal(refused.status, status, refused.stderr);
+      assert.ok(!refused.stderr.includes("hunter2") && !refused.stderr.includes(seed), refused.stderr);
     }
-    assert.ok(!existsSync(join(empty.path, ".nex/issuer.nk")));
   });
 
   test("takes --stop and --no-stop, --essential and --no-essential", async () => {

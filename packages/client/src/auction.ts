@@ -11,7 +11,7 @@ import {
   pingResponseSchema,
   pingSubject,
 } from "@nexengine/protocol/internal";
-import { checkEndorsed, lacksFeature, missingFeature, type Needs } from "./needs.ts";
+import { checkEndorsed, lacksNeed, missingFeature, type Needs } from "./needs.ts";
 import { askAll } from "./scatter.ts";
 import type { Session } from "./session.ts";
 
@@ -55,7 +55,7 @@ export async function holdAuction(session: Session, needs: Needs): Promise<PingR
   const missing = missingFeature(refused.nex, needs) ?? "";
   const nobody =
     bids.length === 1 ? "the one node that bids does not" : `none of the ${bids.length} nodes that bid does`;
-  throw lacksFeature(`Cannot deploy "${needs.name}"`, missing, `${nobody} know it`);
+  throw lacksNeed(needs, missing, `${nobody} know it`);
 }
 
 /**

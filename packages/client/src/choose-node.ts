@@ -8,7 +8,7 @@ import {
   type PingResponse,
 } from "@nexengine/protocol/internal";
 import { holdAuction } from "./auction.ts";
-import { checkEndorsed, lacksFeature, missingFeature, type Needs } from "./needs.ts";
+import { checkEndorsed, lacksNeed, missingFeature, type Needs } from "./needs.ts";
 import { askNode, assertNodeId, requestTimeoutMs } from "./requests.ts";
 import type { Session } from "./session.ts";
 
@@ -38,7 +38,7 @@ export async function chooseNode(session: Session, needs: Needs): Promise<Chosen
   checkEndorsed(session.endorser, id, info);
   // No silent downgrade: what a deploy relies on, its node must know.
   const missing = missingFeature(info.nex, needs);
-  if (missing !== undefined) throw lacksFeature(action, missing, "the node does not know it");
+  if (missing !== undefined) throw lacksNeed(needs, missing, "the node does not know it");
   return { id, info };
 }
 

@@ -16,6 +16,7 @@ import {
   printable,
   type RunResponse,
   runResponseSchema,
+  type SealedConnections,
   type Signer,
   sealEnvironment,
   sealRequest,
@@ -27,6 +28,7 @@ import { chooseNode } from "./choose-node.ts";
 import { checkEnvironment } from "./environment.ts";
 import { encodeLimits, type WorkloadLimits } from "./limits.ts";
 import { trustedFeatures } from "./needs.ts";
+import { sealedConnections, type WorkloadConnection } from "./own-connections.ts";
 import { askNode } from "./requests.ts";
 import type { Session } from "./session.ts";
 import { deployToken, hasFeature, knowsBoundTokens } from "./tokens.ts";
@@ -60,6 +62,13 @@ export interface DeployOptions {
   essential?: boolean;
   /** Of functions: at least one. */
   triggerSubjects?: readonly string[];
+  /**
+   * Where the function's triggers are subscribed, instead of where its namespace has them. It goes sealed, and only to
+   * nodes that know how.
+   */
+  triggerConnection?: WorkloadConnection;
+  /** What the function's host services reach, instead of what its namespace's do; sealed too. */
+  hostServices?: WorkloadConnection;
   jsDomain?: string;
   globals?: Globals;
   concurrency?: number;
@@ -105,13 +114,17 @@ export async function deploy(session: Session, options: DeployOptions): Promise<
   const arch = checkRequest(namespace, type, options);
   const limits = encodeLimits(options.limits);
   const { name, node: named, tags } = options;
+  const connections = sealedConnections(options, functionTypes.has(type));
+  const ownConnections = Object.keys(connections).length > 0;
+  const trusted = ownConnections || session.endorser !== undefined;
   const node = await chooseNode(session, {
     name,
     node: named,
     type,
     arch,
     tags,
-    features: [...required(options, limits), ...(session.endorser === undefined ? [] : trustedFeatures)],
+    features: [...required(options, limits), ...(trusted ? trustedFeatures : [])],
+    ownConnections,
     limits,
     issuer: options.issuer.publicKey,
     artifactBytes: isStored(options.artifact) ? undefined : artifactSize(options.artifact),
@@ -119,7 +132,12 @@ export async function deploy(session: Session, options: DeployOptions): Promise<
   const bound = knowsBoundTokens(node.info.nex);
   const sealing = bound && hasFeature(node.info.nex, "sealed-request");
   // Sealing can refuse, so it comes before anything is uploaded.
-  const { environment, sealed } = seal(session, options, node.info.public_xkey, sealing);
+  const { environment, sealed } = seal(
+    session,
+    options,
+    node.info.public_xkey,
+    sealing ? connections : undefined,
+  );
   const stored = await storeArtifact(session, options);
   const send = (replace?: string): Promise<RunResponse> => {
     const request = {
@@ -218,15 +236,25 @@ function required(options: DeployOptions, limits: Limits | undefined): string[] 
   return limits === undefined ? named : [...named, "limits"];
 }
 
-/** Seals the environment for this deploy alone, where the node knows that, and for the node alone where not. */
+/**
+ * Seals the environment for this deploy alone, where the node knows that, and for the node alone where not.
+ *
+ * @param connections What is sealed beside it; absent where the node does not know that.
+ */
 function seal(
   { namespace }: Session,
   { name, issuer, environment = {}, publisher }: DeployOptions,
   xkey: string,
-  forThisDeploy: boolean,
+  connections: SealedConnections | undefined,
 ): { environment: string; sealed?: string } {
-  if (!forThisDeploy) return { environment: sealEnvironment(environment, publisher, xkey) };
-  return sealRequest({ issuer: issuer.publicKey, namespace, name }, environment, publisher, xkey);
+  if (connections === undefined) return { environment: sealEnvironment(environment, publisher, xkey) };
+  return sealRequest(
+    { issuer: issuer.publicKey, namespace, name },
+    environment,
+    publisher,
+    xkey,
+    connections,
+  );
 }
 
 /** @param trust What makes the request trustworthy, where the node has the features for it. */

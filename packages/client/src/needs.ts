@@ -19,6 +19,8 @@ export interface Needs {
   /** Go's name of the processor, where the artifact needs one. */
   arch: string | undefined;
   tags: Tags | undefined;
+  /** Does it bring connections along, which only go sealed? */
+  ownConnections?: boolean;
   /** Features that the deploy relies on. */
   features: readonly string[];
   limits: Limits | undefined;
@@ -51,6 +53,14 @@ export function checkEndorsed(endorser: string | undefined, nodeId: string, answ
   if (endorser === undefined) return;
   const { nexus = answer.nex?.nexus, nex } = answer;
   checkEndorsement({ nodeId, nexus, endorsement: nex?.endorsement, endorser }, Date.now());
+}
+
+/** @param missing What `missingFeature` has found. */
+export function lacksNeed({ name, ownConnections }: Needs, missing: string, why: string): NexError {
+  const isTrust = (trustedFeatures as readonly string[]).includes(missing);
+  const action = `Cannot deploy "${name}"`;
+  if (!ownConnections || !isTrust) return lacksFeature(action, missing, why);
+  return lacksFeature(`${action}: connections of its own are sent sealed or not at all`, missing, why);
 }
 
 export function lacksFeature(action: string, feature: string, why: string): NexError {

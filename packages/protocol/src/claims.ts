@@ -44,6 +44,8 @@ export interface ClaimsToSign {
   issuedAt: number;
   /** Seconds. */
   expires?: number;
+  /** For people. */
+  name?: string;
   /** The token's own id; one made of the other members, as the reference makes it, when absent. */
   id?: string;
   /** The members of `nats` beside `version`. */
@@ -56,6 +58,7 @@ export function encodeClaims(claims: ClaimsToSign, signer: Signer): string {
     exp: claims.expires,
     iat: claims.issuedAt,
     iss: signer.publicKey,
+    name: claims.name,
     sub: claims.subject,
   };
   const data: Record<string, unknown> = {};
@@ -65,6 +68,7 @@ export function encodeClaims(claims: ClaimsToSign, signer: Signer): string {
     jti: claims.id ?? tokenId(standard),
     iat: standard.iat,
     iss: standard.iss,
+    name: standard.name,
     sub: standard.sub,
     nats: { ...data, version: 2 },
   });

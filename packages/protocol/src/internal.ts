@@ -24,6 +24,7 @@ export * from "./names.ts";
 export * from "./nats-context.ts";
 export * from "./nats-login.ts";
 export * from "./nats-tls.ts";
+export * from "./nats-user.ts";
 export * from "./sealed-environment.ts";
 export * from "./sealed-request.ts";
 export * from "./server-address.ts";

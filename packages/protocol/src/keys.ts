@@ -8,6 +8,7 @@ import {
   createCurve,
   createOperator,
   createServer,
+  createUser,
   fromCurveSeed,
   fromPublic,
   fromSeed,
@@ -84,7 +85,7 @@ function curveKeyOfPair(pair: ReturnType<typeof createCurve>): CurveKey {
 }
 
 /** The kinds of key that people make. */
-export type NewKeyKind = "account" | "curve" | "node" | "operator";
+export type NewKeyKind = "account" | "curve" | "node" | "operator" | "user";
 
 /** Makes a key and its seed text. */
 export function createKey(kind: NewKeyKind): { publicKey: string; seed: string } {
@@ -93,6 +94,7 @@ export function createKey(kind: NewKeyKind): { publicKey: string; seed: string }
     curve: createCurve,
     node: createServer,
     operator: createOperator,
+    user: createUser,
   }[kind]();
   return { publicKey: pair.getPublicKey(), seed: new TextDecoder().decode(pair.getSeed()) };
 }

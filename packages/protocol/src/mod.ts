@@ -24,4 +24,5 @@ export type { RunResponse, StopResponse } from "./messages/workload.ts";
 export { workloadNameOfFile } from "./names.ts";
 export type { NatsLogin } from "./nats-login.ts";
 export type { NatsTls } from "./nats-tls.ts";
+export { type NatsCredentials, parseCredentials } from "./nats-user.ts";
 export type { Environment } from "./sealed-environment.ts";

@@ -5,7 +5,7 @@
 import { z } from "zod";
 import { NexError } from "./errors.ts";
 import type { CurveKey } from "./keys.ts";
-import { connectionSchema } from "./messages/workload.ts";
+import { connectionSchema, type RequestConnection } from "./messages/workload.ts";
 import {
   type Environment,
   environmentBytesMax,
@@ -43,6 +43,12 @@ export interface SealedFor {
 /** What was sealed. */
 export type SealedRequest = Omit<z.infer<typeof sealedSchema>, "environment"> & { environment: Environment };
 
+/** Connections that go with it. */
+export interface SealedConnections {
+  trigger_connection?: RequestConnection;
+  host_services?: RequestConnection;
+}
+
 /** The two members of a DEPLOY in which something is sealed. */
 export interface SealedMembers {
   /** The reference's member, of `null`. */
@@ -51,7 +57,7 @@ export interface SealedMembers {
 }
 
 /**
- * Seals an environment for one workload of one issuer.
+ * Seals an environment, and connections, for one workload of one issuer.
  *
  * @param recipient The node's `X…` key.
  * @throws NexError `key_invalid`, `request_too_large`
@@ -61,9 +67,10 @@ export function sealRequest(
   environment: Environment,
   sender: CurveKey,
   recipient: string,
+  connections: SealedConnections = {},
 ): SealedMembers {
   jsonWithin(environment, environmentBytesMax);
-  const content = { version: 1, issuer, namespace, name, environment };
+  const content = { version: 1, issuer, namespace, name, environment, ...connections };
   return {
     environment: sealEnvironment(null, sender, recipient),
     sealed: sealJson(content, sealedBytesMax, sender, recipient),

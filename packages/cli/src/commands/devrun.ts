@@ -16,7 +16,6 @@ import { note } from "../output.ts";
 import { artifactOf, typeNames, typeOfFile } from "../source.ts";
 import {
   addWorkloadOptions,
-  checkWorkloadOptions,
   deployOptionsOf,
   reportDeployment,
   type WorkloadOptions,
@@ -50,7 +49,6 @@ export function addDevrun(program: Command): void {
 }
 
 async function devrun(file: string, variables: string[], options: DevrunOptions): Promise<void> {
-  checkWorkloadOptions(options);
   const environment = parseEnvironment(variables);
   const type = typeNames[options.type ?? ""] ?? typeOfFile(file);
   const name = options.name ?? workloadNameOfFile(file);

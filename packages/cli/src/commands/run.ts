@@ -9,7 +9,6 @@ import { withClient } from "../login.ts";
 import { artifactOf, typeNames, typeOfFile } from "../source.ts";
 import {
   addWorkloadOptions,
-  checkWorkloadOptions,
   deployOptionsOf,
   reportDeployment,
   type WorkloadOptions,
@@ -45,7 +44,6 @@ export function addRun(program: Command): void {
 }
 
 async function run(where: string, rest: string[], options: RunOptions): Promise<void> {
-  checkWorkloadOptions(options);
   const [first] = rest;
   const node = first !== undefined && nodePattern.test(first) ? first : undefined;
   const environment = parseEnvironment(node === undefined ? rest : rest.slice(1));

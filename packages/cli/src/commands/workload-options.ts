@@ -1,7 +1,7 @@
 /** What `nex devrun` and `nex run` have in common: the options of a workload, and what they mean for a deploy. */
 import type { Deployment, DeployOptions } from "@nexengine/client";
-import { NexError } from "@nexengine/protocol/internal";
 import { type Command, Option } from "commander";
+import { addConnectionOptions, type ConnectionOptions, connectionOf } from "../connection-options.ts";
 import { commandName } from "../daemon.ts";
 import type { GlobalOptions } from "../global-options.ts";
 import { addLimitOptions, type LimitOptions, limitsOf } from "../limit-options.ts";
@@ -12,27 +12,20 @@ import { uploadProgress } from "../progress.ts";
 import { typeNames } from "../source.ts";
 
 /** The options as commander gives them. */
-export interface WorkloadOptions extends GlobalOptions, LimitOptions {
+export interface WorkloadOptions extends GlobalOptions, LimitOptions, ConnectionOptions {
   type?: string;
   argv?: string;
   essential?: boolean;
-  hs_url?: string;
-  hs_jwt?: string;
-  hs_seed?: string;
   trigger_subject: string[];
   globals?: "fresh" | "keep";
   concurrency?: number;
   json: boolean;
 }
 
-const hostServiceOptions = ["hs_url", "hs_jwt", "hs_seed"] as const;
-
 /** Adds the options to a command. */
 export function addWorkloadOptions(command: Command): Command {
   addSwitch(command, "essential", "restart a service that fails");
-  for (const option of hostServiceOptions) {
-    command.option(`--${option} <value>`, "accepted, and refused: host services are not acted on yet");
-  }
+  addConnectionOptions(command);
   command
     .addOption(new Option("--type <type>", "native, v8 (javascript) or wasm").choices(Object.keys(typeNames)))
     .option("--argv <arguments>", "arguments of a service, separated by single spaces")
@@ -53,27 +46,12 @@ export function addWorkloadOptions(command: Command): Command {
   return addLimitOptions(command);
 }
 
-/**
- * Refuses what a node would pass over, before anything is sent.
- *
- * @throws NexError `feature_missing`
- */
-export function checkWorkloadOptions(options: WorkloadOptions): void {
-  const refused = hostServiceOptions.find((name) => options[name] !== undefined);
-  if (refused === undefined) return;
-  throw new NexError(
-    "feature_missing",
-    `Cannot deploy with --${refused}: nodes do not act on host services yet`,
-    {
-      advice: `Leave out ${hostServiceOptions.map((name) => `--${name}`).join(", ")}`,
-    },
-  );
-}
-
 /** The part of a deploy that these options say. */
 export function deployOptionsOf(options: WorkloadOptions, { jsDomain }: Connection): Partial<DeployOptions> {
   const onProgress = uploadProgress();
   const limits = limitsOf(options);
+  const triggerConnection = connectionOf("trigger", options);
+  const hostServices = connectionOf("hs", options);
   return {
     essential: options.essential ?? false,
     ...(jsDomain === undefined ? {} : { jsDomain }),
@@ -81,6 +59,8 @@ export function deployOptionsOf(options: WorkloadOptions, { jsDomain }: Connecti
     ...(options.globals === undefined ? {} : { globals: options.globals }),
     ...(options.concurrency === undefined ? {} : { concurrency: options.concurrency }),
     ...(limits === undefined ? {} : { limits }),
+    ...(triggerConnection === undefined ? {} : { triggerConnection }),
+    ...(hostServices === undefined ? {} : { hostServices }),
     ...(onProgress === undefined ? {} : { onProgress }),
   };
 }

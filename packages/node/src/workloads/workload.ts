@@ -310,7 +310,7 @@ export class Workload {
       { workload: this.id, name: this.name, reason: why },
       "workload lost its connection",
     );
-    if (this.isDeployed) void this.#end({ code: -1, reason: why }, this.#services.tuning.stopGraceMs);
+    if (this.isDeployed) void this.#end({ code: -1, reason: why }, 0);
     else this.#lostConnection = why;
   }
 
