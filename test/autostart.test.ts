@@ -33,7 +33,7 @@ async function answer(client: NexClient): Promise<string> {
   }
 }
 
-test("autostart runs what is listed, with its environment, and a refused entry keeps none of the others", async () => {
+test("autostart runs what is listed, with its environment, and a refused entry keeps none of the others (W6)", async () => {
   await using server = await startTestNatsServer();
   await using client = await connectNex({ servers: [server.url] });
   const sha256 = await upload(client);
@@ -67,7 +67,7 @@ test("autostart runs what is listed, with its environment, and a refused entry k
   }
 });
 
-test("autostart goes through the same limits and lists as a request", async () => {
+test("autostart goes through the same limits and lists as a request (B26)", async () => {
   await using nexus = await startTestNexus();
   await upload(nexus.client);
   const config = { autostart: { workloads: [entry] }, valid_issuers: [nexus.issuer.publicKey] };
@@ -79,7 +79,7 @@ test("autostart goes through the same limits and lists as a request", async () =
   await node?.stop();
 });
 
-test("autostart.issuer_file that holds no key keeps the node from starting, and is not quoted", async () => {
+test("autostart.issuer_file that holds no key keeps the node from starting, and is not quoted (S13)", async () => {
   await using server = await startTestNatsServer();
   const path = join(mkdtempSync(join(tmpdir(), "nex-autostart-")), "issuer.nk");
   writeFileSync(path, "SAAsecret");

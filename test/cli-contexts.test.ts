@@ -52,7 +52,7 @@ describe("a login", () => {
     assert.doesNotMatch(refused, /hunter2/);
   });
 
-  test("by an nkey comes from a file, by flag or environment", async () => {
+  test("by an nkey comes from a file, by flag or environment (B23)", async () => {
     const file = home.write("user.nk", `${seed}\n`);
     assert.equal(await nodes(["-s", url, "--nkey", file]), "1 nodes");
     assert.equal(await nodes([], { NATS_URL: url, NATS_NKEY: file }), "1 nodes");

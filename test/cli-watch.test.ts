@@ -34,7 +34,7 @@ async function callUntilEnded(subject: string, watch: RunningNex): Promise<strin
 }
 
 describe("nex logs", () => {
-  test("shows time, level and workload of each line without any option", async () => {
+  test("shows time, level and workload of each line without any option (B9)", async () => {
     await nexus.function(talker, { name: "talker" });
     await using watch = start(["logs", "--count", "8"]);
     await watch.shows(/Ctrl-C ends/);
@@ -148,7 +148,7 @@ describe("nex node", () => {
     assert.deepEqual([none.status, none.stderr], [0, "No workloads matched\n"]);
   });
 
-  test("ls and info take --full, and info a name or the beginning of an id", async () => {
+  test("ls and info take --full, and info a name or the beginning of an id (B9)", async () => {
     const full = (await run(["node", "ls", "--full"])).stdout;
     assert.match(full, /NATS Execution Nodes/);
     assert.match(full, new RegExp(`│ ${nexus.node.id} +│ first-node .*│ nexus +│.*│ process +│ linux +│`));

@@ -39,7 +39,7 @@ describe("nex up", () => {
     assert.match(second.stderr, /Error: Cannot start: "nex up" runs already as process \d+/);
   });
 
-  test("writes keys that their owner alone can read", () => {
+  test("writes keys that their owner alone can read (S10)", () => {
     for (const name of ["issuer.nk", "up.json"])
       assert.equal(statSync(join(home.path, ".nex", name)).mode & 0o777, 0o600);
   });
@@ -179,7 +179,7 @@ describe("nex run", () => {
   });
 });
 
-describe("what goes wrong is said with what to do, and in the exit status", () => {
+describe("what goes wrong is said with what to do, and in the exit status (B10)", () => {
   const folder = mkdtempSync(join(tmpdir(), "nex-cli-bad-"));
   const file = (name: string, text: string): string => {
     writeFileSync(join(folder, name), text);

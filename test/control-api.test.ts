@@ -101,7 +101,7 @@ describe("what else can come", () => {
     assert.ok([...answers.values()].every((count) => count === 1));
   });
 
-  test("each member that a deploy must have is missed by name", async () => {
+  test("each member that a deploy must have is missed by name (W2, W3, W4)", async () => {
     const { deployment, body } = await recordedDeploy();
     for (const name of ["location", "workload_jwt", "environment", "sender_public_key", "type"]) {
       for (const value of [undefined, null, ""]) {

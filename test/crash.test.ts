@@ -122,7 +122,7 @@ async function deploy(client: NexClient, name: string): Promise<Deployment> {
 for (const sandbox of ["process", "container"] as const) {
   const lack = await sandboxLack(sandbox);
   describe(`a killed node (${sandbox})`, lack === undefined ? {} : { skip: lack }, () => {
-    test("leaves nothing once another one has started in its directory", async () => {
+    test("leaves nothing once another one has started in its directory (B24)", async () => {
       await using server = await startTestNatsServer();
       await using client = await connectNex({ servers: [server.url] });
       await using victim = new Victim({ server: server.url, sandbox, nodeLostTimeoutMs: 600_000 });

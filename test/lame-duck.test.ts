@@ -15,7 +15,7 @@ const sleeper = (ms: number): string =>
 const stateOf = async (nexus: TestNexus): Promise<string | undefined> =>
   (await nexus.client.info(nexus.node.id)).nex?.state;
 
-describe("an operator", () => {
+describe("an operator (B20)", () => {
   test("ends a node: calls that it has are answered, no more are taken, and it ends when they are", async () => {
     await using nexus = await startTestNexus({ config });
     await nexus.function(sleeper(1_500), { name: "slow" });
@@ -72,7 +72,7 @@ describe("an operator", () => {
   });
 });
 
-describe("whoever is no operator", () => {
+describe("whoever is no operator (S5)", () => {
   let nexus: TestNexus;
   before(async () => {
     nexus = await startTestNexus({ config: { ...config, lameduck_requires_operator: true } });

@@ -1,10 +1,17 @@
 /** The main job, end to end: a real nats-server, a real node, real agents. */
 import assert from "node:assert/strict";
-import { readdirSync } from "node:fs";
-import { describe, test } from "node:test";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, test } from "node:test";
 import { daemonsRunning, newSigner, probeService, startTestNexus } from "@nexengine/testing";
 
 const probe = await probeService();
+
+/** Other tests run at the same time; what is looked for here is this one's. */
+const ownTemporary = mkdtempSync(join(tmpdir(), "nex-main-job-"));
+process.env["TMPDIR"] = ownTemporary;
+after(() => rmSync(ownTemporary, { recursive: true, force: true }));
 
 describe("trust", () => {
   test("only the issuer that started a workload stops it, and another namespace does not see it", async () => {
@@ -23,7 +30,7 @@ describe("trust", () => {
     await assert.rejects(nexus.stop(deployment), { code: "no_such_workload" });
   });
 
-  test("the node compares the signed digest with what it was given", async () => {
+  test("the node compares the signed digest with what it was given (S1)", async () => {
     await using nexus = await startTestNexus();
     const { bucket, key } = await nexus.client.upload({ bytes: Buffer.from("() => 1") }, { key: "swapped" });
     await assert.rejects(
@@ -50,7 +57,7 @@ describe("trust", () => {
 });
 
 describe("limits of the node", () => {
-  test("concurrent deploys don't pass max_workloads together", async () => {
+  test("concurrent deploys don't pass max_workloads together (B21)", async () => {
     await using nexus = await startTestNexus({
       config: { node_limits: { max_workloads: 2 }, machine_pool_size: 2 },
     });
@@ -64,7 +71,7 @@ describe("limits of the node", () => {
     await assert.rejects(nexus.function("() => 1"), { code: "no_node" });
   });
 
-  test("max_workload_bytes and max_total_bytes refuse before anything starts", async () => {
+  test("max_workload_bytes and max_total_bytes refuse before anything starts (B18)", async () => {
     await using nexus = await startTestNexus({
       config: { node_limits: { max_workload_bytes: 60, max_total_bytes: 70 } },
     });
@@ -129,7 +136,7 @@ describe("what can't run", () => {
     ["no function", "42", /no function/],
     ["a throw at the start", "throw new Error('x')", /can't be evaluated/],
   ];
-  test("a script that is none is refused by name, and nothing of it is left", async () => {
+  test("a script that is none is refused by name, and nothing of it is left (B19)", async () => {
     await using nexus = await startTestNexus();
     for (const [what, source, message] of sourceCases) {
       await assert.rejects(nexus.function(source), { code: "workload_rejected", message }, what);
@@ -159,7 +166,7 @@ describe("what can't run", () => {
     );
   });
 
-  test("a dynamic executable is refused by the client and by the node", async () => {
+  test("a dynamic executable is refused by the client and by the node (S14)", async () => {
     await using nexus = await startTestNexus();
     await assert.rejects(nexus.deploy({ path: process.execPath }, { name: "dynamic", type: "native" }), {
       code: "artifact_invalid",
@@ -174,7 +181,7 @@ describe("what can't run", () => {
 });
 
 describe("the end of a node", () => {
-  test("undeploys everything, says so, and leaves no process and no file", async () => {
+  test("undeploys everything, says so, and leaves no process and no file (B24)", async () => {
     await using nexus = await startTestNexus();
     await nexus.function("() => 1", { name: "one" });
     if (probe !== undefined) await nexus.probe(["daemon", "wait"]);
@@ -193,7 +200,7 @@ describe("the end of a node", () => {
     assert.deepEqual(await nexus.client.nodes({ timeoutMs: 300 }), []);
     assert.equal(daemonsRunning(), 0);
     assert.deepEqual(
-      readdirSync(process.env["TMPDIR"] ?? "/tmp").filter((name) => name.startsWith("nex-node-")),
+      readdirSync(ownTemporary).filter((name) => name.startsWith("nex-node-")),
       [],
     );
   });

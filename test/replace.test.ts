@@ -21,7 +21,7 @@ async function runningIds(): Promise<string[]> {
 }
 
 describe("a deploy that replaces", () => {
-  test("ends the former workload once the new one takes calls, and no call is lost between them", async () => {
+  test("ends the former workload once the new one takes calls, and no call is lost between them (B11)", async () => {
     const first = await deploy(1);
     let calling = true;
     const replies = new Set<string>();
@@ -52,7 +52,7 @@ describe("a deploy that replaces", () => {
     for (const one of [second, other]) await nexus.stop(one);
   });
 
-  test("leaves the former one as it was when the new one does not start", async () => {
+  test("leaves the former one as it was when the new one does not start (B11)", async () => {
     const first = await deploy(1);
     await assert.rejects(nexus.function("this is no source (", { name: "swap", replaces: [first] }));
     assert.equal(await nexus.call("swap"), "1");

@@ -68,7 +68,7 @@ function hostAddress(): string | undefined {
     .find((one) => one?.family === "IPv4" && !one.internal)?.address;
 }
 
-describe("the network of a container", withVisitor, () => {
+describe("the network of a container (S9)", withVisitor, () => {
   test("finds the node's NATS server where its user would look for it, and nothing else", async () => {
     await using nexus = await startTestNexus({ sandbox: "container" });
     await using other = await listener("127.0.0.1");
@@ -196,7 +196,7 @@ describe("published ports", withVisitor, () => {
   });
 });
 
-describe("the limits of a container", inContainer, () => {
+describe("the limits of a container (S9)", inContainer, () => {
   test("on memory end a function that takes more, which comes back", async () => {
     await using nexus = await startTestNexus({ sandbox: "container" });
     const source =

@@ -75,7 +75,7 @@ function tampered(token: string, change: (claims: Record<string, never>) => void
   return [head, Buffer.from(JSON.stringify(claims)).toString("base64url"), signature].join(".");
 }
 
-describe("a bound deploy token", () => {
+describe("a bound deploy token (S2)", () => {
   test("is good for the request that it was signed for", async () => {
     const { subject, body } = await unsentDeploy();
     const { error } = await send(nexus, subject, body);
@@ -203,7 +203,7 @@ describe("a token made for one use", () => {
   });
 });
 
-describe("a bound stop token", () => {
+describe("a bound stop token (S3)", () => {
   test("stops the one workload that it names, in the second of its deploy too", async () => {
     const first = await nexus.function("() => 1", { name: "twin" });
     const second = await nexus.function("() => 2", { name: "twin" });
@@ -275,7 +275,7 @@ describe("a node with require_bound_claims", () => {
   });
 });
 
-describe("a sealed environment", () => {
+describe("a sealed environment (S2)", () => {
   const show = 'module.exports = () => typeof process === "undefined" ? "?" : process.env.SECRET';
   const withSecret = (options: TestDeployOptions = {}): Promise<Captured> =>
     capture(nexus, "$NEX.DEPLOY.>", () => nexus.function(show, { environment: { SECRET: "s" }, ...options }));
@@ -369,7 +369,7 @@ describe("an endorsement", () => {
   });
 });
 
-describe("a captured request", () => {
+describe("a captured request (S2)", () => {
   test("starts nothing when it is sent again, whether it was carried out or failed to start", async () => {
     const captured = await capture(nexus, "$NEX.DEPLOY.>", () => nexus.function("() => 1"));
     assert.equal(await refusedCode(nexus, captured), "token_already_used");

@@ -12,6 +12,7 @@ import { checkLint, checkTypes, type ProgramResult } from "./check/programs.ts";
 import { checkRings } from "./check/rings.ts";
 import { checkStyle } from "./check/style.ts";
 import { readTree, type Tree } from "./check/tree.ts";
+import { checkWeaknesses } from "./check/weaknesses.ts";
 import { stalePages } from "./reference.ts";
 
 interface Outcome {
@@ -29,6 +30,7 @@ export async function check(root: string, print: (text: string) => void): Promis
     timed("lint and format", async () => ofProgram(await checkLint(root)), print),
     timed("imports", async () => imports(tree), print),
     timed("style", async () => ofFindings([...checkStyle(tree), ...checkOrphans(tree)]), print),
+    timed("weaknesses", async () => ofFindings(checkWeaknesses(tree)), print),
     timed("lock file", async () => ofFindings(checkLockFile(tree)), print),
     timed("reference", async () => reference(await stalePages(root)), print),
   ]);

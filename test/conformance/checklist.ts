@@ -75,6 +75,20 @@ export function workloadRows(row: Row): void {
   );
   row(
     "1.11",
+    "the caller of a function that hangs is answered at its limit, and the next call runs (B12, B14)",
+    async (target) => {
+      const hangs = "(s, p) => { while (p.length > 0); return 1; }";
+      const limits = { call_time_ms: 100 };
+      await using workload = await runFunction(target, hangs, { nex: { version: 1, limits } });
+      const subject = triggerOf(target, workload.name);
+      const reply = await target.connection.request(subject, "hang", { timeout: 20_000 });
+      assert.equal(reply.headers?.get("Nats-Service-Error-Code"), "408");
+      assert.equal(await call(target, subject), "1");
+    },
+    { ...v8, ours: "the function is never ended, and all calls after it wait in vain" },
+  );
+  row(
+    "1.11",
     "copies of a function share its calls: one answers each (B12)",
     async (target) => {
       const name = freshName();

@@ -35,6 +35,13 @@ export const nodeFolders = {
 /** Names that only {@link nodeFolders.driversFile} takes from `@nexengine/machines`. */
 export const driverName = /Driver$|^\*$/;
 
+/** The numbers of the Go Nex's weaknesses. */
+export const weaknesses: readonly string[] = [
+  ["W", 7] as const,
+  ["S", 14] as const,
+  ["B", 27] as const,
+].flatMap(([letter, count]) => Array.from({ length: count }, (_, at) => `${letter}${at + 1}`));
+
 /** The longest source file. */
 export const sourceLinesMax = 500;
 

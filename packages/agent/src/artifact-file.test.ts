@@ -36,7 +36,7 @@ class Place implements Disposable {
 
 const chunk = Buffer.alloc(artifactWindowBytes / 4, "x");
 
-test("ArtifactFile puts the chunks into a file that its owner may run and nobody may change", () => {
+test("ArtifactFile puts the chunks into a file that its owner may run and nobody may change (S10)", () => {
   using place = new Place();
   place.file.write(Buffer.from("one "), true);
   assert.deepEqual([place.file.complete, place.file.bytes], [false, 4]);

@@ -93,7 +93,7 @@ test("checkStaticElf does not read a dynamic section beyond its end mark", () =>
   assert.deepEqual(check(file), { ok: true, arch: "amd64" });
 });
 
-test("checkStaticElf refuses files of another kind, each with its reason", () => {
+test("checkStaticElf refuses files of another kind, each with its reason (S14)", () => {
   refused(Buffer.from("#!/bin/sh\n"), "it is not an ELF file");
   refused(elf({ class: 1 }), "it is a 32-bit ELF file, a 64-bit one is needed");
   refused(elf({ data: 2 }), "it is a big-endian ELF file");

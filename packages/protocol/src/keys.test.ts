@@ -27,7 +27,7 @@ test("signerOfSeed signs as the nkeys package does", () => {
   assert.deepEqual(Buffer.from(signerOfSeed(vectors.issuerSeed).sign(data)), Buffer.from(pair.sign(data)));
 });
 
-test("signerOfSeed refuses a curve key, a public key and a damaged seed, and repeats none of them", () => {
+test("signerOfSeed refuses a curve key, a public key and a damaged seed, and repeats none of them (S13)", () => {
   const damaged = `${vectors.issuerSeed.slice(0, -2)}AA`;
   for (const text of [vectors.senderSeed, vectors.issuer, damaged, "", "SA", "hunter2"]) {
     const error = refusal(() => signerOfSeed(text, "the issuer"));

@@ -122,7 +122,7 @@ describe("replies", () => {
     }
   });
 
-  test("binary survives both ways, every byte value, over one frame and over many", async () => {
+  test("binary survives both ways, every byte value, over one frame and over many (B14)", async () => {
     await withFunction("(s, p) => p", async (agent) => {
       for (const size of [256, 65_521, 65_522, 1_000_000]) {
         const bytes = Buffer.alloc(size, Buffer.from(Array.from({ length: 256 }, (_, at) => at)));
@@ -144,7 +144,7 @@ describe("replies", () => {
     });
   });
 
-  test("a throw, a rejection and a thenable that throws answer at once", async () => {
+  test("a throw, a rejection and a thenable that throws answer at once (B12)", async () => {
     const throwing = [
       "throw new TypeError('boom')",
       "return Promise.reject('boom')",
@@ -320,7 +320,7 @@ describe("what a function finds", () => {
     );
   });
 
-  test("console goes to the logs with its level", async () => {
+  test("console goes to the logs with its level (B14)", async () => {
     const source =
       "() => { console.log('one', { a: [1] }); console.warn('two'); console.error(new Error('three').message); console.debug('four') }";
     await withFunction(source, async (agent) => {

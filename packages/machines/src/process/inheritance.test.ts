@@ -39,7 +39,7 @@ suite("the program of a process machine", { skip: !hasProcessTable }, () => {
     for (const { target } of others) assert.equal(target, "/dev/null");
   });
 
-  test("gets an empty environment", async () => {
+  test("gets an empty environment (S10)", async () => {
     assert.equal((await runOnce(["env"])).console, "");
   });
 

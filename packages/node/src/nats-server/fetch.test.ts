@@ -47,7 +47,7 @@ test("fetchNatsServer puts what the address and hash name into the cache, where 
   assert.deepEqual(found, { path, version: "2.14.3", origin: "cache" });
 });
 
-test("fetchNatsServer refuses content with another hash, and an address without one", async () => {
+test("fetchNatsServer refuses content with another hash, and an address without one (S12)", async () => {
   const wrong = "0".repeat(64);
   await assert.rejects(fetchFrom(`${address}#sha256=${wrong}`), {
     code: "nats_server_missing",

@@ -173,7 +173,7 @@ test("Pool replaces a machine that dies while it waits", async () => {
   await until(() => first?.destroyed === true);
 });
 
-test("Pool ends a machine that says no hello, with what it wrote to its console", async () => {
+test("Pool ends a machine that says no hello, with what it wrote to its console (W7)", async () => {
   const serves: MockBoot["serves"] = (guest) => {
     guest.print("cannot find my hat\n");
     guest.exit(3);

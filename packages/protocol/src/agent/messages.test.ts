@@ -4,7 +4,7 @@ import { deployedSchema, exitedSchema, helloSchema } from "./messages.ts";
 
 const hello = { protocol: 1, instance: "a1", lastEpoch: 0, providers: ["native", "v8"] };
 
-test("helloSchema reads a hello and refuses one that is too long or of another form", () => {
+test("helloSchema reads a hello and refuses one that is too long or of another form (W7)", () => {
   assert.deepEqual(helloSchema.parse(hello), hello);
   const bad: object[] = [
     { ...hello, protocol: "1" },

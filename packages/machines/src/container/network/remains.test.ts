@@ -157,7 +157,7 @@ suite("what a machine with egress has of its host", { skip: fixture.lack ?? fals
     assert.deepEqual(await remains(), []);
   });
 
-  test("is apart from that of another node's machines, and of others' tables", async () => {
+  test("is apart from that of another node's machines, and of others' tables (S11)", async () => {
     await fixture.lab.onHost("nft", "add", "table", "inet", "others");
     const { stateDirectory } = fixture.containers.options;
     const other = fixture.lab.node({ stateDirectory: `${stateDirectory}-2`, hostIdFirst: 4_000_000 });
