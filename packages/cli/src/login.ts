@@ -3,10 +3,13 @@ import { type ClientOptions, connectNex, type NexClient } from "@nexengine/clien
 import {
   assertNamespace,
   defaultServer,
+  loginOfContext,
   type NatsContext,
   type NatsLogin,
   type NatsTls,
   NexError,
+  splitUrls,
+  tlsOfContext,
   withoutSecrets,
 } from "@nexengine/protocol/internal";
 import { expandHome, type NamedContext, readContext, selectedContextName } from "./contexts.ts";
@@ -72,12 +75,12 @@ export async function withClient<T>(
 }
 
 function serversOf(options: GlobalOptions): { servers: string[]; named: NamedContext | undefined } {
-  const given = split(options.server ?? "");
+  const given = splitUrls(options.server ?? "");
   const running = namesServer(options) ? undefined : findRunningUp();
   const chosen = options.context ?? running?.context;
   if (chosen !== undefined) {
     const named = readContext(chosen);
-    const urls = split(named.context.url);
+    const urls = splitUrls(named.context.url);
     if (given.length > 0 && urls.length > 0) {
       note(`The server is ${given.map(withoutSecrets).join(", ")}; context "${chosen}" gives the rest`);
     }
@@ -90,7 +93,7 @@ function serversOf(options: GlobalOptions): { servers: string[]; named: NamedCon
   if (selected === undefined) return { servers: [defaultServer], named: undefined };
   const named = readContext(selected);
   warnOf(named);
-  const urls = split(named.context.url);
+  const urls = splitUrls(named.context.url);
   return { servers: urls.length > 0 ? urls : [defaultServer], named };
 }
 
@@ -98,13 +101,6 @@ function warnOf({ name, context }: NamedContext): void {
   if (context.jetstream_api_prefix !== "") {
     note(`Context "${name}": this version does not act on its "jetstream_api_prefix"`);
   }
-}
-
-function split(urls: string): string[] {
-  return urls
-    .split(",")
-    .map((url) => url.trim())
-    .filter((url) => url !== "");
 }
 
 function givenLogin(options: GlobalOptions): NatsLogin | undefined {
@@ -120,18 +116,8 @@ function givenLogin(options: GlobalOptions): NatsLogin | undefined {
   };
 }
 
-/** The reference's choice: user, else credentials, else nkey, and a token beside. */
 function contextLogin(context: NatsContext | undefined): NatsLogin | undefined {
-  if (context === undefined) return undefined;
-  const { user, password, creds, nkey, token, user_jwt: userJwt } = context;
-  const seed = (): NatsLogin => ({ nkeySeed: readNamedFile(expandHome(nkey), "the context's nkey file") });
-  const chosen: NatsLogin =
-    user !== ""
-      ? { user, password }
-      : creds !== ""
-        ? { credentials: readNamedFile(expandHome(creds), "the context's credentials file") }
-        : { ...(nkey === "" ? {} : seed()), ...(userJwt === "" ? {} : { userJwt }) };
-  return { ...chosen, ...(token === "" ? {} : { token }) };
+  return context && loginOfContext(context, readContextFile);
 }
 
 function tlsOf(options: GlobalOptions, context: NatsContext | undefined): NatsTls | undefined {
@@ -139,21 +125,17 @@ function tlsOf(options: GlobalOptions, context: NatsContext | undefined): NatsTl
     throw new NexError("usage", "Cannot use TLS: --tlscert and --tlskey go together");
   }
   const ofContext = options.tlscert === undefined ? context : undefined;
-  const cert = options.tlscert ?? pathOf(ofContext?.cert);
-  const key = options.tlskey ?? pathOf(ofContext?.key);
-  const ca = options.tlsca ?? pathOf(context?.ca);
-  const first = options.tlsfirst ?? context?.tls_first ?? false;
-  if (cert === undefined && key === undefined && ca === undefined && !first) return undefined;
-  return {
-    ...(cert === undefined ? {} : { cert: readNamedFile(cert, "the TLS certificate") }),
-    ...(key === undefined ? {} : { key: readNamedFile(key, "the TLS key") }),
-    ...(ca === undefined ? {} : { ca: readNamedFile(ca, "the certificate authority") }),
-    ...(first ? { first } : {}),
+  const tls = {
+    cert: options.tlscert ?? ofContext?.cert ?? "",
+    key: options.tlskey ?? ofContext?.key ?? "",
+    ca: options.tlsca ?? context?.ca ?? "",
+    tls_first: options.tlsfirst ?? context?.tls_first ?? false,
   };
+  return tlsOfContext(tls, readContextFile);
 }
 
-function pathOf(path: string | undefined): string | undefined {
-  return path === undefined || path === "" ? undefined : expandHome(path);
+function readContextFile(path: string, what: string): string {
+  return readNamedFile(expandHome(path), what);
 }
 
 function connectionName(): string {

@@ -1,17 +1,24 @@
 /** Composes a node of its parts; nobody else holds the whole. */
 
 import { type Driver, MachineError } from "@nexengine/machines";
-import { defaultServer, type Limits, NexError, type Sandbox } from "@nexengine/protocol/internal";
+import {
+  defaultServer,
+  type Limits,
+  type NatsLogin,
+  NexError,
+  type Sandbox,
+} from "@nexengine/protocol/internal";
 import { pino } from "pino";
 import type { DeployFacts } from "./admission/admit-deploy.ts";
 import type { LameDuckFacts } from "./admission/admit-lame-duck.ts";
-import { grantLimits } from "./admission/limits.ts";
-import { planRelay } from "./agent-client/relay-plan.ts";
+import { grantLimits, type LimitFacts } from "./admission/limits.ts";
+import { planRelay, type RelayPlan } from "./agent-client/relay-plan.ts";
 import { Artifacts } from "./artifacts/artifacts.ts";
 import type { NodeConfig } from "./config/config.ts";
 import { checkOwnEndorsement } from "./config/endorsement.ts";
+import { rulesOf } from "./config/namespaces.ts";
 import { Connections } from "./connections/connections.ts";
-import { hostServicesLogin } from "./connections/logins.ts";
+import { hostServicesLogin, namespaceLogins } from "./connections/logins.ts";
 import { deploy, nodeActions } from "./control-api/actions.ts";
 import { autostart, readAutostartIssuer } from "./control-api/autostart.ts";
 import { Dispatcher } from "./control-api/dispatcher.ts";
@@ -67,11 +74,15 @@ function openConnections(
   nodeId: string,
 ): Promise<Connections> {
   const name = `nex-node-${nodeId.slice(0, 8)}`;
+  const ofNamespaces = Object.entries(namespaceLogins(config.namespaces ?? {}, login)).map(
+    ([namespace, given]) =>
+      [namespace, given && { ...given, login: { ...given.login, name: `${name} ${namespace}` } }] as const,
+  );
   const hostServices = hostServicesLogin(config.host_services, login);
   return Connections.open({
     login: { name, ...login },
-    ofNamespaces: {},
-    hostServices: hostServices && { ...hostServices, name: `${name}-host-services` },
+    ofNamespaces: Object.fromEntries(ofNamespaces),
+    hostServices: hostServices && { ...hostServices, name: `${name} host services` },
     connectTimeMs: tuning.connectTimeMs,
     requestConnectionsMax: tuning.requestConnectionsMax,
     log,
@@ -133,13 +144,18 @@ async function compose(
   const connection = connections.own;
   const issuer = await readAutostartIssuer(config.autostart?.issuer_file);
   // A machine that shares the host's loopback device needs no relay to what listens there.
-  const relay = planRelay(driver.ownLoopback ? (options.login.servers ?? [defaultServer]) : []);
-  const limits = { defaults: defaultsOf(config), max: config.limits.max, driver };
+  const relayTo = (login: NatsLogin): RelayPlan =>
+    planRelay(driver.ownLoopback ? (login.servers ?? [defaultServer]) : []);
+  const limitsOf = ({ limits }: Pick<NodeConfig, "limits">): LimitFacts => ({
+    defaults: defaultsOf({ ...config, limits }),
+    max: limits.max,
+    driver,
+  });
   const pool = new Pool({
     driver,
     directory: directory.machines,
     records: directory.records,
-    template: plainTemplate(grantLimits({}, "native", limits).machine, relay),
+    template: plainTemplate(grantLimits({}, "native", limitsOf(config)).machine, relayTo(options.login)),
     size: config.machine_pool_size,
     handshakeTimeoutMs: config.agent_handshake_timeout_ms,
     nodeLostTimeoutMs: tuning.nodeLostTimeoutMs,
@@ -148,20 +164,17 @@ async function compose(
   stack.use(pool);
   await startPool(pool);
   const events = new Events(connection, identity.id);
-  const limit = config.node_limits.max_workload_bytes;
-  const artifactBytesMax = limit > 0 ? Math.min(limit, tuning.artifactBytesMax) : tuning.artifactBytesMax;
   const workloads = new Workloads(
     {
       connections,
       artifacts: new Artifacts(directory.artifacts, tuning.artifactTimeMs),
       pool,
-      relay,
+      relayOf: (namespace) => relayTo(connections.loginOf(namespace)),
       publishAddress: config.publish_address,
       events,
       logs: new Logs(connection, identity.id, tuning.logBytesPerSecondMax),
       log,
       tuning,
-      artifactBytesMax,
     },
     config.node_limits.max_total_bytes,
   );
@@ -175,35 +188,41 @@ async function compose(
     sandbox: sandboxOf(driver),
     workloadTypes: config.workload_types,
     configuredTags: config.tags,
+    exactNamespaces: config.namespaces !== undefined,
     readyMachines: () => pool.readyCount,
   });
-  const deployFacts = (): DeployFacts => ({
-    nodeId: identity.id,
-    requireBoundClaims: config.require_bound_claims,
-    isUsed: (token) => usedTokens.has(token),
-    replaceable: (id) => {
-      const workload = workloads.replaceable(id);
-      return workload && { namespace: workload.namespace, issuer: workload.claims.iss };
-    },
-    lameDuck: info.lameDuck,
-    workloadCount: workloads.count,
-    workloadCountMax: config.node_limits.max_workloads,
-    workloadTypes: config.workload_types,
-    denyTriggerSubjects: config.deny_trigger_subjects,
-    inboxPrefixes: options.login.inboxPrefix === undefined ? [] : [options.login.inboxPrefix],
-    validIssuers: config.valid_issuers,
-    xkey: identity.xkey,
-    login: options.login,
-    requestConnections: config.request_connections,
-    functionConcurrency: tuning.functionConcurrency,
-    limits,
-    artifactBytesMax,
-    nowMs: Date.now(),
-  });
+  const deployFacts = (namespace: string | undefined): DeployFacts => {
+    const rules = rulesOf(config, namespace);
+    const login = namespace === undefined ? options.login : connections.loginOf(namespace);
+    return {
+      nodeId: identity.id,
+      requireBoundClaims: config.require_bound_claims,
+      isUsed: (token) => usedTokens.has(token),
+      replaceable: (id) => {
+        const workload = workloads.replaceable(id);
+        return workload && { namespace: workload.namespace, issuer: workload.claims.iss };
+      },
+      lameDuck: info.lameDuck,
+      workloadCount: workloads.count,
+      workloadCountMax: config.node_limits.max_workloads,
+      workloadTypes: config.workload_types,
+      rules,
+      namespaceCount: namespace === undefined ? 0 : workloads.countIn(namespace),
+      isConnected: namespace === undefined || connections.isConnected(namespace),
+      inboxPrefixes: [options.login, login].flatMap(({ inboxPrefix }) => inboxPrefix ?? []),
+      xkey: identity.xkey,
+      login,
+      requestConnections: config.request_connections,
+      functionConcurrency: tuning.functionConcurrency,
+      limits: limitsOf(rules),
+      artifactBytesMax: Math.min(rules.workloadBytesMax, tuning.artifactBytesMax),
+      nowMs: Date.now(),
+    };
+  };
   const dispatcher = new Dispatcher(connection, log);
   stack.defer(() => dispatcher.stop());
   const lameDuckFacts = (): LameDuckFacts => ({
-    ...deployFacts(),
+    ...deployFacts(undefined),
     operators: config.operators,
     requiresOperator: config.lameduck_requires_operator,
   });
@@ -211,7 +230,13 @@ async function compose(
   const context = { info, workloads, drain, events, usedTokens, log, deployFacts, lameDuckFacts };
   await dispatcher.start(nodeActions(context));
   // The operator's own configuration needs no token of a client; for the rest it is like any request.
-  const own = { ...context, deployFacts: () => ({ ...deployFacts(), requireBoundClaims: false }) };
+  const own = {
+    ...context,
+    deployFacts: (namespace: string | undefined) => ({
+      ...deployFacts(namespace),
+      requireBoundClaims: false,
+    }),
+  };
   void autostart(config.autostart?.workloads ?? [], issuer, {
     nodeId: identity.id,
     xkey: identity.xkey.publicKey,

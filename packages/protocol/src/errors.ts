@@ -50,6 +50,7 @@ export const errorCatalogue = {
     5,
     "The namespace is not one subject token of 1 to 64 bytes, or is reserved",
   ),
+  namespace_unlisted: entry("user", 5, "The node's configuration has namespaces, and not this one"),
   name_invalid: entry("user", 5, "The workload name does not match [a-zA-Z0-9_-]+"),
   request_not_canonical: entry(
     "user",

@@ -23,6 +23,7 @@ import {
   signedDigest,
   type WorkloadType,
 } from "@nexengine/protocol/internal";
+import type { NamespaceRules } from "../config/namespaces.ts";
 import type { WorkloadSpec } from "../workloads/spec.ts";
 import { grantLimits, type LimitFacts } from "./limits.ts";
 import { openSecrets } from "./open-secrets.ts";
@@ -35,10 +36,14 @@ export interface DeployFacts extends TokenFacts, OwnConnectionFacts {
   workloadCount: number;
   /** 0 is no limit. */
   workloadCountMax: number;
+  /** What holds in the request's namespace. */
+  rules: NamespaceRules;
+  /** Workloads of the namespace. */
+  namespaceCount: number;
+  /** Is what the namespace acts through there? */
+  isConnected: boolean;
   workloadTypes: readonly string[];
-  denyTriggerSubjects: readonly string[];
   inboxPrefixes: readonly string[];
-  validIssuers: readonly string[];
   xkey: CurveKey;
   functionConcurrency: number;
   limits: LimitFacts;
@@ -81,10 +86,16 @@ export const invalidDeploy = "Invalid deploy request";
 export function admitDeploy(arrival: DeployArrival, facts: DeployFacts): AdmittedDeploy {
   const { namespace, request } = arrival;
   assertDeployNamespace(namespace);
+  if (!facts.rules.isListed) {
+    throw new NexError(
+      "namespace_unlisted",
+      `Cannot deploy into the namespace "${printable(namespace)}": this node does not take its workloads`,
+    );
+  }
   const extras = parseDeployExtras(request.nex);
   // Whether it may be replaced is known with the token only; until then it is enough that it is there.
   const replaced = extras.replace === undefined ? undefined : facts.replaceable(extras.replace);
-  checkRoom(replaced === undefined ? facts : { ...facts, workloadCount: facts.workloadCount - 1 });
+  checkRoom(facts, replaced === undefined ? 0 : 1);
   const type = checkType(request, facts);
   const limits = grantLimits(extras.limits ?? {}, type, facts.limits);
   const triggerSubjects = checkTriggers(type, request.trigger_subjects ?? [], facts);
@@ -130,18 +141,35 @@ export function admitDeploy(arrival: DeployArrival, facts: DeployFacts): Admitte
     ...(extras.globals === undefined ? {} : { globals: extras.globals }),
     concurrency: extras.concurrency ?? facts.functionConcurrency,
     limits,
+    artifactBytesMax: facts.artifactBytesMax,
+    namespaceBytesMax: facts.rules.totalBytesMax,
     ...(extras.replace === undefined ? {} : { replaces: extras.replace }),
   };
   return { spec, token: bound };
 }
 
-function checkRoom(facts: DeployFacts): void {
+/** @param leaving Workloads that end for this one. */
+function checkRoom(facts: DeployFacts, leaving: number): void {
   if (facts.lameDuck) {
     throw new NexError("lame_duck", "Node is in lame duck mode. Workload deploy request denied");
   }
-  if (facts.workloadCountMax > 0 && facts.workloadCount >= facts.workloadCountMax) {
+  if (isFull(facts, leaving)) {
     throw new NexError("workload_limit", "Node is at maximum workload limit. Deploy request denied");
   }
+}
+
+/** Does the node, or the namespace on it, run as many workloads as it may? */
+export function isFull(
+  { workloadCount, workloadCountMax, namespaceCount, rules }: DeployFacts,
+  leaving = 0,
+): boolean {
+  const isReached = (count: number, max: number): boolean => max > 0 && count - leaving >= max;
+  return isReached(workloadCount, workloadCountMax) || isReached(namespaceCount, rules.workloadCountMax);
+}
+
+/** May this key sign workloads of the namespace? */
+export function mayIssue(issuer: string, { rules }: DeployFacts): boolean {
+  return rules.validIssuers.length === 0 || rules.validIssuers.includes(issuer);
 }
 
 function checkType(request: DeployRequest, facts: DeployFacts): WorkloadType {
@@ -174,7 +202,7 @@ function checkTrigger(subject: string, facts: DeployFacts): void {
   if (!isSubscribableSubject(subject)) {
     throw new NexError("trigger_invalid", `The trigger subject ${printable(subject)} is not a NATS subject`);
   }
-  const listed = overlapping(subject, [...deniedTriggerSubjects, ...facts.denyTriggerSubjects]);
+  const listed = overlapping(subject, [...deniedTriggerSubjects, ...facts.rules.denyTriggerSubjects]);
   const always = alwaysDeniedTrigger(subject, facts.inboxPrefixes);
   const denied = always === undefined || listed.length > 0 ? listed : [always];
   if (denied.length > 0) {
@@ -193,7 +221,7 @@ function checkToken({ namespace, request, body }: DeployArrival, facts: DeployFa
   if (bound === undefined && !isTimely(claims, facts.nowMs)) {
     throw new NexError("token_invalid", `${invalidDeploy}: standard claims within JWT are not valid`);
   }
-  if (facts.validIssuers.length > 0 && !facts.validIssuers.includes(claims.iss)) {
+  if (!mayIssue(claims.iss, facts)) {
     throw new NexError("issuer_not_allowed", `invalid workload issuer: ${claims.iss}`);
   }
   if (bound !== undefined) {

@@ -1,27 +1,21 @@
 /** The node's configuration file: the reference's keys and ours. */
 import { readFile } from "node:fs/promises";
-import {
-  checkJson,
-  checkLimits,
-  errorText,
-  isPublicKey,
-  isSubscribableSubject,
-  limitsSchema,
-  NexError,
-  parseEgressRule,
-} from "@nexengine/protocol/internal";
+import { checkJson, checkLimits, errorText, NexError, parseEgressRule } from "@nexengine/protocol/internal";
 import { z } from "zod";
 import { autostartSchema } from "./autostart.ts";
-import { idleKeys, restrictingKeys, restrictionsIn } from "./idle-keys.ts";
+import { idleKeys } from "./idle-keys.ts";
 import { keyWarnings } from "./key-warnings.ts";
-
-const count = z.number().int().min(0);
-const publicKey = z.string().refine((key) => isPublicKey(key), "is not a public nkey");
-const subject = z.string().refine(isSubscribableSubject, "is not a NATS subject");
+import {
+  denyListSchema,
+  limitsOfWorkloadsSchema,
+  namespacesSchema,
+  nodeLimitsSchema,
+  publicKeysSchema,
+  rulesOf,
+} from "./namespaces.ts";
 
 const configSchema = z.object({
   ...idleKeys,
-  ...restrictingKeys,
   /** What a machine gets where its workload asks for nothing. */
   machine_template: z
     .object({
@@ -44,17 +38,12 @@ const configSchema = z.object({
     .min(1)
     .default(["native", "v8"]),
   tags: z.record(z.string(), z.string()).default({}),
-  /** 0 is no limit. */
-  node_limits: z
-    .object({
-      max_workloads: count.default(0),
-      max_total_bytes: count.default(0),
-      max_workload_bytes: count.default(0),
-    })
-    .prefault({}),
+  node_limits: nodeLimitsSchema.prefault({}),
   /** Empty: every issuer. */
-  valid_issuers: z.array(publicKey).default([]),
-  deny_trigger_subjects: z.array(subject).default([]),
+  valid_issuers: publicKeysSchema.default([]),
+  deny_trigger_subjects: denyListSchema.default([]),
+  /** Who shares the node; every namespace is taken when absent, else those that are listed. */
+  namespaces: namespacesSchema.optional(),
   /** The connection of host services where a namespace has none of its own; the node's when it says nothing. */
   host_services: z
     .object({
@@ -71,7 +60,7 @@ const configSchema = z.object({
   /** A token by which the nexus's owner vouches for this node. */
   endorsement: z.string().min(1).optional(),
   /** Public keys of those who may end the node. */
-  operators: z.array(publicKey).default([]),
+  operators: publicKeysSchema.default([]),
   /** The reference's way into lame duck mode, which everybody has who may publish there, is shut. */
   lameduck_requires_operator: z.boolean().default(false),
   /** Only tokens that are bound to their requests are accepted, none of the reference's. */
@@ -91,14 +80,7 @@ const configSchema = z.object({
       rootfs_directory: z.string().min(1).optional(),
     })
     .prefault({}),
-  /** What a workload gets that asks for nothing, and the most that any gets. */
-  limits: z
-    .object({
-      // Which ports are published is a matter of each workload.
-      default: limitsSchema.omit({ publish: true }).default({}),
-      max: limitsSchema.default({}),
-    })
-    .prefault({}),
+  limits: limitsOfWorkloadsSchema.prefault({}),
   /** The host's address at which published ports of machines listen. */
   publish_address: z.string().min(1).default("127.0.0.1"),
 });
@@ -127,14 +109,6 @@ export function completeConfig(input: unknown, what = "the configuration"): Node
   } catch (cause) {
     throw new NexError("config_invalid", errorText(cause), { cause });
   }
-  const restrictions = restrictionsIn(config);
-  if (restrictions.length > 0) {
-    throw new NexError(
-      "config_invalid",
-      `Cannot use ${what}: ${restrictions.join(", ")}: this version does not act on it, and would let in what it shuts out`,
-      { advice: "Start the node without it, if that is what you want" },
-    );
-  }
   if (config.no_sandbox === true && (config.sandbox ?? "process") !== "process") {
     throw new NexError(
       "config_invalid",
@@ -147,14 +121,21 @@ export function completeConfig(input: unknown, what = "the configuration"): Node
 }
 
 /** What a deploy with these limits would be refused for, no deploy could be given by default. */
-function checkLists({ limits }: NodeConfig, what: string): void {
-  let key = "limits.default";
-  try {
-    checkLimits(limits.default);
-    key = "limits.max.egress_allow";
-    for (const entry of limits.max.egress_allow ?? []) parseEgressRule(entry);
-  } catch (cause) {
-    throw new NexError("config_invalid", `Cannot use ${what}: ${key}: ${errorText(cause)}`, { cause });
+function checkLists(config: NodeConfig, what: string): void {
+  check("limits", config.limits);
+  for (const name of Object.keys(config.namespaces ?? {})) {
+    check(`namespaces.${name}.limits`, rulesOf(config, name).limits);
+  }
+
+  function check(key: string, limits: NodeConfig["limits"]): void {
+    let at = `${key}.default`;
+    try {
+      checkLimits(limits.default);
+      at = `${key}.max.egress_allow`;
+      for (const entry of limits.max.egress_allow ?? []) parseEgressRule(entry);
+    } catch (cause) {
+      throw new NexError("config_invalid", `Cannot use ${what}: ${at}: ${errorText(cause)}`, { cause });
+    }
   }
 }
 

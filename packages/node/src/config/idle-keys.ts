@@ -1,13 +1,10 @@
 /** Keys of the configuration that are read with their types, and that this version does not act on. */
-import { isPublicKey, isSubscribableSubject } from "@nexengine/protocol/internal";
 import { z } from "zod";
 
 const text = z.string();
 const texts = z.array(text);
 const count = z.number().int().min(0);
 const port = z.number().int().min(0).max(65_535);
-const publicKey = text.refine((key) => isPublicKey(key), "is not a public nkey");
-const subject = text.refine(isSubscribableSubject, "is not a NATS subject");
 
 const rateLimiter = z.object({ one_time_burst: count.optional(), refill_time: count, size: count });
 
@@ -47,27 +44,3 @@ export const idleKeys = {
 export const idleMembers: readonly (readonly [key: string, member: string])[] = [
   ["host_services", "services"],
 ];
-
-const ofNamespace = z.object({
-  /** As in a NATS context. */
-  connection: z.record(text, z.unknown()).optional(),
-  valid_issuers: z.array(publicKey).optional(),
-  node_limits: z.record(text, count).optional(),
-  limits: z.record(text, z.unknown()).optional(),
-  deny_trigger_subjects: z.array(subject).optional(),
-});
-
-/** To pass over one of these would leave open what it is meant to shut, so it is refused once it says something. */
-export const restrictingKeys = {
-  namespaces: z.record(text, ofNamespace).optional(),
-};
-
-/** The restricting keys that say something in a configuration. */
-export function restrictionsIn(config: Readonly<Record<string, unknown>>): string[] {
-  return Object.keys(restrictingKeys).filter((key) => saysSomething(config[key]));
-}
-
-function saysSomething(value: unknown): boolean {
-  if (typeof value === "object" && value !== null) return Object.keys(value).length > 0;
-  return value !== undefined && value !== false && value !== "";
-}

@@ -4,6 +4,7 @@ import { errorText, type NatsLogin, NexError } from "@nexengine/protocol/interna
 import type { Logger } from "pino";
 import { closeConnection, connectNats } from "./connect.ts";
 import { KeptConnection } from "./kept-connection.ts";
+import type { NamespaceLogin } from "./logins.ts";
 import { type OwnConnection, openOwnConnection } from "./own-connection.ts";
 
 /** What one workload acts through. */
@@ -14,6 +15,8 @@ export interface WorkloadConnections extends AsyncDisposable {
   readonly hostServices: NatsConnection;
   /** Where its artifact is read. */
   readonly artifacts: NatsConnection;
+  /** JetStream domain of artifacts, where the request names none. */
+  readonly jsDomain: string | undefined;
 }
 
 /** Whose connections are wanted. */
@@ -31,14 +34,18 @@ export interface ConnectionsRequest {
 export interface ConnectionsOptions {
   /** The node's own. */
   login: NatsLogin;
-  /** That of a namespace, or of `*` for those that are not named. */
-  ofNamespaces: Readonly<Record<string, NatsLogin>>;
+  /** Those of the namespaces that are listed, `*` being those that are not; `undefined` for the node's own. */
+  ofNamespaces: Readonly<Record<string, NamespaceLogin | undefined>>;
   /** For the host services of namespaces without one of their own. */
   hostServices: NatsLogin | undefined;
   connectTimeMs: number;
   /** Of requests' own, all together. */
   requestConnectionsMax: number;
   log: Logger;
+}
+
+interface OfNamespace extends NamespaceLogin {
+  kept: KeptConnection;
 }
 
 /**
@@ -49,16 +56,17 @@ export class Connections implements AsyncDisposable {
   /** The node's own: requests to the node, its answers, events and logs. */
   readonly own: NatsConnection;
   readonly #options: ConnectionsOptions;
-  readonly #kept = new Map<string, KeptConnection>();
+  /** By namespace, `*` for those that are not listed. */
+  readonly #ofNamespaces = new Map<string, OfNamespace | undefined>();
   readonly #hostServices: KeptConnection | undefined;
   #ofRequests = 0;
 
   private constructor(own: NatsConnection, options: ConnectionsOptions) {
     this.own = own;
     this.#options = options;
-    for (const [namespace, login] of Object.entries(options.ofNamespaces)) {
+    for (const [namespace, given] of Object.entries(options.ofNamespaces)) {
       const purpose = namespace === "*" ? "all other namespaces" : `the namespace "${namespace}"`;
-      this.#kept.set(namespace, this.#keep(purpose, login));
+      this.#ofNamespaces.set(namespace, given && { ...given, kept: this.#keep(purpose, given.login) });
     }
     if (options.hostServices !== undefined) {
       this.#hostServices = this.#keep("host services", options.hostServices);
@@ -82,25 +90,22 @@ export class Connections implements AsyncDisposable {
   }
 
   *#all(): Iterable<KeptConnection> {
-    yield* this.#kept.values();
+    for (const one of this.#ofNamespaces.values()) if (one !== undefined) yield one.kept;
     if (this.#hostServices !== undefined) yield this.#hostServices;
   }
 
-  #ofNamespace(namespace: string): KeptConnection | undefined {
-    return this.#kept.get(namespace) ?? this.#kept.get("*");
+  #of(namespace: string): OfNamespace | undefined {
+    return this.#ofNamespaces.get(this.#ofNamespaces.has(namespace) ? namespace : "*");
   }
 
   /** The login by which a namespace acts. */
   loginOf(namespace: string): NatsLogin {
-    const { ofNamespaces, login } = this.#options;
-    return Object.hasOwn(ofNamespaces, namespace)
-      ? (ofNamespaces[namespace] ?? login)
-      : (ofNamespaces["*"] ?? login);
+    return this.#of(namespace)?.login ?? this.#options.login;
   }
 
   /** Is what a namespace acts through there now? */
-  isReady(namespace: string): boolean {
-    return this.#ofNamespace(namespace)?.isConnected ?? true;
+  isConnected(namespace: string): boolean {
+    return this.#of(namespace)?.kept.isConnected ?? true;
   }
 
   /**
@@ -110,19 +115,20 @@ export class Connections implements AsyncDisposable {
    */
   async of({ namespace, isFunction, own, lost }: ConnectionsRequest): Promise<WorkloadConnections> {
     await using stack = new AsyncDisposableStack();
-    const kept = this.#ofNamespace(namespace);
-    const usual = kept === undefined ? this.own : await kept.ready();
+    const ofNamespace = this.#of(namespace);
+    const usual = ofNamespace === undefined ? this.own : await ofNamespace.kept.ready();
     const opened = new Map<string, NatsConnection>();
     for (const one of own) opened.set(one.what, await this.#openOwn(one, lost, stack));
     const hostServices =
       opened.get("host_services") ??
-      (isFunction && kept === undefined ? await this.#hostServices?.ready() : undefined) ??
+      (isFunction && ofNamespace === undefined ? await this.#hostServices?.ready() : undefined) ??
       usual;
     const held = stack.move();
     return {
       triggers: opened.get("trigger_connection") ?? usual,
       hostServices,
       artifacts: usual,
+      jsDomain: ofNamespace?.jsDomain,
       [Symbol.asyncDispose]: () => held.disposeAsync(),
     };
   }

@@ -1,5 +1,77 @@
 /** The logins of the connections that a node's configuration names. */
-import { type NatsLogin, type RequestConnection, saysConnection } from "@nexengine/protocol/internal";
+import { readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import {
+  errorText,
+  loginOfContext,
+  type NatsLogin,
+  NexError,
+  type RequestConnection,
+  saysConnection,
+  splitUrls,
+  tlsOfContext,
+} from "@nexengine/protocol/internal";
+import type { ConnectionConfig, Namespaces } from "../config/namespaces.ts";
+
+/** How a node acts for a namespace. */
+export interface NamespaceLogin {
+  login: NatsLogin;
+  /** JetStream domain of its artifacts. */
+  jsDomain: string | undefined;
+}
+
+/**
+ * The logins of the namespaces that the configuration lists; `undefined` for one without a connection.
+ *
+ * @param own The node's own.
+ * @throws NexError `config_invalid` where a file can't be read.
+ */
+export function namespaceLogins(
+  namespaces: Namespaces,
+  own: NatsLogin,
+): Record<string, NamespaceLogin | undefined> {
+  const logins = Object.entries(namespaces).map(([name, { connection }]) => [
+    name,
+    connection && {
+      login: loginOfConnection(`namespaces.${name}.connection`, connection, own),
+      jsDomain: connection.jetstream_domain || undefined,
+    },
+  ]);
+  return Object.fromEntries(logins);
+}
+
+function loginOfConnection(key: string, connection: ConnectionConfig, own: NatsLogin): NatsLogin {
+  const read = (path: string, what: string): string => {
+    try {
+      return readFileSync(expandHome(path), "utf8");
+    } catch (cause) {
+      throw new NexError(
+        "config_invalid",
+        `Cannot use the configuration: ${key}: ${what} "${path}" can't be read: ${errorText(cause)}`,
+        { cause },
+      );
+    }
+  };
+  const isElsewhere = connection.url !== "";
+  const servers = isElsewhere ? splitUrls(connection.url) : own.servers;
+  const { ca, first } = isElsewhere ? {} : (own.tls ?? {});
+  // Never the node's certificate, by which a server might take the connection for the node's.
+  const ofNode = { ...(ca === undefined ? {} : { ca }), ...(first === undefined ? {} : { first }) };
+  const given = tlsOfContext(connection, read);
+  const isTls = given !== undefined || (!isElsewhere && own.tls !== undefined);
+  return {
+    ...loginOfContext(connection, read),
+    ...(servers === undefined ? {} : { servers }),
+    ...(isTls ? { tls: { ...ofNode, ...given } } : {}),
+    ...(connection.inbox_prefix === "" ? {} : { inboxPrefix: connection.inbox_prefix }),
+  };
+}
+
+/** A path may begin with `~`, as in a context's file. */
+function expandHome(path: string): string {
+  return path === "~" || path.startsWith("~/") ? join(homedir(), path.slice(1)) : path;
+}
 
 /**
  * The login of the configuration's `host_services`; `undefined` where that names none.
@@ -16,9 +88,4 @@ export function hostServicesLogin(configured: RequestConnection, own: NatsLogin)
     ...(userJwt ? { userJwt } : {}),
     ...(nkeySeed ? { nkeySeed } : {}),
   };
-}
-
-/** A URL may be several, with commas. */
-function splitUrls(urls: string): string[] {
-  return urls.split(",").flatMap((url) => url.trim() || []);
 }

@@ -63,7 +63,7 @@ function workloadPing({ info, workloads }: ActionContext, subject: string): obje
   const { namespace, idOrName } = parseWorkloadPingSubject(subject);
   const matching = workloads.deployed.filter(
     (workload) =>
-      (namespace === undefined || workload.namespace.toLowerCase() === namespace.toLowerCase()) &&
+      (namespace === undefined || info.isSameNamespace(workload.namespace, namespace)) &&
       (idOrName === undefined ||
         workload.id === idOrName ||
         workload.name.toLowerCase() === idOrName.toLowerCase()),
@@ -73,7 +73,7 @@ function workloadPing({ info, workloads }: ActionContext, subject: string): obje
 
 function bid(context: ActionContext, body: Uint8Array): object | undefined {
   const request = auctionRequest(body);
-  const facts = context.deployFacts();
+  const facts = context.deployFacts(request?.nex?.namespace);
   if (request === undefined || reasonsAgainst(request, context.info, facts).length > 0) return undefined;
   return context.info.bid(context.workloads, fitsReadyMachine(request, facts));
 }
@@ -83,7 +83,7 @@ function why(context: ActionContext, body: Uint8Array): object {
   const reasons: BidReason[] =
     request === undefined
       ? [{ code: "feature_missing", text: "does not know all that is asked for" }]
-      : reasonsAgainst(request, context.info, context.deployFacts());
+      : reasonsAgainst(request, context.info, context.deployFacts(request.nex?.namespace));
   return { node_id: context.info.nodeId, bids: reasons.length === 0, reasons };
 }
 
@@ -103,7 +103,7 @@ function auctionRequest(body: Uint8Array): AuctionRequest | undefined {
 export async function deploy(context: ActionContext, namespace: string, body: Uint8Array): Promise<object> {
   try {
     const request = parseJson(body, deployRequestSchema, "Unable to deserialize deploy request");
-    const { spec, token } = admitDeploy({ namespace, request, body }, context.deployFacts());
+    const { spec, token } = admitDeploy({ namespace, request, body }, context.deployFacts(namespace));
     useUp(context.usedTokens, invalidDeploy, token);
     context.log.info({ namespace, name: spec.name, type: spec.type, issuer: spec.issuer }, "deploy accepted");
     const { id, name, published } = await context.workloads.deploy(spec);
@@ -120,7 +120,7 @@ async function stop(context: ActionContext, subject: string, body: Uint8Array): 
   try {
     const request = parseJson(body, stopRequestSchema, "Unable to deserialize stop request");
     const target = context.workloads.find(request.workload_id ?? "");
-    const { workload, token } = admitStop(namespace, request, target, context.deployFacts());
+    const { workload, token } = admitStop(namespace, request, target, context.deployFacts(namespace));
     useUp(context.usedTokens, invalidStop, token);
     const { id, name, claims } = workload;
     context.log.info({ namespace, workload: id, name, issuer: claims.iss }, "stop accepted");

@@ -11,7 +11,7 @@ import {
   type Sandbox,
   type WorkloadType,
 } from "@nexengine/protocol/internal";
-import type { DeployFacts } from "../admission/admit-deploy.ts";
+import { type DeployFacts, isFull, mayIssue } from "../admission/admit-deploy.ts";
 import { grantLimits } from "../admission/limits.ts";
 import type { NodeInfo } from "./info.ts";
 
@@ -41,10 +41,9 @@ export function fitsReadyMachine({ nex, workload_types }: AuctionRequest, facts:
 }
 
 function ofState(facts: DeployFacts): BidReason[] {
-  const full = facts.workloadCountMax > 0 && facts.workloadCount >= facts.workloadCountMax;
   return [
     ...(facts.lameDuck ? [{ code: "lame_duck", text: "is in lame duck mode" }] : []),
-    ...(full ? [{ code: "workload_limit", text: "runs as many workloads as it may" }] : []),
+    ...(isFull(facts) ? [{ code: "workload_limit", text: "runs as many workloads as it may" }] : []),
   ];
 }
 
@@ -78,7 +77,12 @@ function ofExtras({ nex, workload_types }: AuctionRequest, info: NodeInfo, facts
   if (nex.sandbox !== undefined && strengths[info.sandbox] < strengths[nex.sandbox]) {
     reasons.push({ code: "sandbox", text: `has no sandbox as strong as ${nex.sandbox}` });
   }
-  if (nex.issuer !== undefined && facts.validIssuers.length > 0 && !facts.validIssuers.includes(nex.issuer)) {
+  if (!facts.rules.isListed) {
+    reasons.push({ code: "namespace_unlisted", text: "does not take workloads of this namespace" });
+  } else if (!facts.isConnected) {
+    reasons.push({ code: "connection_unavailable", text: "has no connection for this namespace now" });
+  }
+  if (nex.issuer !== undefined && !mayIssue(nex.issuer, facts)) {
     reasons.push({ code: "issuer_not_allowed", text: "does not accept this issuer" });
   }
   if (nex.artifact_bytes !== undefined && nex.artifact_bytes > facts.artifactBytesMax) {

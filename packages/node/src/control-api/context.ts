@@ -15,7 +15,7 @@ export interface ActionContext {
   events: Events;
   usedTokens: UsedTokens;
   log: Logger;
-  /** The node's facts at this moment, for admission. */
-  deployFacts(): DeployFacts;
+  /** The node's facts at this moment, for admission into a namespace; those of the node alone without one. */
+  deployFacts(namespace: string | undefined): DeployFacts;
   lameDuckFacts(): LameDuckFacts;
 }

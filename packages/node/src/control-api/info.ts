@@ -63,6 +63,8 @@ export interface NodeFacts {
   sandbox: Sandbox;
   workloadTypes: readonly string[];
   configuredTags: Tags;
+  /** Are namespaces that differ in case two, as NATS permissions have it? Else they are one, as the reference has it. */
+  exactNamespaces: boolean;
   /** How many machines wait for a deploy now. */
   readyMachines(): number;
 }
@@ -164,9 +166,13 @@ export class NodeInfo {
     };
   }
 
+  /** Is a workload's namespace the one that a question is about? */
+  isSameNamespace(one: string, other: string): boolean {
+    return one === other || (!this.#facts.exactNamespaces && one.toLowerCase() === other.toLowerCase());
+  }
+
   async info(namespace: string, workloads: Workloads): Promise<InfoResponse> {
     const memory = await readMemory();
-    const wanted = namespace.toLowerCase();
     return {
       version: this.version,
       uptime: this.uptime,
@@ -174,7 +180,7 @@ export class NodeInfo {
       tags: this.tags,
       ...(memory === undefined ? {} : { memory }),
       machines: workloads.deployed
-        .filter((one) => one.namespace.toLowerCase() === wanted)
+        .filter((one) => this.isSameNamespace(one.namespace, namespace))
         .map(describeWorkload),
       supported_workload_types: [...this.workloadTypes],
       nex: { ...this.#extras(), nexus: this.#facts.nexus },

@@ -17,10 +17,8 @@ export interface WorkloadServices {
   logs: Logs;
   log: Logger;
   tuning: NodeTuning;
-  /** How machines find the node's NATS servers. */
-  relay: RelayPlan;
+  /** How the machines of a namespace find its NATS servers. */
+  relayOf(namespace: string): RelayPlan;
   /** Where published ports listen. */
   publishAddress: string;
-  /** Larger artifacts are refused. */
-  artifactBytesMax: number;
 }

@@ -45,6 +45,10 @@ export interface WorkloadSpec {
   globals?: Globals;
   concurrency: number;
   limits: GrantedLimits;
+  /** A larger artifact is refused. */
+  artifactBytesMax: number;
+  /** Of all artifacts of the namespace; 0 is no limit. */
+  namespaceBytesMax: number;
   /** Id of the workload that ends once this one runs. */
   replaces?: string;
 }

@@ -150,13 +150,14 @@ export class Workload {
         lost: (why) => this.#disconnected(why),
       });
       this.#demand("admitted");
+      const jsDomain = this.spec.jsDomain ?? this.#connections.jsDomain;
       this.#artifact = await this.#services.artifacts.fetch(this.#connections.artifacts, {
         id: this.id,
         bucket: this.spec.bucket,
         key: this.spec.key,
-        ...(this.spec.jsDomain === undefined ? {} : { jsDomain: this.spec.jsDomain }),
+        ...(jsDomain === undefined ? {} : { jsDomain }),
         ...(this.spec.sha256 === undefined ? {} : { sha256: this.spec.sha256 }),
-        bytesMax: this.#services.artifactBytesMax,
+        bytesMax: this.spec.artifactBytesMax,
         type: this.spec.type,
       });
       artifactRoom(this.#artifact.bytes);
@@ -201,7 +202,8 @@ export class Workload {
   }
 
   async #startMachine(waitMs: number): Promise<void> {
-    const { pool, tuning, relay } = this.#services;
+    const { pool, tuning } = this.#services;
+    const relay = this.#services.relayOf(this.namespace);
     const artifact = this.#artifact as Artifact;
     const machine = await pool.reserve(await templateOf(this.spec.limits, relay), waitMs);
     if (this.#state !== "starting" && this.#state !== "restarting") {
@@ -232,7 +234,7 @@ export class Workload {
   #deployMessage(artifact: Artifact): Deploy {
     const { spec } = this;
     const { network, publish } = spec.limits;
-    const { listen } = this.#services.relay;
+    const { listen } = this.#services.relayOf(this.namespace);
     return {
       workloadId: this.id,
       name: spec.name,

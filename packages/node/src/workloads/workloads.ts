@@ -25,6 +25,11 @@ export class Workloads {
     return this.#byId.size;
   }
 
+  /** Those of one namespace, likewise. */
+  countIn(namespace: string): number {
+    return [...this.#byId.values()].filter((workload) => workload.namespace === namespace).length;
+  }
+
   /** The workloads that have started and not ended. */
   get deployed(): Workload[] {
     return [...this.#byId.values()].filter((workload) => workload.isDeployed);
@@ -54,7 +59,7 @@ export class Workloads {
     this.#byId.set(workload.id, workload);
     if (spec.replaces !== undefined) this.#replaced.add(spec.replaces);
     try {
-      await workload.start(() => this.#checkTotalBytes());
+      await workload.start(() => this.#checkTotalBytes(spec));
     } catch (error) {
       this.#forget(workload);
       if (spec.replaces !== undefined) this.#replaced.delete(spec.replaces);
@@ -80,15 +85,20 @@ export class Workloads {
     this.#replaced.delete(id);
   }
 
-  #checkTotalBytes(): void {
-    if (this.#totalBytesMax === 0) return;
-    let bytes = 0;
-    for (const workload of this.#byId.values()) bytes += workload.artifactBytes;
-    if (bytes <= this.#totalBytesMax) return;
-    throw new NexError(
-      "artifact_too_large",
-      `Workload file size would exceed node total limitations (${this.#totalBytesMax} bytes)`,
-    );
+  #checkTotalBytes({ namespace, namespaceBytesMax }: WorkloadSpec): void {
+    const all = [...this.#byId.values()];
+    const checks: [workloads: Workload[], bytesMax: number, whose: string][] = [
+      [all, this.#totalBytesMax, "node"],
+      [all.filter((workload) => workload.namespace === namespace), namespaceBytesMax, "namespace"],
+    ];
+    for (const [workloads, bytesMax, whose] of checks) {
+      const bytes = workloads.reduce((sum, workload) => sum + workload.artifactBytes, 0);
+      if (bytesMax === 0 || bytes <= bytesMax) continue;
+      throw new NexError(
+        "artifact_too_large",
+        `Workload file size would exceed ${whose} total limitations (${bytesMax} bytes)`,
+      );
+    }
   }
 
   #ended(workload: Workload, end: WorkloadEnd): void {
