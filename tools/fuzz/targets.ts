@@ -11,7 +11,9 @@ import {
   deployRequestSchema,
   encodeClaims,
   FrameDecoder,
+  goUrlOf,
   infoResponseSchema,
+  lameDuckRequestSchema,
   objectLocation,
   openEnvironment,
   PayloadAssembler,
@@ -71,15 +73,24 @@ export const targets: readonly Target[] = [
     },
   },
   {
-    name: "auction and stop requests",
+    name: "auction, stop and lame duck requests",
     seeds: [
+      json({ nex: { version: 1, token: "a.b.c" } }),
       json({ os: "linux", tags: { a: "b" }, workload_types: ["v8"], nex: { version: 1, limits: {} } }),
       json({ workload_id: "x", workload_jwt: "y" }),
     ],
     run: (bytes) => {
+      parseJson(bytes, lameDuckRequestSchema, "lameduck");
       parseJson(bytes, stopRequestSchema, "stop");
       parseJson(bytes, auctionRequestSchema, "auction");
     },
+  },
+  {
+    name: "location",
+    seeds: ["nats://B/a/b%20c?x=1#f", "nats://u:p@B:1/k", "file:///tmp/x", "B", "%zz"].map((text) =>
+      Buffer.from(text),
+    ),
+    run: (bytes) => void parseObjectLocation(goUrlOf(bytes.toString())),
   },
   {
     name: "canonical JSON",

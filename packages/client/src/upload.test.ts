@@ -74,6 +74,14 @@ test("upload takes bytes, and what is there under a key is replaced", async () =
   }
 });
 
+test("upload writes down the digest as Go's client does", async () => {
+  await using bench = await startBench();
+  const bytes = Buffer.from("objput");
+  await bench.client.upload({ bytes }, { bucket: "B", key: "k" });
+  const store = await new Objm(bench.client.connection).open("B");
+  assert.equal((await store.info("k"))?.digest, "SHA-256=mgs451BIPUgK7-F-e7cddFZmEWGmosGg192fe6hz1gc=");
+});
+
 test("upload creates a bucket on disk with a limit of one GiB, or that which is asked for", async () => {
   await using bench = await startBench();
   for (const [bucket, bucketBytesMax, expected] of [
