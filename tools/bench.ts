@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { startTestNexus } from "../packages/testing/src/nexus.ts";
 import { echoFunctionPath } from "../packages/testing/src/samples.ts";
+import { benchFunctions } from "./bench/functions.ts";
 import { benchMachines } from "./bench/machines.ts";
 import { median, quantile, row, timeMs } from "./bench/support.ts";
 import { build } from "./build.ts";
@@ -38,6 +39,7 @@ async function callUs(
 async function main(part: string | undefined): Promise<void> {
   const { nexPath } = await build();
   if (part === "machines") return await benchMachines();
+  if (part === "functions") return await benchFunctions();
   await using nexus = await startTestNexus({ config: { machine_pool_size: 2 } });
   const home = await mkdtemp(join(tmpdir(), "nex-bench-"));
   try {

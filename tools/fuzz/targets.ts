@@ -20,10 +20,11 @@ import {
   parseCallFailure,
   parseDeployExtras,
   parseEgressRule,
-  parseInvocation,
   parseJson,
   parseObjectLocation,
   parseStrictJson,
+  readInvocation,
+  readResult,
   sealEnvironment,
   signerOfSeed,
   stopRequestSchema,
@@ -135,7 +136,8 @@ export const targets: readonly Target[] = [
       const decoder = new FrameDecoder((type, flags, id, payload) => {
         const whole = assembler.add(flags, id, payload);
         if (whole === undefined) return;
-        if (type === 6) parseInvocation(whole);
+        if (type === 6) readInvocation(flags, whole, 0, whole.length);
+        else if ((flags & 2) === 0) readResult(flags, whole, 0, whole.length);
         else parseCallFailure(whole);
       });
       // In two parts, since a chunk of a stream ends anywhere.

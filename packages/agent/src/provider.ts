@@ -1,5 +1,5 @@
 /** What runs a workload inside a machine. */
-import type { CallFailure, Deploy, Exited } from "@nexengine/protocol/internal";
+import type { CallFailure, Deploy, Exited, MessageView } from "@nexengine/protocol/internal";
 
 /** Levels of log lines, as indices into the wire's list. */
 export const LogLevel = { debug: 0, info: 1, warn: 2, error: 3 } as const;
@@ -11,11 +11,20 @@ export interface ProviderHost {
   log(level: LogLevel, text: string): boolean;
   /** Settles when the node reads again. */
   drained(): Promise<void>;
-  /** The call begins to run; goes out before its code does. */
-  started(callId: number): void;
-  /** The call's reply; the bytes are copied before this returns. */
-  result(callId: number, payload: Uint8Array): void;
-  failure(callId: number, failure: CallFailure): void;
+  /** Is something written that has not gone out? */
+  readonly unsent: boolean;
+  /** Lets what was written go out now. */
+  flush(): void;
+  /** The calls up to this one, and none after it, have begun or begin now. */
+  began(sequence: number): void;
+  /**
+   * The call's reply; the bytes are copied before this returns.
+   *
+   * @param runTicks How long it ran, in units of `runTickNs`.
+   * @param headers A block as NATS has them, or nothing.
+   */
+  result(callId: number, runTicks: number, payload: Uint8Array, headers: Uint8Array): void;
+  failure(callId: number, failure: CallFailure, runTicks: number): void;
   /** The workload ended by itself. */
   exited(exit: Exited): void;
 }
@@ -24,8 +33,15 @@ export interface ProviderHost {
 export interface RunningWorkload {
   /** How many calls it takes at once; absent for services. */
   readonly concurrency?: number;
-  /** Takes a call; the payload is the provider's to keep. */
-  invoke?(callId: number, subject: string, payload: Buffer): void;
+  /**
+   * Takes a call.
+   *
+   * @param sequence The how-manieth call of the epoch it is, in 32 bits.
+   * @param view Stays as it is for as long as somebody holds it, and must not be changed.
+   */
+  invoke?(callId: number, sequence: number, view: MessageView): void;
+  /** All calls that had arrived were handed over. */
+  batchEnd?(): void;
   /** Nobody waits for this call any longer. */
   cancel?(callId: number): void;
   /** Ends the workload: asks, waits at most `graceMs`, then forces. */

@@ -4,7 +4,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { duplexPair } from "node:stream";
 import { test } from "node:test";
-import { type Deploy, FrameConnection, FrameType, sendInvocation } from "@nexengine/protocol/internal";
+import {
+  agentProtocolVersion,
+  type Deploy,
+  FrameConnection,
+  FrameType,
+  messageView,
+  sendInvocation,
+} from "@nexengine/protocol/internal";
 import type { Provider, ProviderHost, RunningWorkload } from "./provider.ts";
 import { type ChannelEnd, Session } from "./session.ts";
 
@@ -70,7 +77,8 @@ class Bench implements Disposable {
       this.host = host;
       return {
         concurrency: 3,
-        invoke: (id, _subject, payload) => host.result(id, payload),
+        invoke: (id, sequence, { bytes, payloadStart, payloadEnd }) =>
+          host.result(id, sequence, bytes.subarray(payloadStart, payloadEnd), new Uint8Array(0)),
         stop: async (graceMs) => {
           this.stops.push(graceMs);
           return { code: 0 };
@@ -89,7 +97,12 @@ test("Session says hello with the epoch before, on each channel", async () => {
   using bench = new Bench();
   const first = new NodeEnd(bench.session);
   const hello = (await first.attach(4)) as { instance: string };
-  assert.deepEqual(hello, { protocol: 1, instance: hello.instance, lastEpoch: 0, providers: ["v8"] });
+  assert.deepEqual(hello, {
+    protocol: agentProtocolVersion,
+    instance: hello.instance,
+    lastEpoch: 0,
+    providers: ["v8"],
+  });
   first.connection.close();
   assert.equal(await first.served, "node_gone");
   const second = new NodeEnd(bench.session);
@@ -110,8 +123,12 @@ test("Session keeps its workload over channels, and answers on the one that ther
   await second.attach(2);
   bench.host?.log(1, "somebody reads this");
   assert.equal((await second.next(FrameType.log)).text, "\u0001somebody reads this");
-  sendInvocation(second.connection, 7, "subject", Buffer.from("again"));
-  assert.deepEqual(await second.next(FrameType.result), { type: FrameType.result, id: 7, text: "again" });
+  sendInvocation(second.connection, 7, messageView("subject", Buffer.from("again")));
+  assert.deepEqual(await second.next(FrameType.result), {
+    type: FrameType.result,
+    id: 7,
+    text: "\u0001\0\0\0again",
+  });
   assert.deepEqual(bench.stops, []);
 });
 

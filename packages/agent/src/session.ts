@@ -7,6 +7,7 @@ import {
   type Attach,
   agentProtocolVersion,
   breakOff,
+  CallError,
   type CallFailure,
   callErrorTextBytesMax,
   type Deploy,
@@ -18,9 +19,10 @@ import {
   FrameType,
   type Hello,
   PayloadAssembler,
-  parseInvocation,
   Relay,
+  readInvocation,
   sendCallFailure,
+  sendResult,
   type Undeploy,
 } from "@nexengine/protocol/internal";
 import { ArtifactFile } from "./artifact-file.ts";
@@ -47,6 +49,8 @@ export class Session implements ProviderHost {
   #end = Promise.withResolvers<ChannelEnd>();
   #undeployed = false;
   #lastEpoch = 0;
+  /** Calls of this epoch, in 32 bits. */
+  #given = 0;
   #workload: RunningWorkload | undefined;
   #deploying = false;
   #prepared = false;
@@ -66,6 +70,13 @@ export class Session implements ProviderHost {
     this.#requests = new PayloadAssembler(payloadBytesMax);
     const connection = new FrameConnection(frames, {
       frame: (type, flags, id, payload) => this.#take(type, flags, id, payload),
+      hotFrame: (type, flags, id, bytes, start, end) => {
+        if (type !== FrameType.invoke || (flags & FrameFlag.more) !== 0 || !this.#invocations.empty)
+          return false;
+        this.#invoke(flags, id, bytes, start, end);
+        return true;
+      },
+      batchEnd: () => this.#workload?.batchEnd?.(),
       end: () => {
         relay.close();
         this.#release();
@@ -83,6 +94,7 @@ export class Session implements ProviderHost {
     });
     this.#connection = connection;
     this.#relay = relay;
+    this.#given = 0;
     return await end.promise;
   }
 
@@ -109,7 +121,7 @@ export class Session implements ProviderHost {
     switch (type) {
       case FrameType.invoke: {
         const whole = this.#invocations.add(flags, id, payload);
-        if (whole !== undefined) this.#invoke(id, whole);
+        if (whole !== undefined) this.#invoke(flags, id, whole, 0, whole.length);
         return;
       }
       case FrameType.cancel:
@@ -203,13 +215,13 @@ export class Session implements ProviderHost {
     this.#end.resolve("undeployed");
   }
 
-  #invoke(id: number, bytes: Buffer): void {
-    const { subject, payload } = parseInvocation(bytes);
+  #invoke(flags: number, id: number, bytes: Buffer, start: number, end: number): void {
+    this.#given = (this.#given + 1) >>> 0;
     if (this.#workload?.invoke === undefined) {
-      this.failure(id, { code: 503, text: "no function runs in this machine" });
+      this.failure(id, { code: CallError.stopped, text: "no function runs in this machine" }, 0);
       return;
     }
-    this.#workload.invoke(id, subject, payload);
+    this.#workload.invoke(id, this.#given, readInvocation(flags, bytes, start, end));
   }
 
   #grant(bytes: number): void {
@@ -235,17 +247,24 @@ export class Session implements ProviderHost {
     return this.#drain.promise;
   }
 
-  started(callId: number): void {
-    this.#connection?.send(FrameType.started, 0, callId);
+  get unsent(): boolean {
+    return this.#connection?.unsent ?? false;
+  }
+
+  flush(): void {
     this.#connection?.flush();
   }
 
-  result(callId: number, payload: Uint8Array): void {
-    this.#connection?.sendLong(FrameType.result, 0, callId, payload);
+  began(sequence: number): void {
+    this.#connection?.send(FrameType.began, 0, sequence);
   }
 
-  failure(callId: number, failure: CallFailure): void {
-    if (this.#connection !== undefined) sendCallFailure(this.#connection, callId, failure);
+  result(callId: number, runTicks: number, payload: Uint8Array, headers: Uint8Array): void {
+    if (this.#connection !== undefined) sendResult(this.#connection, callId, runTicks, payload, headers);
+  }
+
+  failure(callId: number, failure: CallFailure, runTicks: number): void {
+    if (this.#connection !== undefined) sendCallFailure(this.#connection, callId, failure, runTicks);
   }
 
   exited(exit: Exited): void {

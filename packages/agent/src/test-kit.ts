@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import {
+  agentProtocolVersion,
   type CallFailure,
   type Deploy,
   type Deployed,
@@ -14,8 +15,10 @@ import {
   FrameFlag,
   FrameType,
   type Hello,
+  messageView,
   PayloadAssembler,
   parseCallFailure,
+  readResult,
   sendInvocation,
 } from "@nexengine/protocol/internal";
 
@@ -23,19 +26,19 @@ const answerMs = 20_000;
 /** The bundle as it is shipped; \`npm test\` and \`npm run build\` make it. */
 const agentBundle = join(import.meta.dirname, "../../../dist/agent.mjs");
 
-export type Answer = { reply: Buffer } | { failure: CallFailure };
+export type Answer = { reply: Buffer; headers: string; runTicks: number } | { failure: CallFailure };
 
 /** A running agent, attached; it is ended and its directory removed at the end of the block. */
 export class TestAgent implements AsyncDisposable {
   readonly logs: { level: number; text: string }[] = [];
-  readonly started: number[] = [];
+  readonly began: number[] = [];
   readonly exits: Exited[] = [];
   readonly child: ChildProcess;
   readonly connection: FrameConnection;
   readonly #directory: string;
-  readonly #waiting = new Map<string, (payload: Buffer, error: boolean) => void>();
+  readonly #waiting = new Map<string, (payload: Buffer, flags: number) => void>();
   readonly #timers = new Set<NodeJS.Timeout>();
-  readonly #arrived = new Map<string, { payload: Buffer; error: boolean }>();
+  readonly #arrived = new Map<string, { payload: Buffer; flags: number }>();
   readonly #assembler = new PayloadAssembler(64 * 1024 * 1024);
   #nextCall = 1;
 
@@ -61,7 +64,7 @@ export class TestAgent implements AsyncDisposable {
       stdio: ["ignore", "inherit", "inherit", "pipe", "pipe"],
     });
     const agent = new TestAgent(child, directory);
-    agent.connection.sendJson(FrameType.attach, { protocol: 1, epoch: 1 });
+    agent.connection.sendJson(FrameType.attach, { protocol: agentProtocolVersion, epoch: 1 });
     return agent;
   }
 
@@ -70,32 +73,32 @@ export class TestAgent implements AsyncDisposable {
     if (whole === undefined) return;
     if (type === FrameType.log) {
       this.logs.push({ level: whole[0] ?? 0, text: whole.toString("utf8", 1) });
-      this.#settle(`log ${whole.toString("utf8", 1)}`, whole, false);
-    } else if (type === FrameType.started) this.started.push(id);
+      this.#settle(`log ${whole.toString("utf8", 1)}`, whole, 0);
+    } else if (type === FrameType.began) this.began.push(id);
     else {
       if (type === FrameType.exited) this.exits.push(JSON.parse(whole.toString()));
-      this.#settle(`${type} ${id}`, Buffer.from(whole), (flags & FrameFlag.error) !== 0);
+      this.#settle(`${type} ${id}`, Buffer.from(whole), flags);
     }
   }
 
-  #settle(key: string, payload: Buffer, error: boolean): void {
+  #settle(key: string, payload: Buffer, flags: number): void {
     const waiting = this.#waiting.get(key);
     this.#waiting.delete(key);
-    if (waiting !== undefined) waiting(payload, error);
-    else this.#arrived.set(key, { payload, error });
+    if (waiting !== undefined) waiting(payload, flags);
+    else this.#arrived.set(key, { payload, flags });
   }
 
-  #await(key: string): Promise<{ payload: Buffer; error: boolean }> {
+  #await(key: string): Promise<{ payload: Buffer; flags: number }> {
     const arrived = this.#arrived.get(key);
     this.#arrived.delete(key);
     if (arrived !== undefined) return Promise.resolve(arrived);
     return new Promise((resolve, reject) => {
       const timer = setTimeout(reject, answerMs, new Error(`no frame "${key}" in ${answerMs} ms`));
       this.#timers.add(timer);
-      this.#waiting.set(key, (payload, error) => {
+      this.#waiting.set(key, (payload, flags) => {
         clearTimeout(timer);
         this.#timers.delete(timer);
-        resolve({ payload, error });
+        resolve({ payload, flags });
       });
     });
   }
@@ -127,11 +130,15 @@ export class TestAgent implements AsyncDisposable {
     return JSON.parse((await this.#await(`${FrameType.deployed} 0`)).payload.toString());
   }
 
-  send(subject: string, payload: Uint8Array | string = ""): { id: number; answer: Promise<Answer> } {
+  send(
+    subject: string,
+    payload: Uint8Array | string = "",
+    headers = "",
+  ): { id: number; answer: Promise<Answer> } {
     const id = this.#nextCall++;
-    sendInvocation(this.connection, id, subject, Buffer.from(payload));
-    const answer = this.#await(`${FrameType.result} ${id}`).then(({ payload: bytes, error }) =>
-      error ? { failure: parseCallFailure(bytes) } : { reply: bytes },
+    sendInvocation(this.connection, id, messageView(subject, Buffer.from(payload), Buffer.from(headers)));
+    const answer = this.#await(`${FrameType.result} ${id}`).then(({ payload: bytes, flags }) =>
+      (flags & FrameFlag.error) !== 0 ? failureOf(bytes) : replyOf(flags, bytes),
     );
     return { id, answer };
   }
@@ -164,4 +171,15 @@ export class TestAgent implements AsyncDisposable {
     }
     await rm(this.#directory, { recursive: true, force: true });
   }
+}
+
+function failureOf(bytes: Buffer): Answer {
+  const { code, text } = parseCallFailure(bytes);
+  return { failure: { code, text } };
+}
+
+function replyOf(flags: number, bytes: Buffer): Answer {
+  const { headersStart, payloadStart, runTicks } = readResult(flags, bytes, 0, bytes.length);
+  const headers = bytes.toString("utf8", headersStart, payloadStart);
+  return { reply: bytes.subarray(payloadStart), headers, runTicks };
 }

@@ -1,6 +1,6 @@
 /** Agents that get calls of a function. */
 import { setTimeout as delay } from "node:timers/promises";
-import { FrameFlag, FrameType, framePayloadBytesMax, parseInvocation } from "@nexengine/protocol/internal";
+import { FrameFlag, FrameType, framePayloadBytesMax, readInvocation } from "@nexengine/protocol/internal";
 import type { Frame, Wire } from "./wire.ts";
 
 const forgeriesMax = 2_000;
@@ -13,12 +13,24 @@ async function serve(wire: Wire, deed: (frame: Frame) => Promise<void> | void): 
   await wire.run();
 }
 
-function start(wire: Wire, { id }: Frame): void {
-  wire.send(FrameType.started, undefined, id);
+let begun = 0;
+
+/** One more call has begun. */
+function start(wire: Wire): void {
+  wire.send(FrameType.began, undefined, ++begun);
+}
+
+function payloadOf({ payload }: Frame): Buffer {
+  const { payloadStart } = readInvocation(0, payload, 0, payload.length);
+  return payload.subarray(payloadStart);
+}
+
+function result(payload: Buffer): Buffer {
+  return Buffer.concat([Buffer.alloc(4), payload]);
 }
 
 function reply(wire: Wire, frame: Frame): void {
-  wire.send(FrameType.result, parseInvocation(frame.payload).payload, frame.id);
+  wire.send(FrameType.result, result(payloadOf(frame)), frame.id);
 }
 
 export const functionDeeds = {
@@ -27,32 +39,32 @@ export const functionDeeds = {
       for (let forgery = 0; forgery < forgeriesMax; forgery++) {
         const id = forgery % 2 ? forgery : Math.floor(Math.random() * 2 ** 32);
         if (id === frame.id) continue;
-        wire.send(FrameType.started, undefined, id);
-        wire.send(FrameType.result, Buffer.from("forged"), id);
+        wire.send(FrameType.began, undefined, id);
+        wire.send(FrameType.result, result(Buffer.from("forged")), id);
         wire.send(FrameType.pong, undefined, id);
       }
-      start(wire, frame);
+      start(wire);
       reply(wire, frame);
     }),
   "results twice": (wire: Wire) =>
     serve(wire, (frame) => {
-      start(wire, frame);
+      start(wire);
       reply(wire, frame);
       for (let again = 0; again < 10; again++) {
-        start(wire, frame);
-        wire.send(FrameType.result, Buffer.from("again"), frame.id);
-        wire.send(FrameType.result, Buffer.from([0, 0]), frame.id, FrameFlag.error);
+        start(wire);
+        wire.send(FrameType.result, result(Buffer.from("again")), frame.id);
+        wire.send(FrameType.result, Buffer.alloc(6), frame.id, FrameFlag.error);
       }
     }),
   "late results": (wire: Wire) =>
     serve(wire, async (frame) => {
-      start(wire, frame);
-      if (parseInvocation(frame.payload).payload.toString() === "late") await delay(1_500);
+      start(wire);
+      if (payloadOf(frame).toString() === "late") await delay(1_500);
       reply(wire, frame);
     }),
   "result without end": (wire: Wire) =>
     serve(wire, async (frame) => {
-      start(wire, frame);
+      start(wire);
       const part = Buffer.alloc(framePayloadBytesMax);
       while (!wire.socket.destroyed) {
         wire.send(FrameType.result, part, frame.id, FrameFlag.more);
@@ -61,17 +73,17 @@ export const functionDeeds = {
     }),
   "result in crumbs": (wire: Wire) =>
     serve(wire, (frame) => {
-      start(wire, frame);
+      start(wire);
       wire.send(FrameType.result, Buffer.from("x"), frame.id, FrameFlag.more);
     }),
   "errors of another code": (wire: Wire) =>
     serve(wire, (frame) => {
-      start(wire, frame);
-      const failure = Buffer.concat([Buffer.from([0xff, 0xff]), Buffer.alloc(50_000, "\r\n")]);
+      start(wire);
+      const failure = Buffer.concat([Buffer.from([0, 0, 0, 0, 0xff, 0xff]), Buffer.alloc(50_000, "\r\n")]);
       wire.send(FrameType.result, failure, frame.id, FrameFlag.error);
     }),
   "calls never begun": (wire: Wire) => serve(wire, () => undefined),
-  "silence after a call began": (wire: Wire) => serve(wire, (frame) => start(wire, frame)),
+  "silence after a call began": (wire: Wire) => serve(wire, () => start(wire)),
   "nothing read": async (wire: Wire) => {
     await wire.run();
     wire.socket.pause();

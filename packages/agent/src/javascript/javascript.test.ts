@@ -368,3 +368,87 @@ describe("what a function finds", () => {
     });
   });
 });
+
+describe("the third argument", () => {
+  const block = "NATS/1.0\r\nX-One: a\r\nX-Two: b\r\nx-two:  c \r\n\r\n";
+
+  test("shows the headers of the request", async () => {
+    await using agent = await TestAgent.start();
+    await agent.deploy(`(s, p, { headers }) => [
+      headers.get("x-one"), headers.getAll("X-TWO"), headers.has("no"), headers.get("no"), [...headers],
+    ]`);
+    const { answer } = agent.send("a", "", block);
+    const { reply } = (await answer) as { reply: Buffer };
+    assert.deepEqual(JSON.parse(reply.toString()), [
+      "a",
+      ["b", "c"],
+      false,
+      null,
+      [
+        ["X-One", "a"],
+        ["X-Two", "b"],
+        ["x-two", "c"],
+      ],
+    ]);
+    const without = (await agent.send("a").answer) as { reply: Buffer };
+    assert.deepEqual(JSON.parse(without.reply.toString()), [null, [], false, null, []]);
+  });
+
+  test("sets headers of the reply, of an async one too", async () => {
+    for (const how of ["", "async "]) {
+      await using agent = await TestAgent.start();
+      await agent.deploy(`${how}(s, p, call) => {
+        call.replyHeaders.set("A", "1");
+        call.replyHeaders.append("B", "2");
+        call.replyHeaders.append("B", 3);
+        call.replyHeaders.set("a", "☃");
+        call.replyHeaders.delete("none");
+        return "x";
+      }`);
+      const answer = (await agent.send("a").answer) as { headers: string; reply: Buffer };
+      assert.equal(answer.headers, "NATS/1.0\r\nB: 2\r\nB: 3\r\na: ☃\r\n\r\n");
+      const none = (await agent.send("a").answer) as { headers: string };
+      assert.equal(none.headers, answer.headers, "each call has its own");
+    }
+  });
+
+  test("refuses names and values that would end a header, and too many of them", async () => {
+    await using agent = await TestAgent.start();
+    await agent.deploy(`(s, p, { replyHeaders }) => {
+      const failed = [];
+      for (const [name, value] of [["a b", "x"], ["", "x"], ["a:", "x"], ["a", "x\\r\\nb: c"], ["a", "\\0"]]) {
+        try { replyHeaders.set(name, value); } catch (error) { failed.push(error.name); }
+      }
+      if (p.length > 0) replyHeaders.set("a", "x".repeat(20000));
+      return failed.length;
+    }`);
+    const answer = (await agent.send("a").answer) as { headers: string; reply: Buffer };
+    assert.deepEqual([answer.headers, answer.reply.toString()], ["", "5"]);
+    const { failure } = (await agent.send("a", "x").answer) as { failure: { code: number; text: string } };
+    assert.equal(failure.code, 500);
+    assert.match(failure.text, /headers have over 16384 bytes/);
+  });
+
+  test("passes nothing from one call to the next, and nothing of the agent's", async () => {
+    await using agent = await TestAgent.start();
+    await agent.deploy(`(s, p, call) => {
+      const seen = [call.constructor.name, typeof call.kept, typeof call.constructor.kept];
+      try { call.constructor.kept = 1; } catch {}
+      try { call.headers.constructor.prototype.get = () => "forged"; } catch {}
+      try { Object.getPrototypeOf(call).kept = 1; } catch {}
+      seen.push(call.headers.get("X-One"));
+      seen.push(call.constructor.constructor("return typeof process")());
+      return seen;
+    }`);
+    for (let round = 0; round < 2; round++) {
+      const { reply } = (await agent.send("a", "", block).answer) as { reply: Buffer };
+      assert.deepEqual(JSON.parse(reply.toString()), [
+        "CallContext",
+        "undefined",
+        "undefined",
+        "a",
+        "undefined",
+      ]);
+    }
+  });
+});

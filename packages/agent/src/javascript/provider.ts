@@ -1,6 +1,14 @@
 /** Functions in JavaScript (`v8` on the wire): one realm, calls as its globals allow them. */
 import { readFileSync, statSync } from "node:fs";
-import { CallError, type Deploy, type Exited, NexError } from "@nexengine/protocol/internal";
+import {
+  CallError,
+  callHeaderBytesMax,
+  type Deploy,
+  type Exited,
+  type MessageView,
+  NexError,
+} from "@nexengine/protocol/internal";
+import { type Call, CallQueue, type CallRunner } from "../call-queue.ts";
 import { LogLevel, type Provider, type ProviderHost, type RunningWorkload } from "../provider.ts";
 import { findFunction } from "./form.ts";
 import { createRealm, type Realm } from "./realm.ts";
@@ -74,22 +82,14 @@ async function firstEvaluation(evaluate: () => unknown, realm: Realm): Promise<u
   }
 }
 
-interface Call {
-  id: number;
-  subject: string;
-  payload: Buffer;
-}
-
 /** A function that takes calls, as many at once as it may. */
-class JavaScriptFunction implements RunningWorkload {
+class JavaScriptFunction implements RunningWorkload, CallRunner {
   readonly concurrency: number;
+  readonly #calls: CallQueue;
   readonly #realm: Realm;
   readonly #host: ProviderHost;
   readonly #target: () => unknown;
   readonly #fresh: boolean;
-  readonly #waiting: Call[] = [];
-  readonly #running = new Set<number>();
-  #looping = false;
 
   constructor(realm: Realm, host: ProviderHost, target: () => unknown, concurrency: number, fresh: boolean) {
     this.#realm = realm;
@@ -97,42 +97,38 @@ class JavaScriptFunction implements RunningWorkload {
     this.#target = target;
     this.#fresh = fresh;
     this.concurrency = concurrency;
+    this.#calls = new CallQueue(host, concurrency, this);
   }
 
-  invoke(id: number, subject: string, payload: Buffer): void {
-    if (this.#waiting.length === 0 && this.#running.size < this.concurrency)
-      this.#run({ id, subject, payload });
-    // The payload is a view on what the channel read: it has to outlive this turn.
-    else this.#waiting.push({ id, subject, payload: Buffer.from(payload) });
-    this.#runWaiting();
+  invoke(id: number, sequence: number, view: MessageView): void {
+    this.#calls.add(id, sequence, view);
+  }
+
+  batchEnd(): void {
+    this.#calls.batchEnd();
   }
 
   cancel(id: number): void {
-    const waiting = this.#waiting.findIndex((call) => call.id === id);
-    if (waiting >= 0) this.#waiting.splice(waiting, 1);
-    else if (this.#running.has(id)) this.#finish(id);
+    this.#calls.cancel(id);
   }
 
   async stop(): Promise<Exited> {
-    for (const call of this.#waiting.splice(0)) {
-      this.#host.failure(call.id, { code: CallError.stopped, text: "the function was stopped" });
-    }
+    this.#calls.stop();
     return { code: 0 };
   }
 
-  #run(call: Call): void {
-    this.#running.add(call.id);
-    this.#host.started(call.id);
+  run(call: Call): void {
     const { api } = this.#realm;
     // A copy that the realm owns: what arrived belongs to the channel.
-    const payload = api.bytes(call.payload.length);
-    payload.set(call.payload);
+    const payload = api.bytes(call.payloadBytes);
+    call.copyPayload(payload);
+    const context = api.callContext(call.headers);
     try {
       const target = this.#target();
       const value =
         target instanceof Promise
-          ? target.then((fn) => api.call(fn, call.subject, payload))
-          : api.call(target, call.subject, payload);
+          ? target.then((fn) => api.call(fn, call.subject, payload, context))
+          : api.call(target, call.subject, payload, context);
       if (
         typeof value === "object" &&
         value !== null &&
@@ -140,60 +136,48 @@ class JavaScriptFunction implements RunningWorkload {
       ) {
         api.settle(
           value,
-          (settled) => this.#reply(call.id, settled),
-          (error) => this.#fail(call.id, error),
+          (settled) => this.#reply(call, context, settled),
+          (error) => this.#fail(call, error),
         );
-      } else this.#reply(call.id, value);
+      } else this.#reply(call, context, value);
     } catch (error) {
-      this.#fail(call.id, error);
+      this.#fail(call, error);
     }
   }
 
-  #reply(id: number, value: unknown): void {
-    if (!this.#running.has(id)) return;
+  /** Its globals go. */
+  ended(): void {
+    if (this.#fresh) this.#realm.api.restore();
+  }
+
+  #reply(call: Call, context: object, value: unknown): void {
+    const { api } = this.#realm;
     let bytes: Uint8Array;
+    let headers: Uint8Array | undefined;
     try {
-      bytes = replyBytes(value, this.#realm.api);
+      bytes = replyBytes(value, api);
+      headers = headerBytes(api.replyHeaders(context));
     } catch (error) {
-      const { short } = this.#realm.api.describe(error);
-      this.#host.failure(id, {
-        code: CallError.threw,
-        text: `what the function returned can't be a reply: ${short}`,
-      });
-      this.#finish(id);
+      const { short } = api.describe(error);
+      const text = `what the function returned can't be a reply: ${short}`;
+      this.#calls.fail(call, { code: CallError.threw, text });
       return;
     }
-    this.#host.result(id, bytes);
-    this.#finish(id);
+    this.#calls.reply(call, bytes, headers);
   }
 
-  #fail(id: number, error: unknown): void {
-    if (!this.#running.has(id)) return;
+  #fail(call: Call, error: unknown): void {
+    if (call.over) return;
     const { short, long } = this.#realm.api.describe(error);
     this.#host.log(LogLevel.error, long);
-    this.#host.failure(id, { code: CallError.threw, text: short });
-    this.#finish(id);
+    this.#calls.fail(call, { code: CallError.threw, text: short });
   }
+}
 
-  /** The call is over, answered or given up: its globals go. */
-  #finish(id: number): void {
-    this.#running.delete(id);
-    if (this.#fresh) this.#realm.api.restore();
-    this.#runWaiting();
-  }
-
-  /** A loop, so that calls which end at once do not nest. */
-  #runWaiting(): void {
-    if (this.#looping) return;
-    this.#looping = true;
-    try {
-      while (this.#running.size < this.concurrency) {
-        const next = this.#waiting.shift();
-        if (next === undefined) break;
-        this.#run(next);
-      }
-    } finally {
-      this.#looping = false;
-    }
-  }
+function headerBytes(block: string | undefined): Uint8Array | undefined {
+  if (block === undefined) return undefined;
+  const bytes = Buffer.from(block);
+  if (bytes.length > callHeaderBytesMax)
+    throw new NexError("workload_rejected", `its headers have over ${callHeaderBytesMax} bytes`);
+  return bytes;
 }

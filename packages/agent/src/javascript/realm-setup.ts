@@ -3,18 +3,20 @@
  * anything outside itself; the agent's functions are called by wrappers made in the realm and never reach the
  * function's code, and only primitives and objects made in the realm cross.
  */
-import type { GlobalsKeeper, RealmApi, RealmHost, WebTools } from "./realm-types.ts";
+import type { CallContexts, GlobalsKeeper, RealmApi, RealmHost, WebTools } from "./realm-types.ts";
 
 /**
  * Gives a realm its globals.
  *
  * @param makeWebTools `makeWebTools` of realm-web.ts, evaluated in the same realm.
  * @param keepGlobals `keepGlobals` of realm-globals.ts, evaluated in the same realm.
+ * @param makeCallContexts `makeCallContexts` of realm-calls.ts, evaluated in the same realm.
  */
 export function setUpRealm(
   agent: RealmHost,
   makeWebTools: (host: RealmHost) => WebTools,
   keepGlobals: () => GlobalsKeeper,
+  makeCallContexts: () => CallContexts,
 ): RealmApi {
   const global = globalThis as unknown as Record<PropertyKey, unknown>;
   const { ownKeys, defineProperty, apply } = Reflect;
@@ -200,11 +202,14 @@ export function setUpRealm(
   const tools = makeWebTools(host);
   for (const name of ownKeys(tools) as (keyof WebTools)[]) expose(name, tools[name]);
   const globals = keepGlobals();
+  const contexts = makeCallContexts();
 
   return {
     bytes: (length) => new RealmUint8Array(length),
-    call: (fn, subject, payload) =>
-      apply(fn as (subject: string, payload: Uint8Array) => unknown, global, [subject, payload]),
+    call: (fn, subject, payload, context) =>
+      apply(fn as (...args: unknown[]) => unknown, global, [subject, payload, context]),
+    callContext: contexts.make,
+    replyHeaders: contexts.replyHeaders,
     settle: async (value, done, failed) => {
       let settled: unknown;
       try {

@@ -25,7 +25,11 @@ export interface RealmApi {
   /** A `Uint8Array` of the realm with room for so many bytes. */
   bytes(length: number): Uint8Array;
   /** Calls a function with the realm's global as `this`. */
-  call(fn: unknown, subject: string, payload: Uint8Array): unknown;
+  call(fn: unknown, subject: string, payload: Uint8Array, context: object): unknown;
+  /** The third argument of a call, with the headers of the request. */
+  callContext(headers: string | undefined): object;
+  /** The block of headers that a call has set for its reply. */
+  replyHeaders(context: object): string | undefined;
   /** Waits for a value that may be a promise, or a thenable. */
   settle(value: unknown, done: (value: unknown) => void, failed: (error: unknown) => void): void;
   /** JSON of a value; `undefined` where it has none. */
@@ -56,6 +60,12 @@ export interface GlobalsKeeper {
   remember(): void;
   /** Puts them back. */
   restore(): void;
+}
+
+/** The third argument of a function, made in the realm. */
+export interface CallContexts {
+  make(headers: string | undefined): object;
+  replyHeaders(context: object): string | undefined;
 }
 
 /** Classes for text and URLs, made in the realm. */

@@ -4,6 +4,7 @@ import { formatWithOptions, TextDecoder, TextEncoder } from "node:util";
 import { type Context, constants, createContext, Script } from "node:vm";
 import { NexError } from "@nexengine/protocol/internal";
 import { LogLevel as Level, type LogLevel, type ProviderHost } from "../provider.ts";
+import { makeCallContexts } from "./realm-calls.ts";
 import { keepGlobals } from "./realm-globals.ts";
 import { setUpRealm } from "./realm-setup.ts";
 import type { RealmApi, RealmHost, UrlParts } from "./realm-types.ts";
@@ -48,6 +49,7 @@ export function createRealm(host: ProviderHost): Realm {
     realmHost(host, show, (id) => api.fire(id)),
     inRealm(makeWebTools),
     inRealm(keepGlobals),
+    inRealm(makeCallContexts),
   );
   refusal.realm = new WeakRef(api);
   return {

@@ -6,6 +6,7 @@ import {
   agentProtocolVersion,
   artifactWindowBytes,
   breakOff,
+  checkHeaderBlock,
   checkJson,
   type Deploy,
   type Deployed,
@@ -24,9 +25,11 @@ import {
   PayloadAssembler,
   parseCallFailure,
   Relay,
+  readResult,
+  readU32,
   sendInvocation,
 } from "@nexengine/protocol/internal";
-import { type CallHandler, CallTable } from "./calls.ts";
+import { type AgentCall, AgentCalls } from "./calls.ts";
 import { createDialer } from "./relay-dial.ts";
 import type { RelayTarget } from "./relay-plan.ts";
 import { Waits } from "./waits.ts";
@@ -51,7 +54,8 @@ export interface AgentEvents {
 export class AgentClient {
   readonly #connection: FrameConnection;
   readonly #events: AgentEvents;
-  readonly #calls = new CallTable();
+  /** The calls of a function that the agent has. */
+  readonly calls = new AgentCalls();
   readonly #replies = new PayloadAssembler(repliesBytesMax);
   readonly #messages = new PayloadAssembler(messageBytesMax);
   readonly #waits = new Waits();
@@ -60,11 +64,17 @@ export class AgentClient {
   #creditWait: PromiseWithResolvers<void> | undefined;
   #undeploying = false;
   #nextPing = 1;
+  /** The time of the frames that are being read; 0 when it is not known yet. */
+  #nowMs = 0;
 
   constructor(frames: Duplex, events: AgentEvents) {
     this.#events = events;
     this.#connection = new FrameConnection(frames, {
       frame: (type, flags, id, payload) => this.#take(type, flags, id, payload),
+      hotFrame: (type, flags, id, bytes, start, end) => this.#takeHot(type, flags, id, bytes, start, end),
+      batchEnd: () => {
+        this.#nowMs = 0;
+      },
       end: (error) => this.#end(error),
       drain: () => this.#relay?.drained(),
     });
@@ -86,11 +96,6 @@ export class AgentClient {
   carry(socket: Socket, port: number): void {
     if (this.#relay === undefined || this.#connection.ended) socket.destroy();
     else this.#relay.carry(socket, port);
-  }
-
-  /** How many calls the agent has. */
-  get callCount(): number {
-    return this.#calls.size;
   }
 
   get ended(): boolean {
@@ -185,20 +190,20 @@ export class AgentClient {
   }
 
   /**
-   * Gives a call to the function; the payload is copied before this returns.
+   * Gives a call to the function; what it holds is copied before this returns.
    *
-   * @returns the call's id, or -1 when the agent can take no more.
+   * @returns false when the agent can take no more.
    */
-  invoke(subject: string, payload: Uint8Array, handler: CallHandler): number {
-    if (this.#connection.ended) return -1;
-    const id = this.#calls.add(handler);
-    if (id >= 0) sendInvocation(this.#connection, id, subject, payload);
-    return id;
+  invoke(call: AgentCall, nowMs: number): boolean {
+    if (this.#connection.ended || !this.calls.add(call, nowMs)) return false;
+    sendInvocation(this.#connection, call.id, call);
+    return true;
   }
 
-  /** Gives a call up: its handler hears nothing more. */
-  cancel(id: number): void {
-    if (this.#calls.take(id) === undefined) return;
+  /** Gives a call up: it hears nothing more. */
+  cancel(call: AgentCall): void {
+    const { id } = call;
+    if (this.calls.take(id) === undefined) return;
     this.#replies.drop(id);
     this.#connection.send(FrameType.cancel, 0, id);
   }
@@ -217,28 +222,46 @@ export class AgentClient {
     }
   }
 
-  /** Takes the calls back that the agent still has, when it will not answer any more. */
-  takeCalls(): { started: CallHandler[]; waiting: CallHandler[] } {
-    return this.#calls.drain();
-  }
-
   close(): void {
     this.#connection.close();
+  }
+
+  /** What comes once for each call, without a view being made of it. */
+  #takeHot(type: number, flags: number, id: number, bytes: Buffer, start: number, end: number): boolean {
+    if (type === FrameType.result) {
+      if (flags !== 0 || end - start < 4 || !this.#replies.empty) return false;
+      this.calls.answer(id, this.#now())?.replied(bytes, start + 4, start + 4, end, readU32(bytes, start));
+      return true;
+    }
+    if (type !== FrameType.began) return false;
+    this.calls.began(id, this.#now());
+    return true;
+  }
+
+  #takeResult(flags: number, id: number, whole: Buffer): void {
+    if ((flags & FrameFlag.error) !== 0) {
+      const { runTicks, ...failure } = parseCallFailure(whole);
+      this.calls.answer(id, this.#now())?.failed(failure, runTicks);
+      return;
+    }
+    // Before the call is taken out: nobody would answer it any more.
+    const { headersStart, payloadStart, payloadEnd, runTicks } = readResult(flags, whole, 0, whole.length);
+    checkHeaderBlock(whole, headersStart, payloadStart);
+    this.calls.answer(id, this.#now())?.replied(whole, headersStart, payloadStart, payloadEnd, runTicks);
+  }
+
+  #now(): number {
+    if (this.#nowMs === 0) this.#nowMs = performance.now();
+    return this.#nowMs;
   }
 
   #take(type: number, flags: number, id: number, payload: Buffer): void {
     switch (type) {
       case FrameType.result: {
         const whole = this.#replies.add(flags, id, payload);
-        if (whole === undefined) return;
-        const handler = this.#calls.take(id);
-        if ((flags & FrameFlag.error) !== 0) handler?.failed(parseCallFailure(whole));
-        else handler?.reply(whole);
+        if (whole !== undefined) this.#takeResult(flags, id, whole);
         return;
       }
-      case FrameType.started:
-        this.#calls.start(id)?.started();
-        return;
       case FrameType.pong:
         this.#waits.settle(FrameType.pong, undefined, id);
         return;

@@ -1,83 +1,163 @@
-/** The calls that one agent has, by slots whose ids carry a generation: a late answer finds nobody. */
-import type { CallFailure } from "@nexengine/protocol/internal";
-
-/** What becomes of a call. Exactly one of these is called, once. */
-export interface CallHandler {
-  /** The function's code begins to run. */
-  started(): void;
-  /** The reply; a view that holds only during the call. */
-  reply(payload: Buffer): void;
-  failed(failure: CallFailure): void;
-}
-
-interface Slot {
-  handler: CallHandler | undefined;
-  generation: number;
-  started: boolean;
-}
+/**
+ * The calls that one agent has, by slots whose ids carry a generation, so that a late answer finds nobody, and in the
+ * order in which they were given, which is the order in which the agent begins them.
+ */
+import type { CallFailure, MessageView } from "@nexengine/protocol/internal";
 
 const slotBits = 12;
 /** So many calls can be with an agent at once. */
 export const callSlotsMax = 1 << slotBits;
+const slotMask = callSlotsMax - 1;
+const generationMask = (1 << (32 - slotBits)) - 1;
 
-export class CallTable {
-  readonly #slots: Slot[] = [];
+/** A call that can be given to an agent. Either `replied` or `failed` is called, once, unless it is taken back. */
+export abstract class AgentCall implements MessageView {
+  abstract readonly bytes: Uint8Array;
+  abstract readonly subjectStart: number;
+  abstract readonly subjectEnd: number;
+  abstract readonly headersStart: number;
+  abstract readonly payloadStart: number;
+  abstract readonly payloadEnd: number;
+  /** While an agent has it: the slot and its generation. */
+  id = -1;
+  /** The how-manieth of the epoch it is, in 32 bits. */
+  sequence = 0;
+  givenAtMs = 0;
+  /** When it began, as the agent said; 0 before. */
+  begunAtMs = 0;
+  previous: AgentCall | undefined;
+  next: AgentCall | undefined;
+
+  /** The reply: a place in a buffer that stays as it is; headers end where the payload begins. */
+  abstract replied(
+    bytes: Buffer,
+    headersStart: number,
+    payloadStart: number,
+    payloadEnd: number,
+    runTicks: number,
+  ): void;
+  abstract failed(failure: CallFailure, runTicks: number): void;
+}
+
+export class AgentCalls {
+  readonly #calls: (AgentCall | undefined)[] = [];
+  readonly #generations: number[] = [];
   readonly #free: number[] = [];
   #size = 0;
+  #given = 0;
+  /** The sequence of the last call that has begun. */
+  #begun = 0;
+  #heardAtMs = 0;
+  #oldest: AgentCall | undefined;
+  #newest: AgentCall | undefined;
 
   get size(): number {
     return this.#size;
   }
 
-  /** @returns the id under which the call goes to the agent, or -1 when all slots are taken. */
-  add(handler: CallHandler): number {
-    let at = this.#free.pop();
-    if (at === undefined) {
-      if (this.#slots.length >= callSlotsMax) return -1;
-      at = this.#slots.length;
-      this.#slots.push({ handler: undefined, generation: 0, started: false });
+  /** The call that was given first, of those that are there. Others follow by `next`. */
+  get oldest(): AgentCall | undefined {
+    return this.#oldest;
+  }
+
+  /** Gives the call an id and the last place. @returns whether there was a slot. */
+  add(call: AgentCall, nowMs: number): boolean {
+    let slot = this.#free.pop();
+    if (slot === undefined) {
+      if (this.#calls.length >= callSlotsMax) return false;
+      slot = this.#calls.length;
+      this.#calls.push(undefined);
+      this.#generations.push(0);
     }
-    const slot = this.#slots[at] as Slot;
-    slot.handler = handler;
-    slot.started = false;
-    slot.generation = (slot.generation + 1) & ((1 << (32 - slotBits)) - 1);
+    const generation = ((this.#generations[slot] as number) + 1) & generationMask;
+    this.#generations[slot] = generation;
+    this.#calls[slot] = call;
     this.#size++;
-    return ((slot.generation << slotBits) | at) >>> 0;
+    this.#given = (this.#given + 1) >>> 0;
+    call.id = ((generation << slotBits) | slot) >>> 0;
+    call.sequence = this.#given;
+    call.givenAtMs = nowMs;
+    call.begunAtMs = 0;
+    call.previous = this.#newest;
+    call.next = undefined;
+    if (this.#newest === undefined) this.#oldest = call;
+    else this.#newest.next = call;
+    this.#newest = call;
+    return true;
   }
 
-  /** Marks a call as begun. @returns its handler the first time, `undefined` for an id that means nothing. */
-  start(id: number): CallHandler | undefined {
-    const slot = this.#find(id);
-    if (slot === undefined || slot.started) return undefined;
-    slot.started = true;
-    return slot.handler;
+  /** Takes a call out whose answer has come. @returns `undefined` for an id that means nothing. */
+  answer(id: number, nowMs: number): AgentCall | undefined {
+    const call = this.take(id);
+    if (call === undefined) return undefined;
+    this.#heardAtMs = nowMs;
+    if (isAfter(call.sequence, this.#begun)) this.#begun = call.sequence;
+    return call;
   }
 
-  /** Takes a call out. @returns its handler, `undefined` for an id that means nothing. */
-  take(id: number): CallHandler | undefined {
-    const slot = this.#find(id);
-    if (slot === undefined) return undefined;
-    const { handler } = slot;
-    slot.handler = undefined;
-    this.#free.push(id & (callSlotsMax - 1));
+  /** Takes a call out. @returns `undefined` for an id that means nothing. */
+  take(id: number): AgentCall | undefined {
+    const slot = id & slotMask;
+    const call = this.#calls[slot];
+    if (call === undefined || call.id !== id) return undefined;
+    this.#calls[slot] = undefined;
+    this.#free.push(slot);
     this.#size--;
-    return handler;
+    const { previous, next } = call;
+    if (previous === undefined) this.#oldest = next;
+    else previous.next = next;
+    if (next === undefined) this.#newest = previous;
+    else next.previous = previous;
+    call.id = -1;
+    call.previous = undefined;
+    call.next = undefined;
+    return call;
   }
 
-  /** Takes all calls out: those that had begun, and those that had not. */
-  drain(): { started: CallHandler[]; waiting: CallHandler[] } {
-    const drained = { started: [] as CallHandler[], waiting: [] as CallHandler[] };
-    for (const [at, slot] of this.#slots.entries()) {
-      if (slot.handler === undefined) continue;
-      (slot.started ? drained.started : drained.waiting).push(slot.handler);
-      this.take(((slot.generation << slotBits) | at) >>> 0);
+  /** The agent says that the calls up to this one have begun and the others have not. */
+  began(sequence: number, nowMs: number): void {
+    // It can't have begun what it was not given.
+    if (isAfter(sequence, this.#given)) return;
+    this.#begun = sequence;
+    this.#heardAtMs = nowMs;
+    for (let call = this.#oldest; call !== undefined; call = call.next) {
+      if (isAfter(call.sequence, sequence)) {
+        if (call.begunAtMs === 0) break;
+        call.begunAtMs = 0;
+      } else if (call.begunAtMs === 0) call.begunAtMs = nowMs;
+    }
+  }
+
+  /**
+   * The calls that may run, with the time since when: those that the agent has named, and the next one, which it begins
+   * without a word if it may.
+   *
+   * @param concurrency How many it may run at once.
+   */
+  running(concurrency: number): { call: AgentCall; sinceMs: number }[] {
+    const running: { call: AgentCall; sinceMs: number }[] = [];
+    for (let call = this.#oldest; call !== undefined; call = call.next) {
+      const named = !isAfter(call.sequence, this.#begun);
+      if (!named && running.length >= concurrency) break;
+      const sinceMs = call.begunAtMs > 0 ? call.begunAtMs : Math.max(call.givenAtMs, this.#heardAtMs);
+      running.push({ call, sinceMs });
+      if (!named) break;
+    }
+    return running;
+  }
+
+  /** Takes all calls out, in their order. */
+  drain(): AgentCall[] {
+    const drained: AgentCall[] = [];
+    for (let call = this.#oldest; call !== undefined; call = this.#oldest) {
+      this.take(call.id);
+      drained.push(call);
     }
     return drained;
   }
+}
 
-  #find(id: number): Slot | undefined {
-    const slot = this.#slots[id & (callSlotsMax - 1)];
-    if (slot?.handler === undefined || slot.generation !== id >>> slotBits) return undefined;
-    return slot;
-  }
+/** Of two numbers that count in 32 bits, is the first one later? */
+function isAfter(sequence: number, other: number): boolean {
+  return ((sequence - other) | 0) > 0;
 }

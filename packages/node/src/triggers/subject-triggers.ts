@@ -1,18 +1,19 @@
 /** Subject triggers: subscriptions whose messages become calls, and whose outcomes become replies. */
-
-import { headers, type Msg, type NatsConnection, type Subscription } from "@nats-io/nats-core";
 import {
+  CallError,
   type CallFailure,
   errorCodeHeader,
   errorHeader,
+  errorText,
   functionQueueGroup,
 } from "@nexengine/protocol/internal";
-import type { FunctionCalls } from "../workloads/function-calls.ts";
+import { Call, type CallTrigger, type FunctionCalls } from "../workloads/function-calls.ts";
+import type { TriggerConnection, TriggerSubscription } from "./trigger-connection.ts";
 
 /** What became of a call, for events and counters. */
 export interface CallReport {
-  succeeded(triggerSubject: string, runNs: number): void;
-  failed(triggerSubject: string, failure: CallFailure): void;
+  succeeded(call: Call, triggerSubject: string, runTicks: number): void;
+  failed(call: Call, triggerSubject: string, failure: CallFailure, runTicks: number): void;
 }
 
 /** What a set of triggers belongs to. */
@@ -21,15 +22,16 @@ export interface TriggerOwner {
   name: string;
 }
 
-const noBytes = new Uint8Array(0);
+/** Replies to subjects that begin so are the server's business, and would be sent with the node's rights. */
+const reserved = "$".charCodeAt(0);
 
 export class SubjectTriggers {
-  readonly #connection: NatsConnection;
+  readonly #connection: TriggerConnection;
   readonly #calls: FunctionCalls;
   readonly #report: CallReport;
-  readonly #subscriptions: Subscription[] = [];
+  readonly #subscriptions: TriggerSubscription[] = [];
 
-  constructor(connection: NatsConnection, calls: FunctionCalls, report: CallReport) {
+  constructor(connection: TriggerConnection, calls: FunctionCalls, report: CallReport) {
     this.#connection = connection;
     this.#calls = calls;
     this.#report = report;
@@ -39,53 +41,78 @@ export class SubjectTriggers {
   async subscribe(owner: TriggerOwner, subjects: readonly string[]): Promise<void> {
     const queue = functionQueueGroup(owner.namespace, owner.name);
     for (const subject of subjects) {
-      const subscription = this.#connection.subscribe(subject, {
-        queue,
-        callback: (error, message) => {
-          if (error === null) this.#take(subject, message);
-        },
-      });
-      this.#subscriptions.push(subscription);
+      const trigger = new SubjectTrigger(subject, this.#connection, this.#report);
+      this.#subscriptions.push(
+        this.#connection.subscribe(subject, queue, (...place) => this.#take(new Call(trigger, ...place))),
+      );
     }
     await this.#connection.flush();
   }
 
-  #take(trigger: string, message: Msg): void {
-    // What arrived is a view on the connection's chunk: a call outlives it.
-    const payload = Buffer.from(message.data);
-    this.#calls.accept(message.subject, payload, {
-      reply: (bytes, runNs) => {
-        const max = this.#connection.info?.max_payload ?? Number.POSITIVE_INFINITY;
-        if (bytes.length > max) {
-          const failure: CallFailure = {
-            code: 500,
-            text: `the reply has ${bytes.length} bytes, the server takes ${max}`,
-          };
-          this.#fail(trigger, message, failure);
-          return;
-        }
-        // The connection may keep what it is given until it flushes.
-        if (message.reply) message.respond(Buffer.from(bytes));
-        this.#report.succeeded(trigger, runNs);
-      },
-      failed: (failure) => this.#fail(trigger, message, failure),
-    });
-  }
-
-  #fail(trigger: string, message: Msg, failure: CallFailure): void {
-    if (message.reply && !this.#connection.isClosed()) {
-      const withCode = headers();
-      // One line: a header can't hold more.
-      withCode.set(errorHeader, failure.text.replace(/\s+/g, " ").trim() || "failed");
-      withCode.set(errorCodeHeader, String(failure.code));
-      message.respond(failure.text === "" ? noBytes : Buffer.from(failure.text), { headers: withCode });
+  #take(call: Call): void {
+    try {
+      this.#calls.accept(call);
+    } catch (error) {
+      // It must not reach the connection, which would read no more.
+      call.failed({ code: CallError.stopped, text: `the node could not take the call: ${errorText(error)}` });
     }
-    this.#report.failed(trigger, failure);
   }
 
   /** Takes no more messages; those that the server sent before still become calls. */
   async unsubscribe(): Promise<void> {
-    if (this.#connection.isClosed()) return;
+    if (this.#connection.isClosed) return;
     await Promise.all(this.#subscriptions.splice(0).map((subscription) => subscription.drain()));
   }
+}
+
+class SubjectTrigger implements CallTrigger {
+  readonly #subject: string;
+  readonly #connection: TriggerConnection;
+  readonly #report: CallReport;
+
+  constructor(subject: string, connection: TriggerConnection, report: CallReport) {
+    this.#subject = subject;
+    this.#connection = connection;
+    this.#report = report;
+  }
+
+  replied(
+    call: Call,
+    bytes: Buffer,
+    headersStart: number,
+    payloadStart: number,
+    payloadEnd: number,
+    runTicks: number,
+  ): void {
+    const size = payloadEnd - headersStart;
+    const max = this.#connection.payloadBytesMax;
+    if (size > max) {
+      const text = `the reply has ${size} bytes, the server takes ${max}`;
+      this.failed(call, { code: CallError.threw, text }, runTicks);
+      return;
+    }
+    if (wantsReply(call)) {
+      const { bytes: message, replyStart, replyEnd } = call;
+      this.#connection.publish(message, replyStart, replyEnd, bytes, headersStart, payloadStart, payloadEnd);
+    }
+    this.#report.succeeded(call, this.#subject, runTicks);
+  }
+
+  failed(call: Call, failure: CallFailure, runTicks: number): void {
+    if (wantsReply(call)) {
+      // One line: a header can't hold more.
+      const line = failure.text.replace(/\s+/g, " ").trim() || "failed";
+      const headers = Buffer.from(
+        `NATS/1.0\r\n${errorHeader}: ${line}\r\n${errorCodeHeader}: ${failure.code}\r\n\r\n`,
+      );
+      const bytes = Buffer.concat([headers, Buffer.from(failure.text)]);
+      const { bytes: message, replyStart, replyEnd } = call;
+      this.#connection.publish(message, replyStart, replyEnd, bytes, 0, headers.length, bytes.length);
+    }
+    this.#report.failed(call, this.#subject, failure, runTicks);
+  }
+}
+
+function wantsReply({ bytes, replyStart, replyEnd }: Call): boolean {
+  return replyEnd > replyStart && bytes[replyStart] !== reserved;
 }

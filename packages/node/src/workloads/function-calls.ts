@@ -2,22 +2,40 @@
  * The calls of one function: a bounded queue in front of its machines, a time limit on each call, and what becomes of
  * calls whose machine ends. No call is run twice: only those that had not begun go to another machine.
  */
-import { CallError, type CallFailure } from "@nexengine/protocol/internal";
-import type { CallHandler } from "../agent-client/calls.ts";
+import { CallError, type CallFailure, runTickNs } from "@nexengine/protocol/internal";
+import { AgentCall } from "../agent-client/calls.ts";
 import type { Machine } from "../pool/machine.ts";
 
 /** Calls are looked over for their limits so often while there are any. */
 const sweepMs = 10;
-/** So many calls go to an agent beyond those that it runs, so that it need not wait for the next one. */
-const aheadMax = 32;
-/** Waiting payloads of one function, all together. */
+/** An agent is given calls for so long a time beyond those that it runs, so that it need not wait for the next one. */
+const aheadMs = 5;
+const aheadMin = 32;
+const aheadMax = 1_024;
+/** A mean of run times gives its latest value this weight. */
+const meanWeight = 1 / 16;
+/** Waiting messages of one function, all together. */
 const queueBytesMax = 64 * 1024 * 1024;
+/** A waiting message that holds a buffer of more than so many times its own size is copied out of it. */
+const retainedFactorMax = 4;
+const nsPerMs = 1e6;
 
-/** What a caller hears, exactly once. */
-export interface CallOutcome {
-  /** The reply; a view that holds only during the call. */
-  reply(payload: Uint8Array, runNs: number): void;
-  failed(failure: CallFailure): void;
+/** The trigger of a call, which hears what becomes of it, exactly once. */
+export interface CallTrigger {
+  /**
+   * The reply, a place in a buffer that stays as it is; headers end where the payload begins.
+   *
+   * @param runTicks How long the function's code ran, in units of `runTickNs`, as its agent says.
+   */
+  replied(
+    call: Call,
+    bytes: Buffer,
+    headersStart: number,
+    payloadStart: number,
+    payloadEnd: number,
+    runTicks: number,
+  ): void;
+  failed(call: Call, failure: CallFailure, runTicks: number): void;
 }
 
 /** What the owner of the calls is asked for, and told. */
@@ -30,75 +48,122 @@ export interface FunctionCallsOptions {
   abandon(machine: Machine, why: string): void;
 }
 
-class Call implements CallHandler {
-  readonly subject: string;
-  readonly payload: Uint8Array;
-  readonly outcome: CallOutcome;
-  readonly queuedAt: number;
-  readonly #owner: Place;
-  machine: MachineCalls | undefined;
-  id = -1;
-  startedAt = 0;
+/** A message that fired a trigger: one buffer, which must stay as it is, and where in it the parts are. */
+export class Call extends AgentCall {
+  bytes: Buffer;
+  subjectStart: number;
+  subjectEnd: number;
+  replyStart: number;
+  replyEnd: number;
+  headersStart: number;
+  payloadStart: number;
+  payloadEnd: number;
+  readonly trigger: CallTrigger;
+  queuedAtMs = 0;
+  place: MachinePlace | undefined;
 
-  constructor(owner: Place, subject: string, payload: Uint8Array, outcome: CallOutcome) {
-    this.#owner = owner;
-    this.subject = subject;
-    this.payload = payload;
-    this.outcome = outcome;
-    this.queuedAt = performance.now();
+  /** @param replyEnd The place where the reply subject starts, when there is none. */
+  constructor(
+    trigger: CallTrigger,
+    bytes: Buffer,
+    subjectStart: number,
+    subjectEnd: number,
+    replyStart: number,
+    replyEnd: number,
+    headersStart: number,
+    payloadStart: number,
+    payloadEnd: number,
+  ) {
+    super();
+    this.trigger = trigger;
+    this.bytes = bytes;
+    this.subjectStart = subjectStart;
+    this.subjectEnd = subjectEnd;
+    this.replyStart = replyStart;
+    this.replyEnd = replyEnd;
+    this.headersStart = headersStart;
+    this.payloadStart = payloadStart;
+    this.payloadEnd = payloadEnd;
   }
 
-  started(): void {
-    this.startedAt = performance.now();
-    this.machine?.running.add(this);
+  /** Bytes of the message. The parts follow each other, with little between them. */
+  get size(): number {
+    return this.payloadEnd - this.subjectStart;
   }
 
-  reply(payload: Buffer): void {
-    const runMs = this.startedAt === 0 ? 0 : performance.now() - this.startedAt;
-    this.#leave();
-    this.outcome.reply(payload, Math.round(runMs * 1e6));
-    this.#owner.dispatch();
+  /** Holds no more memory than the message needs, for a wait that may be long. */
+  compact(): void {
+    const { subjectStart: start, size } = this;
+    if (this.bytes.buffer.byteLength <= size * retainedFactorMax) return;
+    this.bytes = Buffer.copyBytesFrom(this.bytes, start, size);
+    this.subjectStart -= start;
+    this.subjectEnd -= start;
+    this.replyStart -= start;
+    this.replyEnd -= start;
+    this.headersStart -= start;
+    this.payloadStart -= start;
+    this.payloadEnd -= start;
   }
 
-  failed(failure: CallFailure): void {
-    this.#leave();
-    this.outcome.failed(failure);
-    this.#owner.dispatch();
+  replied(
+    bytes: Buffer,
+    headersStart: number,
+    payloadStart: number,
+    payloadEnd: number,
+    runTicks: number,
+  ): void {
+    const { place } = this;
+    this.place = undefined;
+    this.trigger.replied(this, bytes, headersStart, payloadStart, payloadEnd, runTicks);
+    place?.answered(runTicks);
   }
 
-  #leave(): void {
-    this.machine?.running.delete(this);
-    this.machine?.all.delete(this);
-    this.machine = undefined;
+  failed(failure: CallFailure, runTicks = 0): void {
+    const { place } = this;
+    this.place = undefined;
+    this.trigger.failed(this, failure, runTicks);
+    place?.answered(runTicks);
   }
 }
 
-interface Place {
-  dispatch(): void;
-}
-
-/** The calls that one machine has. Sets keep the order in which they began. */
-class MachineCalls {
+/** One machine of a function, as its calls see it. */
+class MachinePlace {
   readonly machine: Machine;
-  readonly capacity: number;
-  readonly all = new Set<Call>();
-  readonly running = new Set<Call>();
+  readonly concurrency: number;
+  readonly #answered: () => void;
   probing = false;
+  #meanRunMs = aheadMs;
 
-  constructor(machine: Machine, concurrency: number) {
+  constructor(machine: Machine, concurrency: number, answered: () => void) {
     this.machine = machine;
-    this.capacity = concurrency + aheadMax;
+    this.concurrency = concurrency;
+    this.#answered = answered;
+  }
+
+  answered(runTicks: number): void {
+    const runMs = (runTicks * runTickNs) / nsPerMs;
+    this.#meanRunMs += (runMs - this.#meanRunMs) * meanWeight;
+    this.#answered();
+  }
+
+  /** How many calls it may have. */
+  get capacity(): number {
+    const ahead = aheadMs / this.#meanRunMs;
+    return this.concurrency + (ahead < aheadMin ? aheadMin : ahead > aheadMax ? aheadMax : Math.floor(ahead));
   }
 }
 
-export class FunctionCalls implements Place {
+export class FunctionCalls {
   readonly #options: FunctionCallsOptions;
-  readonly #machines: MachineCalls[] = [];
-  #queue: Call[] = [];
+  readonly #places: MachinePlace[] = [];
+  readonly #queue: Call[] = [];
+  /** Where in the queue its first call is; those before have been given. */
+  #queueAt = 0;
   #queueBytes = 0;
   #sweep: NodeJS.Timeout | undefined;
   #closed = false;
   #idle: PromiseWithResolvers<void> | undefined;
+  readonly #answered = (): void => this.#dispatch();
 
   constructor(options: FunctionCallsOptions) {
     this.#options = options;
@@ -106,36 +171,39 @@ export class FunctionCalls implements Place {
 
   /** Calls that were accepted and not answered. */
   get size(): number {
-    return this.#machines.reduce((sum, machine) => sum + machine.all.size, this.#queue.length);
+    let size = this.#waiting;
+    for (const { machine } of this.#places) size += machine.agent.calls.size;
+    return size;
   }
 
-  /** Takes a call; the payload must stay as it is until the outcome is known. */
-  accept(subject: string, payload: Uint8Array, outcome: CallOutcome): void {
+  get #waiting(): number {
+    return this.#queue.length - this.#queueAt;
+  }
+
+  /** Takes a call. */
+  accept(call: Call): void {
     if (this.#closed) {
-      outcome.failed({ code: CallError.stopped, text: "the function was stopped" });
+      call.failed({ code: CallError.stopped, text: "the function was stopped" });
       return;
     }
-    const call = new Call(this, subject, payload, outcome);
-    if (this.#queue.length === 0 && this.#give(call)) return;
-    if (
-      this.#queue.length >= this.#options.callQueueMax ||
-      this.#queueBytes + payload.length > queueBytesMax
-    ) {
-      outcome.failed({
-        code: CallError.overloaded,
-        text: `${this.#queue.length} calls wait for the function already`,
-      });
+    const nowMs = performance.now();
+    call.queuedAtMs = nowMs;
+    if (this.#waiting === 0 && this.#give(call, nowMs)) return;
+    if (this.#waiting >= this.#options.callQueueMax || this.#queueBytes + call.size > queueBytesMax) {
+      const text = `${this.#waiting} calls wait for the function already`;
+      call.failed({ code: CallError.overloaded, text });
       return;
     }
+    call.compact();
     this.#queue.push(call);
-    this.#queueBytes += payload.length;
+    this.#queueBytes += call.size;
     this.#startSweep();
   }
 
   /** A machine is ready for calls. */
   addMachine(machine: Machine, concurrency: number): void {
-    this.#machines.push(new MachineCalls(machine, concurrency));
-    this.dispatch();
+    this.#places.push(new MachinePlace(machine, concurrency, this.#answered));
+    this.#dispatch();
   }
 
   /**
@@ -144,48 +212,61 @@ export class FunctionCalls implements Place {
    * @param why For the callers.
    */
   removeMachine(machine: Machine, why: string): void {
-    const at = this.#machines.findIndex((entry) => entry.machine === machine);
-    const entry = this.#machines[at];
-    if (entry === undefined) return;
-    this.#machines.splice(at, 1);
-    machine.agent.takeCalls();
+    const at = this.#places.findIndex((place) => place.machine === machine);
+    const place = this.#places[at];
+    if (place === undefined) return;
+    this.#places.splice(at, 1);
+    const { calls } = machine.agent;
+    const running = new Set(calls.running(place.concurrency).map(({ call }) => call));
     const waiting: Call[] = [];
-    for (const call of entry.all) {
-      call.machine = undefined;
-      if (call.startedAt > 0) call.outcome.failed({ code: CallError.stopped, text: why });
+    for (const call of calls.drain() as Call[]) {
+      call.place = undefined;
+      if (running.has(call)) call.failed({ code: CallError.stopped, text: why });
       else waiting.push(call);
     }
-    entry.all.clear();
-    entry.running.clear();
-    for (const call of waiting) this.#queueBytes += call.payload.length;
-    this.#queue = [...waiting, ...this.#queue];
-    this.dispatch();
+    for (const call of waiting) {
+      call.compact();
+      this.#queueBytes += call.size;
+    }
+    this.#queue.splice(0, this.#queueAt, ...waiting);
+    this.#queueAt = 0;
+    this.#dispatch();
   }
 
   /** Gives waiting calls to machines that have room. */
-  dispatch(): void {
-    let given = 0;
-    for (const call of this.#queue) {
-      if (!this.#give(call)) break;
-      this.#queueBytes -= call.payload.length;
-      given++;
-    }
-    if (given > 0) this.#queue.splice(0, given);
+  #dispatch(): void {
+    if (this.#waiting > 0) this.#giveWaiting();
     if (this.#idle !== undefined && this.size === 0) this.#idle.resolve();
   }
 
-  #give(call: Call): boolean {
-    let best: MachineCalls | undefined;
-    for (const entry of this.#machines) {
-      if (entry.all.size < entry.capacity && (best === undefined || entry.all.size < best.all.size))
-        best = entry;
+  #giveWaiting(): void {
+    const nowMs = performance.now();
+    const queue = this.#queue;
+    while (this.#queueAt < queue.length) {
+      const call = queue[this.#queueAt] as Call;
+      if (!this.#give(call, nowMs)) break;
+      this.#queueAt++;
+      this.#queueBytes -= call.size;
     }
-    if (best === undefined) return false;
-    const id = best.machine.agent.invoke(call.subject, call.payload, call);
-    if (id < 0) return false;
-    call.id = id;
-    call.machine = best;
-    best.all.add(call);
+    // Not at each call: it moves the rest.
+    if (this.#queueAt === queue.length || this.#queueAt >= aheadMax) {
+      queue.splice(0, this.#queueAt);
+      this.#queueAt = 0;
+    }
+  }
+
+  #give(call: Call, nowMs: number): boolean {
+    let best: MachinePlace | undefined;
+    let bestSize = 0;
+    for (const place of this.#places) {
+      const { size } = place.machine.agent.calls;
+      if (size < place.capacity && (best === undefined || size < bestSize)) {
+        best = place;
+        bestSize = size;
+      }
+    }
+    if (best === undefined || !best.machine.agent.invoke(call, nowMs)) return false;
+    call.place = best;
     this.#startSweep();
     return true;
   }
@@ -201,36 +282,39 @@ export class FunctionCalls implements Place {
       this.#idle?.resolve();
       return;
     }
-    const now = performance.now();
-    this.#expireQueued(now);
-    for (const entry of [...this.#machines]) {
-      const [oldest] = entry.running;
-      if (oldest !== undefined && now - oldest.startedAt > this.#options.callTimeMs)
-        void this.#overdue(entry);
-      else this.#expireGiven(entry, now);
+    const nowMs = performance.now();
+    this.#expireQueued(nowMs);
+    for (const place of [...this.#places]) {
+      const running = place.machine.agent.calls.running(place.concurrency);
+      if (running.some(({ sinceMs }) => nowMs - sinceMs > this.#options.callTimeMs))
+        void this.#overdue(place);
+      else this.#expireGiven(place, nowMs);
     }
   }
 
-  #expireQueued(now: number): void {
-    while (this.#queue[0] !== undefined && this.#isStale(this.#queue[0], now)) {
-      const call = this.#queue.shift() as Call;
-      this.#queueBytes -= call.payload.length;
-      call.outcome.failed(this.#tooLate());
-    }
-  }
-
-  /** Calls that an agent has and does not begin wait too. */
-  #expireGiven(entry: MachineCalls, now: number): void {
-    for (const call of entry.all) {
-      if (call.startedAt > 0) continue;
-      if (!this.#isStale(call, now)) break;
-      entry.machine.agent.cancel(call.id);
+  #expireQueued(nowMs: number): void {
+    for (let call = this.#queue[this.#queueAt]; call !== undefined; call = this.#queue[this.#queueAt]) {
+      if (!this.#isStale(call, nowMs)) return;
+      this.#queueAt++;
+      this.#queueBytes -= call.size;
       call.failed(this.#tooLate());
     }
   }
 
-  #isStale(call: Call, now: number): boolean {
-    return now - call.queuedAt > this.#options.callQueueTimeMs;
+  /** Calls that an agent has and does not begin wait too. */
+  #expireGiven({ machine: { agent }, concurrency }: MachinePlace, nowMs: number): void {
+    const last = agent.calls.running(concurrency).at(-1)?.call;
+    let call = (last === undefined ? agent.calls.oldest : last.next) as Call | undefined;
+    while (call !== undefined && this.#isStale(call, nowMs)) {
+      const next = call.next as Call | undefined;
+      agent.cancel(call);
+      call.failed(this.#tooLate());
+      call = next;
+    }
+  }
+
+  #isStale(call: Call, nowMs: number): boolean {
+    return nowMs - call.queuedAtMs > this.#options.callQueueTimeMs;
   }
 
   #tooLate(): CallFailure {
@@ -239,23 +323,24 @@ export class FunctionCalls implements Place {
   }
 
   /** A call is over its limit: an agent that lives loses that call only, a silent one is ended. */
-  async #overdue(entry: MachineCalls): Promise<void> {
-    if (entry.probing) return;
-    entry.probing = true;
-    const alive = await entry.machine.agent.ping(this.#options.deadlineGraceMs);
-    entry.probing = false;
-    if (!this.#machines.includes(entry)) return;
-    const now = performance.now();
+  async #overdue(place: MachinePlace): Promise<void> {
+    if (place.probing) return;
+    place.probing = true;
+    const { machine, concurrency } = place;
+    const alive = await machine.agent.ping(this.#options.deadlineGraceMs);
+    place.probing = false;
+    if (!this.#places.includes(place)) return;
+    const nowMs = performance.now();
     const text = `the call ran longer than ${this.#options.callTimeMs} ms`;
-    for (const call of entry.running) {
-      if (now - call.startedAt <= this.#options.callTimeMs) break;
-      entry.machine.agent.cancel(call.id);
-      call.failed({ code: CallError.timedOut, text });
+    for (const { call, sinceMs } of machine.agent.calls.running(concurrency)) {
+      if (nowMs - sinceMs <= this.#options.callTimeMs) continue;
+      machine.agent.cancel(call);
+      call.failed({ code: CallError.timedOut, text }, (this.#options.callTimeMs * nsPerMs) / runTickNs);
     }
     if (alive) return;
     const why = "the machine was ended: another call ran into its time limit";
-    this.removeMachine(entry.machine, why);
-    this.#options.abandon(entry.machine, why);
+    this.removeMachine(machine, why);
+    this.#options.abandon(machine, why);
   }
 
   /** Settles when every call that was accepted is answered. Nothing may be accepted meanwhile. */
@@ -272,10 +357,7 @@ export class FunctionCalls implements Place {
    */
   async close(timeoutMs: number): Promise<boolean> {
     this.#closed = true;
-    for (const call of this.#queue.splice(0)) {
-      call.outcome.failed({ code: CallError.stopped, text: "the function was stopped" });
-    }
-    this.#queueBytes = 0;
+    this.#failQueued();
     let timer: NodeJS.Timeout | undefined;
     if (this.size > 0) {
       const idle = this.idle();
@@ -286,11 +368,16 @@ export class FunctionCalls implements Place {
       clearTimeout(timer);
     }
     const drained = this.size === 0;
-    for (const entry of [...this.#machines]) this.removeMachine(entry.machine, "the function was stopped");
-    for (const call of this.#queue.splice(0)) {
-      call.outcome.failed({ code: CallError.stopped, text: "the function was stopped" });
-    }
+    for (const { machine } of [...this.#places]) this.removeMachine(machine, "the function was stopped");
+    this.#failQueued();
     clearInterval(this.#sweep);
     return drained;
+  }
+
+  #failQueued(): void {
+    const waiting = this.#queue.splice(0).slice(this.#queueAt);
+    this.#queueAt = 0;
+    this.#queueBytes = 0;
+    for (const call of waiting) call.failed({ code: CallError.stopped, text: "the function was stopped" });
   }
 }

@@ -7,10 +7,12 @@ import {
   functionTypes,
   NexError,
   type Published,
+  runTickNs,
 } from "@nexengine/protocol/internal";
 import type { Artifact } from "../artifacts/artifacts.ts";
 import type { WorkloadConnections } from "../connections/connections.ts";
 import type { Machine } from "../pool/machine.ts";
+import { triggerConnectionOf } from "../triggers/connection-of.ts";
 import { SubjectTriggers } from "../triggers/subject-triggers.ts";
 import { FunctionCalls } from "./function-calls.ts";
 import { templateOf } from "./machine-template.ts";
@@ -254,12 +256,13 @@ export class Workload {
   async #subscribe(): Promise<void> {
     if (this.#calls === undefined || this.#connections === undefined) return;
     const { events, logs } = this.#services;
-    this.#triggers = new SubjectTriggers(this.#connections.triggers, this.#calls, {
-      succeeded: (trigger_subject, runNs) => {
+    this.#triggers = new SubjectTriggers(triggerConnectionOf(this.#connections.triggers), this.#calls, {
+      succeeded: (_, trigger_subject, runTicks) => {
+        const runNs = runTicks * runTickNs;
         this.#runNs += runNs;
         events.call("function_exec_succeeded", this, { trigger_subject, elapsed_nanos: runNs });
       },
-      failed: (trigger_subject, failure) => {
+      failed: (_, trigger_subject, failure) => {
         logs.line(this, "ERROR", `Function execution failed: ${failure.text}`);
         events.call("function_exec_failed", this, {
           trigger_subject,

@@ -7,6 +7,8 @@ import {
   type FrameHandler,
   frameHeaderBytes,
   framePayloadBytesMax,
+  type HotFrameHandler,
+  writeU32,
 } from "./frames.ts";
 
 /** Frames are gathered into chunks of this size; a chunk goes out when it is full or when the turn ends. */
@@ -17,6 +19,10 @@ const pendingBytesMax = 64 * 1024 * 1024;
 /** What a `FrameConnection` tells its owner. */
 export interface FrameConnectionEvents {
   frame: FrameHandler;
+  /** Asked before `frame`, without a view being made. */
+  hotFrame?: HotFrameHandler;
+  /** All frames of what had arrived were handed out. */
+  batchEnd?(): void;
   /** Once: the channel has ended, with the reason where it was not the other side's wish. */
   end(error?: NexError): void;
   /** The other side took what was written, after `send` had returned false. */
@@ -37,13 +43,19 @@ export class FrameConnection {
   constructor(stream: Duplex, events: FrameConnectionEvents) {
     this.#stream = stream;
     this.#events = events;
-    const decoder = new FrameDecoder((type, flags, id, payload) => {
-      if (!this.#ended) events.frame(type, flags, id, payload);
-    });
+    const { hotFrame } = events;
+    const decoder = new FrameDecoder(
+      (type, flags, id, payload) => {
+        if (!this.#ended) events.frame(type, flags, id, payload);
+      },
+      hotFrame &&
+        ((type, flags, id, bytes, start, end) => this.#ended || hotFrame(type, flags, id, bytes, start, end)),
+    );
     stream.on("data", (bytes: Buffer) => {
       if (this.#ended) return;
       try {
         decoder.push(bytes);
+        events.batchEnd?.();
       } catch (error) {
         this.close(toNexError(error, "agent_protocol"));
       }
@@ -106,18 +118,23 @@ export class FrameConnection {
     }
     const at = this.#used;
     const chunk = this.#chunk;
-    chunk.writeUInt32LE(bytes - 4, at);
+    writeU32(chunk, at, bytes - 4);
     chunk[at + 4] = type;
     chunk[at + 5] = flags;
     chunk[at + 6] = 0;
     chunk[at + 7] = 0;
-    chunk.writeUInt32LE(id >>> 0, at + 8);
+    writeU32(chunk, at + 8, id);
     this.#used = at + bytes;
     if (!this.#scheduled) {
       this.#scheduled = true;
       setImmediate(this.#flush);
     }
     return at + frameHeaderBytes;
+  }
+
+  /** Is something gathered that has not been sent? */
+  get unsent(): boolean {
+    return this.#used > 0;
   }
 
   get chunk(): Buffer {

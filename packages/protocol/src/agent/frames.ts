@@ -11,7 +11,7 @@
 import { NexError } from "../errors.ts";
 
 /** The version of frames and of what they carry; both sides must speak the same. */
-export const agentProtocolVersion = 1;
+export const agentProtocolVersion = 2;
 
 export const frameHeaderBytes = 12;
 /** A whole frame, header included. Longer payloads are split. */
@@ -47,8 +47,11 @@ export const FrameType = {
   credit: 33,
   /** JSON `Deployed`; answers a deploy. */
   deployed: 34,
-  /** The call with this id has begun to run. */
-  started: 35,
+  /**
+   * The calls of this epoch up to the n-th, by the order in which they were given, have begun or may begin right now;
+   * none after it has. The id is n, counted from 1.
+   */
+  began: 35,
   /** The call's answer, see `invocation.ts`. */
   result: 36,
   /** A log line: u8 level, then text. */
@@ -70,20 +73,38 @@ export const FrameFlag = {
   more: 1,
   /** Of a result: it is an error. */
   error: 2,
+  /** Of an invocation or a result: headers stand before the payload. */
+  headers: 4,
 } as const;
 
 /** Gets each frame; the payload is a view that holds only during the call. */
 export type FrameHandler = (type: number, flags: number, id: number, payload: Buffer) => void;
+
+/**
+ * Gets each frame first, as a place in what was read, which stays as it is for as long as somebody holds it.
+ *
+ * @returns whether it has taken the frame.
+ */
+export type HotFrameHandler = (
+  type: number,
+  flags: number,
+  id: number,
+  bytes: Buffer,
+  start: number,
+  end: number,
+) => boolean;
 
 const noBytes = Buffer.alloc(0);
 
 /** Cuts a stream of bytes into frames, buffering at most one incomplete frame. */
 export class FrameDecoder {
   readonly #handler: FrameHandler;
+  readonly #hot: HotFrameHandler | undefined;
   #partial: Buffer = noBytes;
 
-  constructor(handler: FrameHandler) {
+  constructor(handler: FrameHandler, hot?: HotFrameHandler) {
     this.#handler = handler;
+    this.#hot = hot;
   }
 
   /**
@@ -95,8 +116,9 @@ export class FrameDecoder {
     let bytes = this.#partial.length === 0 ? chunk : Buffer.concat([this.#partial, chunk]);
     this.#partial = noBytes;
     let at = 0;
+    const hot = this.#hot;
     while (bytes.length - at >= 4) {
-      const length = bytes.readUInt32LE(at);
+      const length = readU32(bytes, at);
       if (length < frameHeaderBytes - 4 || length > frameBytesMax - 4) {
         throw new NexError(
           "agent_protocol",
@@ -105,12 +127,12 @@ export class FrameDecoder {
       }
       const end = at + 4 + length;
       if (end > bytes.length) break;
-      this.#handler(
-        bytes[at + 4] ?? 0,
-        bytes[at + 5] ?? 0,
-        bytes.readUInt32LE(at + 8),
-        bytes.subarray(at + frameHeaderBytes, end),
-      );
+      const type = bytes[at + 4] as number;
+      const flags = bytes[at + 5] as number;
+      const id = readU32(bytes, at + 8);
+      const start = at + frameHeaderBytes;
+      if (hot === undefined || !hot(type, flags, id, bytes, start, end))
+        this.#handler(type, flags, id, bytes.subarray(start, end));
       at = end;
     }
     if (at < bytes.length) {
@@ -119,6 +141,37 @@ export class FrameDecoder {
       this.#partial = Buffer.from(bytes);
     }
   }
+}
+
+/** Reads a little-endian u32 that is known to be there. */
+export function readU32(bytes: Uint8Array, at: number): number {
+  return (
+    ((bytes[at] as number) |
+      ((bytes[at + 1] as number) << 8) |
+      ((bytes[at + 2] as number) << 16) |
+      ((bytes[at + 3] as number) << 24)) >>>
+    0
+  );
+}
+
+/** Writes a little-endian u32 where there is room for it. */
+export function writeU32(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value;
+  bytes[at + 1] = value >>> 8;
+  bytes[at + 2] = value >>> 16;
+  bytes[at + 3] = value >>> 24;
+}
+
+/** Below this a loop copies faster than what the engine offers for any size. */
+const loopBytesMax = 64;
+
+/** Copies bytes without making a view for a few of them. */
+export function copyBytes(from: Uint8Array, start: number, end: number, to: Uint8Array, at: number): void {
+  if (end - start > loopBytesMax) {
+    to.set(from.subarray(start, end), at);
+    return;
+  }
+  for (let next = start; next < end; next++) to[at + next - start] = from[next] as number;
 }
 
 /** Puts together payloads that were split over several frames. */
@@ -130,6 +183,11 @@ export class PayloadAssembler {
   /** @param payloadBytesMax Of all unfinished payloads together. */
   constructor(payloadBytesMax: number) {
     this.#payloadBytesMax = payloadBytesMax;
+  }
+
+  /** Is nothing unfinished? */
+  get empty(): boolean {
+    return this.#parts.size === 0;
   }
 
   /**

@@ -7,11 +7,17 @@ import { FrameDecoder, FrameFlag, FrameType, framePayloadBytesMax, PayloadAssemb
 import {
   CallError,
   callErrorTextBytesMax,
+  callHeaderBytesMax,
+  checkHeaderBlock,
   cutText,
+  type MessageView,
+  messageView,
   parseCallFailure,
-  parseInvocation,
+  readInvocation,
+  readResult,
   sendCallFailure,
   sendInvocation,
+  sendResult,
 } from "./invocation.ts";
 
 interface Sent {
@@ -47,61 +53,118 @@ function together(frames: Sent[]): Buffer {
   return wholes[0] ?? Buffer.alloc(0);
 }
 
-test("sendInvocation's subject and payload come back from parseInvocation, around the limit of a frame too", () => {
+function textOf({ bytes }: MessageView, start: number, end: number): string {
+  return Buffer.from(bytes.subarray(start, end)).toString();
+}
+
+const block = "NATS/1.0\r\nA: b\r\n\r\n";
+
+test("sendInvocation's parts come back from readInvocation, around the limit of a frame too", () => {
   const random = seededRandom(9);
   for (const subject of ["a", "défaut.☃.x", "x".repeat(1024)]) {
-    const limit = framePayloadBytesMax - 2 - Buffer.byteLength(subject);
-    for (const size of [0, 1, limit - 1, limit, limit + 1, 2 * framePayloadBytesMax, 300_000]) {
-      const payload = random.bytes(size);
-      const frames = sentBy((connection) => sendInvocation(connection, 42, subject, payload));
-      assert.equal(
-        frames.length,
-        Math.max(1, Math.ceil((2 + Buffer.byteLength(subject) + size) / framePayloadBytesMax)),
-      );
-      for (const { type, id } of frames) assert.deepEqual([type, id], [FrameType.invoke, 42]);
-      const parsed = parseInvocation(together(frames));
-      assert.equal(parsed.subject, subject);
-      assert.deepEqual(parsed.payload, payload);
+    for (const headers of ["", block]) {
+      const head = 2 + Buffer.byteLength(subject) + (headers === "" ? 0 : 2 + headers.length);
+      const limit = framePayloadBytesMax - head;
+      for (const size of [0, 1, 100, limit - 1, limit, limit + 1, 2 * framePayloadBytesMax, 300_000]) {
+        const payload = random.bytes(size);
+        const frames = sentBy((connection) =>
+          sendInvocation(connection, 42, messageView(subject, payload, Buffer.from(headers))),
+        );
+        assert.equal(frames.length, Math.max(1, Math.ceil((head + size) / framePayloadBytesMax)));
+        for (const { type, id } of frames) assert.deepEqual([type, id], [FrameType.invoke, 42]);
+        const whole = together(frames);
+        const flags = (frames.at(-1) as Sent).flags;
+        const view = readInvocation(flags, whole, 0, whole.length);
+        assert.equal(textOf(view, view.subjectStart, view.subjectEnd), subject);
+        assert.equal(textOf(view, view.headersStart, view.payloadStart), headers);
+        assert.deepEqual(whole.subarray(view.payloadStart, view.payloadEnd), payload);
+      }
     }
   }
 });
 
-test("sendInvocation copies the payload before it returns", () => {
+test("sendInvocation copies what it is given before it returns", () => {
   for (const size of [10, framePayloadBytesMax * 2]) {
-    const payload = Buffer.alloc(size, 1);
+    const view = messageView("a", Buffer.alloc(size, 1));
     const frames = sentBy((connection) => {
-      sendInvocation(connection, 1, "a", payload);
-      payload.fill(2);
+      sendInvocation(connection, 1, view);
+      view.bytes.fill(2);
     });
-    assert.deepEqual(parseInvocation(together(frames)).payload, Buffer.alloc(size, 1));
+    assert.deepEqual(together(frames).subarray(3), Buffer.alloc(size, 1));
   }
 });
 
 test("sendInvocation writes nothing on a channel that has ended", () => {
   const frames = sentBy((connection) => {
     connection.close();
-    sendInvocation(connection, 1, "a", Buffer.from("x"));
-    sendInvocation(connection, 1, "a", Buffer.alloc(framePayloadBytesMax));
+    sendInvocation(connection, 1, messageView("a", Buffer.from("x")));
+    sendInvocation(connection, 1, messageView("a", Buffer.alloc(framePayloadBytesMax)));
   });
   assert.deepEqual(frames, []);
 });
 
-test("parseInvocation refuses what is cut off before the subject's end", () => {
-  const whole = Buffer.from("\x05\x00abcdepayload", "latin1");
-  for (let length = 0; length < 7; length++) {
-    assert.throws(() => parseInvocation(whole.subarray(0, length)), { code: "agent_protocol" }, `${length}`);
+test("readInvocation refuses what is cut off before the payload", () => {
+  const whole = Buffer.from("\x05\x00abcde\x03\x00h:vpayload", "latin1");
+  for (let length = 0; length < 12; length++) {
+    assert.throws(() => readInvocation(FrameFlag.headers, whole, 0, length), { code: "agent_protocol" });
+    if (length < 7) assert.throws(() => readInvocation(0, whole, 0, length), { code: "agent_protocol" });
   }
-  assert.equal(parseInvocation(whole.subarray(0, 7)).subject, "abcde");
+  assert.equal(readInvocation(0, whole, 0, 7).subjectEnd, 7);
+  assert.equal(readInvocation(FrameFlag.headers, whole, 0, 12).payloadStart, 12);
+});
+
+test("sendResult's parts come back from readResult, around the limit of a frame too", () => {
+  for (const headers of ["", block]) {
+    const limit = framePayloadBytesMax - 4 - (headers === "" ? 0 : 2 + headers.length);
+    for (const size of [0, 1, 100, limit, limit + 1, 300_000]) {
+      const payload = Buffer.alloc(size, 7);
+      const frames = sentBy((connection) =>
+        sendResult(connection, 3, 0xffff_fffe, payload, Buffer.from(headers)),
+      );
+      const whole = together(frames);
+      const view = readResult((frames.at(-1) as Sent).flags, whole, 0, whole.length);
+      assert.equal(view.runTicks, 0xffff_fffe);
+      assert.equal(whole.toString("utf8", view.headersStart, view.payloadStart), headers);
+      assert.deepEqual(whole.subarray(view.payloadStart, view.payloadEnd), payload);
+    }
+  }
+});
+
+test("readResult refuses what is cut off", () => {
+  const whole = Buffer.from("\0\0\0\0\x03\x00h:v", "latin1");
+  for (let length = 0; length < 9; length++)
+    assert.throws(() => readResult(FrameFlag.headers, whole, 0, length), { code: "agent_protocol" });
+  for (let length = 0; length < 4; length++)
+    assert.throws(() => readResult(0, whole, 0, length), { code: "agent_protocol" });
+});
+
+test("checkHeaderBlock takes headers and nothing else", () => {
+  const check = (text: string): void =>
+    checkHeaderBlock(Buffer.from(`x${text}x`), 1, 1 + Buffer.byteLength(text));
+  for (const good of ["", "NATS/1.0\r\n\r\n", block, "NATS/1.0\r\nA:\r\nB: ☃ :\r\n\r\n"]) check(good);
+  for (const bad of [
+    "NATS/1.0",
+    "NATS/1.0\r\n",
+    "NATS/1.0 503\r\n\r\n",
+    "NATS/1.0\r\nA b\r\n\r\n",
+    "NATS/1.0\r\n: b\r\n\r\n",
+    "NATS/1.0\r\nA : b\r\n\r\n",
+    "NATS/1.0\r\nA: b\n\r\n\r\n",
+    "NATS/1.0\r\nA: b\0\r\n\r\n",
+    "NATS/1.0\r\n\r\nPUB",
+    `NATS/1.0\r\nA: ${"b".repeat(callHeaderBytesMax)}\r\n\r\n`,
+  ])
+    assert.throws(() => check(bad), { code: "agent_protocol" }, JSON.stringify(bad.slice(0, 40)));
 });
 
 test("sendCallFailure's code and text come back from parseCallFailure, flagged as an error", () => {
   for (const code of Object.values(CallError)) {
-    const frames = sentBy((connection) => sendCallFailure(connection, 3, { code, text: "it was ☃" }));
+    const frames = sentBy((connection) => sendCallFailure(connection, 3, { code, text: "it was ☃" }, 9));
     assert.deepEqual(
       frames.map(({ type, flags, id }) => [type, flags, id]),
       [[FrameType.result, FrameFlag.error, 3]],
     );
-    assert.deepEqual(parseCallFailure(together(frames)), { code, text: "it was ☃" });
+    assert.deepEqual(parseCallFailure(together(frames)), { runTicks: 9, code, text: "it was ☃" });
   }
 });
 
@@ -122,14 +185,14 @@ test("sendCallFailure cuts a long text, also a very long one, and not within a c
 
 test("parseCallFailure takes an unknown code for 500, and reads what is cut off", () => {
   const failure = (code: number, text: string): Buffer => {
-    const bytes = Buffer.alloc(2);
-    bytes.writeUInt16LE(code, 0);
+    const bytes = Buffer.alloc(6);
+    bytes.writeUInt16LE(code, 4);
     return Buffer.concat([bytes, Buffer.from(text)]);
   };
   for (const code of [0, 200, 418, 65_535])
-    assert.deepEqual(parseCallFailure(failure(code, "x")), { code: 500, text: "x" });
-  assert.deepEqual(parseCallFailure(Buffer.alloc(0)), { code: 500, text: "" });
-  assert.deepEqual(parseCallFailure(Buffer.alloc(1)), { code: 500, text: "" });
+    assert.deepEqual(parseCallFailure(failure(code, "x")), { runTicks: 0, code: 500, text: "x" });
+  assert.deepEqual(parseCallFailure(Buffer.alloc(0)), { runTicks: 0, code: 500, text: "" });
+  assert.deepEqual(parseCallFailure(Buffer.alloc(1)), { runTicks: 0, code: 500, text: "" });
   assert.equal(parseCallFailure(failure(500, "x".repeat(5000))).text.length, callErrorTextBytesMax);
 });
 

@@ -1,10 +1,14 @@
 /**
- * Calls of functions as frames. An invocation is u16 length of the subject, the subject, then the request's payload; a
- * result is the reply's payload, or with the `error` flag u16 code and a text.
+ * Calls of functions as frames. All numbers are little-endian.
+ *
+ * An invocation is u16 length of the subject, the subject, with the `headers` flag u16 length of the headers and the
+ * headers, then the request's payload. A result is u32 run time in units of 100 ns, with the `headers` flag u16 length
+ * of the headers and the headers, then the reply's payload; with the `error` flag u32 run time, u16 code and a text.
+ * Headers are a block as NATS has them, from `NATS/1.0` to the empty line.
  */
 import { NexError } from "../errors.ts";
 import type { FrameConnection } from "./frame-connection.ts";
-import { FrameFlag, FrameType, framePayloadBytesMax } from "./frames.ts";
+import { copyBytes, FrameFlag, FrameType, framePayloadBytesMax, readU32, writeU32 } from "./frames.ts";
 
 /** The codes of an error reply, as services on NATS use them. */
 export const CallError = { badCall: 400, timedOut: 408, overloaded: 429, threw: 500, stopped: 503 } as const;
@@ -12,63 +16,180 @@ export type CallErrorCode = (typeof CallError)[keyof typeof CallError];
 
 /** Texts of errors are cut to this. */
 export const callErrorTextBytesMax = 1024;
+/** Headers of a call or its reply. */
+export const callHeaderBytesMax = 16_384;
+/** The unit of run times. */
+export const runTickNs = 100;
 
 export interface CallFailure {
   code: CallErrorCode;
   text: string;
 }
 
-/** Sends an invocation; the payload is copied before this returns. */
-export function sendInvocation(
-  connection: FrameConnection,
-  id: number,
-  subject: string,
-  payload: Uint8Array,
-): void {
-  const subjectBytes = Buffer.byteLength(subject);
-  const bytes = 2 + subjectBytes + payload.length;
-  if (bytes <= framePayloadBytesMax) {
-    const at = connection.reserve(FrameType.invoke, 0, id, bytes);
-    if (at < 0) return;
-    const { chunk } = connection;
-    chunk.writeUInt16LE(subjectBytes, at);
-    chunk.write(subject, at + 2);
-    chunk.set(payload, at + 2 + subjectBytes);
-    return;
-  }
-  const whole = Buffer.allocUnsafe(bytes);
-  whole.writeUInt16LE(subjectBytes, 0);
-  whole.write(subject, 2);
-  whole.set(payload, 2 + subjectBytes);
-  connection.sendLong(FrameType.invoke, 0, id, whole);
+/** One message as a place in a buffer, which must stay as it is. Headers, where there are any, end where the payload begins. */
+export interface MessageView {
+  bytes: Uint8Array;
+  subjectStart: number;
+  subjectEnd: number;
+  headersStart: number;
+  payloadStart: number;
+  payloadEnd: number;
 }
 
-/** Reads an invocation; the payload is a view. */
-export function parseInvocation(bytes: Buffer): { subject: string; payload: Buffer } {
-  const subjectBytes = bytes.length < 2 ? 0 : bytes.readUInt16LE(0);
-  if (bytes.length < 2 + subjectBytes)
+/** Sends an invocation; what it holds is copied before this returns. */
+export function sendInvocation(connection: FrameConnection, id: number, view: MessageView): void {
+  const { bytes, subjectStart, subjectEnd, headersStart, payloadStart, payloadEnd } = view;
+  const subjectBytes = subjectEnd - subjectStart;
+  const headerBytes = payloadStart - headersStart;
+  const size = 2 + subjectBytes + (headerBytes === 0 ? 0 : 2) + payloadEnd - headersStart;
+  const flags = headerBytes === 0 ? 0 : FrameFlag.headers;
+  const whole = size > framePayloadBytesMax ? Buffer.allocUnsafe(size) : undefined;
+  let at = whole === undefined ? connection.reserve(FrameType.invoke, flags, id, size) : 0;
+  if (at < 0) return;
+  const to = whole ?? connection.chunk;
+  to[at++] = subjectBytes;
+  to[at++] = subjectBytes >>> 8;
+  copyBytes(bytes, subjectStart, subjectEnd, to, at);
+  at += subjectBytes;
+  if (headerBytes > 0) {
+    to[at++] = headerBytes;
+    to[at++] = headerBytes >>> 8;
+  }
+  // The headers and the payload, which follows them.
+  copyBytes(bytes, headersStart, payloadEnd, to, at);
+  if (whole !== undefined) connection.sendLong(FrameType.invoke, flags, id, whole);
+}
+
+/** An invocation for `sendInvocation`, of its parts. */
+export function messageView(
+  subject: string,
+  payload: Uint8Array,
+  headers: Uint8Array = noBytes,
+): MessageView {
+  const head = Buffer.from(subject);
+  const bytes = Buffer.concat([head, headers, payload]);
+  const payloadStart = head.length + headers.length;
+  return {
+    bytes,
+    subjectStart: 0,
+    subjectEnd: head.length,
+    headersStart: head.length,
+    payloadStart,
+    payloadEnd: bytes.length,
+  };
+}
+
+const noBytes = new Uint8Array(0);
+
+/**
+ * Reads where the parts of an invocation are.
+ *
+ * @throws NexError `agent_protocol` when it is cut off
+ */
+export function readInvocation(flags: number, bytes: Uint8Array, start: number, end: number): MessageView {
+  const subjectStart = start + 2;
+  const subjectEnd = subjectStart + (start + 2 <= end ? readU16(bytes, start) : 0);
+  const counted = (flags & FrameFlag.headers) !== 0 ? 2 : 0;
+  const headersStart = subjectEnd + counted;
+  const payloadStart = headersStart + (counted > 0 && headersStart <= end ? readU16(bytes, subjectEnd) : 0);
+  if (start + 2 > end || payloadStart > end)
     throw new NexError("agent_protocol", "Cannot read an invocation: it is cut off");
-  return { subject: bytes.toString("utf8", 2, 2 + subjectBytes), payload: bytes.subarray(2 + subjectBytes) };
+  return { bytes, subjectStart, subjectEnd, headersStart, payloadStart, payloadEnd: end };
+}
+
+/** Sends a reply; what it holds is copied before this returns. */
+export function sendResult(
+  connection: FrameConnection,
+  id: number,
+  runTicks: number,
+  payload: Uint8Array,
+  headers: Uint8Array = noBytes,
+): void {
+  const headerBytes = headers.length;
+  const size = 4 + (headerBytes === 0 ? 0 : 2 + headerBytes) + payload.length;
+  const flags = headerBytes === 0 ? 0 : FrameFlag.headers;
+  const whole = size > framePayloadBytesMax ? Buffer.allocUnsafe(size) : undefined;
+  let at = whole === undefined ? connection.reserve(FrameType.result, flags, id, size) : 0;
+  if (at < 0) return;
+  const to = whole ?? connection.chunk;
+  writeU32(to, at, runTicks);
+  at += 4;
+  if (headerBytes > 0) {
+    to[at++] = headerBytes;
+    to[at++] = headerBytes >>> 8;
+    to.set(headers, at);
+    at += headerBytes;
+  }
+  copyBytes(payload, 0, payload.length, to, at);
+  if (whole !== undefined) connection.sendLong(FrameType.result, flags, id, whole);
+}
+
+/** A reply as a place in a buffer. */
+export interface ReplyView {
+  bytes: Uint8Array;
+  runTicks: number;
+  headersStart: number;
+  payloadStart: number;
+  payloadEnd: number;
+}
+
+/**
+ * Reads where the parts of a result that is no error are.
+ *
+ * @throws NexError `agent_protocol` when it is cut off
+ */
+export function readResult(flags: number, bytes: Uint8Array, start: number, end: number): ReplyView {
+  const counted = (flags & FrameFlag.headers) !== 0 ? 2 : 0;
+  const headersStart = start + 4 + counted;
+  const payloadStart = headersStart + (counted > 0 && headersStart <= end ? readU16(bytes, start + 4) : 0);
+  if (headersStart > end || payloadStart > end)
+    throw new NexError("agent_protocol", "Cannot read a result: it is cut off");
+  return { bytes, runTicks: readU32(bytes, start), headersStart, payloadStart, payloadEnd: end };
 }
 
 /** Sends an error as the result of a call. */
-export function sendCallFailure(connection: FrameConnection, id: number, failure: CallFailure): void {
+export function sendCallFailure(
+  connection: FrameConnection,
+  id: number,
+  failure: CallFailure,
+  runTicks = 0,
+): void {
   const text = cutText(failure.text, callErrorTextBytesMax);
-  const payload = Buffer.allocUnsafe(2 + text.length);
-  payload.writeUInt16LE(failure.code, 0);
-  text.copy(payload, 2);
+  const payload = Buffer.allocUnsafe(6 + text.length);
+  writeU32(payload, 0, runTicks);
+  payload.writeUInt16LE(failure.code, 4);
+  text.copy(payload, 6);
   connection.send(FrameType.result, FrameFlag.error, id, payload);
 }
 
 const knownCodes: ReadonlySet<number> = new Set(Object.values(CallError));
 
 /** Reads an error result; an unknown code counts as 500. */
-export function parseCallFailure(bytes: Buffer): CallFailure {
-  const code = bytes.length < 2 ? 0 : bytes.readUInt16LE(0);
+export function parseCallFailure(bytes: Buffer): CallFailure & { runTicks: number } {
+  const code = bytes.length < 6 ? 0 : bytes.readUInt16LE(4);
   return {
+    runTicks: bytes.length < 4 ? 0 : bytes.readUInt32LE(0),
     code: knownCodes.has(code) ? (code as CallErrorCode) : CallError.threw,
-    text: bytes.toString("utf8", 2, 2 + callErrorTextBytesMax),
+    text: bytes.toString("utf8", 6, 6 + callErrorTextBytesMax),
   };
+}
+
+const headerBlock = /^NATS\/1\.0\r\n(?:[!-9;-~]+:[^\r\n\0]*\r\n)*\r\n$/;
+
+/**
+ * Checks that bytes are headers and nothing else, or none.
+ *
+ * @throws NexError `agent_protocol`
+ */
+export function checkHeaderBlock(bytes: Uint8Array, start: number, end: number): void {
+  if (start === end) return;
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString("latin1");
+  if (end - start > callHeaderBytesMax || !headerBlock.test(text))
+    throw new NexError("agent_protocol", "Cannot read a result: its headers are not valid");
+}
+
+function readU16(bytes: Uint8Array, at: number): number {
+  return (bytes[at] as number) | ((bytes[at + 1] as number) << 8);
 }
 
 /** UTF-8 of a text, cut to a number of bytes, but not within a character. */

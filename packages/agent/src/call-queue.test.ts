@@ -1,0 +1,167 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { messageView } from "@nexengine/protocol/internal";
+import { type Call, CallQueue } from "./call-queue.ts";
+import type { ProviderHost } from "./provider.ts";
+
+/** The node's end: what it was told, flush by flush. */
+class Told implements ProviderHost {
+  readonly flushes: string[][] = [];
+  #now: string[] = [];
+
+  get unsent(): boolean {
+    return this.#now.length > 0;
+  }
+  flush(): void {
+    if (this.unsent) this.flushes.push(this.#now);
+    this.#now = [];
+  }
+  began(sequence: number): void {
+    this.#now.push(`began ${sequence}`);
+  }
+  result(id: number): void {
+    this.#now.push(`result ${id}`);
+  }
+  failure(id: number, { code }: { code: number }): void {
+    this.#now.push(`failure ${id} ${code}`);
+  }
+  log(): boolean {
+    return true;
+  }
+  async drained(): Promise<void> {}
+  exited(): void {}
+}
+
+/** A queue whose calls are answered at once unless their payload says otherwise. */
+class Bench {
+  readonly told = new Told();
+  readonly begun: number[] = [];
+  readonly pending = new Map<number, Call>();
+  readonly queue: CallQueue;
+  #sequence = 0;
+
+  constructor(concurrency: number) {
+    this.queue = new CallQueue(this.told, concurrency, {
+      run: (call) => {
+        this.begun.push(call.id);
+        const payload = Buffer.alloc(call.payloadBytes);
+        call.copyPayload(payload);
+        if (payload.toString() === "later") this.pending.set(call.id, call);
+        else this.queue.reply(call, payload);
+      },
+    });
+  }
+
+  /** One batch: a call for each payload, with ids from 101 on. */
+  batch(...payloads: string[]): void {
+    for (const payload of payloads)
+      this.queue.add(++this.#sequence + 100, this.#sequence, messageView("a.b", Buffer.from(payload)));
+    this.queue.batchEnd();
+  }
+
+  finish(id: number): void {
+    this.queue.reply(this.pending.get(id) as Call, Buffer.alloc(0));
+  }
+}
+
+test("a call alone goes and comes with one write, and without a word that it has begun", () => {
+  const bench = new Bench(1);
+  bench.batch("now");
+  bench.batch("now");
+  assert.deepEqual(bench.told.flushes, [["result 101"], ["result 102"]]);
+});
+
+test("a call that runs on is told of at the end of the batch", () => {
+  const bench = new Bench(2);
+  bench.batch("later");
+  assert.deepEqual(bench.told.flushes, [["began 1"]]);
+});
+
+test("before a second call begins, the node has the answer to the first and knows which may begin", () => {
+  const bench = new Bench(1);
+  bench.batch("now", "now", "now");
+  assert.deepEqual(bench.begun, [101, 102, 103]);
+  const [first, ...others] = bench.told.flushes;
+  assert.deepEqual(first?.slice(0, 1), ["result 101"]);
+  assert.match(first?.at(-1) ?? "", /^began [23]$/);
+  assert.deepEqual(
+    others.flat().filter((word) => word.startsWith("result")),
+    ["result 102", "result 103"],
+  );
+});
+
+test("no call begins that the node does not count in", () => {
+  for (const concurrency of [1, 3]) {
+    const bench = new Bench(concurrency);
+    let known = 1;
+    const { told } = bench;
+    const flush = told.flush.bind(told);
+    told.flush = () => {
+      flush();
+      for (const word of told.flushes.at(-1) ?? []) {
+        const [what, number] = word.split(" ");
+        if (what === "began") known = Math.max(known, Number(number));
+      }
+    };
+    const begun = bench.begun;
+    begun.push = (...ids: number[]) => {
+      for (const id of ids) assert.ok(id - 100 <= known, `${id} began, known up to ${known}`);
+      return Array.prototype.push.apply(begun, ids);
+    };
+    bench.batch(
+      ...Array.from({ length: 300 }, (_, at) => (concurrency > 1 && at % 150 === 0 ? "later" : "now")),
+    );
+    assert.ok(begun.length === 300, `${begun.length}`);
+  }
+});
+
+test("what was told of and did not begin is taken back", () => {
+  const bench = new Bench(1);
+  for (let warm = 0; warm < 200; warm++) bench.batch("now");
+  bench.told.flushes.length = 0;
+  bench.batch("now", "later", "now", "now");
+  assert.deepEqual(bench.begun.slice(-2), [301, 302]);
+  assert.deepEqual(bench.told.flushes.at(-1), ["began 202"]);
+});
+
+test("as many calls overlap as may, and the next begins when one has ended", async () => {
+  const bench = new Bench(2);
+  bench.batch("later", "later", "later");
+  assert.deepEqual(bench.begun, [101, 102]);
+  bench.finish(102);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(bench.begun, [101, 102, 103]);
+  assert.deepEqual(bench.told.flushes.at(-1), ["result 102", "began 3"]);
+});
+
+test("a call that was given up is not answered, and one that waited never begins", async () => {
+  const bench = new Bench(1);
+  bench.batch("later", "now", "now");
+  bench.queue.cancel(102);
+  bench.queue.cancel(101);
+  bench.finish(101);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(bench.begun, [101, 103]);
+  assert.doesNotMatch(bench.told.flushes.flat().join(), /result 10[12]/);
+});
+
+test("calls that wait when the function is stopped are answered", () => {
+  const bench = new Bench(1);
+  bench.batch("later", "now", "now");
+  bench.queue.stop();
+  bench.told.flush();
+  assert.deepEqual(bench.told.flushes.at(-1), ["failure 102 503", "failure 103 503"]);
+});
+
+test("sequences go on behind their largest number", () => {
+  const bench = new Bench(1);
+  for (const [id, sequence] of [
+    [1, 0xffff_fffe],
+    [2, 0xffff_ffff],
+    [3, 0],
+    [4, 1],
+  ] as const)
+    bench.queue.add(id, sequence, messageView("a", Buffer.from("now")));
+  bench.queue.batchEnd();
+  assert.deepEqual(bench.begun, [1, 2, 3, 4]);
+});

@@ -1,0 +1,233 @@
+/**
+ * The calls of a function in its agent: begun in the order in which they came, as many at once as may overlap.
+ *
+ * Whoever ends a silent agent must know which calls have begun, because no call is run twice. A frame for each would cost
+ * more than most calls do, so the node is told of a few ahead: those that the function can be expected to finish in
+ * `windowMs`. It counts the next one in without a word, while nothing else is on its way.
+ */
+import {
+  CallError,
+  type CallFailure,
+  copyBytes,
+  type MessageView,
+  runTickNs,
+} from "@nexengine/protocol/internal";
+import type { ProviderHost } from "./provider.ts";
+
+/** The node is told of so many calls ahead as are expected to fit into this time. */
+const windowMs = 0.1;
+const windowCallsMax = 64;
+/** Replies wait no longer for others. */
+const unsentMsMax = 1;
+/** A mean of run times gives its latest value this weight. */
+const meanWeight = 1 / 16;
+const ticksPerMs = 1e6 / runTickNs;
+/** Given calls before this place are let go of together. */
+const spentMax = 1_024;
+const noBytes = new Uint8Array(0);
+
+/** A call that the agent has. */
+export class Call implements MessageView {
+  readonly id: number;
+  readonly sequence: number;
+  readonly subject: string;
+  readonly bytes: Uint8Array;
+  readonly subjectStart: number;
+  readonly subjectEnd: number;
+  readonly headersStart: number;
+  readonly payloadStart: number;
+  readonly payloadEnd: number;
+  begunAtMs = 0;
+  /** Nobody waits for it any longer, or it was answered. */
+  over = false;
+
+  constructor(id: number, sequence: number, subject: string, view: MessageView) {
+    this.id = id;
+    this.sequence = sequence;
+    this.subject = subject;
+    this.bytes = view.bytes;
+    this.subjectStart = view.subjectStart;
+    this.subjectEnd = view.subjectEnd;
+    this.headersStart = view.headersStart;
+    this.payloadStart = view.payloadStart;
+    this.payloadEnd = view.payloadEnd;
+  }
+
+  get payloadBytes(): number {
+    return this.payloadEnd - this.payloadStart;
+  }
+
+  /** Copies the payload, which belongs to the channel. */
+  copyPayload(to: Uint8Array): void {
+    copyBytes(this.bytes, this.payloadStart, this.payloadEnd, to, 0);
+  }
+
+  /** The block of headers, as text; `undefined` without any. */
+  get headers(): string | undefined {
+    const { bytes, headersStart, payloadStart } = this;
+    if (headersStart === payloadStart) return undefined;
+    return Buffer.from(bytes.buffer, bytes.byteOffset + headersStart, payloadStart - headersStart).toString();
+  }
+}
+
+/** What runs the calls. */
+export interface CallRunner {
+  /** Runs a call; `reply` or `fail` of the queue is called then or later. It must not throw. */
+  run(call: Call): void;
+  /** The call is over, answered or given up. */
+  ended?(): void;
+}
+
+export class CallQueue {
+  readonly concurrency: number;
+  readonly #host: ProviderHost;
+  readonly #runner: CallRunner;
+  readonly #waiting: Call[] = [];
+  #waitingAt = 0;
+  readonly #running = new Map<number, Call>();
+  #looping = false;
+  #scheduled = false;
+  /** The node has been told that calls up to this one may have begun. */
+  #told = 0;
+  /** The last call that has begun. */
+  #begun = 0;
+  #sentAtMs = 0;
+  #nowMs = 0;
+  #meanRunMs = windowMs;
+  #subject = "";
+  #subjectBytes: Uint8Array = noBytes;
+
+  constructor(host: ProviderHost, concurrency: number, runner: CallRunner) {
+    this.#host = host;
+    this.concurrency = concurrency;
+    this.#runner = runner;
+  }
+
+  /** Takes a call, which begins at the end of the batch at the soonest. */
+  add(id: number, sequence: number, view: MessageView): void {
+    this.#waiting.push(new Call(id, sequence, this.#subjectOf(view), view));
+  }
+
+  /** Most calls come on the same subject as the one before. */
+  #subjectOf({ bytes, subjectStart, subjectEnd }: MessageView): string {
+    const known = this.#subjectBytes;
+    let same = known.length === subjectEnd - subjectStart;
+    for (let at = 0; same && at < known.length; at++) same = known[at] === bytes[subjectStart + at];
+    if (!same) {
+      this.#subjectBytes = bytes.slice(subjectStart, subjectEnd);
+      this.#subject = Buffer.from(this.#subjectBytes).toString();
+    }
+    return this.#subject;
+  }
+
+  /** Begins what may begin, and lets the answers go out. */
+  batchEnd(): void {
+    if (this.#waiting.length > this.#waitingAt) this.#run();
+  }
+
+  /** Nobody waits for this call any longer. */
+  cancel(id: number): void {
+    const running = this.#running.get(id);
+    if (running !== undefined) {
+      this.#end(running);
+      return;
+    }
+    const at = this.#waiting.findIndex((call, place) => place >= this.#waitingAt && call.id === id);
+    if (at >= 0) this.#waiting.splice(at, 1);
+  }
+
+  /** Answers what has not begun. */
+  stop(): void {
+    for (const call of this.#waiting.splice(0).slice(this.#waitingAt)) {
+      this.#host.failure(call.id, { code: CallError.stopped, text: "the function was stopped" }, 0);
+    }
+    this.#waitingAt = 0;
+  }
+
+  reply(call: Call, payload: Uint8Array, headers: Uint8Array = noBytes): void {
+    if (call.over) return;
+    this.#host.result(call.id, this.#runTicks(call), payload, headers);
+    this.#end(call);
+  }
+
+  fail(call: Call, failure: CallFailure): void {
+    if (call.over) return;
+    this.#host.failure(call.id, failure, this.#runTicks(call));
+    this.#end(call);
+  }
+
+  #runTicks(call: Call): number {
+    const nowMs = performance.now();
+    this.#nowMs = nowMs;
+    const runMs = nowMs - call.begunAtMs;
+    this.#meanRunMs += (runMs - this.#meanRunMs) * meanWeight;
+    return Math.min(Math.round(runMs * ticksPerMs), 0xffff_ffff);
+  }
+
+  #end(call: Call): void {
+    call.over = true;
+    this.#running.delete(call.id);
+    this.#runner.ended?.();
+    if (this.#looping || this.#scheduled || this.#waiting.length === this.#waitingAt) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#run();
+    });
+  }
+
+  #run(): void {
+    if (this.#looping) return;
+    this.#looping = true;
+    const host = this.#host;
+    const waiting = this.#waiting;
+    this.#nowMs = performance.now();
+    this.#sentAtMs = this.#nowMs;
+    let silent = this.#running.size > 0 && this.#told !== this.#begun;
+    while (this.#waitingAt < waiting.length && this.#running.size < this.concurrency) {
+      const call = waiting[this.#waitingAt] as Call;
+      if (!isAtMost(call.sequence, this.#told)) {
+        if (silent || host.unsent) {
+          this.#tell();
+          silent = false;
+        } else silent = true;
+      }
+      this.#waitingAt++;
+      this.#begun = call.sequence;
+      call.begunAtMs = this.#nowMs;
+      this.#running.set(call.id, call);
+      this.#runner.run(call);
+      if (this.#nowMs - this.#sentAtMs > unsentMsMax) this.#send();
+    }
+    if (this.#waitingAt === waiting.length || this.#waitingAt > spentMax) {
+      waiting.splice(0, this.#waitingAt);
+      this.#waitingAt = 0;
+    }
+    // What runs on must be known, and what was told of and did not begin.
+    if (this.#running.size > 0 ? this.#told !== this.#begun : !isAtMost(this.#told, this.#begun)) {
+      this.#told = this.#begun;
+      host.began(this.#begun);
+    }
+    this.#looping = false;
+    host.flush();
+  }
+
+  /** Tells the node of the next calls, with what was answered before. */
+  #tell(): void {
+    const calls = Math.min(Math.max(Math.floor(windowMs / this.#meanRunMs), 1), windowCallsMax);
+    const last = Math.min(this.#waitingAt + calls, this.#waiting.length) - 1;
+    this.#told = (this.#waiting[last] as Call).sequence;
+    this.#host.began(this.#told);
+    this.#send();
+  }
+
+  #send(): void {
+    this.#host.flush();
+    this.#sentAtMs = this.#nowMs;
+  }
+}
+
+/** Of two numbers that count in 32 bits, is the first one not later? */
+function isAtMost(sequence: number, other: number): boolean {
+  return ((sequence - other) | 0) <= 0;
+}

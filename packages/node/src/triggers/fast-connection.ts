@@ -1,0 +1,289 @@
+/**
+ * A trigger connection with our own dispatch: nats.js makes the handshake, authenticates, encrypts, reconnects and
+ * subscribes; the messages of triggers are cut out of what its socket brings before its parser sees them, and replies are
+ * written to its transport. What is not a trigger's goes to its parser untouched.
+ */
+import type { NatsConnection } from "@nats-io/nats-core";
+import { copyBytes } from "@nexengine/protocol/internal";
+import type { MessageTaker, TriggerConnection, TriggerSubscription } from "./trigger-connection.ts";
+
+/** Replies are gathered into chunks of this size; a chunk goes out when it is full or at the end of the turn. */
+const chunkBytes = 65_536;
+/** A server that has not taken so much gets no further replies until it has: it does not read. */
+const unsentBytesMax = 64 * 1024 * 1024;
+/** Room for the words and numbers of a line that publishes. */
+const lineBytesMax = 48;
+
+const newline = 10;
+const space = 32;
+const zero = 48;
+const letterH = 72;
+const letterM = 77;
+
+/** The part of nats.js's protocol handler that this builds on. */
+interface Protocol {
+  parser: { parse(chunk: Uint8Array): void };
+  connected: boolean;
+  transport: { send(bytes: Uint8Array): void; socket?: { writableLength: number } };
+}
+
+interface Subscribed {
+  take: MessageTaker;
+}
+
+const noBytes = Buffer.alloc(0);
+
+/**
+ * Our own dispatch on a connection of nats.js.
+ *
+ * @returns `undefined` when the library has not the inside that this builds on.
+ */
+export function fastTriggerConnection(connection: NatsConnection): TriggerConnection | undefined {
+  const { protocol } = connection as unknown as { protocol?: Partial<Protocol> };
+  const usable =
+    typeof protocol?.parser?.parse === "function" &&
+    typeof protocol.transport?.send === "function" &&
+    typeof protocol.connected === "boolean";
+  return usable ? new FastTriggerConnection(connection, protocol as Protocol) : undefined;
+}
+
+class FastTriggerConnection implements TriggerConnection {
+  readonly #connection: NatsConnection;
+  readonly #protocol: Protocol;
+  readonly #subscriptions = new Map<number, Subscribed>();
+  /** The parser of nats.js; always between two messages. */
+  #parser: { parse(chunk: Uint8Array): void };
+  /** A message, or its first line, that is not whole yet. */
+  #partial: Buffer = noBytes;
+  /** How much of `#partial` is there, when its size is known; -1 otherwise. */
+  #filled = -1;
+  #chunk = Buffer.allocUnsafe(chunkBytes);
+  #used = 0;
+  #scheduled = false;
+  readonly #flush = (): void => this.#send();
+
+  constructor(connection: NatsConnection, protocol: Protocol) {
+    this.#connection = connection;
+    this.#protocol = protocol;
+    this.#parser = protocol.parser;
+    const own = { parse: (chunk: Uint8Array) => this.#read(chunk as Buffer) };
+    // nats.js makes a new parser for each connection that it makes.
+    Object.defineProperty(protocol, "parser", {
+      get: () => own,
+      set: (parser: { parse(chunk: Uint8Array): void }) => {
+        this.#parser = parser;
+        this.#partial = noBytes;
+        this.#filled = -1;
+        this.#used = 0;
+      },
+      configurable: true,
+      enumerable: true,
+    });
+  }
+
+  get payloadBytesMax(): number {
+    return this.#connection.info?.max_payload ?? Number.POSITIVE_INFINITY;
+  }
+
+  get isClosed(): boolean {
+    return this.#connection.isClosed();
+  }
+
+  subscribe(subject: string, queue: string | undefined, take: MessageTaker): TriggerSubscription {
+    const subscription = this.#connection.subscribe(subject, {
+      ...(queue === undefined ? {} : { queue }),
+      callback: () => undefined,
+    });
+    const { sid } = subscription as unknown as { sid: number };
+    this.#subscriptions.set(sid, { take });
+    return {
+      drain: async () => {
+        try {
+          await subscription.drain();
+        } finally {
+          this.#subscriptions.delete(sid);
+        }
+      },
+    };
+  }
+
+  async flush(): Promise<void> {
+    await this.#connection.flush();
+  }
+
+  #read(chunk: Buffer): void {
+    if (this.#filled >= 0) {
+      const missing = this.#partial.length - this.#filled;
+      const given = Math.min(missing, chunk.length);
+      this.#partial.set(given === chunk.length ? chunk : chunk.subarray(0, given), this.#filled);
+      this.#filled += given;
+      if (given < missing) return;
+      const whole = this.#partial;
+      this.#partial = noBytes;
+      this.#filled = -1;
+      this.#cut(whole);
+      if (given < chunk.length) this.#cut(chunk.subarray(given));
+      return;
+    }
+    if (this.#partial.length === 0) {
+      this.#cut(chunk);
+      return;
+    }
+    const bytes = Buffer.concat([this.#partial, chunk]);
+    this.#partial = noBytes;
+    this.#cut(bytes);
+  }
+
+  /** Cuts bytes that begin with a line into messages and lines. */
+  #cut(bytes: Buffer): void {
+    let at = 0;
+    // What nats.js is given next begins here.
+    let others = 0;
+    while (at < bytes.length) {
+      const lineEnd = bytes.indexOf(newline, at);
+      if (lineEnd < 0) break;
+      const first = bytes[at];
+      const hasHeaders = first === letterH;
+      if (first !== letterM && !hasHeaders) {
+        at = lineEnd + 1;
+        continue;
+      }
+      // MSG <subject> <sid> [reply] <size>\r\n, and with headers HMSG … <header size> <size>\r\n
+      const subjectStart = at + (hasHeaders ? 5 : 4);
+      let subjectEnd = subjectStart;
+      while (bytes[subjectEnd] !== space && subjectEnd < lineEnd) subjectEnd++;
+      let sid = 0;
+      let sidEnd = subjectEnd + 1;
+      for (
+        let byte = bytes[sidEnd] as number;
+        byte !== space && sidEnd < lineEnd;
+        byte = bytes[++sidEnd] as number
+      )
+        sid = sid * 10 + byte - zero;
+      let sizeStart = lineEnd - 1;
+      while (bytes[sizeStart - 1] !== space && sizeStart > sidEnd) sizeStart--;
+      const size = numberIn(bytes, sizeStart, lineEnd - 1);
+      const payloadEnd = lineEnd + 1 + size;
+      const next = payloadEnd + 2;
+      if (next > bytes.length) {
+        if (at > others) this.#parser.parse(bytes.subarray(others, at));
+        this.#wait(bytes, at, next - at);
+        return;
+      }
+      const subscribed = this.#subscriptions.get(sid);
+      if (subscribed !== undefined) {
+        if (at > others) this.#parser.parse(bytes.subarray(others, at));
+        others = next;
+        let replyEnd = sizeStart - 1;
+        let headerBytes = 0;
+        if (hasHeaders) {
+          let headersAt = replyEnd;
+          while (bytes[headersAt - 1] !== space) headersAt--;
+          headerBytes = numberIn(bytes, headersAt, replyEnd);
+          replyEnd = headersAt - 1;
+        }
+        const replyStart = Math.min(sidEnd + 1, replyEnd);
+        const headersStart = lineEnd + 1;
+        const payloadStart = headersStart + headerBytes;
+        subscribed.take(
+          bytes,
+          subjectStart,
+          subjectEnd,
+          replyStart,
+          replyEnd,
+          headersStart,
+          payloadStart,
+          payloadEnd,
+        );
+      }
+      at = next;
+    }
+    if (at > others) this.#parser.parse(bytes.subarray(others, at));
+    if (at < bytes.length) this.#partial = Buffer.from(bytes.subarray(at));
+  }
+
+  /** Keeps the begin of a message until all of it is there. */
+  #wait(bytes: Buffer, at: number, size: number): void {
+    const whole = Buffer.allocUnsafeSlow(size);
+    bytes.copy(whole, 0, at);
+    this.#partial = whole;
+    this.#filled = bytes.length - at;
+  }
+
+  publish(
+    subjectFrom: Buffer,
+    subjectStart: number,
+    subjectEnd: number,
+    bytes: Buffer,
+    headersStart: number,
+    payloadStart: number,
+    payloadEnd: number,
+  ): void {
+    const { transport, connected } = this.#protocol;
+    // As with nats.js, what is said while there is no server is lost.
+    if (!connected) return;
+    const size = payloadEnd - headersStart;
+    const room = lineBytesMax + subjectEnd - subjectStart + size;
+    if (this.#used + room > this.#chunk.length) {
+      this.#send();
+      if ((transport.socket?.writableLength ?? 0) > unsentBytesMax) return;
+      if (room > chunkBytes) this.#chunk = Buffer.allocUnsafeSlow(room);
+    }
+    const to = this.#chunk;
+    const hasHeaders = payloadStart > headersStart;
+    let at = this.#used;
+    if (hasHeaders) to[at++] = letterH;
+    to[at++] = 80;
+    to[at++] = 85;
+    to[at++] = 66;
+    to[at++] = space;
+    copyBytes(subjectFrom, subjectStart, subjectEnd, to, at);
+    at += subjectEnd - subjectStart;
+    to[at++] = space;
+    if (hasHeaders) {
+      at = writeNumber(to, at, payloadStart - headersStart);
+      to[at++] = space;
+    }
+    at = writeNumber(to, at, size);
+    to[at++] = 13;
+    to[at++] = newline;
+    copyBytes(bytes, headersStart, payloadEnd, to, at);
+    at += size;
+    to[at++] = 13;
+    to[at++] = newline;
+    this.#used = at;
+    if (!this.#scheduled) {
+      this.#scheduled = true;
+      setImmediate(this.#flush);
+    }
+  }
+
+  #send(): void {
+    this.#scheduled = false;
+    if (this.#used === 0) return;
+    const bytes = this.#chunk.subarray(0, this.#used);
+    if (this.#used <= chunkBytes / 4) this.#protocol.transport.send(Buffer.from(bytes));
+    else {
+      this.#protocol.transport.send(bytes);
+      this.#chunk = Buffer.allocUnsafe(chunkBytes);
+    }
+    this.#used = 0;
+  }
+}
+
+function numberIn(bytes: Buffer, start: number, end: number): number {
+  let value = 0;
+  for (let at = start; at < end; at++) value = value * 10 + (bytes[at] as number) - zero;
+  return value;
+}
+
+function writeNumber(to: Buffer, at: number, value: number): number {
+  let digits = 1;
+  for (let rest = value; rest >= 10; rest = Math.floor(rest / 10)) digits++;
+  let rest = value;
+  for (let place = at + digits - 1; place >= at; place--) {
+    to[place] = zero + (rest % 10);
+    rest = Math.floor(rest / 10);
+  }
+  return at + digits;
+}

@@ -1,0 +1,239 @@
+/** Both trigger connections, on nats.js alone and with our own dispatch, against a real server. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { headers, type Msg, type NatsConnection } from "@nats-io/nats-core";
+import { connect } from "@nats-io/transport-node";
+import { fastTriggerConnection } from "../packages/node/src/triggers/fast-connection.ts";
+import {
+  type MessageTaker,
+  PlainTriggerConnection,
+  type TriggerConnection,
+} from "../packages/node/src/triggers/trigger-connection.ts";
+import { startTestNatsServer } from "../packages/testing/src/nats-server.ts";
+import { until } from "../packages/testing/src/observe.ts";
+
+interface Taken {
+  subject: string;
+  reply: string;
+  headers: string;
+  payload: string;
+}
+
+/** What a taker gets, as text, handed on at once so that a buffer which changes later shows. */
+function taker(take: (taken: Taken, parts: Parameters<MessageTaker>) => void): MessageTaker {
+  return (...parts) => {
+    const [bytes, subjectStart, subjectEnd, replyStart, replyEnd, headersStart, payloadStart, payloadEnd] =
+      parts;
+    const text = (start: number, end: number): string => bytes.toString("latin1", start, end);
+    take(
+      {
+        subject: text(subjectStart, subjectEnd),
+        reply: text(replyStart, replyEnd),
+        headers: text(headersStart, payloadStart),
+        payload: text(payloadStart, payloadEnd),
+      },
+      parts,
+    );
+  };
+}
+
+/** Answers each message with its payload. */
+function echo(triggers: TriggerConnection): MessageTaker {
+  return (
+    bytes,
+    _subjectStart,
+    _subjectEnd,
+    replyStart,
+    replyEnd,
+    _headersStart,
+    payloadStart,
+    payloadEnd,
+  ) => {
+    if (replyEnd > replyStart)
+      triggers.publish(bytes, replyStart, replyEnd, bytes, payloadStart, payloadStart, payloadEnd);
+  };
+}
+
+const kinds: Record<string, (connection: NatsConnection) => TriggerConnection> = {
+  plain: (connection) => new PlainTriggerConnection(connection),
+  fast: (connection) => {
+    const found = fastTriggerConnection(connection);
+    assert.ok(found, "nats.js has the inside that this builds on");
+    return found;
+  },
+};
+
+for (const [kind, make] of Object.entries(kinds)) {
+  test(`${kind}: messages of every form and size arrive whole, in their order`, async () => {
+    await using server = await startTestNatsServer({ jetstream: false });
+    const connection = await connect({ servers: server.url });
+    const sender = await connect({ servers: server.url });
+    const triggers = make(connection);
+    const taken: Taken[] = [];
+    triggers.subscribe(
+      "t.>",
+      "group",
+      taker((one) => taken.push(one)),
+    );
+    await triggers.flush();
+    const sizes = [0, 1, 2, 100, 4_096, 65_535, 65_536, 65_537, 200_000, 1_000_000];
+    const expected: Taken[] = [];
+    for (const [at, size] of sizes.entries()) {
+      for (const form of ["plain", "reply", "headers"]) {
+        const payload = Buffer.alloc(size, (at % 26) + 97);
+        const subject = `t.${form}.${size}`;
+        const options = {
+          ...(form === "plain" ? {} : { reply: `back.${at}` }),
+          ...(form === "headers" ? { headers: withHeader("X-A", `v${at}`) } : {}),
+        };
+        sender.publish(subject, payload, options);
+        expected.push({
+          subject,
+          reply: form === "plain" ? "" : `back.${at}`,
+          headers: form === "headers" ? `NATS/1.0\r\nX-A: v${at}\r\n\r\n` : "",
+          payload: payload.toString("latin1"),
+        });
+      }
+    }
+    await sender.flush();
+    await until(() => taken.length === expected.length);
+    for (const [at, one] of expected.entries()) {
+      const got = taken[at] as Taken;
+      assert.equal(got.payload.length, one.payload.length);
+      assert.ok(got.payload === one.payload);
+      assert.deepEqual({ ...got, payload: "" }, { ...one, payload: "" });
+    }
+    await sender.close();
+    await connection.close();
+  });
+
+  test(`${kind}: thousands of small messages in few chunks, and what else is on the connection`, async () => {
+    await using server = await startTestNatsServer({ jetstream: false });
+    const connection = await connect({ servers: server.url });
+    const sender = await connect({ servers: server.url });
+    const triggers = make(connection);
+    triggers.subscribe("echo", "group", echo(triggers));
+    let others = 0;
+    connection.subscribe("other", { callback: () => void others++ });
+    await triggers.flush();
+    let replies = 0;
+    const inbox = "back.here";
+    sender.subscribe(inbox, {
+      callback: (_, { data }) => {
+        if (data.length === 3) replies++;
+      },
+    });
+    for (let at = 0; at < 5_000; at++) {
+      sender.publish("echo", "abc", { reply: inbox });
+      if (at % 7 === 0) sender.publish("other", "x".repeat(at));
+    }
+    await sender.flush();
+    await until(() => replies === 5_000 && others === 715);
+    // The ordinary things of a connection go on beside it.
+    await connection.flush();
+    assert.ok((await connection.rtt()) >= 0);
+    await sender.close();
+    await connection.close();
+  });
+
+  test(`${kind}: replies carry headers and binary`, async () => {
+    await using server = await startTestNatsServer({ jetstream: false });
+    const connection = await connect({ servers: server.url });
+    const triggers = make(connection);
+    triggers.subscribe(
+      "h",
+      undefined,
+      (bytes, _s, _e, replyStart, replyEnd, _h, payloadStart, payloadEnd) => {
+        const block = Buffer.from("NATS/1.0\r\nX-B: ☃\r\n\r\n");
+        const reply = Buffer.concat([block, bytes.subarray(payloadStart, payloadEnd)]);
+        triggers.publish(bytes, replyStart, replyEnd, reply, 0, block.length, reply.length);
+      },
+    );
+    await triggers.flush();
+    const every = Buffer.from(Array.from({ length: 256 }, (_, at) => at));
+    for (const payload of [every, Buffer.alloc(0), Buffer.alloc(300_000, 200)]) {
+      const answer: Msg = await connection.request("h", payload, { timeout: 5_000 });
+      assert.equal(answer.headers?.get("X-B"), "☃");
+      assert.deepEqual(Buffer.from(answer.data), payload);
+    }
+    await connection.close();
+  });
+
+  test(`${kind}: a drained subscription hands out what was sent before, and nothing after`, async () => {
+    await using server = await startTestNatsServer({ jetstream: false });
+    const connection = await connect({ servers: server.url });
+    const sender = await connect({ servers: server.url });
+    const triggers = make(connection);
+    const taken: string[] = [];
+    const subscription = triggers.subscribe(
+      "d",
+      "group",
+      taker(({ payload }) => taken.push(payload)),
+    );
+    await triggers.flush();
+    for (let at = 0; at < 100; at++) sender.publish("d", String(at));
+    await sender.flush();
+    await subscription.drain();
+    assert.equal(taken.length, 100);
+    sender.publish("d", "late");
+    await sender.flush();
+    await connection.flush();
+    assert.equal(taken.length, 100);
+    await sender.close();
+    await connection.close();
+  });
+
+  test(`${kind}: triggers come back after the server was away, in the middle of a message too`, async () => {
+    await using server = await startTestNatsServer({ jetstream: false });
+    const options = { servers: server.url, reconnectTimeWait: 20, maxReconnectAttempts: -1 };
+    const connection = await connect(options);
+    const triggers = make(connection);
+    triggers.subscribe("echo", "group", echo(triggers));
+    await triggers.flush();
+    for (let round = 0; round < 2; round++) {
+      const sender = await connect({ servers: server.url });
+      for (let at = 0; at < 20; at++) sender.publish("echo", Buffer.alloc(900_000));
+      const back = statusOf(connection, "reconnect");
+      await server.kill();
+      await server.restart();
+      await back;
+      await sender.close();
+      const asker = await connect({ servers: server.url });
+      await triggers.flush();
+      const answer = await asker.request("echo", `round ${round}`, { timeout: 5_000 });
+      assert.equal(answer.string(), `round ${round}`);
+      await asker.close();
+    }
+    await connection.close();
+  });
+}
+
+test("what our own dispatch hands out stays as it is while later messages arrive", async () => {
+  await using server = await startTestNatsServer({ jetstream: false });
+  const connection = await connect({ servers: server.url });
+  const sender = await connect({ servers: server.url });
+  const triggers = kinds["fast"]?.(connection) as TriggerConnection;
+  const kept: { text: string; parts: Parameters<MessageTaker> }[] = [];
+  triggers.subscribe(
+    "k",
+    undefined,
+    taker(({ payload }, parts) => kept.push({ text: payload, parts })),
+  );
+  await triggers.flush();
+  for (let at = 0; at < 2_000; at++) sender.publish("k", String(at).repeat((at % 300) + 1));
+  await sender.flush();
+  await until(() => kept.length === 2_000);
+  for (const { text, parts } of kept) assert.equal(parts[0].toString("latin1", parts[6], parts[7]), text);
+  await sender.close();
+  await connection.close();
+});
+
+function withHeader(name: string, value: string): ReturnType<typeof headers> {
+  const made = headers();
+  made.set(name, value);
+  return made;
+}
+
+async function statusOf(connection: NatsConnection, type: string): Promise<void> {
+  for await (const status of connection.status()) if (status.type === type) return;
+}
