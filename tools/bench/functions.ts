@@ -59,7 +59,7 @@ export async function benchFunctions(): Promise<void> {
   };
   const options = { servers: [server.url] };
   const candidates: Candidate[] = [];
-  for (const kind of ["bare", "raw"] as const) {
+  for (const kind of (["bare", "raw"] as const).filter(() => process.env["NEX_BENCH_ONLY"] === undefined)) {
     const responder = child("responder.ts");
     await ask(responder, { kind, options }, "ready");
     candidates.push({ name: kind, subject: `bench.${kind}`, pids: [responder.pid as number] });
@@ -73,6 +73,7 @@ export async function benchFunctions(): Promise<void> {
       ["keep", "export default (subject, payload) => payload"],
       ["fresh", "(subject, payload) => payload"],
     ] as const) {
+      if ((process.env["NEX_BENCH_ONLY"] ?? mode) !== mode) continue;
       const before = new Set(agents());
       const subject = `bench.${sandbox}.${mode}`;
       await client.deploy({

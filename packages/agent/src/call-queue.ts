@@ -2,21 +2,20 @@
  * The calls of a function in its agent: begun in the order in which they came, as many at once as may overlap.
  *
  * Whoever ends a silent agent must know which calls have begun, because no call is run twice. A frame for each would cost
- * more than most calls do, so the node is told of a few ahead: those that the function can be expected to finish in
- * `windowMs`. It counts the next one in without a word, while nothing else is on its way.
+ * more than most calls do. So the node counts the next few in without a word, as many as the agent has said, which are
+ * those that the function can be expected to finish in `windowMs`; and before a further one begins, the answers go out.
  */
 import {
   CallError,
   type CallFailure,
+  callWindowMax,
   copyBytes,
   type MessageView,
   runTickNs,
 } from "@nexengine/protocol/internal";
 import type { ProviderHost } from "./provider.ts";
 
-/** The node is told of so many calls ahead as are expected to fit into this time. */
-const windowMs = 0.1;
-const windowCallsMax = 64;
+const windowMs = 0.2;
 /** Replies wait no longer for others. */
 const unsentMsMax = 1;
 /** A mean of run times gives its latest value this weight. */
@@ -87,10 +86,13 @@ export class CallQueue {
   readonly #running = new Map<number, Call>();
   #looping = false;
   #scheduled = false;
-  /** The node has been told that calls up to this one may have begun. */
-  #told = 0;
-  /** The last call that has begun. */
+  /** So many calls may begin beyond what the node knows. */
+  #window = 1;
+  /** The node knows of the calls up to this one that they have begun. */
+  #known = 0;
+  /** The last call that has begun, and the last that was answered. */
   #begun = 0;
+  #answered = 0;
   #sentAtMs = 0;
   #nowMs = 0;
   #meanRunMs = windowMs;
@@ -157,6 +159,7 @@ export class CallQueue {
   }
 
   #runTicks(call: Call): number {
+    if (!isAtMost(call.sequence, this.#answered)) this.#answered = call.sequence;
     const nowMs = performance.now();
     this.#nowMs = nowMs;
     const runMs = nowMs - call.begunAtMs;
@@ -179,19 +182,12 @@ export class CallQueue {
   #run(): void {
     if (this.#looping) return;
     this.#looping = true;
-    const host = this.#host;
     const waiting = this.#waiting;
     this.#nowMs = performance.now();
     this.#sentAtMs = this.#nowMs;
-    let silent = this.#running.size > 0 && this.#told !== this.#begun;
     while (this.#waitingAt < waiting.length && this.#running.size < this.concurrency) {
       const call = waiting[this.#waitingAt] as Call;
-      if (!isAtMost(call.sequence, this.#told)) {
-        if (silent || host.unsent) {
-          this.#tell();
-          silent = false;
-        } else silent = true;
-      }
+      if (!isAtMost(call.sequence, this.#known + this.#window)) this.#send();
       this.#waitingAt++;
       this.#begun = call.sequence;
       call.begunAtMs = this.#nowMs;
@@ -203,27 +199,27 @@ export class CallQueue {
       waiting.splice(0, this.#waitingAt);
       this.#waitingAt = 0;
     }
-    // What runs on must be known, and what was told of and did not begin.
-    if (this.#running.size > 0 ? this.#told !== this.#begun : !isAtMost(this.#told, this.#begun)) {
-      this.#told = this.#begun;
-      host.began(this.#begun);
-    }
     this.#looping = false;
-    host.flush();
-  }
-
-  /** Tells the node of the next calls, with what was answered before. */
-  #tell(): void {
-    const calls = Math.min(Math.max(Math.floor(windowMs / this.#meanRunMs), 1), windowCallsMax);
-    const last = Math.min(this.#waitingAt + calls, this.#waiting.length) - 1;
-    this.#told = (this.#waiting[last] as Call).sequence;
-    this.#host.began(this.#told);
     this.#send();
   }
 
+  /** Lets the node know what has begun, answered or not. */
   #send(): void {
-    this.#host.flush();
+    const host = this.#host;
+    this.#fitWindow();
+    if (!isAtMost(this.#begun, this.#answered)) host.began(this.#begun);
+    host.flush();
+    this.#known = this.#begun;
     this.#sentAtMs = this.#nowMs;
+  }
+
+  #fitWindow(): void {
+    const fitting = Math.min(Math.max(Math.floor(windowMs / this.#meanRunMs), 1), callWindowMax);
+    // Not for each change of the mean.
+    if (fitting < this.#window || fitting >= 2 * this.#window) {
+      this.#window = fitting;
+      this.#host.window(fitting);
+    }
   }
 }
 

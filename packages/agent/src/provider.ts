@@ -15,8 +15,10 @@ export interface ProviderHost {
   readonly unsent: boolean;
   /** Lets what was written go out now. */
   flush(): void;
-  /** The calls up to this one, and none after it, have begun or begin now. */
+  /** The calls up to this one have begun. */
   began(sequence: number): void;
+  /** So many calls may begin from now on before the node hears of them. */
+  window(calls: number): void;
   /**
    * The call's reply; the bytes are copied before this returns.
    *

@@ -259,6 +259,10 @@ export class Session implements ProviderHost {
     this.#connection?.send(FrameType.began, 0, sequence);
   }
 
+  window(calls: number): void {
+    this.#connection?.send(FrameType.window, 0, calls);
+  }
+
   result(callId: number, runTicks: number, payload: Uint8Array, headers: Uint8Array): void {
     if (this.#connection !== undefined) sendResult(this.#connection, callId, runTicks, payload, headers);
   }

@@ -4,7 +4,8 @@ import type { GlobalsKeeper } from "./realm-types.ts";
 /** Handed over as source text: it must not refer to anything outside itself. */
 export function keepGlobals(): GlobalsKeeper {
   const global = globalThis as unknown as Record<PropertyKey, unknown>;
-  const { ownKeys, getOwnPropertyDescriptor, defineProperty, deleteProperty, getPrototypeOf } = Reflect;
+  const { ownKeys, getOwnPropertyDescriptor, defineProperty, deleteProperty, getPrototypeOf, apply } =
+    Reflect;
   const { freeze } = Object;
   const RealmTypeError = TypeError;
   const RealmMap = Map;
@@ -30,6 +31,9 @@ export function keepGlobals(): GlobalsKeeper {
     }
   };
   const freezeIntrinsics = (): void => {
+    noteDefinitions(Object, "defineProperty");
+    noteDefinitions(Object, "defineProperties");
+    noteDefinitions(Reflect, "defineProperty");
     const seen = new Set<object>();
     const prototypes: object[] = [];
     const pending: unknown[] = [
@@ -73,15 +77,63 @@ export function keepGlobals(): GlobalsKeeper {
   };
 
   let baseline = new RealmMap<PropertyKey, PropertyDescriptor>();
+  /** Has nothing been added that shows, nothing removed, and no value replaced? Costs less than a look at each. */
+  let untouched = (): boolean => false;
+  /** Something was defined that may not show. */
+  let defined = false;
+  const { keys: enumerable, getOwnPropertySymbols } = Object;
+  // biome-ignore lint/security/noGlobalEval: globals are compared fastest by code that names them
+  const indirectEval = eval;
   const remember = (): void => {
     baseline = new RealmMap();
+    const names: string[] = [];
+    const values: unknown[] = [];
     for (const key of ownKeys(global)) {
       const own = getOwnPropertyDescriptor(global, key);
-      if (own !== undefined) baseline.set(key, own);
+      if (own === undefined) continue;
+      baseline.set(key, own);
+      if (typeof key !== "string" || !("value" in own) || !own.writable || !/^[A-Za-z_$][\w$]*$/.test(key))
+        continue;
+      names.push(key);
+      values.push(own.value);
     }
+    const enumerableCount = enumerable(global).length;
+    const symbolCount = getOwnPropertySymbols(global).length;
+    const source = `((values) => {
+      const [${names.map((_, at) => `v${at}`).join()}] = values;
+      return () => ${names.map((name, at) => `${name} === v${at}`).join(" && ")};
+    })`;
+    const same = (indirectEval(source) as (values: unknown[]) => () => boolean)(values);
+    untouched = () => {
+      if (defined) return false;
+      try {
+        return (
+          same() &&
+          enumerable(global).length === enumerableCount &&
+          getOwnPropertySymbols(global).length === symbolCount
+        );
+      } catch {
+        // One of them is gone.
+        return false;
+      }
+    };
+  };
+  /** What can add members that are not listed says so. */
+  const noteDefinitions = (holder: object, name: string): void => {
+    const original = (holder as Record<string, unknown>)[name] as (...args: unknown[]) => unknown;
+    const noting = {
+      [name](...args: unknown[]) {
+        defined = true;
+        return apply(original, undefined, args);
+      },
+    }[name] as (...args: unknown[]) => unknown;
+    defineProperty(noting, "length", { value: original.length, configurable: true });
+    defineProperty(holder, name, { value: noting, writable: true, configurable: true });
   };
   const same = Object.is;
   const restore = (): void => {
+    if (untouched()) return;
+    defined = false;
     const keys = ownKeys(global);
     let known = 0;
     for (const key of keys) {

@@ -262,6 +262,9 @@ export class AgentClient {
         if (whole !== undefined) this.#takeResult(flags, id, whole);
         return;
       }
+      case FrameType.window:
+        this.calls.setWindow(id);
+        return;
       case FrameType.pong:
         this.#waits.settle(FrameType.pong, undefined, id);
         return;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { callWindowMax } from "@nexengine/protocol/internal";
 import { AgentCall, AgentCalls, callSlotsMax } from "./calls.ts";
 
 class TestCall extends AgentCall {
@@ -70,21 +71,38 @@ test("the next call counts as running since the answer to the one before", () =>
   assert.deepEqual(runningOf(calls, list, 1), [[1, 20]]);
 });
 
-test("calls that were named count as running, and no longer when the agent takes that back", () => {
+test("calls that were named count as running, and the next one while it may", () => {
   const { calls, list } = given(4);
-  calls.began(3, 10);
-  assert.deepEqual(runningOf(calls, list, 1), [
+  calls.began(2, 10);
+  assert.deepEqual(runningOf(calls, list, 2), [
+    [0, 10],
+    [1, 10],
+  ]);
+  calls.began(1, 12);
+  assert.deepEqual(runningOf(calls, list, 3), [
     [0, 10],
     [1, 10],
     [2, 10],
   ]);
-  calls.began(1, 12);
-  assert.deepEqual(runningOf(calls, list, 1), [[0, 10]]);
-  calls.began(2, 14);
-  assert.deepEqual(runningOf(calls, list, 1), [
-    [0, 10],
-    [1, 14],
-  ]);
+});
+
+test("as many calls count as running without a word as the agent has said, within bounds", () => {
+  const { calls, list } = given(100);
+  const places = (): number[] => runningOf(calls, list, 1).map(([at]) => at);
+  calls.setWindow(3);
+  assert.deepEqual(places(), [0, 1, 2]);
+  calls.answer((list[0] as TestCall).id, 20);
+  assert.deepEqual(places(), [1, 2, 3]);
+  calls.began(2, 21);
+  assert.deepEqual(places(), [1], "it runs as many as it may");
+  calls.answer((list[1] as TestCall).id, 22);
+  for (const [said, held] of [
+    [0, 1],
+    [1_000_000, callWindowMax],
+  ] as const) {
+    calls.setWindow(said);
+    assert.equal(places().length, held);
+  }
 });
 
 test("an agent can't have begun what it was not given", () => {

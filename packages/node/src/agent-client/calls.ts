@@ -2,7 +2,7 @@
  * The calls that one agent has, by slots whose ids carry a generation, so that a late answer finds nobody, and in the
  * order in which they were given, which is the order in which the agent begins them.
  */
-import type { CallFailure, MessageView } from "@nexengine/protocol/internal";
+import { type CallFailure, callWindowMax, type MessageView } from "@nexengine/protocol/internal";
 
 const slotBits = 12;
 /** So many calls can be with an agent at once. */
@@ -48,6 +48,8 @@ export class AgentCalls {
   /** The sequence of the last call that has begun. */
   #begun = 0;
   #heardAtMs = 0;
+  /** So many calls may begin before the agent says so. */
+  #window = 1;
   #oldest: AgentCall | undefined;
   #newest: AgentCall | undefined;
 
@@ -114,34 +116,38 @@ export class AgentCalls {
     return call;
   }
 
-  /** The agent says that the calls up to this one have begun and the others have not. */
+  /** The agent says that the calls up to this one have begun. */
   began(sequence: number, nowMs: number): void {
     // It can't have begun what it was not given.
-    if (isAfter(sequence, this.#given)) return;
+    if (isAfter(sequence, this.#given) || !isAfter(sequence, this.#begun)) return;
     this.#begun = sequence;
     this.#heardAtMs = nowMs;
-    for (let call = this.#oldest; call !== undefined; call = call.next) {
-      if (isAfter(call.sequence, sequence)) {
-        if (call.begunAtMs === 0) break;
-        call.begunAtMs = 0;
-      } else if (call.begunAtMs === 0) call.begunAtMs = nowMs;
-    }
+    for (let call = this.#newest; call !== undefined && call.begunAtMs === 0; call = call.previous)
+      if (!isAfter(call.sequence, sequence)) call.begunAtMs = nowMs;
+  }
+
+  /** The agent says how many calls it may begin without a word. */
+  setWindow(calls: number): void {
+    this.#window = Math.min(Math.max(calls, 1), callWindowMax);
   }
 
   /**
-   * The calls that may run, with the time since when: those that the agent has named, and the next one, which it begins
+   * The calls that may run, with the time since when: those that the agent has named, and the next ones, which it begins
    * without a word if it may.
    *
    * @param concurrency How many it may run at once.
    */
   running(concurrency: number): { call: AgentCall; sinceMs: number }[] {
     const running: { call: AgentCall; sinceMs: number }[] = [];
+    let unnamed = 0;
     for (let call = this.#oldest; call !== undefined; call = call.next) {
-      const named = !isAfter(call.sequence, this.#begun);
-      if (!named && running.length >= concurrency) break;
+      if (isAfter(call.sequence, this.#begun)) {
+        if (unnamed === 0 && running.length >= concurrency) break;
+        if (unnamed === this.#window) break;
+        unnamed++;
+      }
       const sinceMs = call.begunAtMs > 0 ? call.begunAtMs : Math.max(call.givenAtMs, this.#heardAtMs);
       running.push({ call, sinceMs });
-      if (!named) break;
     }
     return running;
   }

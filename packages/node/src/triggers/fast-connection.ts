@@ -1,14 +1,19 @@
 /**
  * A trigger connection with our own dispatch: nats.js makes the handshake, authenticates, encrypts, reconnects and
  * subscribes; the messages of triggers are cut out of what its socket brings before its parser sees them, and replies are
- * written to its transport. What is not a trigger's goes to its parser untouched.
+ * written to its socket. What is not a trigger's goes to its parser untouched.
  */
+import type { Socket } from "node:net";
 import type { NatsConnection } from "@nats-io/nats-core";
 import { copyBytes } from "@nexengine/protocol/internal";
 import type { MessageTaker, TriggerConnection, TriggerSubscription } from "./trigger-connection.ts";
 
 /** Replies are gathered into chunks of this size; a chunk goes out when it is full or at the end of the turn. */
 const chunkBytes = 65_536;
+/** Longer ones are not gathered: the socket takes them from where they are. */
+const gatheredBytesMax = 16_384;
+/** So many chunks that were written are kept for others: fresh memory costs more than the copy into it. */
+const spareChunksMax = 4;
 /** A server that has not taken so much gets no further replies until it has: it does not read. */
 const unsentBytesMax = 64 * 1024 * 1024;
 /** Room for the words and numbers of a line that publishes. */
@@ -24,7 +29,7 @@ const letterM = 77;
 interface Protocol {
   parser: { parse(chunk: Uint8Array): void };
   connected: boolean;
-  transport: { send(bytes: Uint8Array): void; socket?: { writableLength: number } };
+  transport: { socket?: Socket };
 }
 
 interface Subscribed {
@@ -32,6 +37,7 @@ interface Subscribed {
 }
 
 const noBytes = Buffer.alloc(0);
+const lineEnd = Buffer.from("\r\n");
 
 /**
  * Our own dispatch on a connection of nats.js.
@@ -42,7 +48,7 @@ export function fastTriggerConnection(connection: NatsConnection): TriggerConnec
   const { protocol } = connection as unknown as { protocol?: Partial<Protocol> };
   const usable =
     typeof protocol?.parser?.parse === "function" &&
-    typeof protocol.transport?.send === "function" &&
+    protocol.transport?.socket !== undefined &&
     typeof protocol.connected === "boolean";
   return usable ? new FastTriggerConnection(connection, protocol as Protocol) : undefined;
 }
@@ -57,7 +63,8 @@ class FastTriggerConnection implements TriggerConnection {
   #partial: Buffer = noBytes;
   /** How much of `#partial` is there, when its size is known; -1 otherwise. */
   #filled = -1;
-  #chunk = Buffer.allocUnsafe(chunkBytes);
+  #chunk: Buffer = Buffer.allocUnsafeSlow(chunkBytes);
+  readonly #spare: Buffer[] = [];
   #used = 0;
   #scheduled = false;
   readonly #flush = (): void => this.#send();
@@ -219,15 +226,16 @@ class FastTriggerConnection implements TriggerConnection {
     payloadStart: number,
     payloadEnd: number,
   ): void {
-    const { transport, connected } = this.#protocol;
+    const { connected, transport } = this.#protocol;
+    const { socket } = transport;
     // As with nats.js, what is said while there is no server is lost.
-    if (!connected) return;
+    if (!connected || socket === undefined) return;
     const size = payloadEnd - headersStart;
-    const room = lineBytesMax + subjectEnd - subjectStart + size;
-    if (this.#used + room > this.#chunk.length) {
+    const gathered = size <= gatheredBytesMax;
+    const room = lineBytesMax + subjectEnd - subjectStart + (gathered ? size : 0);
+    if (this.#used + room > chunkBytes) {
       this.#send();
-      if ((transport.socket?.writableLength ?? 0) > unsentBytesMax) return;
-      if (room > chunkBytes) this.#chunk = Buffer.allocUnsafeSlow(room);
+      if (socket.writableLength > unsentBytesMax) return;
     }
     const to = this.#chunk;
     const hasHeaders = payloadStart > headersStart;
@@ -247,6 +255,15 @@ class FastTriggerConnection implements TriggerConnection {
     at = writeNumber(to, at, size);
     to[at++] = 13;
     to[at++] = newline;
+    if (!gathered) {
+      this.#used = at;
+      socket.cork();
+      this.#send();
+      socket.write(bytes.subarray(headersStart, payloadEnd));
+      socket.write(lineEnd);
+      socket.uncork();
+      return;
+    }
     copyBytes(bytes, headersStart, payloadEnd, to, at);
     at += size;
     to[at++] = 13;
@@ -260,13 +277,14 @@ class FastTriggerConnection implements TriggerConnection {
 
   #send(): void {
     this.#scheduled = false;
-    if (this.#used === 0) return;
-    const bytes = this.#chunk.subarray(0, this.#used);
-    if (this.#used <= chunkBytes / 4) this.#protocol.transport.send(Buffer.from(bytes));
-    else {
-      this.#protocol.transport.send(bytes);
-      this.#chunk = Buffer.allocUnsafe(chunkBytes);
-    }
+    const { connected, transport } = this.#protocol;
+    if (this.#used === 0 || !connected || transport.socket === undefined) return;
+    const chunk = this.#chunk;
+    // The socket keeps the bytes until they are written.
+    transport.socket.write(chunk.subarray(0, this.#used), () => {
+      if (this.#spare.length < spareChunksMax) this.#spare.push(chunk);
+    });
+    this.#chunk = this.#spare.pop() ?? Buffer.allocUnsafeSlow(chunkBytes);
     this.#used = 0;
   }
 }

@@ -2,6 +2,7 @@
 import type { Duplex } from "node:stream";
 import { NexError, toNexError } from "../errors.ts";
 import {
+  copyBytes,
   FrameDecoder,
   FrameFlag,
   type FrameHandler,
@@ -13,6 +14,8 @@ import {
 
 /** Frames are gathered into chunks of this size; a chunk goes out when it is full or when the turn ends. */
 const chunkBytes = 65_536;
+/** So many chunks that were written are kept for others: fresh memory costs more than the copy into it. */
+const spareChunksMax = 4;
 /** A writer that has not got rid of this much is broken off, whatever asked it to wait. */
 const pendingBytesMax = 64 * 1024 * 1024;
 
@@ -29,15 +32,17 @@ export interface FrameConnectionEvents {
   drain?(): void;
 }
 
+const noBytes = new Uint8Array(0);
 const encoder = new TextEncoder();
 
 export class FrameConnection {
   readonly #stream: Duplex;
   readonly #events: FrameConnectionEvents;
-  #chunk = Buffer.allocUnsafe(chunkBytes);
+  #chunk: Buffer = Buffer.allocUnsafeSlow(chunkBytes);
   #used = 0;
   #scheduled = false;
   #ended = false;
+  readonly #spare: Buffer[] = [];
   readonly #flush = (): void => this.flush();
 
   constructor(stream: Duplex, events: FrameConnectionEvents) {
@@ -89,12 +94,33 @@ export class FrameConnection {
 
   /** Writes a payload of any size, split over frames. */
   sendLong(type: number, flags: number, id: number, payload: Uint8Array): boolean {
-    let at = 0;
-    while (payload.length - at > framePayloadBytesMax) {
-      this.send(type, flags | FrameFlag.more, id, payload.subarray(at, at + framePayloadBytesMax));
-      at += framePayloadBytesMax;
-    }
-    return this.send(type, flags, id, at === 0 ? payload : payload.subarray(at));
+    return this.sendParts(type, flags, id, noBytes, payload, 0, payload.length);
+  }
+
+  /** Writes a payload of any size, which is a short head and a part of a buffer, split over frames. */
+  sendParts(
+    type: number,
+    flags: number,
+    id: number,
+    head: Uint8Array,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): boolean {
+    let headBytes = head.length;
+    let from = start;
+    do {
+      const size = Math.min(headBytes + end - from, framePayloadBytesMax);
+      const more = headBytes + end - from > framePayloadBytesMax ? FrameFlag.more : 0;
+      const at = this.reserve(type, flags | more, id, size);
+      if (at < 0) break;
+      if (headBytes > 0) this.#chunk.set(head, at);
+      const to = from + size - headBytes;
+      copyBytes(bytes, from, to, this.#chunk, at + headBytes);
+      from = to;
+      headBytes = 0;
+    } while (from < end);
+    return !this.#stream.writableNeedDrain;
   }
 
   sendJson(type: number, value: object): boolean {
@@ -145,14 +171,12 @@ export class FrameConnection {
   flush(): void {
     this.#scheduled = false;
     if (this.#used === 0 || this.#ended) return;
-    const bytes = this.#chunk.subarray(0, this.#used);
-    // The stream keeps the bytes until they are written: short ones are copied, so that the chunk serves again.
-    if (this.#used <= chunkBytes / 4) {
-      this.#stream.write(Buffer.from(bytes));
-    } else {
-      this.#stream.write(bytes);
-      this.#chunk = Buffer.allocUnsafe(chunkBytes);
-    }
+    const chunk = this.#chunk;
+    // The stream keeps the bytes until they are written.
+    this.#stream.write(chunk.subarray(0, this.#used), () => {
+      if (this.#spare.length < spareChunksMax) this.#spare.push(chunk);
+    });
+    this.#chunk = this.#spare.pop() ?? Buffer.allocUnsafeSlow(chunkBytes);
     this.#used = 0;
     if (this.#stream.writableLength > pendingBytesMax) {
       this.close(new NexError("agent_protocol", "Cannot write frames: the other side does not read"));

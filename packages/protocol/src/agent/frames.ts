@@ -47,10 +47,7 @@ export const FrameType = {
   credit: 33,
   /** JSON `Deployed`; answers a deploy. */
   deployed: 34,
-  /**
-   * The calls of this epoch up to the n-th, by the order in which they were given, have begun or may begin right now;
-   * none after it has. The id is n, counted from 1.
-   */
+  /** The calls of this epoch up to the n-th, by the order in which they were given, have begun; the id is n, from 1 on. */
   began: 35,
   /** The call's answer, see `invocation.ts`. */
   result: 36,
@@ -59,6 +56,8 @@ export const FrameType = {
   /** JSON `Exited`: the workload ended, by itself or after an undeploy. */
   exited: 38,
   pong: 39,
+  /** So many calls, which the id says, may begin beyond those that were answered or named; 1 before the first of these. */
+  window: 40,
   /** The agent's side of relayed streams. */
   agentRelayOpen: 48,
   agentRelayData: 49,
@@ -77,7 +76,7 @@ export const FrameFlag = {
   headers: 4,
 } as const;
 
-/** Gets each frame; the payload is a view that holds only during the call. */
+/** Gets each frame; the payload is a view on what was read, which stays as it is for as long as somebody holds it. */
 export type FrameHandler = (type: number, flags: number, id: number, payload: Buffer) => void;
 
 /**
@@ -191,7 +190,7 @@ export class PayloadAssembler {
   }
 
   /**
-   * Takes one frame's payload.
+   * Takes one frame's payload, which must stay as it is.
    *
    * @returns the whole payload when this was its last part: the given view itself when it was the only one.
    * @throws NexError `agent_protocol` when too much is unfinished, or when a part that is not the last one does not
@@ -214,7 +213,7 @@ export class PayloadAssembler {
       );
     }
     const kept = parts ?? { chunks: [], bytes: 0 };
-    kept.chunks.push(Buffer.from(payload));
+    kept.chunks.push(payload);
     kept.bytes += payload.length;
     this.#bytes += payload.length;
     if (more) {

@@ -41,12 +41,13 @@ export function sendInvocation(connection: FrameConnection, id: number, view: Me
   const { bytes, subjectStart, subjectEnd, headersStart, payloadStart, payloadEnd } = view;
   const subjectBytes = subjectEnd - subjectStart;
   const headerBytes = payloadStart - headersStart;
-  const size = 2 + subjectBytes + (headerBytes === 0 ? 0 : 2) + payloadEnd - headersStart;
+  const headBytes = 2 + subjectBytes + (headerBytes === 0 ? 0 : 2);
+  const size = headBytes + payloadEnd - headersStart;
   const flags = headerBytes === 0 ? 0 : FrameFlag.headers;
-  const whole = size > framePayloadBytesMax ? Buffer.allocUnsafe(size) : undefined;
-  let at = whole === undefined ? connection.reserve(FrameType.invoke, flags, id, size) : 0;
+  const long = size > framePayloadBytesMax;
+  let at = long ? 0 : connection.reserve(FrameType.invoke, flags, id, size);
   if (at < 0) return;
-  const to = whole ?? connection.chunk;
+  const to = long ? Buffer.allocUnsafe(headBytes) : connection.chunk;
   to[at++] = subjectBytes;
   to[at++] = subjectBytes >>> 8;
   copyBytes(bytes, subjectStart, subjectEnd, to, at);
@@ -56,8 +57,8 @@ export function sendInvocation(connection: FrameConnection, id: number, view: Me
     to[at++] = headerBytes >>> 8;
   }
   // The headers and the payload, which follows them.
-  copyBytes(bytes, headersStart, payloadEnd, to, at);
-  if (whole !== undefined) connection.sendLong(FrameType.invoke, flags, id, whole);
+  if (long) connection.sendParts(FrameType.invoke, flags, id, to, bytes, headersStart, payloadEnd);
+  else copyBytes(bytes, headersStart, payloadEnd, to, at);
 }
 
 /** An invocation for `sendInvocation`, of its parts. */
@@ -106,12 +107,13 @@ export function sendResult(
   headers: Uint8Array = noBytes,
 ): void {
   const headerBytes = headers.length;
-  const size = 4 + (headerBytes === 0 ? 0 : 2 + headerBytes) + payload.length;
+  const headBytes = 4 + (headerBytes === 0 ? 0 : 2 + headerBytes);
+  const size = headBytes + payload.length;
   const flags = headerBytes === 0 ? 0 : FrameFlag.headers;
-  const whole = size > framePayloadBytesMax ? Buffer.allocUnsafe(size) : undefined;
-  let at = whole === undefined ? connection.reserve(FrameType.result, flags, id, size) : 0;
+  const long = size > framePayloadBytesMax;
+  let at = long ? 0 : connection.reserve(FrameType.result, flags, id, size);
   if (at < 0) return;
-  const to = whole ?? connection.chunk;
+  const to = long ? Buffer.allocUnsafe(headBytes) : connection.chunk;
   writeU32(to, at, runTicks);
   at += 4;
   if (headerBytes > 0) {
@@ -120,8 +122,8 @@ export function sendResult(
     to.set(headers, at);
     at += headerBytes;
   }
-  copyBytes(payload, 0, payload.length, to, at);
-  if (whole !== undefined) connection.sendLong(FrameType.result, flags, id, whole);
+  if (long) connection.sendParts(FrameType.result, flags, id, to, payload, 0, payload.length);
+  else copyBytes(payload, 0, payload.length, to, at);
 }
 
 /** A reply as a place in a buffer. */
