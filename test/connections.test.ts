@@ -147,7 +147,7 @@ describe("a function's own trigger connection", () => {
     assert.match(error.message, /trigger_connection.*Authorization Violation/i);
   });
 
-  test("leaves its secrets in no log and no answer", async () => {
+  test("leaves its secrets in no log and no answer (S4)", async () => {
     const { jwt, seed } = acme.user();
     const url = nexus.server.url.replace("//", "//hunter2:swordfish@");
     const errors = [

@@ -28,6 +28,8 @@ import { startBench } from "../packages/client/src/testing/client.ts";
 import { admitDeploy, type DeployFacts } from "../packages/node/src/admission/admit-deploy.ts";
 import { admitLameDuck } from "../packages/node/src/admission/admit-lame-duck.ts";
 import { admitStop } from "../packages/node/src/admission/admit-stop.ts";
+import { completeConfig } from "../packages/node/src/config/config.ts";
+import { rulesOf } from "../packages/node/src/config/namespaces.ts";
 import recording from "./fixtures/earlier-versions.json" with { type: "json" };
 
 interface Message {
@@ -65,9 +67,10 @@ function factsAt({ node, xkeySeed }: Version, nowMs: number): DeployFacts {
     workloadCount: 0,
     workloadCountMax: 0,
     workloadTypes: ["native", "v8"],
-    denyTriggerSubjects: [],
+    rules: rulesOf(completeConfig({}), "default"),
+    namespaceCount: 0,
+    isConnected: true,
     inboxPrefixes: [],
-    validIssuers: [],
     xkey: curveKeyOfSeed(xkeySeed),
     functionConcurrency: 64,
     limits: {

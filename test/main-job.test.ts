@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import { daemonsRunning, newSigner, probeService, startTestNexus } from "@nexengine/testing";
+import { pino } from "pino";
 
 const probe = await probeService();
 
@@ -28,6 +29,18 @@ describe("trust", () => {
     assert.equal(await nexus.call("mine"), "1");
     await nexus.stop(deployment);
     await assert.rejects(nexus.stop(deployment), { code: "no_such_workload" });
+  });
+
+  test("the node's log says who deployed and who stopped what", async () => {
+    const lines: Record<string, unknown>[] = [];
+    const log = pino({}, { write: (line: string) => void lines.push(JSON.parse(line)) });
+    await using nexus = await startTestNexus({ log });
+    const deployment = await nexus.function("() => 1", { name: "known" });
+    await nexus.stop(deployment);
+    for (const msg of ["deploy accepted", "stop accepted"]) {
+      const { name, namespace, issuer } = lines.find((line) => line["msg"] === msg) ?? {};
+      assert.deepEqual([name, namespace, issuer], ["known", "default", nexus.issuer.publicKey], msg);
+    }
   });
 
   test("the node compares the signed digest with what it was given (S1)", async () => {
