@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import type { Msg } from "@nats-io/nats-core";
 import { connectNex } from "@nexengine/client";
 import {
   assertDeployNamespace,
@@ -11,7 +12,7 @@ import {
   objectLocation,
   sealEnvironment,
 } from "@nexengine/protocol/internal";
-import { startTestNatsServer, startTestNexus, startTestNode, TestNexus } from "@nexengine/testing";
+import { startTestNatsServer, startTestNexus, startTestNode, TestNexus, until } from "@nexengine/testing";
 import { refusedCode } from "./support/captured.ts";
 
 const name = "weak";
@@ -162,19 +163,33 @@ describe("a node", () => {
     assert.deepEqual(machines.map(({ id }) => id).sort(), deployments.map(({ id }) => id).sort());
   });
 
-  test("makes deploys wait for a machine, after a refused one too, and none for another's artifact (B4)", async () => {
+  test("makes deploys wait for a machine, after a refused one and beside one that is stuck (B4)", async () => {
     await using waiting = await startTestNexus();
     const node = waiting.node.id;
+    // A domain in which everybody listens and nobody answers, until the end.
+    const unanswered: Msg[] = [];
+    waiting.client.connection.subscribe("$JS.mute.API.>", {
+      callback: (_, message) => void unanswered.push(message),
+    });
+    const stuck = waiting.deploy(
+      { bucket: "B", key: "k", sha256: "0".repeat(64) },
+      { name: "stuck", type: "v8", triggerSubjects: ["stuck"], node, jsDomain: "mute" },
+    );
+    stuck.catch(() => undefined);
+    await until(() => unanswered.length > 0);
     await assert.rejects(waiting.function("no function", { node }), { code: "workload_rejected" });
     const results = await Promise.allSettled([
       waiting.function("also none (", { node }),
-      ...[1, 2, 3, 4].map((value) => waiting.function(`() => ${value}`, { node, name: `f${value}` })),
+      ...[1, 2, 3, 4].map((value) => waiting.function(`() => ${value}`, { node, name: `waits-${value}` })),
     ]);
     assert.deepEqual(
       results.map(({ status }) => status),
       ["rejected", ...Array(4).fill("fulfilled")],
     );
-    for (const value of [1, 2, 3, 4]) assert.equal(await waiting.call(`f${value}`), String(value));
+    for (const value of [1, 2, 3, 4]) assert.equal(await waiting.call(`waits-${value}`), String(value));
+    const notFound = { error: { code: 404, err_code: 10059, description: "stream not found" } };
+    for (const message of unanswered) message.respond(JSON.stringify(notFound));
+    await assert.rejects(stuck, { code: "artifact_not_found" });
   });
 
   test("says so when its server is not there, and leaves nothing (B23)", async () => {
