@@ -49,12 +49,14 @@ function deploy(
   client: NexClient,
   options: TestDeployOptions = {},
   source = "() => 1",
+  named = true,
 ): Promise<{ id: string }> {
   const name = options.name ?? `f${++count}`;
   const { publisher } = nexus;
   return client.deploy({
     ...{ issuer: known, publisher, name, type: "v8", triggerSubjects: [name] },
-    ...{ artifact: { bytes: Buffer.from(source) }, node: nexus.node.id },
+    artifact: { bytes: Buffer.from(source) },
+    ...(named ? { node: nexus.node.id } : {}),
     ...options,
   });
 }
@@ -81,7 +83,7 @@ describe("a node with namespaces", () => {
     for (const namespace of ["unlisted", "DEFAULT"]) {
       assert.equal(await refusal(deploy(nexus.inNamespace(namespace))), "namespace_unlisted");
       assert.deepEqual(await why(namespace), ["namespace_unlisted"]);
-      const auction = deploy(nexus.inNamespace(namespace), { node: undefined } as TestDeployOptions);
+      const auction = deploy(nexus.inNamespace(namespace), {}, "() => 1", false);
       assert.equal(await refusal(auction), "no_node");
     }
     assert.deepEqual(await why("default"), []);

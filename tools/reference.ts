@@ -31,6 +31,7 @@ import {
 } from "../packages/protocol/src/internal.ts";
 import { withCases } from "../test/hostile/guide-table.ts";
 import { schemaPages } from "./reference/schemas.ts";
+import { permissionsPage, tenantsConfig } from "./reference/tenants.ts";
 
 /** Its table of hostile cases comes from their tests; the rest is written by hand. */
 const isolationGuide = "docs/guide/isolation.md";
@@ -168,6 +169,8 @@ export function referencePages(): Map<string, string> {
     ["docs/reference/errors.md", errorsPage()],
     ["docs/reference/command-line.md", commandLinePage()],
     ["docs/reference/limits.md", limitsPage()],
+    ["docs/reference/permissions.md", permissionsPage(generated)],
+    ["examples/tenants/nats-server.conf", tenantsConfig()],
     ...schemaPages(version()),
   ]);
 }
@@ -186,7 +189,9 @@ export async function stalePages(root: string): Promise<string[]> {
 
 /** Writes all pages. */
 export async function writePages(root: string): Promise<void> {
-  await mkdir(join(root, "docs/reference/messages"), { recursive: true });
+  for (const folder of ["docs/reference/messages", "examples/tenants"]) {
+    await mkdir(join(root, folder), { recursive: true });
+  }
   for (const [path, text] of referencePages()) await writeFile(join(root, path), text);
   const path = join(root, isolationGuide);
   const guide = withCases(await readFile(path, "utf8"));

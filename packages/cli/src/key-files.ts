@@ -25,14 +25,19 @@ export function readNamedFile(path: string, what: string): string {
 /** Writes a new key to a file that must not be there yet. @returns its public key. */
 export function writeNewKey(path: string, kind: NewKeyKind): string {
   const { publicKey, seed } = createKey(kind);
+  writeSecretFile(path, `${seed}\n`, "the key");
+  return publicKey;
+}
+
+/** Writes a file for its owner alone, which must not be there yet. */
+export function writeSecretFile(path: string, content: string, what: string): void {
   try {
-    writeFileSync(path, `${seed}\n`, { mode: 0o600, flag: "wx" });
+    writeFileSync(path, content, { mode: 0o600, flag: "wx" });
   } catch (cause) {
     const exists = cause instanceof Error && "code" in cause && cause.code === "EEXIST";
     const reason = exists ? "there is a file of this name already" : errorText(cause);
-    throw new NexError("key_invalid", `Cannot write the key "${path}": ${reason}`, { cause });
+    throw new NexError("key_invalid", `Cannot write ${what} "${path}": ${reason}`, { cause });
   }
-  return publicKey;
 }
 
 /** The key that signs: a file that was named, or the person's own, made when it is missing. */

@@ -108,7 +108,11 @@ export const errorCatalogue = {
   unsupported_type: entry("user", 5, "The node does not run workloads of this type"),
   triggers_not_supported: entry("user", 5, "Only functions have triggers"),
   triggers_required: entry("user", 5, "A function needs at least one trigger subject"),
-  trigger_denied: entry("user", 5, "A trigger subject is on a deny list, or always denied"),
+  trigger_denied: entry(
+    "user",
+    5,
+    "A trigger subject is on a deny list, always denied, or not permitted by NATS",
+  ),
   trigger_invalid: entry("user", 5, "A trigger subject is not a NATS subject"),
   limits_invalid: entry("user", 5, "A limit is out of bounds, or does not go with another one"),
   limit_too_high: entry("user", 5, "The workload asks for more than the node gives to one"),

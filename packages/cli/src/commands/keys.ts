@@ -5,8 +5,9 @@ import { Argument, type Command } from "commander";
 import { readNamedFile, writeNewKey } from "../key-files.ts";
 import { positive } from "../option-values.ts";
 import { note, print } from "../output.ts";
+import { addTenantCommand } from "./keys-tenant.ts";
 
-const kinds = ["account", "curve", "operator"] as const;
+const kinds = ["account", "curve", "operator", "user"] as const;
 const daysDefault = 365;
 const secondsPerDay = 86_400;
 
@@ -22,7 +23,7 @@ export function addKeys(program: Command): void {
   keys
     .command("new")
     .description(
-      "make a key: account signs deploys, curve seals environments, operator endorses nodes and ends them",
+      "make a key: account signs deploys, curve seals environments, operator endorses nodes and ends them, user logs in to NATS",
     )
     .addArgument(new Argument("<kind>", "which one").choices(kinds))
     .argument("[file]", "where its seed goes (0600); to the standard output without")
@@ -43,6 +44,7 @@ export function addKeys(program: Command): void {
     .requiredOption("--key <file>", "seed file of the owner's operator key")
     .option("--days <n>", "how long it holds", positive, daysDefault)
     .action((nodeId: string, options: EndorseOptions) => endorse(nodeId, options));
+  addTenantCommand(keys);
 }
 
 function endorse(nodeId: string, { nexus, key, days }: EndorseOptions): void {

@@ -11,6 +11,7 @@ import {
 } from "@nexengine/protocol/internal";
 import type { Artifact } from "../artifacts/artifacts.ts";
 import type { WorkloadConnections } from "../connections/connections.ts";
+import { subscribePermitted } from "../connections/denied-subscriptions.ts";
 import type { Machine } from "../pool/machine.ts";
 import { triggerConnectionOf } from "../triggers/connection-of.ts";
 import { SubjectTriggers } from "../triggers/subject-triggers.ts";
@@ -256,7 +257,7 @@ export class Workload {
   async #subscribe(): Promise<void> {
     if (this.#calls === undefined || this.#connections === undefined) return;
     const { events, logs } = this.#services;
-    this.#triggers = new SubjectTriggers(triggerConnectionOf(this.#connections.triggers), this.#calls, {
+    const triggers = new SubjectTriggers(triggerConnectionOf(this.#connections.triggers), this.#calls, {
       succeeded: (_, trigger_subject, runTicks) => {
         const runNs = runTicks * runTickNs;
         this.#runNs += runNs;
@@ -271,7 +272,11 @@ export class Workload {
         });
       },
     });
-    await this.#triggers.subscribe(this, this.spec.triggerSubjects);
+    this.#triggers = triggers;
+    const { triggerSubjects } = this.spec;
+    await subscribePermitted(this.#connections.triggers, triggerSubjects, () =>
+      triggers.subscribe(this, triggerSubjects),
+    );
   }
 
   #functionCalls(): FunctionCalls {

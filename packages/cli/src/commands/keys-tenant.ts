@@ -1,0 +1,103 @@
+/** `nex keys tenant`: credentials for NATS that permit what one role needs, and no more. */
+import { createKey, signerOfSeed } from "@nexengine/protocol";
+import {
+  assertNamespace,
+  formatCredentials,
+  isPublicKey,
+  isSubscribableSubject,
+  type NatsRole,
+  NexError,
+  natsPermissions,
+  natsRoles,
+  printable,
+  signNatsUser,
+} from "@nexengine/protocol/internal";
+import { type Command, Option } from "commander";
+import type { GlobalOptions } from "../global-options.ts";
+import { readNamedFile, writeSecretFile } from "../key-files.ts";
+import { collect, positive } from "../option-values.ts";
+import { note, print } from "../output.ts";
+
+const secondsPerDay = 86_400;
+const msPerSecond = 1_000;
+
+interface TenantOptions extends GlobalOptions {
+  key: string;
+  account?: string;
+  role: NatsRole;
+  nodeId?: string;
+  subject: string[];
+  inboxPrefix: string;
+  days?: number;
+}
+
+/** Adds the command. */
+export function addTenantCommand(keys: Command): void {
+  keys
+    .command("tenant")
+    .description("make NATS credentials for one role in a namespace, where the server's accounts are JWTs")
+    .argument("<file>", "where they go (0600)")
+    .requiredOption("--key <file>", "seed file of the account's key, or of one of its signing keys")
+    .option("--account <key>", "the account's public key (A…), with a signing key of it")
+    .addOption(new Option("--role <role>", "what they are for").choices(natsRoles).default("issuer"))
+    .option("--node-id <id>", "of a node: its id, so that it can pass for no other")
+    .option(
+      "--subject <subject>",
+      "where functions have triggers; <namespace>.> without; repeatable",
+      collect,
+      [],
+    )
+    .option("--inbox-prefix <prefix>", "where answers come in, if not at _INBOX", "_INBOX")
+    .option("--days <n>", "how long they hold; for ever without", positive)
+    .action((file: string, _: unknown, self: Command) =>
+      makeTenant(file, self.optsWithGlobals<TenantOptions>()),
+    );
+}
+
+function makeTenant(file: string, options: TenantOptions): void {
+  const { key, account, role, namespace, nodeId, inboxPrefix, days } = options;
+  assertNamespace(namespace);
+  const subjects = options.subject.length === 0 ? [`${namespace}.>`] : options.subject;
+  const bad = [...subjects, inboxPrefix].find(
+    (subject) => !isSubscribableSubject(subject) || /^\$/.test(subject),
+  );
+  if (bad !== undefined) {
+    throw new NexError(
+      "usage",
+      `Cannot permit "${printable(bad)}": it is not a NATS subject that is free for use`,
+    );
+  }
+  const signer = signerOfSeed(readNamedFile(key, "the account's key"), `the account's key "${key}"`);
+  checkKey("--key", signer.publicKey, "A", "an account");
+  if (account !== undefined) checkKey("--account", account, "A", "an account");
+  if (nodeId !== undefined) checkKey("--node-id", nodeId, "N", "a node");
+  const { publicKey, seed } = createKey("user");
+  const nowMs = Date.now();
+  const jwt = signNatsUser(
+    {
+      publicKey,
+      name: role === "issuer" || role === "workloads" ? `${namespace}-${role}` : role,
+      ...(account === undefined ? {} : { account }),
+      permissions: natsPermissions(role, {
+        namespace,
+        subjects,
+        inboxPrefix,
+        ...(nodeId === undefined ? {} : { nodeId }),
+      }),
+      ...(days === undefined ? {} : { expires: Math.floor(nowMs / msPerSecond) + days * secondsPerDay }),
+    },
+    signer,
+    nowMs,
+  );
+  writeSecretFile(file, formatCredentials({ jwt, seed }), "the credentials");
+  note(`Wrote credentials of the user below to ${file}`);
+  print(publicKey);
+}
+
+function checkKey(option: string, key: string, prefix: string, what: string): void {
+  if (isPublicKey(key, prefix)) return;
+  throw new NexError(
+    "key_invalid",
+    `Cannot use ${option} "${printable(key)}": it is not the key of ${what} (${prefix}…)`,
+  );
+}
