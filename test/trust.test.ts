@@ -88,6 +88,8 @@ describe("a bound deploy token (S2)", () => {
     ["another trigger", { trigger_subjects: ["stolen"] }],
     ["another environment", { environment: "eGt2MQ==" }],
     ["a member namespace", { namespace: "default" }],
+    ["triggers led to another server", { trigger_connection: { nats_url: "nats://elsewhere" } }],
+    ["host services led to another user", { host_services: { nats_user_jwt: "x", nats_user_seed: "x" } }],
     ["a member that nobody knows", { whatever: null }],
     ["a second token in another case", { Workload_Jwt: null }],
     ["an addition taken away", { nex: undefined }],
@@ -291,6 +293,16 @@ describe("a sealed environment (S2)", () => {
     const renamed = await withSecret({ name: "renamed" });
     assert.equal(await refusedCode(nexus, resigned(renamed, {})), "sealed_for_another");
     assert.equal((await send(nexus, subject, resigned({ subject, body }, {}).body)).error, undefined);
+  });
+
+  test("with a connection beside it, leads nobody else's function there", async () => {
+    const triggerConnection = { url: nexus.server.url, jwt: "a.b.c" };
+    const captured = await capture(nexus, "$NEX.DEPLOY.>", () =>
+      nexus.function(show, { name: "forged", triggerConnection }).catch(() => undefined),
+    );
+    assert.doesNotMatch(JSON.stringify(captured.body), /a\.b\.c|trigger_connection/);
+    const stolen = resigned(captured, {}, "default", newSigner());
+    assert.equal(await refusedCode(nexus, stolen), "sealed_for_another");
   });
 
   test("is opened for no loose token, with which somebody else could choose who gets to see it", async () => {

@@ -25,18 +25,18 @@ export interface TestUser {
 export interface AccountClaims {
   exports?: object[];
   imports?: object[];
-  /** Users that may log in no more: public keys, each with a time in seconds. */
-  revocations?: Record<string, number>;
+  /** Public keys that may sign for its users too. */
+  signingKeys?: string[];
 }
 
 /** An account that signs for its users. */
 export class TestAccount {
   readonly name: string;
-  readonly key: Signer;
+  readonly seed = createKey("account").seed;
+  readonly key: Signer = signerOfSeed(this.seed);
 
   constructor(name: string) {
     this.name = name;
-    this.key = signerOfSeed(createKey("account").seed);
   }
 
   /** Without permissions: one that may do everything in its account. */
@@ -45,7 +45,7 @@ export class TestAccount {
     return { publicKey, seed, jwt: signNatsUser({ publicKey, name, permissions }, this.key, Date.now()) };
   }
 
-  claims(operator: Signer, { exports, imports, revocations }: AccountClaims, withStorage: boolean): string {
+  claims(operator: Signer, { exports, imports, signingKeys }: AccountClaims, withStorage: boolean): string {
     return encodeClaims(
       {
         subject: this.key.publicKey,
@@ -56,7 +56,7 @@ export class TestAccount {
           limits: { ...unlimited, ...(withStorage ? storage : {}) },
           ...(exports === undefined ? {} : { exports }),
           ...(imports === undefined ? {} : { imports }),
-          ...(revocations === undefined ? {} : { revocations }),
+          ...(signingKeys === undefined ? {} : { signing_keys: signingKeys }),
         },
       },
       operator,
