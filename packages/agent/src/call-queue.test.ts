@@ -2,10 +2,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { messageView } from "@nexengine/protocol/internal";
 import { type Call, CallQueue } from "./call-queue.ts";
+import { callsOpener, HostCalls } from "./host-calls.ts";
 import type { ProviderHost } from "./provider.ts";
 
 /** The node's end: what it was told, flush by flush. */
 class Told implements ProviderHost {
+  readonly hostCalls = new HostCalls(callsOpener("fd"));
   readonly flushes: string[][] = [];
   #now: string[] = [];
 

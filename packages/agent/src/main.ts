@@ -2,6 +2,7 @@
 import { parseArgs } from "node:util";
 import { NexError } from "@nexengine/protocol/internal";
 import { openFrames } from "./channels.ts";
+import { callsOpener } from "./host-calls.ts";
 import { JavaScriptProvider } from "./javascript/provider.ts";
 import { nativeProvider } from "./native/provider.ts";
 import type { Provider } from "./provider.ts";
@@ -27,7 +28,7 @@ process.on("SIGHUP", () => undefined);
 process.stdout.on("error", () => undefined);
 process.stderr.on("error", () => undefined);
 
-const session = new Session(providers, process.cwd());
+const session = new Session(providers, process.cwd(), callsOpener(values.channels));
 const leave = async (): Promise<never> => {
   await session.abandon();
   process.exit(0);

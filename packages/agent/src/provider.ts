@@ -1,12 +1,16 @@
 /** What runs a workload inside a machine. */
 import type { CallFailure, Deploy, Exited, MessageView } from "@nexengine/protocol/internal";
 
+import type { HostCalls } from "./host-calls.ts";
+
 /** Levels of log lines, as indices into the wire's list. */
 export const LogLevel = { debug: 0, info: 1, warn: 2, error: 3 } as const;
 export type LogLevel = (typeof LogLevel)[keyof typeof LogLevel];
 
 /** What a provider may tell the node. */
 export interface ProviderHost {
+  /** Calls of the node's host services. */
+  readonly hostCalls: HostCalls;
   /** @returns false when the node is slow to read: wait for `drained`, or drop what comes. */
   log(level: LogLevel, text: string): boolean;
   /** Settles when the node reads again. */

@@ -13,6 +13,7 @@ import {
   sendInvocation,
 } from "@nexengine/protocol/internal";
 import type { Provider, ProviderHost, RunningWorkload } from "./provider.ts";
+import { callsOpener } from "./host-calls.ts";
 import { type ChannelEnd, Session } from "./session.ts";
 
 /** The node's end of one channel. */
@@ -85,7 +86,7 @@ class Bench implements Disposable {
         },
       };
     };
-    this.session = new Session(new Map([["v8", { start }]]), this.directory);
+    this.session = new Session(new Map([["v8", { start }]]), this.directory, callsOpener("fd"));
   }
 
   [Symbol.dispose](): void {

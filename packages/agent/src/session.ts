@@ -26,6 +26,7 @@ import {
   type Undeploy,
 } from "@nexengine/protocol/internal";
 import { ArtifactFile } from "./artifact-file.ts";
+import { HostCalls, type OpenCalls } from "./host-calls.ts";
 import { LogLevel, type Provider, type ProviderHost, type RunningWorkload } from "./provider.ts";
 import { listenForRelay } from "./relay-listeners.ts";
 
@@ -38,6 +39,7 @@ export type ChannelEnd = "undeployed" | "node_gone";
 /** One agent: one channel after the other to its node, and at most one workload, ever. */
 export class Session implements ProviderHost {
   readonly #providers: ReadonlyMap<string, Provider>;
+  readonly hostCalls: HostCalls;
   readonly #instance = instanceMark();
   readonly #artifact: ArtifactFile;
   #connection: FrameConnection | undefined;
@@ -56,9 +58,13 @@ export class Session implements ProviderHost {
   #prepared = false;
   #drain: PromiseWithResolvers<void> | undefined;
 
-  /** @param directory Where the artifact is put. */
-  constructor(providers: ReadonlyMap<string, Provider>, directory: string) {
+  /**
+   * @param directory Where the artifact is put.
+   * @param openCalls How the channel of blocking calls is had.
+   */
+  constructor(providers: ReadonlyMap<string, Provider>, directory: string, openCalls: OpenCalls) {
     this.#providers = providers;
+    this.hostCalls = new HostCalls(openCalls);
     this.#artifact = new ArtifactFile(resolve(directory, "artifact"), (bytes) => this.#grant(bytes));
   }
 
@@ -79,6 +85,7 @@ export class Session implements ProviderHost {
       batchEnd: () => this.#workload?.batchEnd?.(),
       end: () => {
         relay.close();
+        this.hostCalls.detach();
         this.#release();
         end.resolve("node_gone");
       },
@@ -128,6 +135,9 @@ export class Session implements ProviderHost {
         this.#invocations.drop(id);
         this.#workload?.cancel?.(id);
         return;
+      case FrameType.hostReply:
+        this.hostCalls.take(flags, id, payload);
+        return;
       case FrameType.ping:
         this.#connection?.send(FrameType.pong, 0, id);
         this.#connection?.flush();
@@ -159,6 +169,7 @@ export class Session implements ProviderHost {
       providers: [...this.#providers.keys()],
     };
     this.#lastEpoch = attach.epoch;
+    if (this.#connection !== undefined) this.hostCalls.attach(this.#connection, attach.epoch);
     this.#connection?.sendJson(FrameType.hello, hello);
   }
 

@@ -1,6 +1,7 @@
 /** Everything of the wire format, for the sibling packages. */
 export * from "./agent/frame-connection.ts";
 export * from "./agent/frames.ts";
+export * from "./agent/host-call.ts";
 export * from "./agent/invocation.ts";
 export * from "./agent/limits.ts";
 export * from "./agent/messages.ts";

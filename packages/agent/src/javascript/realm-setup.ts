@@ -3,13 +3,21 @@
  * anything outside itself; the agent's functions are called by wrappers made in the realm and never reach the
  * function's code, and only primitives and objects made in the realm cross.
  */
-import type { CallContexts, GlobalsKeeper, RealmApi, RealmHost, WebTools } from "./realm-types.ts";
+import type {
+  CallContexts,
+  GlobalsKeeper,
+  HostServiceTools,
+  RealmApi,
+  RealmHost,
+  WebTools,
+} from "./realm-types.ts";
 
 /**
  * Gives a realm its globals.
  *
  * @param makeWebTools `makeWebTools` of realm-web.ts, evaluated in the same realm.
  * @param keepGlobals `keepGlobals` of realm-globals.ts, evaluated in the same realm.
+ * @param makeHostServices `makeHostServices` of realm-services.ts, evaluated in the same realm.
  * @param makeCallContexts `makeCallContexts` of realm-calls.ts, evaluated in the same realm.
  */
 export function setUpRealm(
@@ -17,6 +25,7 @@ export function setUpRealm(
   makeWebTools: (host: RealmHost) => WebTools,
   keepGlobals: () => GlobalsKeeper,
   makeCallContexts: () => CallContexts,
+  makeHostServices: (host: RealmHost) => HostServiceTools,
 ): RealmApi {
   const global = globalThis as unknown as Record<PropertyKey, unknown>;
   const { ownKeys, defineProperty, apply } = Reflect;
@@ -49,6 +58,8 @@ export function setUpRealm(
     query: lend(agent.query),
     nowMs: lend(agent.nowMs),
     uncaught: lend(agent.uncaught),
+    hostCall: lend(agent.hostCall),
+    hostCallLater: lend(agent.hostCallLater),
   };
   const { isFinite: finite } = Number;
   // biome-ignore lint/security/noGlobalEval: it is how a script's completion value is had, scoped to each evaluation
@@ -201,6 +212,8 @@ export function setUpRealm(
 
   const tools = makeWebTools(host);
   for (const name of ownKeys(tools) as (keyof WebTools)[]) expose(name, tools[name]);
+  const services = makeHostServices(host);
+  expose("hostServices", services.hostServices);
   const globals = keepGlobals();
   const contexts = makeCallContexts();
 
@@ -239,6 +252,7 @@ export function setUpRealm(
     remember: globals.remember,
     restore: () => {
       if (timers.size > 0) for (const id of timers.keys()) clearTimer(id);
+      services.endCall();
       globals.restore();
     },
     makeError: (text) => new RealmError(text),

@@ -17,7 +17,23 @@ export interface RealmHost {
   query(text: string): [string, string][];
   nowMs(): number;
   uncaught(text: string): void;
+  /** Calls a host service and waits. Texts go as UTF-8. */
+  hostCall(method: number, args: readonly (Uint8Array | string)[]): RealmHostReply;
+  /** Calls a host service; \`done\` hears of the answer later. */
+  hostCallLater(
+    method: number,
+    args: readonly (Uint8Array | string)[],
+    done: (reply: RealmHostReply) => void,
+  ): void;
 }
+/** What a host service answers; the agent's objects, which must not reach the function's code. */
+export type RealmHostReply =
+  | { kind: "nothing" }
+  | { kind: "bytes"; bytes: Uint8Array }
+  | { kind: "json"; text: string }
+  | { kind: "list"; items: readonly Uint8Array[] }
+  | { kind: "error"; code: number; text: string };
+
 export type UrlParts = Record<string, string>;
 
 /** What a realm gives the agent. */
@@ -60,6 +76,13 @@ export interface GlobalsKeeper {
   remember(): void;
   /** Puts them back. */
   restore(): void;
+}
+
+/** The host services, made in the realm. */
+export interface HostServiceTools {
+  readonly hostServices: object;
+  /** Answers that come after this to what was asked before are dropped. */
+  endCall(): void;
 }
 
 /** The third argument of a function, made in the realm. */

@@ -2,12 +2,13 @@
 
 import { formatWithOptions, TextDecoder, TextEncoder } from "node:util";
 import { type Context, constants, createContext, Script } from "node:vm";
-import { NexError } from "@nexengine/protocol/internal";
+import { type HostReply, NexError } from "@nexengine/protocol/internal";
 import { LogLevel as Level, type LogLevel, type ProviderHost } from "../provider.ts";
 import { makeCallContexts } from "./realm-calls.ts";
 import { keepGlobals } from "./realm-globals.ts";
+import { makeHostServices } from "./realm-services.ts";
 import { setUpRealm } from "./realm-setup.ts";
-import type { RealmApi, RealmHost, UrlParts } from "./realm-types.ts";
+import type { RealmApi, RealmHost, RealmHostReply, UrlParts } from "./realm-types.ts";
 import { makeWebTools } from "./realm-web.ts";
 
 /** What one console call may print; the rest is cut off. */
@@ -50,6 +51,7 @@ export function createRealm(host: ProviderHost): Realm {
     inRealm(makeWebTools),
     inRealm(keepGlobals),
     inRealm(makeCallContexts),
+    inRealm(makeHostServices),
   );
   refusal.realm = new WeakRef(api);
   return {
@@ -139,7 +141,20 @@ function realmHost(
     query: (text) => [...new URLSearchParams(text)],
     nowMs: () => performance.now() - startedMs,
     uncaught: (text) => log(Level.error, `Uncaught ${text}`),
+    hostCall: (method, args) => shownReply(host.hostCalls.block(method, args.map(asBytes))),
+    hostCallLater: (method, args, done) => {
+      void host.hostCalls.call(method, args.map(asBytes)).then((reply) => done(shownReply(reply)));
+    },
   };
+}
+
+function asBytes(arg: Uint8Array | string): Uint8Array {
+  // A copy: it is the function's, and may go out later.
+  return Buffer.from(arg as Uint8Array);
+}
+
+function shownReply(reply: HostReply): RealmHostReply {
+  return reply.kind === "json" ? { kind: "json", text: JSON.stringify(reply.value) } : reply;
 }
 
 const urlPartNames = [

@@ -30,6 +30,7 @@ import {
   sendInvocation,
 } from "@nexengine/protocol/internal";
 import { type AgentCall, AgentCalls } from "./calls.ts";
+import { HostCalls } from "./host-calls.ts";
 import { createDialer } from "./relay-dial.ts";
 import type { RelayTarget } from "./relay-plan.ts";
 import { Waits } from "./waits.ts";
@@ -56,6 +57,7 @@ export class AgentClient {
   readonly #events: AgentEvents;
   /** The calls of a function that the agent has. */
   readonly calls = new AgentCalls();
+  readonly hostCalls: HostCalls;
   readonly #replies = new PayloadAssembler(repliesBytesMax);
   readonly #messages = new PayloadAssembler(messageBytesMax);
   readonly #waits = new Waits();
@@ -67,7 +69,8 @@ export class AgentClient {
   /** The time of the frames that are being read; 0 when it is not known yet. */
   #nowMs = 0;
 
-  constructor(frames: Duplex, events: AgentEvents) {
+  /** @param calls The channel of blocking calls; without it, an agent has none. */
+  constructor(frames: Duplex, events: AgentEvents, calls?: Duplex) {
     this.#events = events;
     this.#connection = new FrameConnection(frames, {
       frame: (type, flags, id, payload) => this.#take(type, flags, id, payload),
@@ -78,6 +81,7 @@ export class AgentClient {
       end: (error) => this.#end(error),
       drain: () => this.#relay?.drained(),
     });
+    this.hostCalls = new HostCalls(this.#connection, calls, (error) => this.#connection.close(error));
   }
 
   /**
@@ -267,6 +271,9 @@ export class AgentClient {
         return;
       case FrameType.pong:
         this.#waits.settle(FrameType.pong, undefined, id);
+        return;
+      case FrameType.hostCall:
+        this.hostCalls.take(flags, id, payload);
         return;
       case FrameType.credit:
         this.#grant(payload);

@@ -1,5 +1,6 @@
 /** A machine as the node sees it: a sandbox, the agent in it, and one workload at most. */
 import { mkdir } from "node:fs/promises";
+import type { Duplex } from "node:stream";
 import type { Driver, MachineExit, MachineSpec, Machine as Sandbox } from "@nexengine/machines";
 import {
   type Deploy,
@@ -60,19 +61,16 @@ export class Machine {
   #loss: string | undefined;
   #ending: Promise<Exited | undefined> | undefined;
 
-  private constructor(
-    sandbox: Sandbox,
-    frames: ConstructorParameters<typeof AgentClient>[0],
-    host: MachineHost,
-  ) {
+  private constructor(sandbox: Sandbox, frames: Duplex, calls: Duplex, host: MachineHost) {
     this.id = sandbox.id;
     this.#sandbox = sandbox;
     this.#host = host;
-    this.#agent = new AgentClient(frames, {
-      log: (level, text) => this.#events?.log(level, text),
-      exited: (exit) => this.#events?.exited(exit),
-      ended: (error) => void this.#channelEnded(error),
-    });
+    const events = {
+      log: (level: LogLevel, text: string) => this.#events?.log(level, text),
+      exited: (exit: Exited) => this.#events?.exited(exit),
+      ended: (error: NexError | undefined) => void this.#channelEnded(error),
+    };
+    this.#agent = new AgentClient(frames, events, calls);
     void sandbox.exited.then((exit) => this.#lose(describeExit(exit)));
   }
 
@@ -94,9 +92,7 @@ export class Machine {
       const record = sandbox.record?.();
       if (record !== undefined) await records.write(record);
       const { frames, calls } = await sandbox.attach(epoch);
-      // Nobody answers blocking calls yet; an error there shows on the frames too.
-      calls.on("error", () => undefined);
-      const machine = new Machine(sandbox, frames, host);
+      const machine = new Machine(sandbox, frames, calls, host);
       await machine.#handshake(host.handshakeTimeoutMs);
       return machine;
     } catch (error) {

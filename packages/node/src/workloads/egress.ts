@@ -1,39 +1,13 @@
 /** What an allow-list means here and now: its names resolved, by the node, when a machine is booted. */
 import { lookup } from "node:dns/promises";
-import { BlockList, isIPv6 } from "node:net";
+import { isIPv6 } from "node:net";
 import type { EgressTarget, HostEntry } from "@nexengine/machines";
 import { errorText, NexError, parseEgressRule } from "@nexengine/protocol/internal";
+import { isInside } from "../host-services/addresses.ts";
 
 const lookupTimeoutMs = 3_000;
 /** So many addresses of a name are taken: a machine knows a name by these only, and what it is told has a limit. */
 const addressesMax = 3;
-
-/** Addresses that a name must not lead to: whoever answers for the name would choose what of the inside is reached. */
-const inside = new BlockList();
-for (const [network, bits] of [
-  ["0.0.0.0", 8],
-  ["10.0.0.0", 8],
-  ["100.64.0.0", 10],
-  ["127.0.0.0", 8],
-  ["169.254.0.0", 16],
-  ["172.16.0.0", 12],
-  ["192.0.0.0", 24],
-  ["192.168.0.0", 16],
-  ["198.18.0.0", 15],
-  ["224.0.0.0", 3],
-] as const) {
-  inside.addSubnet(network, bits, "ipv4");
-}
-for (const [network, bits] of [
-  ["::", 96],
-  ["64:ff9b::", 96],
-  ["64:ff9b:1::", 48],
-  ["fc00::", 7],
-  ["fe80::", 10],
-  ["ff00::", 8],
-] as const) {
-  inside.addSubnet(network, bits, "ipv6");
-}
 
 /** What a machine is booted with for its allow-list. */
 export interface ResolvedEgress {
@@ -83,7 +57,7 @@ async function outsideAddresses(name: string, resolve: Resolve): Promise<string[
       cause,
     });
   }
-  const outside = addresses.filter((address) => !inside.check(address, isIPv6(address) ? "ipv6" : "ipv4"));
+  const outside = addresses.filter((address) => !isInside(address));
   if (outside.length > 0) return [...new Set(outside)].slice(0, addressesMax);
   throw new NexError(
     "egress_refused",

@@ -327,6 +327,8 @@ export class FunctionCalls {
     if (place.probing) return;
     place.probing = true;
     const { machine, concurrency } = place;
+    // Its code waits for the node, which is no reason to end it.
+    machine.agent.hostCalls.abort(408, `the call ran longer than ${this.#options.callTimeMs} ms`);
     const alive = await machine.agent.ping(this.#options.deadlineGraceMs);
     place.probing = false;
     if (!this.#places.includes(place)) return;

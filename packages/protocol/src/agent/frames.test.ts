@@ -110,7 +110,17 @@ test("FrameDecoder gives nothing for a frame that never ends", () => {
 test("FrameType: node's types are below 32, the agent's from 32 on, and none is used twice", () => {
   const types = Object.values(FrameType);
   assert.equal(new Set(types).size, types.length);
-  const fromNode = ["attach", "welcome", "artifact", "deploy", "undeploy", "invoke", "cancel", "ping"];
+  const fromNode = [
+    "attach",
+    "welcome",
+    "artifact",
+    "deploy",
+    "undeploy",
+    "invoke",
+    "cancel",
+    "ping",
+    "hostReply",
+  ];
   for (const [name, type] of Object.entries(FrameType))
     assert.equal(type < 32, fromNode.includes(name) || name.startsWith("nodeRelay"), name);
 });

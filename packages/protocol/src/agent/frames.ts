@@ -35,6 +35,8 @@ export const FrameType = {
   /** The call's answer is no longer wanted. */
   cancel: 7,
   ping: 8,
+  /** The answer to a host call, see `host-call.ts`. */
+  hostReply: 9,
   /** The node's side of relayed streams, see `relay.ts`. */
   nodeRelayOpen: 16,
   nodeRelayData: 17,
@@ -58,6 +60,8 @@ export const FrameType = {
   pong: 39,
   /** So many calls, which the id says, may begin beyond those that were answered or named; 1 before the first of these. */
   window: 40,
+  /** A call of a host service that does not block, see `host-call.ts`. */
+  hostCall: 41,
   /** The agent's side of relayed streams. */
   agentRelayOpen: 48,
   agentRelayData: 49,

@@ -1,0 +1,115 @@
+/** The host services of one function: what it may call, in whose name, and how much at once. */
+import type { NatsConnection } from "@nats-io/nats-core";
+import { HostMethod, type HostReply } from "@nexengine/protocol/internal";
+import type { AddressRules } from "./addresses.ts";
+import { HttpService } from "./http.ts";
+import { KeyValueService } from "./key-value.ts";
+import { MessagingService } from "./messaging.ts";
+import { ObjectStoreService } from "./object-store.ts";
+import { failureOf, type Method, type Owner, ServiceError } from "./service.ts";
+import type { HostServiceSettings } from "./settings.ts";
+
+/** Calls of one function that are open at once. */
+const openCallsMax = 64;
+/** No call takes longer, whatever its own limits say. */
+const callTimeMsMax = 65_000;
+/** A request to JetStream. */
+const jetStreamTimeMs = 5_000;
+
+/** What the host services of a function are made of. */
+export interface HostServicesOptions {
+  owner: Owner;
+  /** For buckets. */
+  connection: NatsConnection;
+  /** For messages. */
+  messages: NatsConnection;
+  settings: HostServiceSettings;
+  /** Subjects to which it may not publish, beside those that are always denied. */
+  deniedSubjects: readonly string[];
+  addressRules: AddressRules;
+}
+
+export class HostServices {
+  readonly #methods: ReadonlyMap<number, Method>;
+  #open = 0;
+  #ended = false;
+
+  constructor({ owner, connection, messages, settings, deniedSubjects, addressRules }: HostServicesOptions) {
+    const methods = new Map<number, Method>();
+    const add = (name: string, enabled: boolean, entries: readonly (readonly [number, Method])[]): void => {
+      for (const [method, run] of entries) methods.set(method, enabled ? run : disabled(name));
+    };
+    const kv = new KeyValueService(connection, owner, bucketOf(settings.kv.config), jetStreamTimeMs);
+    add("kv", settings.kv.enabled, [
+      [HostMethod.kvGet, kv.get],
+      [HostMethod.kvSet, kv.set],
+      [HostMethod.kvDelete, kv.delete],
+      [HostMethod.kvKeys, kv.keys],
+    ]);
+    const bucket = bucketOf(settings.objectstore.config);
+    const objects = new ObjectStoreService(connection, owner, bucket, jetStreamTimeMs);
+    add("objectStore", settings.objectstore.enabled, [
+      [HostMethod.objectGet, objects.get],
+      [HostMethod.objectPut, objects.put],
+      [HostMethod.objectDelete, objects.delete],
+      [HostMethod.objectList, objects.list],
+    ]);
+    const messaging = new MessagingService(messages, deniedSubjects, {
+      requestTimeoutMs: settings.messaging.config.request_timeout_ms,
+      requestManyTimeoutMs: settings.messaging.config.request_many_timeout_ms,
+    });
+    add("messaging", settings.messaging.enabled, [
+      [HostMethod.publish, messaging.publish],
+      [HostMethod.request, messaging.request],
+      [HostMethod.requestMany, messaging.requestMany],
+    ]);
+    const http = new HttpService(addressRules, settings.http.config.timeout_ms);
+    add("http", settings.http.enabled, [[HostMethod.http, http.send]]);
+    this.#methods = methods;
+  }
+
+  /** Answers a call; never rejects. */
+  readonly call = async (method: number, args: readonly Buffer[]): Promise<HostReply> => {
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      const run = this.#methods.get(method);
+      if (run === undefined)
+        throw new ServiceError(404, `this node has no host service with the number ${method}`);
+      if (this.#ended) throw new ServiceError(503, "the function was stopped");
+      if (this.#open >= openCallsMax)
+        throw new ServiceError(429, `${openCallsMax} calls of host services are open`);
+      this.#open++;
+      const late = new Promise<never>((_, reject) => {
+        const error = new ServiceError(408, `no answer within ${callTimeMsMax} ms`);
+        timer = setTimeout(reject, callTimeMsMax, error);
+      });
+      const running = run(args).finally(() => {
+        this.#open--;
+      });
+      return await Promise.race([running, late]);
+    } catch (error) {
+      return failureOf(error);
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+
+  /** Nothing more is answered. */
+  end(): void {
+    this.#ended = true;
+  }
+}
+
+function disabled(name: string): Method {
+  return async () => {
+    throw new ServiceError(404, `the host service ${name} is switched off on this node`);
+  };
+}
+
+function bucketOf({ bucket_name, max_bytes, jit_provision }: HostServiceSettings["kv"]["config"]): {
+  bucketName: string;
+  maxBytes: number;
+  provision: boolean;
+} {
+  return { bucketName: bucket_name, maxBytes: max_bytes, provision: jit_provision };
+}

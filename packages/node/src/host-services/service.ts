@@ -1,0 +1,69 @@
+/** What the host services of a function share. */
+import { errorText, type HostErrorCode, type HostReply } from "@nexengine/protocol/internal";
+
+/** Why a call of a host service failed, for the function's code. */
+export class ServiceError extends Error {
+  readonly code: HostErrorCode;
+
+  constructor(code: HostErrorCode, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** One method; `args` are as the function gave them, and as many as it gave. */
+export type Method = (args: readonly Buffer[]) => Promise<HostReply>;
+
+/** Whose services they are. The node says so, never the agent. */
+export interface Owner {
+  namespace: string;
+  name: string;
+}
+
+export const nothing: HostReply = { kind: "nothing" };
+
+/** An argument as text. @throws ServiceError with `text` when it is missing or no UTF-8 */
+export function textOf(arg: Buffer | undefined, text: string): string {
+  if (arg === undefined || arg.length === 0) throw new ServiceError(400, text);
+  const decoded = arg.toString();
+  if (decoded.includes("\ufffd") && !Buffer.from(decoded).equals(arg))
+    throw new ServiceError(400, `${text}, as UTF-8`);
+  return decoded;
+}
+
+/** An argument that is JSON; the agent makes it, so what is wrong with it is not told in detail. */
+export function optionsOf(arg: Buffer | undefined): Record<string, unknown> {
+  if (arg === undefined || arg.length === 0) return {};
+  try {
+    const value: unknown = JSON.parse(arg.toString());
+    if (typeof value === "object" && value !== null && !Array.isArray(value))
+      return value as Record<string, unknown>;
+  } catch {
+    // Said below.
+  }
+  throw new ServiceError(400, "the options are not valid");
+}
+
+/** A number among options. @throws ServiceError when it is out of bounds */
+export function numberOf(
+  options: Record<string, unknown>,
+  name: string,
+  { min, max, otherwise }: { min: number; max: number; otherwise: number },
+): number {
+  const value = options[name];
+  if (value === undefined || value === null) return otherwise;
+  if (typeof value === "number" && Number.isFinite(value) && value >= min && value <= max) return value;
+  throw new ServiceError(400, `${name} must be a number from ${min} to ${max}`);
+}
+
+/** A thrown error as an answer. */
+export function failureOf(error: unknown): HostReply {
+  const code = error instanceof ServiceError ? error.code : 500;
+  return { kind: "error", code, text: errorText(error) };
+}
+
+/** Numbers that JetStream's errors carry. */
+export function jetStreamCode(error: unknown): number | undefined {
+  const { code } = error as { code?: unknown };
+  return typeof code === "number" ? code : undefined;
+}
