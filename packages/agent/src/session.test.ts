@@ -12,8 +12,8 @@ import {
   messageView,
   sendInvocation,
 } from "@nexengine/protocol/internal";
-import type { Provider, ProviderHost, RunningWorkload } from "./provider.ts";
 import { callsOpener } from "./host-calls.ts";
+import type { Provider, ProviderHost, RunningWorkload } from "./provider.ts";
 import { type ChannelEnd, Session } from "./session.ts";
 
 /** The node's end of one channel. */

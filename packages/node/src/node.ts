@@ -26,6 +26,8 @@ import { NodeInfo } from "./control-api/info.ts";
 import type { DriverSource } from "./drivers.ts";
 import { Events } from "./feeds/events.ts";
 import { Logs } from "./feeds/logs.ts";
+import { AddressRules } from "./host-services/addresses.ts";
+import { HostServices } from "./host-services/host-services.ts";
 import { type CompleteNodeOptions, completeOptions, defaultLimits, type NodeOptions } from "./options.ts";
 import { Pool } from "./pool/pool.ts";
 import { endPredecessor } from "./pool/predecessor.ts";
@@ -164,12 +166,21 @@ async function compose(
   stack.use(pool);
   await startPool(pool);
   const events = new Events(connection, identity.id);
+  const addressRules = new AddressRules(config.http_allow);
   const workloads = new Workloads(
     {
       connections,
       artifacts: new Artifacts(directory.artifacts, tuning.artifactTimeMs),
       pool,
       relayOf: (namespace) => relayTo(connections.loginOf(namespace)),
+      hostServicesOf: (owner, connections) =>
+        new HostServices({
+          owner,
+          connections,
+          settings: config.host_services.services,
+          deniedSubjects: rulesOf(config, owner.namespace).denyTriggerSubjects,
+          addressRules,
+        }),
       publishAddress: config.publish_address,
       events,
       logs: new Logs(connection, identity.id, tuning.logBytesPerSecondMax),

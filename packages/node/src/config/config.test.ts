@@ -158,7 +158,6 @@ describe("readConfigFile", () => {
       'unknown configuration key "something_else_entirely"',
       warnings[9],
       'this version does not act on the configuration key "cni"',
-      'this version does not act on the configuration key "host_services.services"',
     ]);
     assert.ok(!warnings[9]?.includes("\u001b"));
   });

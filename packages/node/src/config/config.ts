@@ -2,6 +2,8 @@
 import { readFile } from "node:fs/promises";
 import { checkJson, checkLimits, errorText, NexError, parseEgressRule } from "@nexengine/protocol/internal";
 import { z } from "zod";
+import { isAddressRule } from "../host-services/addresses.ts";
+import { hostServicesSchema } from "../host-services/settings.ts";
 import { autostartSchema } from "./autostart.ts";
 import { idleKeys } from "./idle-keys.ts";
 import { keyWarnings } from "./key-warnings.ts";
@@ -50,11 +52,11 @@ const configSchema = z.object({
       nats_url: z.string().optional(),
       nats_user_jwt: z.string().optional(),
       nats_user_seed: z.string().optional(),
-      services: z
-        .record(z.string(), z.object({ enabled: z.boolean().optional(), config: z.unknown().optional() }))
-        .optional(),
+      services: hostServicesSchema,
     })
     .prefault({}),
+  /** Addresses of the inside to which functions may send HTTP requests. */
+  http_allow: z.array(z.string().refine(isAddressRule, "is neither a network nor host:port")).default([]),
   /** Which servers a connection may name that a request brings along. */
   request_connections: z.enum(["node-servers", "any"]).default("node-servers"),
   /** A token by which the nexus's owner vouches for this node. */

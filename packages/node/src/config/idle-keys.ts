@@ -24,7 +24,6 @@ export const idleKeys = {
   default_resource_dir: text.optional(),
   kernel_filepath: text.optional(),
   rootfs_filepath: text.optional(),
-  http_allow: z.array(text.min(1)).optional(),
   internal_node_host: z.ipv4().optional(),
   internal_node_port: port.optional(),
   otlp_exporter_url: text.optional(),
@@ -39,8 +38,3 @@ export const idleKeys = {
   qemu: z.object({ accel: text.optional() }).optional(),
   rate_limiters: z.object({ bandwidth: rateLimiter.optional(), iops: rateLimiter.optional() }).optional(),
 };
-
-/** Members of acted-on keys for which that holds too. */
-export const idleMembers: readonly (readonly [key: string, member: string])[] = [
-  ["host_services", "services"],
-];

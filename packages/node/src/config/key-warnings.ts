@@ -1,7 +1,7 @@
 /** What must be said of keys that a configuration has and that change nothing. */
 import { printable } from "@nexengine/protocol/internal";
 import { z } from "zod";
-import { idleKeys, idleMembers } from "./idle-keys.ts";
+import { idleKeys } from "./idle-keys.ts";
 
 /** Names that texts about the Go Nex give to keys which it has under another one. */
 const otherNames: Readonly<Record<string, string>> = {
@@ -13,12 +13,7 @@ const otherNames: Readonly<Record<string, string>> = {
 /** @returns a line for each key that is not known, or known and not acted on. */
 export function keyWarnings(input: unknown, schema: z.ZodType): string[] {
   const given = isObject(input) ? Object.keys(input) : [];
-  const idle = [
-    ...given.filter((key) => Object.hasOwn(idleKeys, key)),
-    ...idleMembers
-      .filter(([key, member]) => isObject(input) && isObject(input[key]) && Object.hasOwn(input[key], member))
-      .map((path) => path.join(".")),
-  ];
+  const idle = given.filter((key) => Object.hasOwn(idleKeys, key));
   return [
     ...unknownKeys(input, schema, ""),
     ...idle.map((key) => `this version does not act on the configuration key "${key}"`),

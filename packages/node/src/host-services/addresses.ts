@@ -36,6 +36,16 @@ export function isInside(address: string): boolean {
   return inside.check(address, familyOf(address));
 }
 
+/** Is this a network, an address, or `host:port`? */
+export function isAddressRule(entry: string): boolean {
+  try {
+    new AddressRules([entry]);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** The addresses to which functions may send requests: all of the outside, and of the inside those that are listed. */
 export class AddressRules {
   readonly #networks = new BlockList();

@@ -16,13 +16,16 @@ const callTimeMsMax = 65_000;
 /** A request to JetStream. */
 const jetStreamTimeMs = 5_000;
 
+/** What the host services of a function act through. */
+export interface HostServiceConnections {
+  buckets: NatsConnection;
+  messages: NatsConnection;
+}
+
 /** What the host services of a function are made of. */
 export interface HostServicesOptions {
   owner: Owner;
-  /** For buckets. */
-  connection: NatsConnection;
-  /** For messages. */
-  messages: NatsConnection;
+  connections: HostServiceConnections;
   settings: HostServiceSettings;
   /** Subjects to which it may not publish, beside those that are always denied. */
   deniedSubjects: readonly string[];
@@ -34,12 +37,18 @@ export class HostServices {
   #open = 0;
   #ended = false;
 
-  constructor({ owner, connection, messages, settings, deniedSubjects, addressRules }: HostServicesOptions) {
+  constructor({
+    owner,
+    connections: { buckets, messages },
+    settings,
+    deniedSubjects,
+    addressRules,
+  }: HostServicesOptions) {
     const methods = new Map<number, Method>();
     const add = (name: string, enabled: boolean, entries: readonly (readonly [number, Method])[]): void => {
       for (const [method, run] of entries) methods.set(method, enabled ? run : disabled(name));
     };
-    const kv = new KeyValueService(connection, owner, bucketOf(settings.kv.config), jetStreamTimeMs);
+    const kv = new KeyValueService(buckets, owner, bucketOf(settings.kv.config), jetStreamTimeMs);
     add("kv", settings.kv.enabled, [
       [HostMethod.kvGet, kv.get],
       [HostMethod.kvSet, kv.set],
@@ -47,7 +56,7 @@ export class HostServices {
       [HostMethod.kvKeys, kv.keys],
     ]);
     const bucket = bucketOf(settings.objectstore.config);
-    const objects = new ObjectStoreService(connection, owner, bucket, jetStreamTimeMs);
+    const objects = new ObjectStoreService(buckets, owner, bucket, jetStreamTimeMs);
     add("objectStore", settings.objectstore.enabled, [
       [HostMethod.objectGet, objects.get],
       [HostMethod.objectPut, objects.put],

@@ -8,42 +8,37 @@ const bytesMax = z
   .max(2 ** 40);
 const timeMs = z.number().int().min(1).max(60_000);
 
-const bucketSchema = (suffix: string) =>
-  z.object({
-    /** With `${namespace}` and `${workload_name}`. */
-    bucket_name: z.string().min(1).max(200).default(`hs_\${namespace}_\${workload_name}_${suffix}`),
-    max_bytes: bytesMax.default(524_288),
-    /** Is a bucket made that is not there? */
-    jit_provision: z.boolean().default(true),
-  });
+const service = <T extends z.ZodType>(config: T) =>
+  z.object({ enabled: z.boolean().default(true), config }).prefault({} as never);
 
-/** The reference writes `null` for a configuration that says nothing. */
-const service = <T extends z.ZodObject>(config: T) =>
-  z
-    .object({
-      enabled: z.boolean().default(true),
-      config: z.preprocess((value) => value ?? {}, config) as unknown as z.ZodType<z.output<T>>,
-    })
-    .partial({ config: true })
-    .transform(({ enabled, config: given }) => ({
-      enabled,
-      config: given ?? (config.parse({}) as z.output<T>),
-    }))
-    .default({ enabled: true, config: config.parse({}) as z.output<T> });
+const bucket = (suffix: string) =>
+  service(
+    z
+      .object({
+        /** With `${namespace}` and `${workload_name}`. */
+        bucket_name: z.string().min(1).max(200).default(`hs_\${namespace}_\${workload_name}_${suffix}`),
+        max_bytes: bytesMax.default(524_288),
+        /** Is a bucket made that is not there? */
+        jit_provision: z.boolean().default(true),
+      })
+      .prefault({}),
+  );
 
 /** Settings of each service; the defaults are the reference's. */
 export const hostServicesSchema = z
   .object({
-    kv: service(bucketSchema("kv")),
-    objectstore: service(bucketSchema("obj")),
+    kv: bucket("kv"),
+    objectstore: bucket("obj"),
     messaging: service(
-      z.object({
-        request_timeout_ms: timeMs.default(2_500),
-        /** Replies to `requestMany` are awaited so long. */
-        request_many_timeout_ms: timeMs.default(750),
-      }),
+      z
+        .object({
+          request_timeout_ms: timeMs.default(2_500),
+          /** Replies to `requestMany` are awaited so long. */
+          request_many_timeout_ms: timeMs.default(750),
+        })
+        .prefault({}),
     ),
-    http: service(z.object({ timeout_ms: timeMs.default(2_500) })),
+    http: service(z.object({ timeout_ms: timeMs.default(2_500) }).prefault({})),
   })
   .prefault({});
 export type HostServiceSettings = z.infer<typeof hostServicesSchema>;

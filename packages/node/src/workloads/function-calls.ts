@@ -326,23 +326,31 @@ export class FunctionCalls {
   async #overdue(place: MachinePlace): Promise<void> {
     if (place.probing) return;
     place.probing = true;
-    const { machine, concurrency } = place;
-    // Its code waits for the node, which is no reason to end it.
-    machine.agent.hostCalls.abort(408, `the call ran longer than ${this.#options.callTimeMs} ms`);
+    const { machine } = place;
+    // Code that waits for the node is no reason to end the machine: its call is over, and it goes on.
+    if (machine.agent.hostCalls.isBlocking) {
+      this.#failOverdue(place);
+      machine.agent.hostCalls.abort(CallError.timedOut, "the function's call is over its limit");
+    }
     const alive = await machine.agent.ping(this.#options.deadlineGraceMs);
     place.probing = false;
     if (!this.#places.includes(place)) return;
-    const nowMs = performance.now();
-    const text = `the call ran longer than ${this.#options.callTimeMs} ms`;
-    for (const { call, sinceMs } of machine.agent.calls.running(concurrency)) {
-      if (nowMs - sinceMs <= this.#options.callTimeMs) continue;
-      machine.agent.cancel(call);
-      call.failed({ code: CallError.timedOut, text }, (this.#options.callTimeMs * nsPerMs) / runTickNs);
-    }
+    this.#failOverdue(place);
     if (alive) return;
     const why = "the machine was ended: another call ran into its time limit";
     this.removeMachine(machine, why);
     this.#options.abandon(machine, why);
+  }
+
+  #failOverdue({ machine, concurrency }: MachinePlace): void {
+    const nowMs = performance.now();
+    const { callTimeMs } = this.#options;
+    const failure = { code: CallError.timedOut, text: `the call ran longer than ${callTimeMs} ms` };
+    for (const { call, sinceMs } of machine.agent.calls.running(concurrency)) {
+      if (nowMs - sinceMs <= callTimeMs) continue;
+      machine.agent.cancel(call);
+      call.failed(failure, (callTimeMs * nsPerMs) / runTickNs);
+    }
   }
 
   /** Settles when every call that was accepted is answered. Nothing may be accepted meanwhile. */

@@ -5,6 +5,8 @@ import type { Artifacts } from "../artifacts/artifacts.ts";
 import type { Connections } from "../connections/connections.ts";
 import type { Events } from "../feeds/events.ts";
 import type { Logs } from "../feeds/logs.ts";
+import type { HostServiceConnections, HostServices } from "../host-services/host-services.ts";
+import type { Owner } from "../host-services/service.ts";
 import type { NodeTuning } from "../options.ts";
 import type { Pool } from "../pool/pool.ts";
 
@@ -19,6 +21,8 @@ export interface WorkloadServices {
   tuning: NodeTuning;
   /** How the machines of a namespace find its NATS servers. */
   relayOf(namespace: string): RelayPlan;
+  /** What a function may call in the node. */
+  hostServicesOf(owner: Owner, connections: HostServiceConnections): HostServices;
   /** Where published ports listen. */
   publishAddress: string;
 }

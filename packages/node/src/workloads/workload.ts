@@ -12,6 +12,7 @@ import {
 import type { Artifact } from "../artifacts/artifacts.ts";
 import type { WorkloadConnections } from "../connections/connections.ts";
 import { subscribePermitted } from "../connections/denied-subscriptions.ts";
+import type { HostServiceConnections, HostServices } from "../host-services/host-services.ts";
 import type { Machine } from "../pool/machine.ts";
 import { triggerConnectionOf } from "../triggers/connection-of.ts";
 import { SubjectTriggers } from "../triggers/subject-triggers.ts";
@@ -61,6 +62,7 @@ export class Workload {
   #machine: Machine | undefined;
   #calls: FunctionCalls | undefined;
   #triggers: SubjectTriggers | undefined;
+  #hostServices: HostServices | undefined;
   #ports: PublishedPorts | undefined;
   #runNs = 0;
   #stopping: Promise<void> | undefined;
@@ -166,7 +168,10 @@ export class Workload {
       artifactRoom(this.#artifact.bytes);
       this.#demand("admitted");
       this.#state = "starting";
-      if (this.isFunction) this.#calls = this.#functionCalls();
+      if (this.isFunction) {
+        this.#calls = this.#functionCalls();
+        this.#hostServices = this.#services.hostServicesOf(this, this.#messages(this.#connections));
+      }
       await this.#publish();
       await this.#startMachine(tuning.machineWaitMs);
       this.#demand("starting");
@@ -177,6 +182,12 @@ export class Workload {
       await this.#fail();
       throw error;
     }
+  }
+
+  /** What host services act through: messages go where the triggers of a request with a connection for them come from. */
+  #messages({ hostServices, triggers }: WorkloadConnections): HostServiceConnections {
+    const own = this.spec.ownConnections.some(({ what }) => what === "trigger_connection");
+    return { buckets: hostServices, messages: own ? triggers : hostServices };
   }
 
   /** An agent may say in one breath that a workload runs and that it has ended. */
@@ -217,6 +228,7 @@ export class Workload {
     this.#machine = machine;
     this.#early = undefined;
     if (this.spec.limits.network !== "none") machine.agent.allowRelay(relay.targets);
+    if (this.#hostServices !== undefined) machine.agent.hostCalls.serve(this.#hostServices.call);
     const deployed = await machine.deploy(this.#deployMessage(artifact), artifact.path, tuning.deployTimeMs, {
       log: (level, text) => this.#services.logs.line(this, level, text),
       exited: (exit) => this.#exited(machine, exit),
@@ -407,6 +419,7 @@ export class Workload {
     clearTimeout(this.#restart);
     await this.#triggers?.unsubscribe().catch(() => undefined);
     await this.#calls?.close(graceMs > 0 ? this.#services.tuning.callDrainMs : 0);
+    this.#hostServices?.end();
     const exit = await this.#machine?.end(graceMs);
     await this.#ports?.[Symbol.asyncDispose]();
     await this.#artifact?.[Symbol.asyncDispose]();
