@@ -9,6 +9,7 @@ import {
   type HostReply,
   hostCallBytesMax,
   hostCallHeaderBytes,
+  NexError,
   PayloadAssembler,
 } from "@nexengine/protocol/internal";
 
@@ -153,12 +154,12 @@ function writeAll(fd: number, bytes: Buffer): void {
   for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
 }
 
-/** @throws Error at the end of the stream */
+/** @throws NexError at the end of the stream */
 function readAll(fd: number, size: number): Buffer {
   const bytes = Buffer.allocUnsafe(size);
   for (let at = 0; at < size; ) {
     const read = readSync(fd, bytes, at, size - at, null);
-    if (read === 0) throw new Error("the channel has ended");
+    if (read === 0) throw new NexError("agent_protocol", "the channel has ended");
     at += read;
   }
   return bytes;
