@@ -70,7 +70,7 @@ unasked(
 );
 unasked("1.6", "a DEPLOY is answered within 750 ms", "no test depends on speed; npm run bench measures it");
 unasked("1.8", "agent_started and agent_stopped", "the reference knows them and sends none");
-unasked("1.11", "host services", "come with functions");
+unasked("1.11", "host services", "have tests of their own: host-services.test.ts");
 unasked("1.11", "OpenTelemetry", "comes with telemetry; the keys are read, and named in the log");
 unasked("1.11", "preflight", "has tests of its own: cli-preflight.test.ts");
 unasked("1.11", "the internal agent protocol", "ours is another: frames over a channel of the machine");
