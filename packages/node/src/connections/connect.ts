@@ -1,6 +1,7 @@
 /** Opens and closes one connection to NATS. */
-import { type ConnectionOptions, connect, type NatsConnection } from "@nats-io/transport-node";
+import type { ConnectionOptions, NatsConnection } from "@nats-io/transport-node";
 import { connectionFailure, connectionOptions, type NatsLogin, NexError } from "@nexengine/protocol/internal";
+import { connectTransport } from "./transport.ts";
 
 /** How long the last messages may take to go out. */
 const closeTimeoutMs = 2_000;
@@ -16,7 +17,7 @@ export async function connectNats(
   changes: Partial<ConnectionOptions> = {},
 ): Promise<NatsConnection> {
   try {
-    return await connect({ ...connectionOptions(login), ...changes });
+    return await connectTransport({ ...connectionOptions(login), ...changes });
   } catch (cause) {
     throw connectionFailure(login, cause);
   }
