@@ -72,6 +72,8 @@ export interface DeployOptions {
   jsDomain?: string;
   globals?: Globals;
   concurrency?: number;
+  /** Machines of the workload on its node; 1 when absent. Calls of a function go to the one that has the fewest. */
+  replicas?: number;
   limits?: WorkloadLimits;
   /**
    * Workloads of this issuer that this one takes the place of. One that is on the chosen node ends as soon as this one
@@ -232,7 +234,9 @@ function checkRequest(namespace: string, type: WorkloadType, options: DeployOpti
 }
 
 function required(options: DeployOptions, limits: Limits | undefined): string[] {
-  const named = (["globals", "concurrency"] as const).filter((name) => options[name] !== undefined);
+  const named = (["globals", "concurrency", "replicas"] as const).filter(
+    (name) => options[name] !== undefined,
+  );
   return limits === undefined ? named : [...named, "limits"];
 }
 
@@ -270,13 +274,14 @@ function extras(
     ...required(options, limits),
   ];
   if (requires.length === 0) return {};
-  const { globals, concurrency } = options;
+  const { globals, concurrency, replicas } = options;
   return {
     nex: {
       version: 1,
       requires,
       ...(globals === undefined ? {} : { globals }),
       ...(concurrency === undefined ? {} : { concurrency }),
+      ...(replicas === undefined ? {} : { replicas }),
       ...(limits === undefined ? {} : { limits }),
       ...(sealed === undefined ? {} : { sealed }),
       ...(replace === undefined ? {} : { replace }),

@@ -19,6 +19,7 @@ export interface WorkloadOptions extends GlobalOptions, LimitOptions, Connection
   trigger_subject: string[];
   globals?: "fresh" | "keep";
   concurrency?: number;
+  replicas?: number;
   json: boolean;
 }
 
@@ -42,6 +43,7 @@ export function addWorkloadOptions(command: Command): Command {
       ]),
     )
     .option("--concurrency <n>", "calls of a function that may overlap", positive)
+    .option("--replicas <n>", "machines of the workload on its node", positive)
     .option("--json", "print the result as JSON", false);
   return addLimitOptions(command);
 }
@@ -58,6 +60,7 @@ export function deployOptionsOf(options: WorkloadOptions, { jsDomain }: Connecti
     ...(options.argv === undefined ? {} : { argv: options.argv.split(" ") }),
     ...(options.globals === undefined ? {} : { globals: options.globals }),
     ...(options.concurrency === undefined ? {} : { concurrency: options.concurrency }),
+    ...(options.replicas === undefined ? {} : { replicas: options.replicas }),
     ...(limits === undefined ? {} : { limits }),
     ...(triggerConnection === undefined ? {} : { triggerConnection }),
     ...(hostServices === undefined ? {} : { hostServices }),

@@ -140,6 +140,7 @@ export function admitDeploy(arrival: DeployArrival, facts: DeployFacts): Admitte
     essential,
     ...(extras.globals === undefined ? {} : { globals: extras.globals }),
     concurrency: extras.concurrency ?? facts.functionConcurrency,
+    replicas: extras.replicas ?? 1,
     limits,
     artifactBytesMax: facts.artifactBytesMax,
     namespaceBytesMax: facts.rules.totalBytesMax,

@@ -25,6 +25,7 @@ export abstract class AgentCall implements MessageView {
   givenAtMs = 0;
   /** When it began, as the agent said; 0 before. */
   begunAtMs = 0;
+  answeredAtMs = 0;
   previous: AgentCall | undefined;
   next: AgentCall | undefined;
 
@@ -93,6 +94,7 @@ export class AgentCalls {
     const call = this.take(id);
     if (call === undefined) return undefined;
     this.#heardAtMs = nowMs;
+    call.answeredAtMs = nowMs;
     if (isAfter(call.sequence, this.#begun)) this.#begun = call.sequence;
     return call;
   }

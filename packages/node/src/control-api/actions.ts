@@ -106,9 +106,10 @@ export async function deploy(context: ActionContext, namespace: string, body: Ui
     const { spec, token } = admitDeploy({ namespace, request, body }, context.deployFacts(namespace));
     useUp(context.usedTokens, invalidDeploy, token);
     context.log.info({ namespace, name: spec.name, type: spec.type, issuer: spec.issuer }, "deploy accepted");
-    const { id, name, published } = await context.workloads.deploy(spec);
-    const extras = published.length === 0 ? {} : { nex: { version: 1, published } };
-    return { started: true, id, issuer: spec.issuer, name, ...extras };
+    const { id, name, published, readyCount: ready } = await context.workloads.deploy(spec);
+    const ports = published.length === 0 ? {} : { published };
+    const nex = { version: 1, replicas: spec.replicas, ready, ...ports };
+    return { started: true, id, issuer: spec.issuer, name, nex };
   } catch (thrown) {
     refused(context, "deploy_refused", namespace, thrown);
     throw thrown;

@@ -203,7 +203,14 @@ function describeWorkload(workload: Workload): InfoResponse["machines"][number] 
       type: workload.spec.type,
       hash: workload.sha256,
     },
-    ...(workload.published.length === 0 ? {} : { nex: { version: 1, published: [...workload.published] } }),
+    nex: {
+      version: 1,
+      state: workload.state,
+      restarts: workload.restarts,
+      machines: workload.readyCount,
+      ...(workload.isFunction ? { counters: workload.counters.show() } : {}),
+      ...(workload.published.length === 0 ? {} : { published: [...workload.published] }),
+    },
   };
 }
 

@@ -47,23 +47,34 @@ export class Events {
     this.#publish(namespace, { type, source: this.#nodeId, namespace, data });
   }
 
-  /** An event of one call; a busy function's are thinned out, so that they don't cost more than the calls. */
-  call(type: EventType, workload: EventWorkload, data: Readonly<Record<string, unknown>>): void {
-    const second = Math.floor(Date.now() / 1000);
-    const kept = this.#calls.get(workload.id);
-    const count = kept ?? { second, sent: 0, suppressed: 0 };
-    if (kept === undefined) this.#calls.set(workload.id, count);
+  /**
+   * May a call of the workload have an event now? A busy function's are thinned out, so that they don't cost more than the
+   * calls; those that have none are counted in the next one.
+   */
+  callIsDue({ id }: EventWorkload): boolean {
+    const second = Math.floor(performance.now() / 1_000);
+    let count = this.#calls.get(id);
+    if (count === undefined) {
+      count = { second, sent: 0, suppressed: 0 };
+      this.#calls.set(id, count);
+    }
     if (count.second !== second) {
       count.second = second;
       count.sent = 0;
     }
-    if (count.sent >= callEventsPerSecondMax) {
-      count.suppressed++;
-      return;
+    if (count.sent < callEventsPerSecondMax) {
+      count.sent++;
+      return true;
     }
-    const suppressed = count.suppressed;
-    count.sent++;
-    count.suppressed = 0;
+    count.suppressed++;
+    return false;
+  }
+
+  /** An event of one call that `callIsDue` has let pass. */
+  call(type: EventType, workload: EventWorkload, data: Readonly<Record<string, unknown>>): void {
+    const count = this.#calls.get(workload.id);
+    const suppressed = count?.suppressed ?? 0;
+    if (count !== undefined) count.suppressed = 0;
     this.#publish(workload.namespace, {
       type,
       source: this.#nodeId,

@@ -91,6 +91,11 @@ export class Call extends AgentCall {
     return this.payloadEnd - this.subjectStart;
   }
 
+  /** How long it waited until it began, given how long it ran, if it is over now. */
+  queueMs(runNs: number): number {
+    return this.answeredAtMs - this.queuedAtMs - runNs / nsPerMs;
+  }
+
   /** Holds no more memory than the message needs, for a wait that may be long. */
   compact(): void {
     const { subjectStart: start, size } = this;

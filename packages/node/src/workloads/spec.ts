@@ -44,6 +44,8 @@ export interface WorkloadSpec {
   essential: boolean;
   globals?: Globals;
   concurrency: number;
+  /** How many machines it has. */
+  replicas: number;
   limits: GrantedLimits;
   /** A larger artifact is refused. */
   artifactBytesMax: number;

@@ -3,7 +3,6 @@ import {
   type Claims,
   type Deploy,
   type Exited,
-  errorText,
   functionTypes,
   NexError,
   type Published,
@@ -13,13 +12,13 @@ import type { Artifact } from "../artifacts/artifacts.ts";
 import type { WorkloadConnections } from "../connections/connections.ts";
 import { subscribePermitted } from "../connections/denied-subscriptions.ts";
 import type { HostServiceConnections, HostServices } from "../host-services/host-services.ts";
-import type { Machine } from "../pool/machine.ts";
 import { triggerConnectionOf } from "../triggers/connection-of.ts";
 import { SubjectTriggers } from "../triggers/subject-triggers.ts";
+import { CallCounters } from "./counters.ts";
 import { FunctionCalls } from "./function-calls.ts";
 import { templateOf } from "./machine-template.ts";
 import { PublishedPorts } from "./published-ports.ts";
-import { RestartBackoff } from "./restart.ts";
+import { Replica, type WorkloadEnd } from "./replica.ts";
 import type { WorkloadServices } from "./services.ts";
 import type { WorkloadSpec } from "./spec.ts";
 
@@ -41,12 +40,7 @@ export type WorkloadState =
   | "stopped"
   | "failed";
 
-/** How a workload ended. */
-export interface WorkloadEnd {
-  /** The exit status; -1 for a signal, or where none is known. */
-  code: number;
-  reason: string;
-}
+const nsPerMs = 1e6;
 
 export class Workload {
   readonly id: string;
@@ -54,24 +48,21 @@ export class Workload {
   readonly startedAtMs = Date.now();
   readonly #services: WorkloadServices;
   readonly #ended: (workload: Workload, end: WorkloadEnd) => void;
-  readonly #backoff = new RestartBackoff();
+  readonly #replicas: Replica[];
+  readonly #counters = new CallCounters();
   #state: WorkloadState = "admitted";
   #essential: boolean;
   #connections: WorkloadConnections | undefined;
   #artifact: Artifact | undefined;
-  #machine: Machine | undefined;
   #calls: FunctionCalls | undefined;
   #triggers: SubjectTriggers | undefined;
   #hostServices: HostServices | undefined;
   #ports: PublishedPorts | undefined;
-  #runNs = 0;
+  #endedReplicas = 0;
+  #nextPort = 0;
   #stopping: Promise<void> | undefined;
   /** Why its connection was closed for good while it started. */
   #lostConnection: string | undefined;
-  #restart: NodeJS.Timeout | undefined;
-  /** What its machine told of an end before the workload counted as running. */
-  #early: (() => void) | undefined;
-
   /** @param ended Called once, when a workload that ran has ended. */
   constructor(
     id: string,
@@ -84,6 +75,7 @@ export class Workload {
     this.#essential = spec.essential;
     this.#services = services;
     this.#ended = ended;
+    this.#replicas = Array.from({ length: spec.replicas }, () => this.#replica());
   }
 
   get namespace(): string {
@@ -99,7 +91,23 @@ export class Workload {
   }
 
   get state(): WorkloadState {
-    return this.#state;
+    if (this.#state !== "running") return this.#state;
+    return this.#replicas.some(({ isRunning }) => isRunning) ? "running" : "restarting";
+  }
+
+  /** How many of its machines run. */
+  get readyCount(): number {
+    return this.#replicas.filter(({ isRunning }) => isRunning).length;
+  }
+
+  /** How often a machine of it was replaced. */
+  get restarts(): number {
+    return this.#replicas.reduce((sum, { restarts }) => sum + restarts, 0);
+  }
+
+  /** Of its calls. */
+  get counters(): CallCounters {
+    return this.#counters;
   }
 
   get isFunction(): boolean {
@@ -127,12 +135,12 @@ export class Workload {
 
   /** The time that a function's calls ran, all together. */
   get runNs(): number {
-    return this.#runNs;
+    return this.#counters.runNs;
   }
 
   /** Has it run, and not ended? */
   get isDeployed(): boolean {
-    return this.#state === "running" || this.#state === "restarting" || this.#state === "draining";
+    return this.#state === "running" || this.#state === "draining";
   }
 
   /** It will not be restarted any more. */
@@ -147,7 +155,6 @@ export class Workload {
    */
   async start(artifactRoom: (bytes: number) => void): Promise<void> {
     try {
-      const { tuning } = this.#services;
       this.#connections = await this.#services.connections.of({
         namespace: this.namespace,
         isFunction: this.isFunction,
@@ -173,7 +180,7 @@ export class Workload {
         this.#hostServices = this.#services.hostServicesOf(this, this.#messages(this.#connections));
       }
       await this.#publish();
-      await this.#startMachine(tuning.machineWaitMs);
+      await Promise.all(this.#replicas.map((replica) => replica.start()));
       this.#demand("starting");
       await this.#subscribe();
       this.#demand("starting");
@@ -190,21 +197,9 @@ export class Workload {
     return { buckets: hostServices, messages: own ? triggers : hostServices };
   }
 
-  /** An agent may say in one breath that a workload runs and that it has ended. */
   #run(): void {
     this.#state = "running";
-    const early = this.#early;
-    this.#early = undefined;
-    // Whoever waits for the start hears of it first.
-    if (early !== undefined) setImmediate(early);
-  }
-
-  /** @returns whether that must wait until it runs; then it is told again. */
-  #isEarly(machine: Machine, again: () => void): boolean {
-    if (machine !== this.#machine || (this.#state !== "starting" && this.#state !== "restarting"))
-      return false;
-    this.#early ??= again;
-    return true;
+    for (const replica of this.#replicas) replica.run();
   }
 
   #demand(state: WorkloadState): void {
@@ -215,34 +210,48 @@ export class Workload {
     throw new NexError("workload_not_started", "Failed to deploy workload: it ended before it ran");
   }
 
-  async #startMachine(waitMs: number): Promise<void> {
-    const { pool, tuning } = this.#services;
-    const relay = this.#services.relayOf(this.namespace);
-    const artifact = this.#artifact as Artifact;
-    const machine = await pool.reserve(await templateOf(this.spec.limits, relay), waitMs);
-    if (this.#state !== "starting" && this.#state !== "restarting") {
-      // It was stopped while it had none, so nobody else ends this one.
-      await machine.end(0);
-      throw new NexError("workload_not_started", "Failed to deploy workload: it ended before it ran");
-    }
-    this.#machine = machine;
-    this.#early = undefined;
-    if (this.spec.limits.network !== "none") machine.agent.allowRelay(relay.targets);
-    if (this.#hostServices !== undefined) machine.agent.hostCalls.serve(this.#hostServices.call);
-    const deployed = await machine.deploy(this.#deployMessage(artifact), artifact.path, tuning.deployTimeMs, {
-      log: (level, text) => this.#services.logs.line(this, level, text),
-      exited: (exit) => this.#exited(machine, exit),
-      lost: (why) => this.#lost(machine, why),
+  #replica(): Replica {
+    const { pool, tuning, events, log, logs } = this.#services;
+    return new Replica({
+      mayOverlap: this.isFunction,
+      reserve: async () => {
+        const relay = this.#services.relayOf(this.namespace);
+        return await pool.reserve(await templateOf(this.spec.limits, relay), tuning.machineWaitMs);
+      },
+      deploy: async (machine, machineEvents) => {
+        const artifact = this.#artifact as Artifact;
+        if (this.spec.limits.network !== "none")
+          machine.agent.allowRelay(this.#services.relayOf(this.namespace).targets);
+        if (this.#hostServices !== undefined) machine.agent.hostCalls.serve(this.#hostServices.call);
+        const message = this.#deployMessage(artifact);
+        const deployed = await machine.deploy(message, artifact.path, tuning.deployTimeMs, machineEvents);
+        this.#counters.started();
+        this.#calls?.addMachine(machine, deployed.concurrency ?? 1);
+      },
+      removed: (machine, why) => this.#calls?.removeMachine(machine, `the function's machine ended: ${why}`),
+      log: (level, text) => logs.line(this, level, text),
+      restarts: (code) => (code === undefined && this.isFunction) || (this.#essential && code !== 0),
+      restarting: (reason, delayMs) => {
+        const about = { workload_name: this.name, reason, delay_ms: delayMs };
+        events.workload("workload_restarting", this, about);
+        log.warn({ workload: this.id, name: this.name, reason, delayMs }, "workload restarts");
+      },
+      ended: (end) => {
+        // The last one takes the workload with it.
+        if (this.#state === "running" && ++this.#endedReplicas === this.#replicas.length)
+          void this.#end(end, 0);
+      },
     });
-    this.#calls?.addMachine(machine, deployed.concurrency ?? 1);
   }
 
   async #publish(): Promise<void> {
     const { publish } = this.spec.limits;
     if (publish.length === 0) return;
     this.#ports = await PublishedPorts.open(publish, this.#services.publishAddress, (socket, port) => {
-      if (this.#machine === undefined) socket.destroy();
-      else this.#machine.agent.carry(socket, port);
+      const running = this.#replicas.filter(({ isRunning }) => isRunning);
+      const { machine } = running[this.#nextPort++ % running.length] ?? {};
+      if (machine === undefined) socket.destroy();
+      else machine.agent.carry(socket, port);
     });
   }
 
@@ -270,18 +279,17 @@ export class Workload {
     if (this.#calls === undefined || this.#connections === undefined) return;
     const { events, logs } = this.#services;
     const triggers = new SubjectTriggers(triggerConnectionOf(this.#connections.triggers), this.#calls, {
-      succeeded: (_, trigger_subject, runTicks) => {
+      succeeded: (call, trigger_subject, runTicks) => {
         const runNs = runTicks * runTickNs;
-        this.#runNs += runNs;
-        events.call("function_exec_succeeded", this, { trigger_subject, elapsed_nanos: runNs });
+        this.#counters.succeeded(runNs, call.queueMs(runNs) * nsPerMs);
+        if (events.callIsDue(this))
+          events.call("function_exec_succeeded", this, { trigger_subject, elapsed_nanos: runNs });
       },
-      failed: (_, trigger_subject, failure) => {
+      failed: (_, trigger_subject, failure, runTicks) => {
+        this.#counters.failed(failure.code, runTicks * runTickNs);
         logs.line(this, "ERROR", `Function execution failed: ${failure.text}`);
-        events.call("function_exec_failed", this, {
-          trigger_subject,
-          error: failure.text,
-          code: failure.code,
-        });
+        const about = { trigger_subject, error: failure.text, code: failure.code };
+        if (events.callIsDue(this)) events.call("function_exec_failed", this, about);
       },
     });
     this.#triggers = triggers;
@@ -300,30 +308,9 @@ export class Workload {
       deadlineGraceMs: tuning.deadlineGraceMs,
       abandon: (machine, why) => {
         // The call is to blame, not the machine: the next one starts at once.
-        if (machine === this.#machine) this.#replaceMachine(machine, why, 0);
+        for (const replica of this.#replicas) replica.replace(machine, why, 0);
       },
     });
-  }
-
-  /** The workload ended by itself. */
-  #exited(machine: Machine, exit: Exited): void {
-    if (this.#isEarly(machine, () => this.#exited(machine, exit))) return;
-    if (machine !== this.#machine || this.#state !== "running") return;
-    const code = exit.code ?? -1;
-    if (this.#essential && code !== 0) this.#restartLater(machine, `exited with status ${code}`, code);
-    else
-      void this.#end(
-        { code, reason: exit.signal === undefined ? `status: ${code}` : `status: ${code} (${exit.signal})` },
-        0,
-      );
-  }
-
-  /** The machine ended without being asked. */
-  #lost(machine: Machine, why: string): void {
-    if (this.#isEarly(machine, () => this.#lost(machine, why))) return;
-    if (machine !== this.#machine || this.#state !== "running") return;
-    if (this.isFunction || this.#essential) this.#restartLater(machine, why, -1);
-    else void this.#end({ code: -1, reason: why }, 0);
   }
 
   /** A machine of its own would not help: without the connection there are no calls, or nothing that they may reach. */
@@ -334,47 +321,6 @@ export class Workload {
     );
     if (this.isDeployed) void this.#end({ code: -1, reason: why }, 0);
     else this.#lostConnection = why;
-  }
-
-  #restartLater(machine: Machine, why: string, code: number): void {
-    const delayMs = this.#backoff.next(Date.now());
-    if (delayMs === undefined) {
-      void this.#end({ code, reason: `${why}; restarted too often` }, 0);
-      return;
-    }
-    this.#replaceMachine(machine, why, delayMs);
-  }
-
-  #replaceMachine(machine: Machine, why: string, delayMs: number): void {
-    this.#state = "restarting";
-    this.#machine = undefined;
-    this.#calls?.removeMachine(machine, `the function's machine ended: ${why}`);
-    this.#services.events.workload("workload_restarting", this, {
-      workload_name: this.name,
-      reason: why,
-      delay_ms: delayMs,
-    });
-    this.#services.log.warn(
-      { workload: this.id, name: this.name, reason: why, delayMs },
-      "workload restarts",
-    );
-    const ended = machine.end(0);
-    this.#restart = setTimeout(() => void this.#restartNow(ended), delayMs);
-  }
-
-  async #restartNow(formerEnded: Promise<unknown>): Promise<void> {
-    try {
-      // A service must not run twice; a function's next machine need not wait for the last one.
-      if (!this.isFunction) await formerEnded;
-      if (this.#state !== "restarting") return;
-      await this.#startMachine(this.#services.tuning.machineWaitMs);
-      if ((this.#state as WorkloadState) === "restarting") this.#run();
-    } catch (error) {
-      if (this.#state !== "restarting") return;
-      const machine = this.#machine;
-      if (machine !== undefined) this.#restartLater(machine, errorText(error), -1);
-      else await this.#end({ code: -1, reason: errorText(error) }, 0);
-    }
   }
 
   /** A function takes no more calls, finishes those that it has, and ends; a service goes on. */
@@ -416,14 +362,13 @@ export class Workload {
   }
 
   async #release(graceMs: number): Promise<Exited | undefined> {
-    clearTimeout(this.#restart);
     await this.#triggers?.unsubscribe().catch(() => undefined);
     await this.#calls?.close(graceMs > 0 ? this.#services.tuning.callDrainMs : 0);
     this.#hostServices?.end();
-    const exit = await this.#machine?.end(graceMs);
+    const exits = await Promise.all(this.#replicas.map((replica) => replica.end(graceMs)));
     await this.#ports?.[Symbol.asyncDispose]();
     await this.#artifact?.[Symbol.asyncDispose]();
     await this.#connections?.[Symbol.asyncDispose]();
-    return exit;
+    return exits.find((exit) => exit !== undefined);
   }
 }

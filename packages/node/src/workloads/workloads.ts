@@ -1,8 +1,9 @@
 /** The workloads of a node, each from its admission to its end. */
 import { createXidMaker, errorText, NexError } from "@nexengine/protocol/internal";
+import type { WorkloadEnd } from "./replica.ts";
 import type { WorkloadServices } from "./services.ts";
 import type { WorkloadSpec } from "./spec.ts";
-import { Workload, type WorkloadEnd } from "./workload.ts";
+import { Workload } from "./workload.ts";
 
 export class Workloads {
   readonly #services: WorkloadServices;

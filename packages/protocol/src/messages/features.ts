@@ -26,6 +26,7 @@ export const nodeFeatures: readonly Feature[] = [
   "globals",
   "limits",
   "replace",
+  "replicas",
   "sealed-request",
   "trigger.subject",
 ];

@@ -105,9 +105,31 @@ export const publishedSchema = z.object({
 });
 export type Published = z.infer<typeof publishedSchema>;
 
+const quantilesSchema = z.object({ p50: z.number(), p99: z.number() });
+
+/** What a node has counted of a function's calls. */
+export const countersSchema = z.object({
+  calls: z.number(),
+  /** By the code of the error reply. */
+  failures: z.record(z.string(), z.number()),
+  /** Machines that were started for it. */
+  cold_starts: z.number(),
+  /** How long its code ran. */
+  run_ns: quantilesSchema,
+  /** How long calls waited for their turn. */
+  queue_ns: quantilesSchema,
+});
+export type Counters = z.infer<typeof countersSchema>;
+
 /** Our members of a workload in INFO. */
 const machineExtrasSchema = z.object({
   version: z.literal(1),
+  state: z.string().optional(),
+  /** How often a machine of it was replaced. */
+  restarts: z.number().int().optional(),
+  /** Machines that run. */
+  machines: z.number().int().optional(),
+  counters: countersSchema.optional(),
   published: z.array(publishedSchema).optional(),
 });
 

@@ -12,6 +12,8 @@ export const argumentBytesMax = 32_768;
 export const descriptionBytesMax = 4_096;
 export const triggerSubjectsMax = 64;
 export const concurrencyMax = 1024;
+/** Machines of one workload on one node. */
+export const replicasMax = 64;
 
 /** A NATS connection that a request brings along. */
 export const connectionSchema = goObject({
@@ -35,6 +37,7 @@ export const deployExtrasSchema = z.strictObject({
   requires: z.array(z.string()).max(64).optional(),
   globals: z.enum(["fresh", "keep"]).optional(),
   concurrency: z.number().int().min(1).max(concurrencyMax).optional(),
+  replicas: z.number().int().min(1).max(replicasMax).optional(),
   limits: limitsSchema.optional(),
   /** A box, see `SealedRequest`. */
   sealed: z.string().min(1).optional(),
@@ -106,7 +109,13 @@ export const runResponseSchema = goObject({
   issuer: z.string().optional().default(""),
   name: z.string().optional().default(""),
   nex: z
-    .object({ version: z.literal(1), published: z.array(publishedSchema).optional() })
+    .object({
+      version: z.literal(1),
+      published: z.array(publishedSchema).optional(),
+      /** Machines that were asked for, and those that run. */
+      replicas: z.number().int().optional(),
+      ready: z.number().int().optional(),
+    })
     .optional()
     .catch(undefined),
 });
