@@ -26,10 +26,10 @@ test("replicas share the calls of a function; each call is run once", async () =
 
 test("a machine that is lost comes again while the others serve", async () => {
   await using nexus = await startTestNexus({ config: { machine_pool_size: 3 }, tuning: { callTimeMs: 100 } });
-  await nexus.function(
-    "module.exports = (s, p) => { if (p.length > 0) for (;;); return 1; };",
-    { name: "f", replicas: 2 },
-  );
+  await nexus.function("module.exports = (s, p) => { if (p.length > 0) for (;;); return 1; };", {
+    name: "f",
+    replicas: 2,
+  });
   const hung = nexus.call("f", "x");
   hung.catch(() => undefined);
   const others = Promise.all(Array.from({ length: 20 }, () => nexus.call("f")));

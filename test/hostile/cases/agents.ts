@@ -202,7 +202,8 @@ export const agentCases: readonly AgentCase[] = [
     async (attack) => {
       attack.demandDeployed();
       const answers = await answersOf([1, 2, 3].map(() => attack.call("x")));
-      assert.deepEqual(answers, Array(3).fill("function_overloaded"));
+      // The next one may have begun, for all that its node knows.
+      assert.deepEqual(answers, Array(3).fill("function_timed_out"));
     },
   ),
   calls(

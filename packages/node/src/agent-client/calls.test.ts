@@ -105,6 +105,14 @@ test("as many calls count as running without a word as the agent has said, withi
   }
 });
 
+test("a call that was given up lets no other count as running instead", () => {
+  const { calls, list } = given(3);
+  calls.take((list[0] as TestCall).id);
+  assert.deepEqual(runningOf(calls, list, 1), []);
+  calls.began(1, 10);
+  assert.deepEqual(runningOf(calls, list, 1), [[1, 10]]);
+});
+
 test("an agent can't have begun what it was not given", () => {
   const { calls, list } = given(2);
   for (const sequence of [3, 1000, 0x7fff_ffff]) calls.began(sequence, 10);

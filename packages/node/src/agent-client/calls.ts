@@ -141,13 +141,11 @@ export class AgentCalls {
    */
   running(concurrency: number): { call: AgentCall; sinceMs: number }[] {
     const running: { call: AgentCall; sinceMs: number }[] = [];
-    let unnamed = 0;
+    let named = 0;
     for (let call = this.#oldest; call !== undefined; call = call.next) {
-      if (isAfter(call.sequence, this.#begun)) {
-        if (unnamed === 0 && running.length >= concurrency) break;
-        if (unnamed === this.#window) break;
-        unnamed++;
-      }
+      if (!isAfter(call.sequence, this.#begun)) named++;
+      // Counted by their numbers, as the agent does: one that was given up meanwhile lets no further one begin.
+      else if (named >= concurrency || isAfter(call.sequence, this.#begun + this.#window)) break;
       const sinceMs = call.begunAtMs > 0 ? call.begunAtMs : Math.max(call.givenAtMs, this.#heardAtMs);
       running.push({ call, sinceMs });
     }
