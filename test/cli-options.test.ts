@@ -144,11 +144,16 @@ describe("the configuration of a node", () => {
     assert.match(node.stderr, /"node_name":"configured"/);
   });
 
-  test("refuses the start for a key that would shut something out and is not acted on", async () => {
-    const config = home.write("strict.json", { namespaces: { "*": {} } });
-    const refused = await run(["node", "up", "--sandbox", "process", "--config", config]);
-    assert.equal(refused.status, 2);
-    assert.match(refused.stderr, /namespaces: this version does not act on it/);
+  test("refuses the start for namespaces that could mean none or all, and for a connection without its file", async () => {
+    for (const [namespaces, reason] of [
+      [{}, /namespaces: names no namespace/],
+      [{ acme: { connection: { creds: "absent.creds" } } }, /namespaces\.acme\.connection: .*absent\.creds/],
+    ] as const) {
+      const config = home.write("strict.json", { namespaces });
+      const refused = await run(["node", "up", "--sandbox", "process", "--config", config]);
+      assert.equal(refused.status, 2, refused.stderr);
+      assert.match(refused.stderr, reason);
+    }
   });
 
   test("names a pid file, which is there while the node runs and keeps a second one away", async () => {

@@ -17,6 +17,7 @@ import { artifactOf, typeNames, typeOfFile } from "../source.ts";
 import {
   addWorkloadOptions,
   deployOptionsOf,
+  ownConnectionsOf,
   reportDeployment,
   type WorkloadOptions,
 } from "./workload-options.ts";
@@ -55,6 +56,7 @@ async function devrun(file: string, variables: string[], options: DevrunOptions)
   const triggers = triggersOf(options.trigger_subject, type, options.namespace, name);
   const artifact = await artifactOf(file, type);
   const issuer = issuerKey();
+  const ownConnections = ownConnectionsOf(options);
   await withClient(options, async (client, connection) => {
     // Begun before the new copy, and needed when all else of it is there, so that finding them costs no time.
     const former = (options.stop ?? true) ? client.workloadDetails(name) : Promise.resolve([]);
@@ -70,6 +72,7 @@ async function devrun(file: string, variables: string[], options: DevrunOptions)
       triggerSubjects: triggers,
       replaces: former,
       ...deployOptionsOf(options, connection),
+      ...ownConnections,
       ...(options.bucketmaxbytes === undefined ? {} : { bucketBytesMax: options.bucketmaxbytes }),
     });
     const { id: newest, replaced } = deployment;

@@ -10,6 +10,7 @@ import { artifactOf, typeNames, typeOfFile } from "../source.ts";
 import {
   addWorkloadOptions,
   deployOptionsOf,
+  ownConnectionsOf,
   reportDeployment,
   type WorkloadOptions,
 } from "./workload-options.ts";
@@ -50,6 +51,7 @@ async function run(where: string, rest: string[], options: RunOptions): Promise<
   const { artifact, type } = await locate(where, options);
   const issuer = issuerKey(options.issuer);
   const publisher = publisherKey(options.xkey);
+  const ownConnections = ownConnectionsOf(options);
   await withClient(options, async (client, connection) => {
     const deployment = await client.deploy({
       name: options.name,
@@ -60,6 +62,7 @@ async function run(where: string, rest: string[], options: RunOptions): Promise<
       environment,
       triggerSubjects: options.trigger_subject,
       ...deployOptionsOf(options, connection),
+      ...ownConnections,
       ...(node === undefined ? {} : { node }),
       ...(options.description === undefined ? {} : { description: options.description }),
     });

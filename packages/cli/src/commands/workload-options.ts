@@ -48,12 +48,22 @@ export function addWorkloadOptions(command: Command): Command {
   return addLimitOptions(command);
 }
 
-/** The part of a deploy that these options say. */
+/** The connections that the function brings along; what is wrong with them is said before anybody is asked. */
+export function ownConnectionsOf(
+  options: WorkloadOptions,
+): Pick<DeployOptions, "triggerConnection" | "hostServices"> {
+  const triggerConnection = connectionOf("trigger", options);
+  const hostServices = connectionOf("hs", options);
+  return {
+    ...(triggerConnection === undefined ? {} : { triggerConnection }),
+    ...(hostServices === undefined ? {} : { hostServices }),
+  };
+}
+
+/** The rest of a deploy that these options say. */
 export function deployOptionsOf(options: WorkloadOptions, { jsDomain }: Connection): Partial<DeployOptions> {
   const onProgress = uploadProgress();
   const limits = limitsOf(options);
-  const triggerConnection = connectionOf("trigger", options);
-  const hostServices = connectionOf("hs", options);
   return {
     essential: options.essential ?? false,
     ...(jsDomain === undefined ? {} : { jsDomain }),
@@ -62,8 +72,6 @@ export function deployOptionsOf(options: WorkloadOptions, { jsDomain }: Connecti
     ...(options.concurrency === undefined ? {} : { concurrency: options.concurrency }),
     ...(options.replicas === undefined ? {} : { replicas: options.replicas }),
     ...(limits === undefined ? {} : { limits }),
-    ...(triggerConnection === undefined ? {} : { triggerConnection }),
-    ...(hostServices === undefined ? {} : { hostServices }),
     ...(onProgress === undefined ? {} : { onProgress }),
   };
 }
