@@ -1,33 +1,39 @@
-/** Figures of functions: `npm run bench -- functions`. Every round asks all subjects in turn; medians are compared. */
-import { type ChildProcess, fork } from "node:child_process";
+/**
+ * Figures of functions: `npm run bench -- functions`, which writes docs/benchmarks.md too. Every round asks all
+ * candidates in turn, medians are compared, and each is a ratio to the bare responder of the same run.
+ */
+import { type ChildProcess, fork, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpus } from "node:os";
 import { join } from "node:path";
-import { connectNex } from "../../packages/client/src/mod.ts";
+import { Kvm } from "@nats-io/kv";
+import { connectNex, type NexClient } from "../../packages/client/src/mod.ts";
 import { createKey, curveKeyOfSeed, signerOfSeed } from "../../packages/protocol/src/mod.ts";
+import { compileGo } from "../../packages/testing/src/compile.ts";
 import { startTestNatsServer } from "../../packages/testing/src/nats-server.ts";
+import { startTestNexus } from "../../packages/testing/src/nexus.ts";
 import { sandboxLack } from "../../packages/testing/src/node.ts";
 import { commandLineOf } from "../../packages/testing/src/observe.ts";
 import type { LoadOrder, LoadResult } from "./functions/load.ts";
-import { median, row } from "./support.ts";
+import { median } from "./support.ts";
 
 const rounds = Number(process.env["NEX_BENCH_ROUNDS"] ?? 5);
-const warmMs = 300;
 const durationMs = Number(process.env["NEX_BENCH_ROUND_MS"] ?? 1_500);
+const warmMs = 300;
 const ticksPerSecond = 100;
+const resultPath = join(import.meta.dirname, "../../docs/benchmarks.md");
 
 /** Something that answers on a subject, and the processes that work for it. */
 interface Candidate {
   name: string;
-  subject: string;
+  subjects: readonly string[];
   pids: readonly number[];
 }
 
-interface Sample extends LoadResult {
-  cpuUs: number;
-}
+type Sample = LoadResult & { cpuUs: number };
 
-/** One size and concurrency. */
+/** One size and concurrency, and the aims for each kind of function: requests per second, and CPU. */
 interface Load {
   concurrency: number;
   payloadBytes: number;
@@ -37,112 +43,328 @@ const loads: readonly Load[] = [
   { concurrency: 1, payloadBytes: 16 },
   { concurrency: 16, payloadBytes: 16 },
   { concurrency: 128, payloadBytes: 16 },
-  { concurrency: 1024, payloadBytes: 16 },
+  { concurrency: 1_024, payloadBytes: 16 },
   { concurrency: 128, payloadBytes: 1_024 },
   { concurrency: 16, payloadBytes: 65_536 },
 ];
+const baseline = "nats.js, bare";
+const callsForMemory = Number(process.env["NEX_BENCH_MEMORY_CALLS"] ?? 10_000_000);
+const functionsAtOnce = 64;
+
+/** What is printed and written. */
+class Report {
+  readonly #lines: string[] = [];
+
+  line(text = ""): void {
+    console.log(text);
+    this.#lines.push(text);
+  }
+
+  table(head: readonly string[], rows: readonly (readonly string[])[]): void {
+    this.line();
+    this.line(`| ${head.join(" | ")} |`);
+    this.line(`|${head.map((_, at) => (at === 0 ? " --- " : " ---: ")).join("|")}|`);
+    for (const row of rows) this.line(`| ${row.join(" | ")} |`);
+  }
+
+  write(): void {
+    writeFileSync(resultPath, `${this.#lines.join("\n")}\n`);
+  }
+}
 
 /** Runs the benchmark of functions. */
 export async function benchFunctions(): Promise<void> {
-  const only = process.env["NEX_BENCH_LOADS"]?.split(",").map(Number);
+  const report = new Report();
   const lack = await sandboxLack("container");
-  if (lack !== undefined) row("containers", `not run: ${lack}`);
   await using server = await startTestNatsServer();
-  await using stack = new AsyncDisposableStack();
-  const child = (script: string): ChildProcess => {
-    const process = startChild(script);
-    stack.defer(async () => {
-      process.disconnect();
-      await once(process, "exit");
-    });
-    return process;
-  };
-  const options = { servers: [server.url] };
-  const candidates: Candidate[] = [];
-  for (const kind of (["bare", "raw"] as const).filter(() => process.env["NEX_BENCH_ONLY"] === undefined)) {
-    const responder = child("responder.ts");
-    await ask(responder, { kind, options }, "ready");
-    candidates.push({ name: kind, subject: `bench.${kind}`, pids: [responder.pid as number] });
-  }
+  report.line("# Benchmarks of functions");
+  report.line();
+  report.line(
+    "Written by `npm run bench -- functions`. An echo function, called through its node and its machine, beside bare",
+  );
+  report.line(
+    "responders in interleaved rounds; medians. CPU is that of all processes that answer: responder, or node and agent.",
+  );
+  report.line(
+    "Limits and deadlines are on. Behind each figure stands its ratio to the bare responder on nats.js.",
+  );
+  report.line();
+  const version = readFileSync(server.logPath, "utf8").match(/Version: +(\S+)/)?.[1] ?? "?";
+  const machine = `${cpus().length} × ${cpus()[0]?.model ?? "?"}`;
+  const date = new Date().toISOString().slice(0, 10);
+  report.line(
+    `${date}, ${machine}, Node ${process.versions.node}, nats-server ${version}, ${rounds} rounds of ${durationMs} ms.`,
+  );
+  if (lack !== undefined) report.line(`Containers were not run: ${lack}.`);
   const kinds = lack === undefined ? (["process", "container"] as const) : (["process"] as const);
-  for (const sandbox of kinds.filter((kind) => (process.env["NEX_BENCH_SANDBOX"] ?? kind) === kind)) {
-    const node = child("node.ts");
-    const { id } = (await ask(node, { server: server.url, sandbox }, "ready")) as { id: string };
-    await using client = await connectNex({ servers: [server.url] });
+  await benchCalls(report, server.url, kinds);
+  await benchManyFunctions(report, server.url);
+  await benchHostService(report);
+  await benchRunaway(report);
+  report.write();
+}
+
+async function benchCalls(
+  report: Report,
+  url: string,
+  kinds: readonly ("process" | "container")[],
+): Promise<void> {
+  await using field = new Field(url);
+  const candidates = [await field.responder("bare", baseline), await field.responder("raw", "by hand, bare")];
+  const go = await field.goResponder();
+  if (go !== undefined) candidates.push(go);
+  for (const sandbox of kinds) {
+    const { node, id } = await field.node(sandbox);
     for (const [mode, source] of [
       ["keep", "export default (subject, payload) => payload"],
       ["fresh", "(subject, payload) => payload"],
-    ] as const) {
-      if ((process.env["NEX_BENCH_ONLY"] ?? mode) !== mode) continue;
-      const before = new Set(agents());
-      const subject = `bench.${sandbox}.${mode}`;
-      await client.deploy({
-        name: `${sandbox}-${mode}`,
-        type: "v8",
-        triggerSubjects: [subject],
-        node: id,
-        issuer: signerOfSeed(createKey("account").seed),
-        publisher: curveKeyOfSeed(createKey("curve").seed),
-        artifact: { bytes: Buffer.from(source) },
-      });
-      const agent = await theBusyOne(client, subject, before);
-      candidates.push({ name: `${sandbox} ${mode}`, subject, pids: [node.pid as number, agent] });
-    }
+    ] as const)
+      candidates.push(await field.fn(node, id, `${sandbox}-${mode}`, source));
   }
-  const load = child("load.ts");
-  await ask(load, { connect: options }, "ready");
-  for (const [at, one] of loads.entries())
-    if (only === undefined || only.includes(at)) await compare(load, candidates, one, server.pid);
+  const load = await field.load();
+  for (const one of loads) await compare(report, load, candidates, one);
+  const ours = candidates.filter(({ name }) => /keep$/.test(name));
+  for (const candidate of ours) await memoryOver(report, load, candidate);
 }
 
 async function compare(
+  report: Report,
   load: ChildProcess,
   candidates: readonly Candidate[],
   { concurrency, payloadBytes }: Load,
-  serverPid: number,
 ): Promise<void> {
   const samples = new Map<string, Sample[]>(candidates.map(({ name }) => [name, []]));
   for (let round = 0; round < rounds; round++) {
     for (const candidate of candidates) {
-      const order = { subject: candidate.subject, concurrency, payloadBytes, warmMs, durationMs };
+      const order = { subjects: candidate.subjects, concurrency, payloadBytes, warmMs, durationMs };
       samples.get(candidate.name)?.push(await measure(load, candidate, order));
     }
   }
-  console.log(`\nc=${concurrency}, ${payloadBytes} bytes (n=${rounds})`);
   const of = (name: string, what: (sample: Sample) => number): number =>
     median((samples.get(name) ?? []).map(what));
-  const perSecond = ({ calls, seconds }: Sample): number => calls / seconds;
-  const cpuUs = ({ cpuUs: us, calls }: Sample): number => us / calls;
-  for (const { name } of candidates) {
-    const errors = (samples.get(name) ?? []).reduce((sum, sample) => sum + sample.errors, 0);
-    const figures = [
-      `${of(name, perSecond).toFixed(0).padStart(7)}/s`,
-      `${(of(name, perSecond) / of("bare", perSecond)).toFixed(2)}×`,
-      `p50 ${of(name, ({ p50Us }) => p50Us).toFixed(0)} µs (${(of(name, ({ p50Us }) => p50Us) / of("bare", ({ p50Us }) => p50Us)).toFixed(2)}×)`,
-      `p99 ${of(name, ({ p99Us }) => p99Us).toFixed(0)} µs (${(of(name, ({ p99Us }) => p99Us) / of("bare", ({ p99Us }) => p99Us)).toFixed(2)}×)`,
-      `CPU ${of(name, cpuUs).toFixed(1)} µs (${(of("bare", cpuUs) / of(name, cpuUs)).toFixed(2)})`,
-      ...(errors === 0 ? [] : [`${errors} errors`]),
-    ];
-    console.log(`  ${name.padEnd(18)} ${figures.join("  ")}`);
+  const beside = (
+    name: string,
+    what: (sample: Sample) => number,
+    digits: number,
+    inverse = false,
+  ): string => {
+    const [ours, bare] = [of(name, what), of(baseline, what)];
+    return `${ours.toFixed(digits)} (${(inverse ? bare / ours : ours / bare).toFixed(2)})`;
+  };
+  report.line();
+  report.line(`## c=${concurrency}, ${payloadBytes} bytes`);
+  report.table(
+    ["", "requests/s", "median µs", "p99 µs", "CPU µs a request (bare ÷ this)"],
+    candidates.map(({ name }) => {
+      const errors = (samples.get(name) ?? []).reduce((sum, sample) => sum + sample.errors, 0);
+      return [
+        errors === 0 ? name : `${name} (${errors} errors)`,
+        beside(name, ({ calls, seconds }) => calls / seconds, 0),
+        beside(name, ({ p50Us }) => p50Us, 0),
+        beside(name, ({ p99Us }) => p99Us, 0),
+        beside(name, ({ cpuUs, calls }) => cpuUs / calls, 1, true),
+      ];
+    }),
+  );
+}
+
+/** Memory of node and agent over very many calls: what grows is printed. */
+async function memoryOver(report: Report, load: ChildProcess, candidate: Candidate): Promise<void> {
+  const order = {
+    subjects: candidate.subjects,
+    concurrency: 1_024,
+    payloadBytes: 16,
+    warmMs,
+    durationMs: 5_000,
+  };
+  await measure(load, candidate, order);
+  const before = candidate.pids.map(residentBytes);
+  let calls = 0;
+  while (calls < callsForMemory) calls += (await measure(load, candidate, order)).calls;
+  const grown = candidate.pids.map((pid, at) => residentBytes(pid) - (before[at] ?? 0));
+  const [node = 0, agent = 0] = grown.map((bytes) => bytes / 1e6);
+  const perMillion = ((node + agent) * 1e6) / calls;
+  report.line();
+  report.line(
+    `Memory over ${(calls / 1e6).toFixed(1)} million calls of ${candidate.name}: node ${signed(node)} MB, agent ${signed(agent)} MB; ${signed(perMillion)} MB for a million.`,
+  );
+}
+
+async function benchManyFunctions(report: Report, url: string): Promise<void> {
+  await using field = new Field(url);
+  const { node, id } = await field.node("process");
+  const source = "export default (subject, payload) => payload";
+  const all: Candidate[] = [];
+  for (let at = 0; at < functionsAtOnce; at++) all.push(await field.fn(node, id, `many${at}`, source));
+  const one = all[0] as Candidate;
+  const many = {
+    name: "many",
+    subjects: all.flatMap(({ subjects }) => subjects),
+    pids: all.flatMap(({ pids }) => pids),
+  };
+  const load = await field.load();
+  const rates = new Map<Candidate, number[]>([
+    [one, []],
+    [many, []],
+  ]);
+  for (let round = 0; round < rounds; round++) {
+    for (const [candidate, list] of rates) {
+      const order = {
+        subjects: candidate.subjects,
+        concurrency: 1_024,
+        payloadBytes: 16,
+        warmMs,
+        durationMs,
+      };
+      const { calls, seconds } = await measure(load, candidate, order);
+      list.push(calls / seconds);
+    }
   }
-  void serverPid;
+  const [alone, together] = [median(rates.get(one) ?? []), median(rates.get(many) ?? [])];
+  report.line();
+  report.line("## Further figures");
+  report.line();
+  report.line(
+    `- ${functionsAtOnce} functions at once, c=1024: ${together.toFixed(0)} requests/s together, one alone ${alone.toFixed(0)}: ${(together / alone).toFixed(2)} (aim: 0.9 to 1.1).`,
+  );
+}
+
+/** `hostServices.kv.get` in a function, against `get` of the bare client, both one after the other. */
+async function benchHostService(report: Report): Promise<void> {
+  await using nexus = await startTestNexus();
+  const gets = 1_000;
+  await nexus.function(
+    `export default (subject, payload) => {
+      hostServices.kv.set("k", "0123456789abcdef");
+      const startedAt = performance.now();
+      for (let get = 0; get < ${gets}; get++) hostServices.kv.get("k");
+      return (performance.now() - startedAt) * 1000 / ${gets};
+    }`,
+    { name: "f" },
+  );
+  const kv = await new Kvm(nexus.client.connection).create("bare");
+  await kv.put("k", "0123456789abcdef");
+  const ours: number[] = [];
+  const bare: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    ours.push(Number(await nexus.call("f")));
+    const startedAt = performance.now();
+    for (let get = 0; get < gets; get++) await kv.get("k");
+    bare.push(((performance.now() - startedAt) * 1_000) / gets);
+  }
+  const [a, b] = [median(ours), median(bare)];
+  report.line(
+    `- \`hostServices.kv.get\`: ${a.toFixed(0)} µs, the bare client ${b.toFixed(0)} µs: ${(a / b).toFixed(2)} (aim: 1.3).`,
+  );
+}
+
+/** A call in an endless loop: from its limit until the calls behind it are served. */
+async function benchRunaway(report: Report): Promise<void> {
+  const limitMs = 300;
+  await using nexus = await startTestNexus({
+    tuning: { callTimeMs: limitMs },
+    config: { machine_pool_size: 2 },
+  });
+  await nexus.function("(s, p) => { if (p.length > 0) for (;;); return 1; }", { name: "f" });
+  const times: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    while ((await nexus.client.nodes({ timeoutMs: 200 }))[0]?.nex?.ready_machines !== 2);
+    await nexus.call("f");
+    const startedAt = performance.now();
+    const bad = nexus.call("f", "x").catch(() => undefined);
+    await Promise.all([1, 2, 3, 4, 5].map(() => nexus.call("f")));
+    times.push(performance.now() - startedAt - limitMs);
+    await bad;
+  }
+  report.line(
+    `- A runaway function, from its limit until the calls behind it are served: ${median(times).toFixed(0)} ms (aim: 50).`,
+  );
+}
+
+/** The processes of a benchmark. */
+class Field implements AsyncDisposable {
+  readonly #url: string;
+  readonly #stack = new AsyncDisposableStack();
+  #client: NexClient | undefined;
+
+  constructor(url: string) {
+    this.#url = url;
+  }
+
+  async responder(kind: "bare" | "raw", name: string): Promise<Candidate> {
+    const child = this.#child("responder.ts");
+    await ask(child, { kind, options: { servers: [this.#url] } }, "ready");
+    return { name, subjects: [`bench.${kind}`], pids: [child.pid as number] };
+  }
+
+  async goResponder(): Promise<Candidate | undefined> {
+    const built = await compileGo(join(import.meta.dirname, "functions/responder-go"), console.log);
+    if (built === undefined) {
+      console.log("nats.go, bare: not run, no Go builds it here");
+      return undefined;
+    }
+    const child = spawn(built.path, [this.#url, "bench.go"], { stdio: ["ignore", "pipe", "inherit"] });
+    this.#stack.defer(async () => {
+      child.kill();
+      await once(child, "exit");
+    });
+    await once(child.stdout, "data");
+    return { name: "nats.go, bare", subjects: ["bench.go"], pids: [child.pid as number] };
+  }
+
+  async node(sandbox: "process" | "container"): Promise<{ node: ChildProcess; id: string }> {
+    const node = this.#child("node.ts");
+    const { id } = (await ask(node, { server: this.#url, sandbox }, "ready")) as { id: string };
+    return { node, id };
+  }
+
+  /** Deploys a function and finds its agent. */
+  async fn(node: ChildProcess, id: string, name: string, source: string): Promise<Candidate> {
+    this.#client ??= this.#stack.use(await connectNex({ servers: [this.#url] }));
+    const client = this.#client;
+    const subject = `bench.${name}`;
+    await client.deploy({
+      name,
+      type: "v8",
+      triggerSubjects: [subject],
+      node: id,
+      issuer: signerOfSeed(createKey("account").seed),
+      publisher: curveKeyOfSeed(createKey("curve").seed),
+      artifact: { bytes: Buffer.from(source) },
+    });
+    return { name, subjects: [subject], pids: [node.pid as number, await agentOf(client, subject)] };
+  }
+
+  async load(): Promise<ChildProcess> {
+    const load = this.#child("load.ts");
+    await ask(load, { connect: { servers: [this.#url] } }, "ready");
+    return load;
+  }
+
+  #child(script: string): ChildProcess {
+    const child = fork(join(import.meta.dirname, "functions", script), {
+      execArgv: ["--conditions=nex-src", "--disable-warning=ExperimentalWarning"],
+      serialization: "advanced",
+    });
+    this.#stack.defer(async () => {
+      if (child.connected) child.disconnect();
+      if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
+    });
+    return child;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync();
+  }
 }
 
 async function measure(load: ChildProcess, { pids }: Candidate, order: LoadOrder): Promise<Sample> {
-  const began = ask(load, { run: order }, "measuring");
-  await began;
+  await ask(load, { run: order }, "measuring");
   const before = cpuOf(pids);
   await ask(load, undefined, "measuring");
   const cpuUs = cpuOf(pids) - before;
   const { result } = (await ask(load, undefined, "result")) as { result: LoadResult };
   return { ...result, cpuUs };
-}
-
-function startChild(script: string): ChildProcess {
-  return fork(join(import.meta.dirname, "functions", script), {
-    execArgv: ["--conditions=nex-src", "--disable-warning=ExperimentalWarning"],
-    serialization: "advanced",
-  });
 }
 
 /** Sends a message and waits for one with a member of that name. */
@@ -163,21 +385,12 @@ async function ask(child: ChildProcess, message: object | undefined, member: str
   }
 }
 
-function agents(): number[] {
-  return readdirSync("/proc")
+/** The agent of a function: the one whose CPU time grows when the function works. */
+async function agentOf(client: NexClient, subject: string): Promise<number> {
+  const agents = readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name) && /agent\.mjs\0/.test(commandLineOf(name)))
     .map(Number);
-}
-
-/** Of the agents that are new, the one whose CPU time grows when the subject is called. */
-async function theBusyOne(
-  client: Awaited<ReturnType<typeof connectNex>>,
-  subject: string,
-  before: ReadonlySet<number>,
-): Promise<number> {
-  const fresh = agents().filter((pid) => !before.has(pid));
-  const candidates = new Set([...fresh, ...before]);
-  const start = new Map([...candidates].map((pid) => [pid, cpuOf([pid])]));
+  const start = new Map(agents.map((pid) => [pid, cpuOf([pid])]));
   const call = async (): Promise<void> => {
     for (let count = 0; count < 500; count++) await client.call(subject, "x");
   };
@@ -191,7 +404,7 @@ async function theBusyOne(
 /** CPU time of processes, in microseconds. */
 function cpuOf(pids: readonly number[]): number {
   let ticks = 0;
-  for (const pid of pids) {
+  for (const pid of new Set(pids)) {
     try {
       const fields = readFileSync(`/proc/${pid}/stat`, "latin1")
         .replace(/^.*\) /, "")
@@ -202,4 +415,12 @@ function cpuOf(pids: readonly number[]): number {
     }
   }
   return (ticks * 1e6) / ticksPerSecond;
+}
+
+function residentBytes(pid: number): number {
+  return Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) * 1_024;
+}
+
+function signed(value: number): string {
+  return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
 }

@@ -3,7 +3,8 @@ import { type MessageHandler, WireConnection } from "./wire.ts";
 
 /** What to do for one round. */
 export interface LoadOrder {
-  subject: string;
+  /** Slots take them in turn. */
+  subjects: readonly string[];
   concurrency: number;
   payloadBytes: number;
   warmMs: number;
@@ -45,9 +46,10 @@ class Load implements MessageHandler {
     const wire = this.#wire as WireConnection;
     this.#order = order;
     const payload = "x".repeat(order.payloadBytes);
-    this.#heads = Array.from({ length: order.concurrency }, (_, slot) =>
-      Buffer.from(`PUB ${order.subject} _INBOX.load.${slot} ${payload.length}\r\n${payload}\r\n`),
-    );
+    this.#heads = Array.from({ length: order.concurrency }, (_, slot) => {
+      const subject = order.subjects[slot % order.subjects.length];
+      return Buffer.from(`PUB ${subject} _INBOX.load.${slot} ${payload.length}\r\n${payload}\r\n`);
+    });
     this.#sentAt = new Float64Array(order.concurrency);
     this.#calls = 0;
     this.#errors = 0;
@@ -71,7 +73,7 @@ class Load implements MessageHandler {
     this.#lastMs = performance.now();
     const watch = setInterval(() => {
       if (performance.now() - this.#lastMs > silenceMsMax)
-        this.#done.reject(new Error(`${this.#open} calls on ${order.subject} were never answered`));
+        this.#done.reject(new Error(`${this.#open} calls on ${order.subjects[0]} were never answered`));
     }, 500);
     await this.#done.promise;
     clearInterval(watch);

@@ -1,0 +1,6 @@
+// Asks another subject, tells a third one, and answers with both.
+(subject, payload) => {
+  const reply = hostServices.messaging.request("greet", payload);
+  hostServices.messaging.publish("greeted", reply);
+  return reply;
+};
