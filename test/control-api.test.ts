@@ -129,7 +129,7 @@ describe("what else can come", () => {
   test("a member or value that this node does not know is refused, never ignored", async () => {
     const { body } = await recordedDeploy();
     const cases: object[] = [
-      { version: 1, requires: ["replicas"] },
+      { version: 1, requires: ["trigger.cron"] },
       { version: 1, requires: ["no-such-feature"] },
       { version: 1, limits: { memory_bytes_max: 1 } },
       { version: 1, globals: "sometimes" },

@@ -172,11 +172,54 @@ describe("a tenant, with no more than the permissions of its role", () => {
       }),
     );
     assert.match(code, /connection_failed|node_silent/);
+    // The server writes its log in its own time.
+    await until(() => violations().length > before);
     assert.match(violations()[before] ?? "", /\$NEX\.DEPLOY\.acme/);
   });
 });
 
 describe("a tenant that reaches for another's", () => {
+  test("has functions that reach the buckets and objects of its own account only (S7)", async () => {
+    const run = `(subject, payload) => {
+      const { kv, objectStore, messaging } = hostServices;
+      const source = "return " + new TextDecoder().decode(payload);
+      try { return new Function("kv", "objectStore", "messaging", source)(kv, objectStore, messaging); } catch (error) { return { code: error.code, message: error.message }; }
+    }`;
+    const options = { name: "worker", artifact: { bytes: Buffer.from(run) } };
+    await deploy(globex, options);
+    await deploy(acme, options);
+    const ask = async ({ client }: Tenant, source: string): Promise<unknown> => {
+      const text = Buffer.from((await client.call("app.worker", source)).data).toString();
+      return text === "" ? undefined : JSON.parse(text);
+    };
+    const before = violations().length;
+    for (const tenant of [globex, acme]) {
+      await ask(tenant, `kv.set("mine", "${tenant.name}")`);
+      await ask(tenant, `objectStore.put("${tenant.name}", "x")`);
+      assert.equal(await ask(tenant, 'new TextDecoder().decode(kv.get("mine"))'), tenant.name);
+      assert.deepEqual(await ask(tenant, "kv.keys()"), ["mine"]);
+      assert.deepEqual(await ask(tenant, "objectStore.list().map(({ name }) => name)"), [tenant.name]);
+      await ask(tenant, `objectStore.delete("${tenant.name}")`);
+      await ask(tenant, 'kv.delete("mine")');
+    }
+    assert.deepEqual(violations().slice(before), []);
+    // What one publishes, the other does not hear, and it is asked by its own functions only.
+    const heard: string[] = [];
+    globex.unbounded.connection.subscribe("app.>", {
+      callback: (_, { subject }) => void heard.push(subject),
+    });
+    await globex.unbounded.flush();
+    await ask(acme, 'messaging.publish("app.told", "secret")');
+    assert.equal(
+      await ask(acme, 'new TextDecoder().decode(messaging.request("app.worker2", "x"))').then(
+        (answer) => (answer as { code: number }).code,
+      ),
+      503,
+    );
+    await globex.unbounded.flush();
+    assert.deepEqual(heard, []);
+  });
+
   test("has a function on the same subject, and gets no message of the other", async () => {
     await deploy(globex, { name: "orders" });
     await deploy(acme, { name: "spy", triggerSubjects: ["app.orders", "app.>"] });

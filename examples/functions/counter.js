@@ -1,5 +1,5 @@
 // Counts its calls in the key-value bucket that belongs to it, in the form of the Go Nex.
-(subject, payload) => {
+() => {
   const { kv } = this.hostServices;
   let count = 0;
   try {

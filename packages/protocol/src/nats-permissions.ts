@@ -70,7 +70,7 @@ function node({ nodeId = "*" }: RoleScope): NatsPermissions {
 
 function workloads({ subjects, inboxPrefix }: RoleScope): NatsPermissions {
   return {
-    publish: [...subjects, ...readObjects(cliBucket)],
+    publish: [...subjects, ...ownBuckets],
     subscribe: [...subjects, `${inboxPrefix}.>`],
     responses,
   };
@@ -123,6 +123,25 @@ function discovery(namespace: string): string[] {
 function everyLog(namespace: string): string {
   return logSubject({ namespace, nodeId: "*", workloadName: "*", workloadId: "*" });
 }
+
+/**
+ * Artifacts, and the buckets of host services. Their names begin with those of namespace and workload, which a permission
+ * can't say; what keeps tenants apart is that each has an account of its own.
+ */
+const ownBuckets: readonly string[] = [
+  "$JS.API.INFO",
+  "$JS.API.STREAM.INFO.*",
+  "$JS.API.STREAM.CREATE.*",
+  "$JS.API.STREAM.PURGE.*",
+  "$JS.API.STREAM.MSG.GET.*",
+  "$JS.API.DIRECT.GET.>",
+  "$JS.API.CONSUMER.CREATE.>",
+  "$JS.API.CONSUMER.INFO.>",
+  "$JS.API.CONSUMER.DELETE.>",
+  "$JS.FC.>",
+  "$KV.>",
+  "$O.>",
+];
 
 /** What an account that has its own bucket of artifacts asks of JetStream to read from it. */
 function readObjects(bucket: string): string[] {
