@@ -236,6 +236,15 @@ describe("a tenant that reaches for another's", () => {
     );
   });
 
+  test("is answered where several of its functions have a trigger", async () => {
+    const before = violations().length;
+    await deploy(acme, { name: "twice", triggerSubjects: ["app.twice", "app.*"] });
+    await deploy(acme, { name: "thrice", triggerSubjects: ["app.twice"] });
+    assert.equal(await call(acme, "app.twice"), "acme");
+    await acme.client.flush();
+    assert.deepEqual(violations().slice(before), []);
+  });
+
   test("is refused a trigger outside its subjects, and says why", async () => {
     for (const subject of ["globex.orders", ">", "_INBOX.>", "$KV.>", "$NEX.logs.globex.>"]) {
       const error = await refusal(deploy(acme, { name: "outside", triggerSubjects: [subject] }));

@@ -41,6 +41,8 @@ export interface RoleScope {
 
 /** A node answers what it was asked, once, within the longest time that a request can wait for it. */
 const responses = { max: 1, timeMs: 600_000 };
+/** Several functions of a namespace may have a trigger on one subject; with less, a server lets none of them answer. */
+const functionResponses = { max: 64, timeMs: 600_000 };
 
 /** What a user of a role must be permitted, and no more. */
 export function natsPermissions(role: NatsRole, scope: RoleScope): NatsPermissions {
@@ -72,7 +74,7 @@ function workloads({ subjects, inboxPrefix }: RoleScope): NatsPermissions {
   return {
     publish: [...subjects, ...ownBuckets],
     subscribe: [...subjects, `${inboxPrefix}.>`],
-    responses,
+    responses: functionResponses,
   };
 }
 
