@@ -419,6 +419,33 @@ test("a service that is switched off says so; settings name buckets and limits",
   );
 });
 
+test("a namespace has settings of its own, instead of the node's", async () => {
+  await using nexus = await startTestNexus({
+    config: {
+      host_services: { services: { kv: { enabled: false } } },
+      namespaces: {
+        default: {},
+        shop: { host_services: { services: { messaging: { enabled: false } } } },
+      },
+    },
+  });
+  await nexus.function("() => { try { hostServices.kv.keys(); } catch (error) { return error.message; } }", {
+    name: "a",
+  });
+  assert.match(await nexus.call("a"), /switched off/);
+  const shop = nexus.inNamespace("shop");
+  const { issuer, publisher } = nexus;
+  await shop.deploy({
+    ...{ issuer, publisher, name: "b", type: "v8", triggerSubjects: ["b"] },
+    artifact: {
+      bytes: Buffer.from(
+        '() => { hostServices.kv.set("a", "b"); try { hostServices.messaging.publish("a", ""); } catch (error) { return error.message; } }',
+      ),
+    },
+  });
+  assert.match(await nexus.call("b"), /messaging is switched off/);
+});
+
 test("a call that waits for a host service ends at its limit, and its machine lives on (B13)", async () => {
   await using nexus = await startTestNexus({ tuning: { callTimeMs: 300 } });
   nexus.client.connection.subscribe("silent", { callback: () => undefined });

@@ -11,6 +11,7 @@ import {
 } from "../packages/node/src/triggers/trigger-connection.ts";
 import { startTestNatsServer } from "../packages/testing/src/nats-server.ts";
 import { until } from "../packages/testing/src/observe.ts";
+import { hasOpenssl, TestAuthority } from "./support/certificates.ts";
 
 interface Taken {
   subject: string;
@@ -207,6 +208,29 @@ for (const [kind, make] of Object.entries(kinds)) {
     await connection.close();
   });
 }
+
+test("our own dispatch, encrypted and with credentials", {
+  skip: hasOpenssl() ? false : "no openssl makes certificates here",
+}, async () => {
+  using authority = new TestAuthority();
+  const { cert, key } = authority.issue("server", "IP:127.0.0.1,DNS:localhost");
+  await using server = await startTestNatsServer({
+    jetstream: false,
+    config: `tls { cert_file: "${cert}", key_file: "${key}" }\nauthorization { user: u, password: p }`,
+  });
+  const options = { servers: server.url, user: "u", pass: "p", tls: { caFile: authority.ca } };
+  const connection = await connect(options);
+  const triggers = kinds["fast"]?.(connection) as TriggerConnection;
+  triggers.subscribe("echo", "group", echo(triggers));
+  await triggers.flush();
+  const asker = await connect(options);
+  for (const size of [0, 16, 20_000, 500_000]) {
+    const answer = await asker.request("echo", Buffer.alloc(size, 7), { timeout: 5_000 });
+    assert.ok(Buffer.from(answer.data).equals(Buffer.alloc(size, 7)));
+  }
+  await asker.close();
+  await connection.close();
+});
 
 test("what our own dispatch hands out stays as it is while later messages arrive", async () => {
   await using server = await startTestNatsServer({ jetstream: false });

@@ -16,7 +16,7 @@ import { planRelay, type RelayPlan } from "./agent-client/relay-plan.ts";
 import { Artifacts } from "./artifacts/artifacts.ts";
 import type { NodeConfig } from "./config/config.ts";
 import { checkOwnEndorsement } from "./config/endorsement.ts";
-import { rulesOf } from "./config/namespaces.ts";
+import { entryOf, rulesOf } from "./config/namespaces.ts";
 import { Connections } from "./connections/connections.ts";
 import { hostServicesLogin, namespaceLogins } from "./connections/logins.ts";
 import { deploy, nodeActions } from "./control-api/actions.ts";
@@ -177,7 +177,8 @@ async function compose(
         new HostServices({
           owner,
           connections,
-          settings: config.host_services.services,
+          settings: (entryOf(config.namespaces ?? {}, owner.namespace)?.host_services ?? config.host_services)
+            .services,
           deniedSubjects: rulesOf(config, owner.namespace).denyTriggerSubjects,
           addressRules,
         }),

@@ -51,17 +51,16 @@ export const defaultLimits: Limits = {
   processes: 256,
 };
 
-export const defaultTuning: NodeTuning = {
+/** What the configuration has no key for. */
+export const defaultTuning: Omit<NodeTuning, "sourceBytesMax" | "callQueueMax"> = {
   callTimeMs: 5_000,
   deadlineGraceMs: 20,
   callQueueTimeMs: 30_000,
-  callQueueMax: 1_024,
   functionConcurrency: 64,
   machineWaitMs: 10_000,
   deployTimeMs: 20_000,
   artifactTimeMs: 120_000,
   artifactBytesMax: 1_073_741_824,
-  sourceBytesMax: 5_242_880,
   stopGraceMs: 1_500,
   callDrainMs: 1_000,
   heartbeatMs: 30_000,
@@ -114,7 +113,12 @@ export function completeOptions(options: NodeOptions, silent: Logger): CompleteN
     directory: options.directory ?? config.state_directory,
     nodesDirectory: options.nodesDirectory,
     log: options.log ?? silent,
-    tuning: { ...defaultTuning, ...options.tuning },
+    tuning: {
+      ...defaultTuning,
+      sourceBytesMax: config.functions.max_source_bytes,
+      callQueueMax: config.functions.max_queued_calls,
+      ...options.tuning,
+    },
     version: options.version ?? "development",
   };
 }

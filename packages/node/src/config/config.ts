@@ -55,6 +55,14 @@ const configSchema = z.object({
       services: hostServicesSchema,
     })
     .prefault({}),
+  functions: z
+    .object({
+      /** The source text of a JavaScript function. */
+      max_source_bytes: z.number().int().min(1_024).max(268_435_456).default(5_242_880),
+      /** Calls of one function that wait; further ones are answered with an error. */
+      max_queued_calls: z.number().int().min(1).max(1_000_000).default(1_024),
+    })
+    .prefault({}),
   /** Addresses of the inside to which functions may send HTTP requests. */
   http_allow: z.array(z.string().refine(isAddressRule, "is neither a network nor host:port")).default([]),
   /** Which servers a connection may name that a request brings along. */

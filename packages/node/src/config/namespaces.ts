@@ -10,6 +10,7 @@ import {
   systemNamespace,
 } from "@nexengine/protocol/internal";
 import { z } from "zod";
+import { hostServicesSchema } from "../host-services/settings.ts";
 
 const count = z.number().int().min(0);
 
@@ -57,6 +58,8 @@ const namespaceSchema = z.object({
   limits: limitsOfWorkloadsSchema.prefault({}),
   /** Beside the node's. */
   deny_trigger_subjects: denyListSchema.default([]),
+  /** Instead of the node's. */
+  host_services: z.object({ services: hostServicesSchema }).optional(),
 });
 
 const nameSchema = z
