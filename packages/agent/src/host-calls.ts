@@ -15,6 +15,8 @@ import {
 
 /** Calls that do not block, at once; the node takes no more. */
 const openCallsMax = 256;
+/** An answer up to this size is read at once. */
+const chunkBytes = 4_096;
 
 /** The descriptors of the channel of blocking calls. */
 interface CallFds {
@@ -65,6 +67,7 @@ export class HostCalls {
   readonly #waiting = new Map<number, (reply: HostReply) => void>();
   #replies = new PayloadAssembler(2 * hostCallBytesMax);
   #next = 1;
+  readonly #chunk = Buffer.allocUnsafeSlow(chunkBytes);
 
   constructor(open: OpenCalls) {
     this.#open = open;
@@ -109,15 +112,25 @@ export class HostCalls {
       header.writeUInt32LE(body.length + 4, 0);
       header.writeUInt32LE(id, 4);
       writeAll(fds.requests, Buffer.concat([header, body]));
-      for (;;) {
-        const head = readAll(fds.replies, hostCallHeaderBytes);
-        const reply = readAll(fds.replies, head.readUInt32LE(0) - 4);
-        if (head.readUInt32LE(4) === id) return decodeHostReply(reply);
-      }
+      return decodeHostReply(this.#read(fds.replies, id));
     } catch {
       this.#fds = undefined;
       return notThere("the node has gone in the middle of the call (node_restarted)");
     }
+  }
+
+  /** The answer to a call, read at once with its header if it is short. The node sends one at a time. */
+  #read(fd: number, id: number): Buffer {
+    let read = 0;
+    const chunk = this.#chunk;
+    while (read < hostCallHeaderBytes) read += readSome(fd, chunk, read, chunk.length - read);
+    const end = chunk.readUInt32LE(0) + 4;
+    if (chunk.readUInt32LE(4) !== id || end < read)
+      throw new NexError("agent_protocol", "the answer is that of another call");
+    const whole = Buffer.allocUnsafe(end);
+    chunk.copy(whole, 0, 0, read);
+    while (read < end) read += readSome(fd, whole, read, end - read);
+    return whole.subarray(hostCallHeaderBytes);
   }
 
   /** Calls; the answer comes later. Never rejects. */
@@ -155,12 +168,8 @@ function writeAll(fd: number, bytes: Buffer): void {
 }
 
 /** @throws NexError at the end of the stream */
-function readAll(fd: number, size: number): Buffer {
-  const bytes = Buffer.allocUnsafe(size);
-  for (let at = 0; at < size; ) {
-    const read = readSync(fd, bytes, at, size - at, null);
-    if (read === 0) throw new NexError("agent_protocol", "the channel has ended");
-    at += read;
-  }
-  return bytes;
+function readSome(fd: number, to: Buffer, at: number, size: number): number {
+  const read = readSync(fd, to, at, size, null);
+  if (read === 0) throw new NexError("agent_protocol", "the channel has ended");
+  return read;
 }
