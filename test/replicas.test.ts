@@ -1,10 +1,12 @@
 /** Several machines of one workload, several copies of a function, and what is counted of calls. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { NexError, type Restart } from "../packages/protocol/src/internal.ts";
 import { startTestNatsServer } from "../packages/testing/src/nats-server.ts";
 import { startTestNexus } from "../packages/testing/src/nexus.ts";
 import { startTestNode } from "../packages/testing/src/node.ts";
 import { until } from "../packages/testing/src/observe.ts";
+import { probeService } from "../packages/testing/src/samples.ts";
 
 /** Says which machine it runs in, after a time. */
 const whoAmI = `const id = String(Math.random());
@@ -101,4 +103,38 @@ test("replicas of a service each run, and it ends with the last of them", async 
   assert.equal(machine?.nex?.counters, undefined);
   await nexus.stop(deployment);
   assert.deepEqual((await nexus.client.info(nexus.node.id)).machines, []);
+});
+
+test("a service starts again as its policy says, and as often", async () => {
+  await using nexus = await startTestNexus({ config: { machine_pool_size: 2 } });
+  const undeployed = async (
+    code: string,
+    restart: Restart,
+    essential = false,
+  ): Promise<Record<string, unknown>> => {
+    await using feed = nexus.client.events();
+    await nexus.client.flush();
+    const deployment = await nexus.probe(["exit", code], { restart, essential });
+    let restarts = 0;
+    for await (const { type, event } of feed) {
+      if (type === "workload_restarting") restarts++;
+      if (type === "workload_undeployed" && event.data?.["vmid"] === deployment.id)
+        return { restarts, code: event.data["code"] };
+    }
+    throw new NexError("timeout", "the feed ended");
+  };
+  if ((await probeService()) === undefined) return;
+  assert.deepEqual(await undeployed("3", { policy: "never" }, true), { restarts: 0, code: 3 });
+  assert.deepEqual(await undeployed("3", { policy: "on-failure", max_restarts: 2, backoff_ms: 5 }), {
+    restarts: 2,
+    code: 3,
+  });
+  assert.deepEqual(await undeployed("0", { policy: "on-failure", max_restarts: 2, backoff_ms: 5 }), {
+    restarts: 0,
+    code: 0,
+  });
+  assert.deepEqual(await undeployed("0", { policy: "always", max_restarts: 3, backoff_ms: 5 }), {
+    restarts: 3,
+    code: 0,
+  });
 });

@@ -14,6 +14,7 @@ import {
   objectLocation,
   type Published,
   printable,
+  type Restart,
   type RunResponse,
   runResponseSchema,
   type SealedConnections,
@@ -72,6 +73,8 @@ export interface DeployOptions {
   jsDomain?: string;
   globals?: Globals;
   concurrency?: number;
+  /** When a machine that has ended is replaced; wins over `essential`. */
+  restart?: Restart;
   /** Machines of the workload on its node; 1 when absent. Calls of a function go to the one that has the fewest. */
   replicas?: number;
   limits?: WorkloadLimits;
@@ -234,7 +237,7 @@ function checkRequest(namespace: string, type: WorkloadType, options: DeployOpti
 }
 
 function required(options: DeployOptions, limits: Limits | undefined): string[] {
-  const named = (["globals", "concurrency", "replicas"] as const).filter(
+  const named = (["globals", "concurrency", "replicas", "restart"] as const).filter(
     (name) => options[name] !== undefined,
   );
   return limits === undefined ? named : [...named, "limits"];
@@ -274,7 +277,7 @@ function extras(
     ...required(options, limits),
   ];
   if (requires.length === 0) return {};
-  const { globals, concurrency, replicas } = options;
+  const { globals, concurrency, replicas, restart } = options;
   return {
     nex: {
       version: 1,
@@ -282,6 +285,7 @@ function extras(
       ...(globals === undefined ? {} : { globals }),
       ...(concurrency === undefined ? {} : { concurrency }),
       ...(replicas === undefined ? {} : { replicas }),
+      ...(restart === undefined ? {} : { restart }),
       ...(limits === undefined ? {} : { limits }),
       ...(sealed === undefined ? {} : { sealed }),
       ...(replace === undefined ? {} : { replace }),

@@ -1,5 +1,6 @@
 /** What `nex devrun` and `nex run` have in common: the options of a workload, and what they mean for a deploy. */
 import type { Deployment, DeployOptions } from "@nexengine/client";
+import { NexError, type Restart } from "@nexengine/protocol/internal";
 import { type Command, Option } from "commander";
 import { addConnectionOptions, type ConnectionOptions, connectionOf } from "../connection-options.ts";
 import { commandName } from "../daemon.ts";
@@ -20,6 +21,7 @@ export interface WorkloadOptions extends GlobalOptions, LimitOptions, Connection
   globals?: "fresh" | "keep";
   concurrency?: number;
   replicas?: number;
+  restart?: Restart;
   json: boolean;
 }
 
@@ -43,6 +45,12 @@ export function addWorkloadOptions(command: Command): Command {
       ]),
     )
     .option("--concurrency <n>", "calls of a function that may overlap", positive)
+    .addOption(
+      new Option(
+        "--restart <policy>",
+        "when a workload that has ended starts again: never, on-failure or always, with :N at most N times",
+      ).argParser(parseRestart),
+    )
     .option("--replicas <n>", "machines of the workload on its node", positive)
     .option("--json", "print the result as JSON", false);
   return addLimitOptions(command);
@@ -70,6 +78,7 @@ export function deployOptionsOf(options: WorkloadOptions, { jsDomain }: Connecti
     ...(options.argv === undefined ? {} : { argv: options.argv.split(" ") }),
     ...(options.globals === undefined ? {} : { globals: options.globals }),
     ...(options.concurrency === undefined ? {} : { concurrency: options.concurrency }),
+    ...(options.restart === undefined ? {} : { restart: options.restart }),
     ...(options.replicas === undefined ? {} : { replicas: options.replicas }),
     ...(limits === undefined ? {} : { limits }),
     ...(onProgress === undefined ? {} : { onProgress }),
@@ -89,4 +98,18 @@ export function reportDeployment(deployment: Deployment, triggers: readonly stri
     print(`   Port ${machine_port} is reached at ${host}:${host_port}`);
   }
   print(`   Stop it:  ${commandName()} stop ${deployment.name}`);
+}
+
+/** @throws NexError `usage` */
+function parseRestart(text: string): Restart {
+  const [, policy, times] = /^(never|on-failure|always)(?::(\d{1,6}))?$/.exec(text) ?? [];
+  if (policy === undefined)
+    throw new NexError(
+      "usage",
+      `Cannot restart "${text}": it is never, on-failure or always, with :N at most N times`,
+    );
+  return {
+    policy: policy as Restart["policy"],
+    ...(times === undefined ? {} : { max_restarts: Number(times) }),
+  };
 }

@@ -138,6 +138,7 @@ export function admitDeploy(arrival: DeployArrival, facts: DeployFacts): Admitte
     ...(request.jsdomain ? { jsDomain: request.jsdomain } : {}),
     ...(sha256 === undefined ? {} : { sha256 }),
     essential,
+    ...(extras.restart === undefined ? {} : { restart: extras.restart }),
     ...(extras.globals === undefined ? {} : { globals: extras.globals }),
     concurrency: extras.concurrency ?? facts.functionConcurrency,
     replicas: extras.replicas ?? 1,

@@ -3,7 +3,9 @@ import type { CallErrorCode, Counters } from "@nexengine/protocol/internal";
 
 /** A power of two is divided into so many buckets. */
 const stepBits = 3;
-const bucketsMax = 64 << stepBits;
+const bucketsMax = 32 << stepBits;
+/** Larger ones count as this. */
+const valueMax = 0x7fff_ffff;
 
 /** Times in buckets whose width grows with the time: quantiles are right to an eighth. */
 export class Histogram {
@@ -34,10 +36,11 @@ export class Histogram {
 }
 
 function bucketOf(value: number): number {
-  if (value < 1 << stepBits) return value | 0;
-  const exponent = 31 - Math.clz32(value > 0x7fff_ffff ? 0x7fff_ffff : value);
+  const whole = value > valueMax ? valueMax : value | 0;
+  if (whole < 1 << stepBits) return whole;
+  const exponent = 31 - Math.clz32(whole);
   return (
-    ((exponent - stepBits + 1) << stepBits) + ((value >>> (exponent - stepBits)) & ((1 << stepBits) - 1))
+    ((exponent - stepBits + 1) << stepBits) + ((whole >>> (exponent - stepBits)) & ((1 << stepBits) - 1))
   );
 }
 

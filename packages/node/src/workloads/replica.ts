@@ -1,7 +1,7 @@
 /** One of a workload's machines: the one that runs, and the next one when that is lost. */
 import { type Exited, errorText, type LogLevel, NexError } from "@nexengine/protocol/internal";
 import type { Machine, MachineEvents } from "../pool/machine.ts";
-import { RestartBackoff } from "./restart.ts";
+import type { RestartBackoff } from "./restart.ts";
 
 /** How a workload or a replica of it ended. */
 export interface WorkloadEnd {
@@ -21,6 +21,8 @@ export interface ReplicaHost {
   log(level: LogLevel, text: string): void;
   /** Is it started again after this? @param code The exit status; absent when its machine was lost. */
   restarts(code: number | undefined): boolean;
+  /** When it is. */
+  readonly backoff: RestartBackoff;
   restarting(why: string, delayMs: number): void;
   /** Two of it may run at once for a moment. */
   readonly mayOverlap: boolean;
@@ -38,7 +40,6 @@ type ReplicaState = "starting" | "running" | "restarting" | "over";
 
 export class Replica {
   readonly #host: ReplicaHost;
-  readonly #backoff = new RestartBackoff();
   #state: ReplicaState = "starting";
   #machine: Machine | undefined;
   /** A machine that is on the way. */
@@ -131,7 +132,7 @@ export class Replica {
   }
 
   #restartLater(machine: Machine, why: string, code: number): void {
-    const delayMs = this.#backoff.next(Date.now());
+    const delayMs = this.#host.backoff.next(Date.now());
     if (delayMs === undefined) this.#finish({ code, reason: `${why}; restarted too often` });
     else this.replace(machine, why, delayMs);
   }

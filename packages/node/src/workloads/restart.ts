@@ -8,7 +8,19 @@ const restartsMax = 20;
 const windowMs = 120_000;
 
 export class RestartBackoff {
+  readonly #totalMax: number | undefined;
+  readonly #firstMs: number;
   #times: number[] = [];
+  #total = 0;
+
+  /**
+   * @param totalMax Restarts all in all; only those within the window are bounded when absent.
+   * @param firstDelayMs Before the first one.
+   */
+  constructor(totalMax?: number, firstDelayMs = firstMs) {
+    this.#totalMax = totalMax;
+    this.#firstMs = firstDelayMs;
+  }
 
   /**
    * @param nowMs The clock.
@@ -16,8 +28,11 @@ export class RestartBackoff {
    */
   next(nowMs: number): number | undefined {
     this.#times = this.#times.filter((time) => time > nowMs - windowMs);
-    if (this.#times.length >= restartsMax) return undefined;
+    const spent =
+      this.#totalMax === undefined ? this.#times.length >= restartsMax : this.#total >= this.#totalMax;
+    if (spent) return undefined;
     this.#times.push(nowMs);
-    return Math.min(firstMs * 2 ** (this.#times.length - 1), delayMsMax);
+    this.#total++;
+    return Math.min(this.#firstMs * 2 ** (this.#times.length - 1), Math.max(delayMsMax, this.#firstMs));
   }
 }

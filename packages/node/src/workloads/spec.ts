@@ -6,6 +6,7 @@ import type {
   Globals,
   Network,
   PublishedPort,
+  Restart,
   WorkloadType,
 } from "@nexengine/protocol/internal";
 import type { OwnConnection } from "../connections/own-connection.ts";
@@ -42,6 +43,8 @@ export interface WorkloadSpec {
   /** Lower-case hex, when the token names it. */
   sha256?: string;
   essential: boolean;
+  /** Wins over `essential`. */
+  restart?: Restart;
   globals?: Globals;
   concurrency: number;
   /** How many machines it has. */

@@ -19,6 +19,7 @@ import { FunctionCalls } from "./function-calls.ts";
 import { templateOf } from "./machine-template.ts";
 import { PublishedPorts } from "./published-ports.ts";
 import { Replica, type WorkloadEnd } from "./replica.ts";
+import { RestartBackoff } from "./restart.ts";
 import type { WorkloadServices } from "./services.ts";
 import type { WorkloadSpec } from "./spec.ts";
 
@@ -52,6 +53,8 @@ export class Workload {
   readonly #counters = new CallCounters();
   #state: WorkloadState = "admitted";
   #essential: boolean;
+  /** Its own policy does not hold any more. */
+  #staysDown = false;
   #connections: WorkloadConnections | undefined;
   #artifact: Artifact | undefined;
   #calls: FunctionCalls | undefined;
@@ -146,6 +149,7 @@ export class Workload {
   /** It will not be restarted any more. */
   clearEssential(): void {
     this.#essential = false;
+    this.#staysDown = true;
   }
 
   /**
@@ -210,6 +214,14 @@ export class Workload {
     throw new NexError("workload_not_started", "Failed to deploy workload: it ended before it ran");
   }
 
+  /** @param code The exit status; absent when the machine was lost. */
+  #restarts(code: number | undefined): boolean {
+    const policy = this.spec.restart?.policy;
+    if (policy === undefined || this.#staysDown)
+      return (code === undefined && this.isFunction) || (this.#essential && code !== 0);
+    return policy === "always" || (policy === "on-failure" && code !== 0);
+  }
+
   #replica(): Replica {
     const { pool, tuning, events, log, logs } = this.#services;
     return new Replica({
@@ -230,7 +242,8 @@ export class Workload {
       },
       removed: (machine, why) => this.#calls?.removeMachine(machine, `the function's machine ended: ${why}`),
       log: (level, text) => logs.line(this, level, text),
-      restarts: (code) => (code === undefined && this.isFunction) || (this.#essential && code !== 0),
+      restarts: (code) => this.#restarts(code),
+      backoff: new RestartBackoff(this.spec.restart?.max_restarts, this.spec.restart?.backoff_ms),
       restarting: (reason, delayMs) => {
         const about = { workload_name: this.name, reason, delay_ms: delayMs };
         events.workload("workload_restarting", this, about);

@@ -27,6 +27,7 @@ export const nodeFeatures: readonly Feature[] = [
   "limits",
   "replace",
   "replicas",
+  "restart",
   "sealed-request",
   "trigger.subject",
 ];

@@ -13,6 +13,7 @@ import {
   deployRequestSchema,
   parseDeployExtras,
   placeholderHash,
+  replicasMax,
   runResponseSchema,
   signedDigest,
   stopRequestSchema,
@@ -122,13 +123,24 @@ test("deployRequestSchema refuses members of another type and lists that are too
 
 test("parseDeployExtras has nothing for a request without ours and keeps what it knows", () => {
   assert.deepEqual(parseDeployExtras(undefined), { version: 1 });
-  const extras = { version: 1, requires: [...nodeFeatures], globals: "keep", concurrency: 4 };
+  const extras = {
+    version: 1,
+    requires: [...nodeFeatures],
+    globals: "keep",
+    concurrency: 4,
+    replicas: 3,
+    restart: { policy: "always", max_restarts: 2 },
+  };
   assert.deepEqual(parseDeployExtras(extras), extras);
 });
 
 test("parseDeployExtras refuses an unknown member, value or version instead of passing it by", () => {
   const bad: unknown[] = [
-    { version: 1, replicas: 2 },
+    { version: 1, triggers: [] },
+    { version: 1, replicas: 0 },
+    { version: 1, replicas: replicasMax + 1 },
+    { version: 1, restart: { policy: "sometimes" } },
+    { version: 1, restart: { policy: "always", forever: true } },
     { version: 1, globals: "sometimes" },
     { version: 1, concurrency: 0 },
     { version: 1, concurrency: concurrencyMax + 1 },
@@ -143,7 +155,7 @@ test("parseDeployExtras refuses an unknown member, value or version instead of p
   for (const extras of bad) {
     assert.throws(() => parseDeployExtras(extras), { code: "feature_missing" }, JSON.stringify(extras));
   }
-  assert.throws(() => parseDeployExtras({ version: 1, replicas: 2 }), /\(replicas\)$/);
+  assert.throws(() => parseDeployExtras({ version: 1, triggers: [] }), /\(triggers\)$/);
 });
 
 test("parseDeployExtras tells a feature that this node lacks from one that nobody knows", () => {

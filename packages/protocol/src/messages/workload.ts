@@ -28,6 +28,16 @@ export function saysConnection(connection: RequestConnection | undefined): conne
   return [connection?.nats_url, connection?.nats_user_jwt, connection?.nats_user_seed].some(Boolean);
 }
 
+/** When a machine of a workload that has ended is replaced. */
+export const restartSchema = z.strictObject({
+  policy: z.enum(["never", "on-failure", "always"]),
+  /** Of one machine, all in all; the node's own bound within a time when absent. */
+  max_restarts: z.number().int().min(0).max(1_000_000).optional(),
+  /** Before the first restart; it doubles with each. */
+  backoff_ms: z.number().int().min(1).max(600_000).optional(),
+});
+export type Restart = z.infer<typeof restartSchema>;
+
 /**
  * Our members of a DEPLOY. Strict: a member or a value that this version does not know is refused, because a client
  * relies on it.
@@ -38,6 +48,8 @@ export const deployExtrasSchema = z.strictObject({
   globals: z.enum(["fresh", "keep"]).optional(),
   concurrency: z.number().int().min(1).max(concurrencyMax).optional(),
   replicas: z.number().int().min(1).max(replicasMax).optional(),
+  /** Wins over `essential`. */
+  restart: restartSchema.optional(),
   limits: limitsSchema.optional(),
   /** A box, see `SealedRequest`. */
   sealed: z.string().min(1).optional(),
