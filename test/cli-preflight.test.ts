@@ -1,6 +1,7 @@
 /** What `nex preflight` and `nex rootfs` find and make, as root and as a user who is not. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { chownSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
@@ -37,6 +38,8 @@ function plainLack(): { skip?: string } {
 }
 
 const asPlainUser = plainLack();
+const hasTools = ["/usr/sbin/mke2fs", "/sbin/mke2fs"].some((path) => existsSync(path));
+const withoutTools = hasTools ? {} : { skip: "e2fsprogs is not on this host" };
 const lack = await sandboxLack("container");
 const inContainers = lack === undefined ? {} : { skip: lack };
 
@@ -75,6 +78,52 @@ describe("nex rootfs", () => {
     const { stdout, stderr } = home.run("rootfs", "-o", home.path);
     assert.ok(statSync(stdout.trim()).isDirectory());
     assert.match(stderr, /Built Node v\d+\.\d+\.\d+ \(\w+\), \d+ files, [\d.]+ MB/);
+  });
+
+  test("writes the same image for a plain user as for root, which verify finds whole", {
+    ...asPlainUser,
+    ...withoutTools,
+  }, async () => {
+    using plain = new PlainHome();
+    using home = new NexHome();
+    const digestOf = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
+    const images = [join(plain.path, "x.ext4"), join(home.path, "x.ext4")] as const;
+    const first = plain.run("rootfs", "--format", "ext4", "-o", images[0]);
+    assert.equal(first.status, 0, first.stderr);
+    assert.equal(first.stdout.trim(), images[0]);
+    const second = await home.run(["rootfs", "--format", "ext4", "-o", images[1]]);
+    assert.equal(second.status, 0, second.stderr);
+    assert.equal(digestOf(images[1]), digestOf(images[0]));
+    const verified = plain.run("rootfs", "verify", images[0]);
+    assert.equal(verified.status, 0, verified.stderr);
+    assert.match(verified.stdout, /all \d+ files are as the manifest [0-9a-f]{32} says/);
+  });
+
+  test("says what is wrong with an image, a size or a kernel, and writes nothing", asPlainUser, () => {
+    using home = new PlainHome();
+    const image = join(home.path, "x.ext4");
+    writeFileSync(image, "no image");
+    const failures: Record<string, string[]> = {
+      "damaged|e2fsck": ["verify", image],
+      "not there": ["verify", join(home.path, "none")],
+      "--size is for": ["-o", home.path, "--size", "64MiB"],
+      "nowhere.*not there": [
+        "--format",
+        "ext4",
+        "-o",
+        `${image}2`,
+        "--kernel",
+        "nowhere",
+        "--busybox",
+        "none",
+      ],
+    };
+    for (const [message, args] of Object.entries(failures)) {
+      const { status, stderr } = home.run("rootfs", ...args);
+      assert.notEqual(status, 0);
+      assert.match(stderr, new RegExp(`^Error: .*(?:${message})`));
+    }
+    assert.equal(existsSync(`${image}2`), false);
   });
 
   test("says that an agent's bundle is not there", asPlainUser, () => {

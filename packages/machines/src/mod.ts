@@ -27,7 +27,15 @@ export { MachineError, type MachineErrorCode, machineErrorCodes } from "./errors
 export { endLeftovers } from "./host/leftovers.ts";
 export { ProcessDriver } from "./process/driver.ts";
 export type { ProcessDriverOptions } from "./process/options.ts";
+export {
+  type BootFiles,
+  type BootFilesOptions,
+  type BuiltBootFiles,
+  bootFilesIn,
+  buildBootFiles,
+} from "./rootfs/boot-files.ts";
 export { buildRootfsDirectory } from "./rootfs/build.ts";
+export { imageName, packExt4, type RootfsImage } from "./rootfs/ext4.ts";
 export {
   type Rootfs,
   type RootfsFile,
@@ -35,3 +43,5 @@ export {
   type RootfsOptions,
   rootfsPaths,
 } from "./rootfs/options.ts";
+export { type BootPackages, fetchBootPackages } from "./rootfs/packages.ts";
+export { type RootfsVerdict, verifyRootfs } from "./rootfs/verify.ts";

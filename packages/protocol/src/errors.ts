@@ -165,6 +165,7 @@ export const errorCatalogue = {
   ambiguous_name: entry("user", 2, "The name fits more than one workload"),
   config_invalid: entry("user", 2, "The configuration file can't be used"),
   sandbox_unavailable: entry("system", 5, "The wanted sandbox can't be had on this host"),
+  rootfs_failed: entry("system", 5, "A rootfs could not be built or read, or is not what its manifest says"),
   nats_server_missing: entry("system", 5, "No nats-server could be found or fetched"),
   nats_server_too_old: entry("user", 5, "A nats-server is older than what Nex needs"),
   nats_server_port_taken: entry("user", 3, "The port for the nats-server belongs to another program"),

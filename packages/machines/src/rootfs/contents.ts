@@ -34,8 +34,12 @@ export async function gatherContents(options: RootfsOptions): Promise<RootfsCont
   const files: Record<string, RootfsFile> = {};
   for (const place of [...sources.keys()].sort()) files[place] = await measure(place, sources.get(place));
   const versions = { format: formatVersion, node: await nodeVersion(nodePath), arch: process.arch };
-  const digest = createHash("sha256").update(JSON.stringify({ versions, files, mountPoints })).digest("hex");
-  return { manifest: { digest, versions, files }, sources };
+  return { manifest: { digest: digestOf({ versions, files }), versions, files }, sources };
+}
+
+/** The digest of what a manifest says. */
+export function digestOf({ versions, files }: Omit<RootfsManifest, "digest">): string {
+  return createHash("sha256").update(JSON.stringify({ versions, files, mountPoints })).digest("hex");
 }
 
 /** A place in the tree that can't lead out of it, or under a mount. */

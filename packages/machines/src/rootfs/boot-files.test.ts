@@ -1,0 +1,102 @@
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { test } from "node:test";
+import { buildBootFiles } from "./boot-files.ts";
+import { cpioArchive } from "./cpio.ts";
+
+const version = "6.1.0-test";
+
+/** A tree with the header of a kernel and modules that say what they need. */
+async function makeTree(root: string, modules: Record<string, string>): Promise<void> {
+  const put = async (place: string, content: string | Buffer): Promise<void> => {
+    await mkdir(dirname(join(root, place)), { recursive: true });
+    await writeFile(join(root, place), content);
+  };
+  const kernel = Buffer.alloc(1024);
+  kernel.write("HdrS", 0x202);
+  kernel.writeUInt16LE(1, 0x236);
+  await put(`boot/vmlinuz-${version}`, kernel);
+  await put(`lib/modules/${version}/modules.builtin`, "kernel/fs/ext4/ext4.ko\n");
+  for (const [name, needs] of Object.entries(modules)) {
+    await put(
+      `lib/modules/${version}/kernel/drivers/${name}.ko`,
+      `\0license=GPL\0depends=${needs}\0name=${name}\0`,
+    );
+  }
+  // A static program: the header of an ELF file without a table.
+  const header = Buffer.alloc(64);
+  header.set([0x7f, 0x45, 0x4c, 0x46, 2, 1]);
+  await put("busybox", header);
+}
+
+const modules = {
+  virtio: "",
+  virtio_ring: "",
+  "virtio-pci-lib": "",
+  virtio_pci: "virtio-pci-lib,virtio,virtio_ring",
+  virtio_mmio: "virtio,virtio_ring",
+  virtio_blk: "virtio",
+  virtio_console: "virtio",
+};
+
+async function withTree(act: (root: string) => Promise<void>): Promise<void> {
+  const root = await mkdtemp(join(tmpdir(), "nex-kernel-"));
+  try {
+    await makeTree(root, modules);
+    await act(root);
+  } finally {
+    await rm(root, { recursive: true, force: true });
+  }
+}
+
+test("buildBootFiles writes a kernel, and an initramfs with its modules in the order of their needs", async () => {
+  await withTree(async (root) => {
+    const files = { kernel: join(root, "out/vmlinuz"), initramfs: join(root, "out/initramfs") };
+    const sources = { kernel: root, busybox: join(root, "busybox") };
+    const first = await buildBootFiles(sources, files);
+    assert.equal(first.version, version);
+    const archive = (await readFile(files.initramfs)).toString("latin1");
+    const order = [...archive.matchAll(/lib\/modules\/\d\d-(\w+)\.ko/g)].map(([, name]) => name);
+    assert.deepEqual(order, [
+      ...[
+        "virtio_pci_lib",
+        "virtio",
+        "virtio_ring",
+        "virtio_pci",
+        "virtio_mmio",
+        "virtio_blk",
+        "virtio_console",
+      ],
+    ]);
+    assert.deepEqual(await buildBootFiles(sources, files), first);
+  });
+});
+
+test("buildBootFiles says what is missing or unfit", async () => {
+  await withTree(async (root) => {
+    const files = { kernel: join(root, "out/vmlinuz"), initramfs: join(root, "out/initramfs") };
+    const busybox = join(root, "busybox");
+    const refused = async (sources: { kernel: string; busybox: string }, message: RegExp): Promise<void> => {
+      await assert.rejects(buildBootFiles(sources, files), { code: "rootfs_failed", message });
+    };
+    await refused({ kernel: join(root, "none"), busybox }, /not there/);
+    await refused({ kernel: join(root, "out"), busybox }, /not there/);
+    await refused({ kernel: join(root, "lib"), busybox }, /no "boot\/vmlinuz/);
+    await refused({ kernel: root, busybox: process.execPath }, /not static/);
+    await rm(join(root, `lib/modules/${version}/kernel/drivers/virtio_blk.ko`));
+    await refused({ kernel: root, busybox }, /"virtio_blk" is missing/);
+    await writeFile(join(root, `boot/vmlinuz-${version}`), "none");
+    await refused({ kernel: root, busybox }, /no Linux kernel/);
+  });
+});
+
+test("cpioArchive aligns headers and contents, and ends with the trailer", () => {
+  const archive = cpioArchive([{ path: "init", mode: 0o100755, data: Buffer.from("abcde") }]);
+  assert.equal(archive.length % 4, 0);
+  assert.equal(archive.toString("latin1", 0, 22), "07070100000001000081ED");
+  assert.equal(archive.toString("latin1", 110, 115), "init\0");
+  assert.equal(archive.toString("latin1", 116, 121), "abcde");
+  assert.match(archive.toString("latin1"), /TRAILER!!!\0+$/);
+});

@@ -1,0 +1,124 @@
+import { createHash, randomBytes } from "node:crypto";
+import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, dirname, join } from "node:path";
+import { MachineError } from "../errors.ts";
+import { removeTree } from "../host/remove-tree.ts";
+import { type CpioEntry, cpioArchive } from "./cpio.ts";
+import { readInterpreter } from "./elf.ts";
+import { guestApplets, guestInit } from "./guest-init.ts";
+import { findKernel, type Kernel } from "./kernel.ts";
+import { unpackPackage } from "./packages.ts";
+
+/** What the boot files of machines are made from. */
+export interface BootFilesOptions {
+  /** A Debian package of a kernel, or a directory that has `boot/vmlinuz-*` and `lib/modules`, such as `/`. */
+  kernel: string;
+  /** A static busybox, or the Debian package of one. */
+  busybox: string;
+}
+
+/** Where boot files are. */
+export interface BootFiles {
+  kernel: string;
+  initramfs: string;
+}
+
+/** Boot files that have been written. */
+export interface BuiltBootFiles extends BootFiles {
+  version: string;
+  sha256: { kernel: string; initramfs: string };
+}
+
+/** Where the boot files of all images in a directory are. */
+export function bootFilesIn(directory: string): BootFiles {
+  return { kernel: join(directory, "boot", "vmlinuz"), initramfs: join(directory, "boot", "initramfs") };
+}
+
+const directoryMode = 0o40755;
+const programMode = 0o100755;
+const fileMode = 0o100644;
+const linkMode = 0o120777;
+const deviceMode = 0o20600;
+/** Places that the init mounts something at. */
+const initDirectories = ["bin", "dev", "proc", "sys", "run", "image", "lib", "lib/modules"];
+
+/**
+ * Writes the kernel, and an initramfs that loads its modules, mounts the image of a machine and starts the agent. The
+ * same inputs give the same bytes, without root.
+ *
+ * @throws MachineError `rootfs_failed`
+ */
+export async function buildBootFiles(options: BootFilesOptions, files: BootFiles): Promise<BuiltBootFiles> {
+  const directory = await mkdtemp(join(tmpdir(), "nex-boot-files-"));
+  try {
+    const kernel = await findKernel(await treeOf(options.kernel, join(directory, "kernel")));
+    const busybox = await readBusybox(options.busybox, join(directory, "busybox"));
+    const contents = { kernel: await readFile(kernel.path), initramfs: initramfs(kernel, busybox) };
+    await replaceFile(files.kernel, contents.kernel);
+    await replaceFile(files.initramfs, contents.initramfs);
+    return {
+      ...files,
+      version: kernel.version,
+      sha256: { kernel: sha256(contents.kernel), initramfs: sha256(contents.initramfs) },
+    };
+  } catch (cause) {
+    if (cause instanceof MachineError) throw cause;
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new MachineError(
+      "rootfs_failed",
+      `Cannot write "${files.kernel}" and "${files.initramfs}": ${why}`,
+      { cause },
+    );
+  } finally {
+    await removeTree(directory);
+  }
+}
+
+/** @returns a directory: what was given, or what was a package. */
+async function treeOf(path: string, unpacked: string): Promise<string> {
+  const facts = await stat(path).catch((cause: unknown) => {
+    throw new MachineError("rootfs_failed", `Cannot read "${path}": it is not there`, { cause });
+  });
+  if (facts.isDirectory()) return path;
+  await unpackPackage(path, unpacked);
+  return unpacked;
+}
+
+async function readBusybox(path: string, unpacked: string): Promise<Buffer> {
+  let program = path;
+  if (path.endsWith(".deb")) program = join(await treeOf(path, unpacked), "bin", "busybox");
+  if ((await readInterpreter(program)) === undefined) return await readFile(program);
+  throw new MachineError("rootfs_failed", `Cannot use "${program}" in a machine: it is not static`);
+}
+
+function initramfs({ modules }: Kernel, busybox: Buffer): Buffer {
+  const numbered = modules.map(({ name, data }, index): CpioEntry => {
+    const path = `lib/modules/${String(index).padStart(2, "0")}-${name}.ko`;
+    return { path, mode: fileMode, data };
+  });
+  return cpioArchive([
+    ...initDirectories.map((path) => ({ path, mode: directoryMode })),
+    { path: "dev/console", mode: deviceMode, device: [5, 1] },
+    { path: "bin/busybox", mode: programMode, data: busybox },
+    ...guestApplets.map((name) => ({ path: `bin/${name}`, mode: linkMode, data: Buffer.from("busybox") })),
+    ...numbered,
+    { path: "init", mode: programMode, data: Buffer.from(guestInit) },
+  ]);
+}
+
+/** Writes a file that nobody sees before it is whole. */
+async function replaceFile(path: string, bytes: Buffer): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  const unfinished = join(dirname(path), `.${basename(path)}-${randomBytes(8).toString("hex")}`);
+  try {
+    await writeFile(unfinished, bytes, { flag: "wx", mode: 0o644 });
+    await rename(unfinished, path);
+  } finally {
+    await rm(unfinished, { force: true });
+  }
+}
+
+function sha256(bytes: Buffer): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}

@@ -1,0 +1,37 @@
+/** Writes archives in the `newc` form of cpio, which Linux takes as an initramfs. */
+
+/** A member of an archive; those above it come before it. */
+export interface CpioEntry {
+  /** Without a leading slash. */
+  path: string;
+  /** Type and permissions, as `stat` shows them. */
+  mode: number;
+  data?: Buffer;
+  /** Of a device: major and minor number. */
+  device?: readonly [major: number, minor: number];
+}
+
+const alignmentBytes = 4;
+const trailer: CpioEntry = { path: "TRAILER!!!", mode: 0 };
+
+/** Everything is root's, of the time 0, so that the same entries give the same bytes. */
+export function cpioArchive(entries: readonly CpioEntry[]): Buffer {
+  return Buffer.concat([...entries, trailer].flatMap((entry, index) => member(entry, index)));
+}
+
+function member({ path, mode, data = Buffer.alloc(0), device = [0, 0] }: CpioEntry, index: number): Buffer[] {
+  const name = Buffer.from(`${path}\0`);
+  const linkCount = 1;
+  const numbers = [
+    ...[index + 1, mode, 0, 0, linkCount, 0, data.length],
+    ...[0, 0, ...device, name.length, 0],
+  ];
+  const fields = numbers.map((number) => number.toString(16).padStart(8, "0").toUpperCase());
+  const header = Buffer.concat([Buffer.from(`070701${fields.join("")}`), name]);
+  return [padded(header), padded(data)];
+}
+
+function padded(bytes: Buffer): Buffer {
+  const short = bytes.length % alignmentBytes;
+  return short === 0 ? bytes : Buffer.concat([bytes, Buffer.alloc(alignmentBytes - short)]);
+}

@@ -1,0 +1,89 @@
+/**
+ * The first program of a microVM, in its initramfs: loads modules, mounts the image read-only and what can be written
+ * over it, starts the agent as the user 1000, and turns the machine off when the agent has ended.
+ *
+ * The second disk is a shell script that says what is this machine's own (`qemu/config-disk.ts`). The port
+ * `nex.control` carries what the agent writes to its console, the word `stop` to the machine, and the last line from
+ * it: how the agent ended, and how often memory ran out.
+ */
+export const guestInit = `#!/bin/sh
+end() {
+  printf '\\036nex-exit %s %s\\n' "$1" "$2" >&3
+  poweroff -f
+}
+fail() {
+  echo "nex init: $1"
+  poweroff -f
+}
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev
+for module in /lib/modules/*.ko; do insmod "$module" || fail "cannot load $module"; done
+
+cat /dev/vdb >/run/config || fail "there is no second disk"
+. /run/config
+export nex_lost_ms
+mount -t ext4 -o ro,nosuid,nodev /dev/vda /image || fail "cannot mount the image"
+
+mount -t tmpfs -o nosuid,noexec,mode=755,size=64k,nr_inodes=64 dev /image/dev
+mknod -m 666 /image/dev/null c 1 3
+mknod -m 666 /image/dev/zero c 1 5
+mknod -m 666 /image/dev/full c 1 7
+mknod -m 666 /image/dev/random c 1 8
+mknod -m 666 /image/dev/urandom c 1 9
+ln -s /proc/self/fd /image/dev/fd
+mount -t proc -o nosuid,nodev,noexec proc /image/proc
+mount -t tmpfs -o "nosuid,nodev,noexec,mode=700,uid=1000,gid=1000,$nex_tmp" tmp /image/tmp
+mount -t tmpfs -o "nosuid,nodev,mode=700,uid=1000,gid=1000,$nex_work" work /image/work
+
+mount -t tmpfs -o nosuid,mode=755,size=4m,nr_inodes=64 nex /image/nex
+for port in /sys/class/virtio-ports/*; do
+  read -r name <"$port/name"
+  IFS=: read -r major minor <"$port/dev"
+  case "$name" in
+    nex.control) mknod /run/control c "$major" "$minor" ;;
+    nex.*) mknod -m 600 "/image/nex/\${name#nex.}" c "$major" "$minor" && chown 1000:1000 "/image/nex/\${name#nex.}" ;;
+  esac
+done
+exec 3<>/run/control || fail "there is no control port"
+echo "$nex_token" >/image/nex/token
+cp /bin/busybox /image/nex/busybox
+chmod 700 /image/nex/busybox
+mount -o remount,ro /image/nex
+if [ -s /run/hosts ]; then
+  mount --bind /run/hosts /image/etc/hosts && mount -o remount,bind,ro /image/etc/hosts
+fi
+
+ip link set lo up
+for address in $nex_loopback; do ip addr add "$address" dev lo; done
+echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start
+
+mount -t cgroup2 cgroup /sys/fs/cgroup
+echo "+pids +cpu" >/sys/fs/cgroup/cgroup.subtree_control
+mkdir /sys/fs/cgroup/agent
+echo "$nex_processes" >/sys/fs/cgroup/agent/pids.max
+echo "$nex_cpu" >/sys/fs/cgroup/agent/cpu.max
+
+(
+  echo 0 >/sys/fs/cgroup/agent/cgroup.procs
+  echo 500 >/proc/self/oom_score_adj
+  exec setpriv --nnp chroot /image /nex/busybox sh -c '
+    cd /work && program=$1 && shift &&
+      exec /nex/busybox env -i "NEX_NODE_LOST_TIMEOUT_MS=$nex_lost_ms" \\
+        /nex/busybox start-stop-daemon -S -c 1000:1000 -x "$program" -- "$@"' sh "$@"
+) </dev/null >&3 2>&3 3>&- &
+agent=$!
+while read -r word; do [ "$word" = stop ] && kill -TERM "$agent"; done <&3 &
+wait "$agent"
+code=$?
+read -r _ ooms <<END
+$(grep '^oom_kill ' /proc/vmstat)
+END
+end "$code" "$ooms"
+`;
+
+/** What the init calls, all of one program. */
+export const guestApplets = [
+  ...["sh", "mount", "insmod", "cat", "mknod", "ln", "chown", "cp", "ip", "mkdir", "env", "setpriv"],
+  ...["chmod", "chroot", "grep", "poweroff", "printf"],
+] as const;

@@ -1,0 +1,96 @@
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { MachineError } from "../errors.ts";
+
+/** A kernel with the modules that a machine needs. */
+export interface Kernel {
+  version: string;
+  path: string;
+  /** In the order in which they are loaded. */
+  modules: KernelModule[];
+}
+
+export interface KernelModule {
+  name: string;
+  data: Buffer;
+}
+
+/** What the first disk, the channels and their bus need; what is built in is left out. */
+const wanted = ["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_console", "ext4"];
+
+/**
+ * Finds the kernel in an unpacked package, or in `/`: `boot/vmlinuz-<version>` and `lib/modules/<version>`.
+ *
+ * @throws MachineError `rootfs_failed`
+ */
+export async function findKernel(tree: string): Promise<Kernel> {
+  const failed = (why: string): MachineError =>
+    new MachineError("rootfs_failed", `Cannot take a kernel from "${tree}": ${why}`);
+  const names = await readdir(join(tree, "boot")).catch(() => [] as string[]);
+  const versions = names.flatMap((name) => /^vmlinuz-(.+)$/.exec(name)?.[1] ?? []).sort();
+  const version = versions.at(-1);
+  if (version === undefined) throw failed('it has no "boot/vmlinuz-<version>"');
+  const path = join(tree, "boot", `vmlinuz-${version}`);
+  const image = await readFile(path).catch((cause: Error) => {
+    throw failed(cause.message);
+  });
+  if (!isKernel(image)) throw failed(`"${path}" is no Linux kernel for x86-64`);
+  const directory = join(tree, "lib", "modules", version);
+  const builtIn = await readFile(join(directory, "modules.builtin"), "utf8").catch(() => undefined);
+  if (builtIn === undefined) throw failed(`it has no modules of the version ${version}`);
+  const files = await moduleFiles(directory);
+  return { version, path, modules: await modulesInOrder(files, new Set(moduleNames(builtIn)), failed) };
+}
+
+/** The header that every kernel of x86 has, with the mark of a 64-bit one. */
+function isKernel(image: Buffer): boolean {
+  if (image.length < 0x240 || image.toString("latin1", 0x202, 0x206) !== "HdrS") return false;
+  return (image.readUInt16LE(0x236) & 1) === 1;
+}
+
+async function moduleFiles(directory: string): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  for (const entry of await readdir(join(directory, "kernel"), { recursive: true, withFileTypes: true })) {
+    const name = moduleName(entry.name);
+    if (name !== undefined) found.set(name, join(entry.parentPath, entry.name));
+  }
+  return found;
+}
+
+/** A module has one name with both signs. */
+function moduleName(file: string): string | undefined {
+  return /^(.+)\.ko(?:\.(?:xz|zst|gz))?$/.exec(file)?.[1]?.replaceAll("-", "_");
+}
+
+function moduleNames(list: string): string[] {
+  return list.split("\n").flatMap((line) => moduleName(line.split("/").at(-1) ?? "") ?? []);
+}
+
+async function modulesInOrder(
+  files: ReadonlyMap<string, string>,
+  builtIn: ReadonlySet<string>,
+  failed: (why: string) => MachineError,
+): Promise<KernelModule[]> {
+  const ordered = new Map<string, KernelModule>();
+  const visited = new Set<string>();
+  const take = async (name: string): Promise<void> => {
+    if (builtIn.has(name) || visited.has(name)) return;
+    visited.add(name);
+    const path = files.get(name);
+    if (path === undefined) throw failed(`its module "${name}" is missing`);
+    if (!path.endsWith(".ko")) throw failed(`its modules are compressed (${path}), which is not supported`);
+    const data = await readFile(path);
+    for (const need of dependencies(data)) await take(need);
+    ordered.set(name, { name, data });
+  };
+  for (const name of wanted) await take(name);
+  return [...ordered.values()];
+}
+
+/** The names that a module itself says it depends on. */
+function dependencies(module: Buffer): string[] {
+  const start = module.indexOf("\0depends=");
+  if (start < 0) return [];
+  const text = module.toString("latin1", start + 9, module.indexOf(0, start + 1));
+  return text.split(",").flatMap((name) => (name === "" ? [] : name.replaceAll("-", "_")));
+}

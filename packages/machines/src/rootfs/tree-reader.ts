@@ -1,0 +1,82 @@
+import { spawn } from "node:child_process";
+import { createReadStream } from "node:fs";
+import { lstat, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Readable } from "node:stream";
+import { findFileSystemTool, run } from "./ext4.ts";
+
+/** What stands at a place of a tree. */
+export interface TreeEntry {
+  kind: "file" | "directory" | "other";
+  /** Permissions. */
+  mode: number;
+  bytes: number;
+  /** User and group; absent where the owner on this host says nothing. */
+  owner?: string;
+}
+
+/** A rootfs in whatever form. */
+export interface TreeReader {
+  /** What a directory holds, by name. */
+  list(place: string): Promise<Map<string, TreeEntry>>;
+  read(place: string): Readable;
+}
+
+const typeMask = 0o170000;
+const kinds = new Map<number, TreeEntry["kind"]>([
+  [0o100000, "file"],
+  [0o040000, "directory"],
+]);
+const readTimeoutMs = 60_000;
+
+/** A tree that is a directory of this host. */
+export function directoryReader(root: string): TreeReader {
+  return {
+    async list(place) {
+      const entries = new Map<string, TreeEntry>();
+      for (const name of await readdir(join(root, place))) {
+        const { mode, size } = await lstat(join(root, place, name));
+        entries.set(name, entryOf(mode, size));
+      }
+      return entries;
+    },
+    read: (place) => createReadStream(join(root, place)),
+  };
+}
+
+/**
+ * A tree in an ext4 image. The structure of the file system is checked first.
+ *
+ * @throws MachineError `rootfs_failed`
+ */
+export async function ext4Reader(image: string): Promise<TreeReader> {
+  const action = `Cannot read the image "${image}"`;
+  const [debugfs, check] = await Promise.all([findFileSystemTool("debugfs"), findFileSystemTool("e2fsck")]);
+  await run(check, ["-fn", image], `${action}: its file system is damaged`);
+  return {
+    async list(place) {
+      const { stdout } = await run(debugfs, ["-R", `ls -p "${place}"`, image], action);
+      const entries = new Map<string, TreeEntry>();
+      for (const line of stdout.split("\n")) {
+        const [, inode, mode, uid, gid, name = "", bytes] = line.split("/");
+        if (inode === undefined || inode === "0" || name === "." || name === ".." || name === "") continue;
+        const entry = entryOf(Number.parseInt(mode ?? "", 8), Number(bytes));
+        entries.set(name, { ...entry, owner: `${uid}:${gid}` });
+      }
+      return entries;
+    },
+    read(place) {
+      const child = spawn(debugfs, ["-R", `cat "${place}"`, image], {
+        stdio: ["ignore", "pipe", "ignore"],
+        timeout: readTimeoutMs,
+        env: {},
+      });
+      child.once("error", (error) => child.stdout.destroy(error));
+      return child.stdout;
+    },
+  };
+}
+
+function entryOf(mode: number, bytes: number): TreeEntry {
+  return { kind: kinds.get(mode & typeMask) ?? "other", mode: mode & 0o7777, bytes };
+}

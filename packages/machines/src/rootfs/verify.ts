@@ -1,0 +1,132 @@
+import { createHash } from "node:crypto";
+import { stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { MachineError } from "../errors.ts";
+import { digestOf } from "./contents.ts";
+import { type RootfsFile, type RootfsManifest, rootfsPaths } from "./options.ts";
+import { mountPoints } from "./texts.ts";
+import { directoryReader, ext4Reader, type TreeEntry, type TreeReader } from "./tree-reader.ts";
+
+/** What was found in a rootfs. */
+export interface RootfsVerdict {
+  manifest: RootfsManifest;
+  /** What differs from the manifest, at most 100 lines; none when all is as it was built. */
+  differences: string[];
+}
+
+const manifestBytesMax = 4_194_304;
+const entriesMax = 65_536;
+const differencesMax = 100;
+
+/**
+ * Compares a rootfs, which is a directory or an ext4 image, with the manifest in it: every file's digest, what is
+ * there beside them, and the manifest's own digest.
+ *
+ * @throws MachineError `rootfs_failed` when it can't be read, or has no manifest.
+ */
+export async function verifyRootfs(path: string): Promise<RootfsVerdict> {
+  const reader = await readerOf(path);
+  const manifest = await readManifest(reader, path);
+  const found = await walk(reader, path);
+  const differences: string[] = [];
+  if (digestOf(manifest) !== manifest.digest)
+    differences.push("the manifest has another digest than it says");
+  for (const [place, file] of Object.entries(manifest.files)) {
+    const entry = found.get(place);
+    found.delete(place);
+    differences.push(...(await differencesOf(reader, place, file, entry)));
+  }
+  differences.push(...differencesOfRest(found, manifest));
+  return { manifest, differences: differences.slice(0, differencesMax) };
+}
+
+async function readerOf(path: string): Promise<TreeReader> {
+  const facts = await stat(path).catch((cause: unknown) => {
+    throw new MachineError("rootfs_failed", `Cannot read the rootfs "${path}": it is not there`, { cause });
+  });
+  return facts.isDirectory() ? directoryReader(path) : await ext4Reader(path);
+}
+
+async function readManifest(reader: TreeReader, path: string): Promise<RootfsManifest> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  try {
+    for await (const chunk of reader.read(rootfsPaths.manifest)) {
+      chunks.push(chunk);
+      bytes += chunk.length;
+      if (bytes > manifestBytesMax) break;
+    }
+    const told: unknown = JSON.parse(Buffer.concat(chunks).toString("utf8"));
+    if (isManifest(told)) return told;
+  } catch (cause) {
+    throw new MachineError("rootfs_failed", `Cannot verify "${path}": it has no manifest of Nex`, { cause });
+  }
+  throw new MachineError("rootfs_failed", `Cannot verify "${path}": its manifest is none of Nex`);
+}
+
+function isManifest(told: unknown): told is RootfsManifest {
+  const isObject = (value: unknown): value is Record<string, unknown> =>
+    typeof value === "object" && value !== null && !Array.isArray(value);
+  if (!isObject(told) || typeof told["digest"] !== "string") return false;
+  if (!isObject(told["versions"]) || !isObject(told["files"])) return false;
+  return Object.entries(told["files"]).every(
+    ([place, file]) =>
+      /^\/[^"\n]+$/.test(place) &&
+      isObject(file) &&
+      typeof file["sha256"] === "string" &&
+      Number.isSafeInteger(file["bytes"]) &&
+      typeof file["executable"] === "boolean",
+  );
+}
+
+/** Everything in the tree, by place. */
+async function walk(reader: TreeReader, path: string): Promise<Map<string, TreeEntry>> {
+  const found = new Map<string, TreeEntry>();
+  const directories = ["/"];
+  for (let place = directories.pop(); place !== undefined; place = directories.pop()) {
+    for (const [name, entry] of await reader.list(place)) {
+      const inside = join(place, name);
+      found.set(inside, entry);
+      if (entry.kind === "directory") directories.push(inside);
+    }
+    if (found.size > entriesMax) {
+      throw new MachineError("rootfs_failed", `Cannot verify "${path}": it has over ${entriesMax} entries`);
+    }
+  }
+  return found;
+}
+
+async function differencesOf(
+  reader: TreeReader,
+  place: string,
+  file: RootfsFile,
+  entry: TreeEntry | undefined,
+): Promise<string[]> {
+  if (entry?.kind !== "file") return [`${place} is missing`];
+  if (entry.bytes !== file.bytes) return [`${place} has ${entry.bytes} bytes instead of ${file.bytes}`];
+  const hash = createHash("sha256");
+  for await (const chunk of reader.read(place)) hash.update(chunk);
+  const differences = hash.digest("hex") === file.sha256 ? [] : [`${place} has another content`];
+  if (entry.mode !== (file.executable ? 0o755 : 0o644)) {
+    differences.push(`${place} has the permissions ${entry.mode.toString(8)}`);
+  }
+  if (entry.owner !== undefined && entry.owner !== "0:0")
+    differences.push(`${place} belongs to ${entry.owner}`);
+  return differences;
+}
+
+/** Beside the files of the manifest there are only their directories, the places for mounts, and the manifest. */
+function differencesOfRest(rest: Map<string, TreeEntry>, manifest: RootfsManifest): string[] {
+  const directories = new Set<string>();
+  for (const place of [...mountPoints.map((mount) => join(mount, "x")), ...Object.keys(manifest.files)]) {
+    for (let above = dirname(place); above !== "/"; above = dirname(above)) directories.add(above);
+  }
+  const missing = [...directories].filter((place) => rest.get(place)?.kind !== "directory");
+  const expected = (place: string, { kind }: TreeEntry): boolean =>
+    kind === "directory" ? directories.has(place) : kind === "file" && place === rootfsPaths.manifest;
+  const surplus = [...rest].filter(([place, entry]) => !expected(place, entry)).map(([place]) => place);
+  return [
+    ...missing.map((place) => `${place} is missing`),
+    ...surplus.map((place) => `${place} is in no manifest`),
+  ];
+}
