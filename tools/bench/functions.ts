@@ -359,11 +359,15 @@ class Field implements AsyncDisposable {
 }
 
 async function measure(load: ChildProcess, { pids }: Candidate, order: LoadOrder): Promise<Sample> {
-  await ask(load, { run: order }, "measuring");
-  const before = cpuOf(pids);
-  await ask(load, undefined, "measuring");
-  const cpuUs = cpuOf(pids) - before;
-  const { result } = (await ask(load, undefined, "result")) as { result: LoadResult };
+  let cpuUs = 0;
+  // At the moments themselves: what comes next may come at once.
+  const read = (answer: { measuring?: boolean }): void => {
+    if (answer.measuring === true) cpuUs = -cpuOf(pids);
+    else if (answer.measuring === false) cpuUs += cpuOf(pids);
+  };
+  load.on("message", read);
+  const { result } = (await ask(load, { run: order }, "result")) as { result: LoadResult };
+  load.off("message", read);
   return { ...result, cpuUs };
 }
 

@@ -20,6 +20,9 @@ const windowMs = 0.2;
 const unsentMsMax = 1;
 /** A mean of run times gives its latest value this weight. */
 const meanWeight = 1 / 16;
+/** A value that is larger than so many times the mean, and a little, counts as that. */
+const spikeFactor = 2;
+const meanMsMin = 0.01;
 const ticksPerMs = 1e6 / runTickNs;
 /** Given calls before this place are let go of together. */
 const spentMax = 1_024;
@@ -163,7 +166,9 @@ export class CallQueue {
     const nowMs = performance.now();
     this.#nowMs = nowMs;
     const runMs = nowMs - call.begunAtMs;
-    this.#meanRunMs += (runMs - this.#meanRunMs) * meanWeight;
+    // One that was interrupted for long says nothing of the others.
+    const counted = Math.min(runMs, spikeFactor * this.#meanRunMs + meanMsMin);
+    this.#meanRunMs += (counted - this.#meanRunMs) * meanWeight;
     return Math.min(Math.round(runMs * ticksPerMs), 0xffff_ffff);
   }
 
@@ -210,6 +215,8 @@ export class CallQueue {
     if (!isAtMost(this.#begun, this.#answered)) host.began(this.#begun);
     host.flush();
     this.#known = this.#begun;
+    // What was spent on sending is not the next call's.
+    this.#nowMs = performance.now();
     this.#sentAtMs = this.#nowMs;
   }
 
