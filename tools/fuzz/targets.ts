@@ -7,13 +7,18 @@ import {
   createKey,
   curveKeyOfSeed,
   decodeClaims,
+  decodeHostCall,
+  decodeHostReply,
   decodeResponse,
   deployRequestSchema,
   encodeClaims,
+  encodeHostCall,
+  encodeHostReply,
   FrameDecoder,
   goUrlOf,
   infoResponseSchema,
   lameDuckRequestSchema,
+  NexError,
   objectLocation,
   openEnvironment,
   PayloadAssembler,
@@ -143,6 +148,21 @@ export const targets: readonly Target[] = [
       // In two parts, since a chunk of a stream ends anywhere.
       decoder.push(bytes.subarray(0, bytes.length >> 1));
       decoder.push(bytes.subarray(bytes.length >> 1));
+    },
+  },
+  {
+    name: "host calls",
+    seeds: [
+      encodeHostCall(2, [Buffer.from("key"), Buffer.from("value")]),
+      encodeHostReply({ kind: "list", items: [Buffer.from("a")] }),
+    ],
+    run: (bytes) => {
+      try {
+        decodeHostCall(bytes);
+      } catch (error) {
+        if (!(error instanceof NexError)) throw error;
+      }
+      decodeHostReply(bytes);
     },
   },
   {

@@ -3,6 +3,7 @@ import { deployDeeds } from "./deeds-deploy.ts";
 import { escapeDeeds } from "./deeds-escape.ts";
 import { functionDeeds } from "./deeds-function.ts";
 import { helloDeeds } from "./deeds-hello.ts";
+import { hostCallDeeds } from "./deeds-host-calls.ts";
 import { relayDeeds } from "./deeds-relay.ts";
 import { runningDeeds } from "./deeds-running.ts";
 
@@ -13,5 +14,6 @@ export const deeds = {
   ...functionDeeds,
   ...relayDeeds,
   ...escapeDeeds,
+  ...hostCallDeeds,
 };
 export type DeedName = keyof typeof deeds;

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { DeedName } from "../agent/deeds.ts";
 import type { AgentCase } from "./case.ts";
-import { broken, type Check, ends, held, refused } from "./checks.ts";
+import { broken, type Check, ends, held, refused, restarted } from "./checks.ts";
 
 function deed(
   name: DeedName,
@@ -234,6 +234,31 @@ export const agentCases: readonly AgentCase[] = [
         assert.match(answer, /function_(overloaded|stopped|timed_out)/);
     },
   ),
+  deed(
+    "host call before the deploy",
+    "Calls a host service before it has a workload",
+    atOnce,
+    notStarted(/no function runs/),
+  ),
+  calls(
+    "endless host call",
+    "Announces a blocking call of a host service of 4 GiB",
+    atOnce,
+    restarted(/4294967295 bytes are out of bounds/),
+  ),
+  calls(
+    "two blocking host calls",
+    "Makes two blocking calls at once",
+    atOnce,
+    restarted(/one is open already/),
+  ),
+  calls(
+    "malformed host call",
+    "Makes a call whose arguments are longer than it",
+    atOnce,
+    restarted(/it is not well-formed/),
+  ),
+  calls("flood of host calls", "Makes two thousand calls in one breath", atOnce, restarted(/256 are open/)),
   deed(
     "relay unasked",
     "Opens a stream although its machine has no network",

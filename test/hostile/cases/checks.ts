@@ -32,6 +32,14 @@ export function broken(why: RegExp): Check {
   };
 }
 
+/** Its machine is ended for this reason, and as a function it starts again; or it was noticed before it ran. */
+export function restarted(why: RegExp): Check {
+  return async (attack) => {
+    if (attack.refusal !== undefined) await refused("workload_not_started", why)(attack);
+    else await attack.until("the restart", ({ restarts }) => restarts.find((text) => why.test(text)));
+  };
+}
+
 /** The deploy is refused. */
 export function refused(code: string, why: RegExp): Check {
   return async ({ refusal }) => {

@@ -96,7 +96,11 @@ export function decodeHostReply(bytes: Buffer): HostReply {
     case HostReplyKind.bytes:
       return { kind: "bytes", bytes: bytes.subarray(1) };
     case HostReplyKind.json:
-      return { kind: "json", value: JSON.parse(bytes.toString("utf8", 1)) };
+      try {
+        return { kind: "json", value: JSON.parse(bytes.toString("utf8", 1)) };
+      } catch {
+        throw malformed("reply");
+      }
     case HostReplyKind.list: {
       const items = decodeList(bytes, 1);
       if (items !== undefined) return { kind: "list", items };

@@ -1,0 +1,57 @@
+/** Agents that abuse the host services. */
+import { closeSync, openSync, writeSync } from "node:fs";
+import { encodeHostCall, FrameType, HostMethod } from "@nexengine/protocol/internal";
+import type { Wire } from "./wire.ts";
+
+const floodCalls = 2_000;
+
+/** Writes to the channel of blocking calls, as its epoch has it. */
+function block(bytes: Uint8Array): void {
+  const fd = openSync("/nex/req.1", "w");
+  writeSync(fd, bytes);
+  closeSync(fd);
+}
+
+function framed(length: number, id: number, body: Uint8Array): Buffer {
+  const head = Buffer.alloc(8);
+  head.writeUInt32LE(length, 0);
+  head.writeUInt32LE(id, 4);
+  return Buffer.concat([head, body]);
+}
+
+const call = encodeHostCall(HostMethod.request, [
+  Buffer.from("nobody.answers"),
+  Buffer.from("x"),
+  Buffer.alloc(0),
+]);
+
+export const hostCallDeeds = {
+  "host call before the deploy": async (wire: Wire) => {
+    await wire.greet();
+    wire.send(FrameType.hostCall, call, 1);
+  },
+  "endless host call": async (wire: Wire) => {
+    await wire.run();
+    block(framed(0xffff_ffff, 1, call));
+  },
+  "two blocking host calls": async (wire: Wire) => {
+    await wire.run();
+    block(Buffer.concat([framed(call.length + 4, 1, call), framed(call.length + 4, 2, call)]));
+  },
+  "malformed host call": async (wire: Wire) => {
+    await wire.run();
+    wire.send(FrameType.hostCall, Buffer.from([HostMethod.kvGet, 3, 255, 255, 255, 255]), 1);
+  },
+  "flood of host calls": async (wire: Wire) => {
+    await wire.run();
+    const frames = Array.from({ length: floodCalls }, (_, id) => {
+      const head = Buffer.alloc(12);
+      head.writeUInt32LE(8 + call.length, 0);
+      head[4] = FrameType.hostCall;
+      head.writeUInt32LE(id, 8);
+      return Buffer.concat([head, call]);
+    });
+    // In one piece, so that they come before any is answered.
+    wire.raw(Buffer.concat(frames));
+  },
+};
