@@ -7,6 +7,7 @@ import { JavaScriptProvider } from "./javascript/provider.ts";
 import { nativeProvider } from "./native/provider.ts";
 import type { Provider } from "./provider.ts";
 import { Session } from "./session.ts";
+import { wasmProvider } from "./wasm/provider.ts";
 
 /** How long the last frames may take to go out. */
 const lastFramesMs = 1_000;
@@ -15,6 +16,7 @@ const nodeLostTimeoutMsDefault = 60_000;
 const providers: ReadonlyMap<string, Provider> = new Map([
   ["native", nativeProvider],
   ["v8", new JavaScriptProvider()],
+  ["wasm", wasmProvider],
 ]);
 
 const { values } = parseArgs({ options: { channels: { type: "string" } } });

@@ -167,7 +167,7 @@ test("Session ends its workload at once when its node stays away", async () => {
 });
 
 for (const [what, options, artifact, message] of [
-  ["of a type that it does not run", { type: "wasm" }, "x", /^this agent has no provider for wasm$/],
+  ["of a type that it does not run", { type: "oci" }, "x", /^this agent has no provider for oci$/],
   ["whose artifact is too short", { artifactBytes: 2 }, "x", /^the artifact did not arrive whole$/],
   ["whose artifact is too long", {}, "xx", /^the artifact did not arrive whole$/],
 ] as const) {

@@ -19,47 +19,63 @@ export interface Compiled {
 
 const cCompilers = ["gcc", "cc", "musl-gcc", "clang"];
 
+/** A way to build something. */
+export interface Build {
+  program: string;
+  args(output: string): string[];
+  environment?: Readonly<Record<string, string>>;
+}
+
 /**
  * Builds a C file statically; as root on Debian's kin it installs gcc when there is no compiler.
  *
  * @returns `undefined` when no compiler at hand can.
  */
 export async function compileC(source: string, report: Report = () => {}): Promise<Compiled | undefined> {
+  const builds = cCompilers.map((program) => ({
+    program,
+    args: (output: string) => ["-O2", "-static", "-o", output, source],
+  }));
   const output = cachePath(readFileSync(source), "c");
-  if (existsSync(output)) return { path: output, compiler: "gcc" };
-  const build = (): Promise<Compiled | undefined> =>
-    firstOf(cCompilers, output, (compiler, path) => [compiler, ["-O2", "-static", "-o", path, source]]);
-  const built = await build();
+  const built = await buildOnce(builds, output);
   if (built !== undefined) return built;
   if (!(await installPackages(["gcc", "libc6-dev"], report))) return undefined;
-  return build();
+  return await buildOnce(builds, output);
 }
 
 /** Builds a folder of Go statically. @returns `undefined` when there is no Go. */
 export async function compileGo(folder: string, report: Report = () => {}): Promise<Compiled | undefined> {
-  const sources = readdirSync(folder).filter((name) => /\.go$|^go\.(mod|sum)$/.test(name));
-  const output = cachePath(Buffer.concat(sources.map((name) => readFileSync(join(folder, name)))), "go");
-  if (existsSync(output)) return { path: output, compiler: "go" };
-  report("Building with Go, which takes a while the first time");
-  return firstOf(["go"], output, (compiler, path) => [
-    compiler,
-    ["build", "-C", folder, "-trimpath", "-ldflags=-s -w", "-o", path, "."],
-  ]);
+  const output = cachePath(goSources(folder), "go");
+  if (!existsSync(output)) report("Building with Go, which takes a while the first time");
+  return await buildOnce([goBuild(folder)], output);
 }
 
-async function firstOf(
-  compilers: readonly string[],
-  output: string,
-  command: (compiler: string, path: string) => [string, string[]],
-): Promise<Compiled | undefined> {
-  for (const compiler of compilers) {
+/** What a folder of Go is built of. */
+export function goSources(folder: string): Buffer {
+  const sources = readdirSync(folder).filter((name) => /\.go$|^go\.(mod|sum)$/.test(name));
+  return Buffer.concat(sources.map((name) => readFileSync(join(folder, name))));
+}
+
+/** How a folder of Go is built; the environment says for what. */
+export function goBuild(folder: string, environment: Readonly<Record<string, string>> = {}): Build {
+  return {
+    program: "go",
+    args: (output) => ["build", "-C", folder, "-trimpath", "-ldflags=-s -w", "-o", output, "."],
+    environment,
+  };
+}
+
+/** Builds in the first way that works, unless it was built before. */
+export async function buildOnce(builds: readonly Build[], output: string): Promise<Compiled | undefined> {
+  if (existsSync(output)) return { path: output, compiler: builds[0]?.program ?? "" };
+  for (const { program, args, environment } of builds) {
     // Under another name first: several builds may run at once.
     const path = `${output}.${randomBytes(4).toString("hex")}`;
-    const [program, args] = command(compiler, path);
     try {
-      await run(program, args, { timeout: compileTimeoutMs, env: { ...process.env, CGO_ENABLED: "0" } });
+      const env = { ...process.env, CGO_ENABLED: "0", ...environment };
+      await run(program, args(path), { timeout: compileTimeoutMs, env });
       renameSync(path, output);
-      return { path: output, compiler };
+      return { path: output, compiler: program };
     } catch {
       rmSync(path, { force: true });
     }
@@ -67,7 +83,8 @@ async function firstOf(
   return undefined;
 }
 
-function cachePath(source: Uint8Array, language: string): string {
+/** Where what is built of these sources stays. */
+export function cachePath(source: Uint8Array, language: string): string {
   const folder = join(defaultCacheDirectory(), "programs");
   mkdirSync(folder, { recursive: true });
   return join(

@@ -15,9 +15,15 @@ const containerTools: Readonly<Record<string, string>> = { runc: "runc", nft: "n
 
 /** Is there such a program on the path? */
 export function hasProgram(name: string): boolean {
-  return (process.env["PATH"] ?? "").split(delimiter).some((folder) => {
+  return programsNamed(name).length > 0;
+}
+
+/** All programs of that name on the path, the first one first. */
+export function programsNamed(name: string): string[] {
+  const places = (process.env["PATH"] ?? "").split(delimiter).map((folder) => join(folder, name));
+  return places.filter((place) => {
     try {
-      accessSync(join(folder, name), constants.X_OK);
+      accessSync(place, constants.X_OK);
       return true;
     } catch {
       return false;

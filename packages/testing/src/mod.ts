@@ -1,6 +1,7 @@
 /** A real nats-server, a node and sample workloads, each in one `await using` line. */
 
 export { type Compiled, compileC, compileGo } from "./compile.ts";
+export { assemble, compileWasm } from "./compile-wasm.ts";
 export { installContainerTools, type Report } from "./install.ts";
 export { startTestNatsServer } from "./nats-server.ts";
 export {

@@ -36,9 +36,9 @@ const configSchema = z.object({
   /** Ready machines that wait for a deploy. */
   machine_pool_size: z.number().int().min(1).max(256).default(1),
   workload_types: z
-    .array(z.enum(["native", "v8"]))
+    .array(z.enum(["native", "v8", "wasm"]))
     .min(1)
-    .default(["native", "v8"]),
+    .default(["native", "v8", "wasm"]),
   tags: z.record(z.string(), z.string()).default({}),
   node_limits: nodeLimitsSchema.prefault({}),
   /** Empty: every issuer. */

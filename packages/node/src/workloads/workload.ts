@@ -270,7 +270,7 @@ export class Workload {
 
   #deployMessage(artifact: Artifact): Deploy {
     const { spec } = this;
-    const { network, publish } = spec.limits;
+    const { network, publish, machine } = spec.limits;
     const { listen } = this.#services.relayOf(this.namespace);
     return {
       workloadId: this.id,
@@ -283,6 +283,7 @@ export class Workload {
       ...(spec.globals === undefined ? {} : { globals: spec.globals }),
       concurrency: spec.concurrency,
       sourceBytesMax: this.#services.tuning.sourceBytesMax,
+      ...(machine.memoryBytes === undefined ? {} : { memoryBytesMax: machine.memoryBytes }),
       ...(network === "none" || listen.length === 0 ? {} : { listen }),
       ...(publish.length === 0 ? {} : { ports: publish.map(({ machine_port }) => machine_port) }),
     };

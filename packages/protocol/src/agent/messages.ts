@@ -38,6 +38,8 @@ export interface Deploy {
   globals?: Globals;
   /** How many calls may overlap, where the function allows it. */
   concurrency: number;
+  /** What the machine may use; absent where nothing limits it. */
+  memoryBytesMax?: number;
   /** The longest source text of a function. */
   sourceBytesMax: number;
   /** Where to listen in the machine, for streams to targets of the node. */
