@@ -103,7 +103,9 @@ const noBytes = Buffer.alloc(0);
 export class FrameDecoder {
   readonly #handler: FrameHandler;
   readonly #hot: HotFrameHandler | undefined;
+  /** A frame that is not whole yet, or at first its length alone. */
   #partial: Buffer = noBytes;
+  #filled = 0;
 
   constructor(handler: FrameHandler, hot?: HotFrameHandler) {
     this.#handler = handler;
@@ -116,34 +118,68 @@ export class FrameDecoder {
    * @throws NexError `agent_protocol` for a length out of bounds; the stream can't be read on then.
    */
   push(chunk: Buffer): void {
-    let bytes = this.#partial.length === 0 ? chunk : Buffer.concat([this.#partial, chunk]);
-    this.#partial = noBytes;
-    let at = 0;
-    const hot = this.#hot;
-    while (bytes.length - at >= 4) {
-      const length = readU32(bytes, at);
-      if (length < frameHeaderBytes - 4 || length > frameBytesMax - 4) {
-        throw new NexError(
-          "agent_protocol",
-          `Cannot read frames: a frame of ${length} bytes is out of bounds`,
-        );
-      }
-      const end = at + 4 + length;
-      if (end > bytes.length) break;
-      const type = bytes[at + 4] as number;
-      const flags = bytes[at + 5] as number;
-      const id = readU32(bytes, at + 8);
-      const start = at + frameHeaderBytes;
-      if (hot === undefined || !hot(type, flags, id, bytes, start, end))
-        this.#handler(type, flags, id, bytes.subarray(start, end));
+    let at = this.#partial.length === 0 ? 0 : this.#complete(chunk);
+    while (chunk.length - at >= lengthBytes) {
+      const end = at + lengthBytes + checkedLength(chunk, at);
+      if (end > chunk.length) break;
+      this.#handOut(chunk, at, end);
       at = end;
     }
-    if (at < bytes.length) {
-      bytes = bytes.subarray(at);
-      // A real copy: the chunk belongs to the stream.
-      this.#partial = Buffer.from(bytes);
-    }
+    if (at < chunk.length) this.#keep(chunk, at);
   }
+
+  /** Goes on with the frame that is not whole. @returns where the next one begins in the chunk. */
+  #complete(chunk: Buffer): number {
+    let at = this.#fill(chunk, 0);
+    if (this.#filled < this.#partial.length) return at;
+    if (this.#partial.length === lengthBytes) {
+      const whole = Buffer.allocUnsafeSlow(lengthBytes + checkedLength(this.#partial, 0));
+      this.#partial.copy(whole);
+      this.#partial = whole;
+      at = this.#fill(chunk, at);
+      if (this.#filled < whole.length) return at;
+    }
+    const frame = this.#partial;
+    this.#partial = noBytes;
+    this.#filled = 0;
+    this.#handOut(frame, 0, frame.length);
+    return at;
+  }
+
+  #fill(chunk: Buffer, at: number): number {
+    const size = Math.min(this.#partial.length - this.#filled, chunk.length - at);
+    chunk.copy(this.#partial, this.#filled, at, at + size);
+    this.#filled += size;
+    return at + size;
+  }
+
+  /** Keeps the begin of a frame, with room for all of it. */
+  #keep(chunk: Buffer, at: number): void {
+    const isLengthThere = chunk.length - at >= lengthBytes;
+    const size = isLengthThere ? lengthBytes + readU32(chunk, at) : lengthBytes;
+    this.#partial = Buffer.allocUnsafeSlow(size);
+    this.#filled = 0;
+    this.#fill(chunk, at);
+  }
+
+  #handOut(bytes: Buffer, at: number, end: number): void {
+    const type = bytes[at + 4] as number;
+    const flags = bytes[at + 5] as number;
+    const id = readU32(bytes, at + 8);
+    const start = at + frameHeaderBytes;
+    const hot = this.#hot;
+    if (hot === undefined || !hot(type, flags, id, bytes, start, end))
+      this.#handler(type, flags, id, bytes.subarray(start, end));
+  }
+}
+
+const lengthBytes = 4;
+
+/** @throws NexError `agent_protocol` when it is out of bounds */
+function checkedLength(bytes: Buffer, at: number): number {
+  const length = readU32(bytes, at);
+  if (length >= frameHeaderBytes - lengthBytes && length <= frameBytesMax - lengthBytes) return length;
+  throw new NexError("agent_protocol", `Cannot read frames: a frame of ${length} bytes is out of bounds`);
 }
 
 /** Reads a little-endian u32 that is known to be there. */
