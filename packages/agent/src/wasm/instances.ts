@@ -1,11 +1,12 @@
 /** Instances of a module, in which no call finds anything of another. */
+import type { DroppedMemory } from "./dropped-memory.ts";
 import { type CompiledModule, engine, type WasmGlobal, type WasmImports, type WasmMemory } from "./engine.ts";
 import { globalExport, memoryExport, type WasmModule } from "./module.ts";
 
-/** Compared and put back at once. */
-const blockBytes = 16_384;
-/** Memory of instances that are gone: the engine is told to look for it after so much. */
-const droppedBytesMax = 64 * 1024 * 1024;
+/** A larger memory is not put back: a new instance then costs less. */
+const resetBytesMax = 8 * 1024 * 1024;
+/** The parts of a memory that are kept for that are those that are not zero, in steps of so much. */
+const blockBytes = 1_024;
 
 export interface Instance {
   memory: WasmMemory | undefined;
@@ -15,7 +16,9 @@ export interface Instance {
 
 /** The state of an instance that was made and never called. */
 interface Snapshot {
-  memory: Buffer;
+  memoryBytes: number;
+  /** What is not zero in its memory. */
+  parts: readonly { at: number; bytes: Uint8Array }[];
   globals: readonly unknown[];
 }
 
@@ -23,20 +26,18 @@ export class Instances {
   readonly #compiled: CompiledModule;
   readonly #imports: WasmImports;
   readonly #stateGlobals: readonly number[];
-  readonly #collect: () => void;
+  readonly #dropped: DroppedMemory;
   #snapshot: Snapshot | undefined;
   #ready: Instance | undefined;
-  #droppedBytes = 0;
 
   /**
-   * @param collect Looks for memory that nobody holds any longer.
    * @throws what the engine says when no instance can be made
    */
-  constructor(compiled: CompiledModule, module: WasmModule, imports: WasmImports, collect: () => void) {
+  constructor(compiled: CompiledModule, module: WasmModule, imports: WasmImports, dropped: DroppedMemory) {
     this.#compiled = compiled;
     this.#imports = imports;
     this.#stateGlobals = module.resettable ? module.stateGlobals : [];
-    this.#collect = collect;
+    this.#dropped = dropped;
     this.#ready = this.#make();
     if (module.resettable) this.#snapshot = snapshotOf(this.#ready);
   }
@@ -58,10 +59,7 @@ export class Instances {
       this.#ready = instance;
       return;
     }
-    this.#droppedBytes += instance.memory?.buffer.byteLength ?? 0;
-    if (this.#droppedBytes < droppedBytesMax) return;
-    this.#droppedBytes = 0;
-    this.#collect();
+    this.#dropped.add(instance.memory?.buffer.byteLength ?? 0);
   }
 
   #make(): Instance {
@@ -77,20 +75,29 @@ export class Instances {
 /** @returns `undefined` where a value can't be put back as it was: not every NaN is the same. */
 function snapshotOf({ memory, globals }: Instance): Snapshot | undefined {
   const values = globals.map(({ value }) => value as unknown);
-  if (values.some((value) => Number.isNaN(value))) return undefined;
-  return { memory: Buffer.from(new Uint8Array(memory?.buffer ?? new ArrayBuffer(0))), globals: values };
+  const bytes = new Uint8Array(memory?.buffer ?? new ArrayBuffer(0));
+  if (values.some(Number.isNaN) || bytes.length > resetBytesMax) return undefined;
+  return { memoryBytes: bytes.length, parts: partsOf(bytes), globals: values };
+}
+
+function partsOf(bytes: Uint8Array): Snapshot["parts"] {
+  const parts: { at: number; bytes: Uint8Array }[] = [];
+  let begin = 0;
+  for (let at = 0; at <= bytes.length; at += blockBytes) {
+    if (at < bytes.length && bytes.subarray(at, at + blockBytes).some((byte) => byte !== 0)) continue;
+    if (begin < at) parts.push({ at: begin, bytes: bytes.slice(begin, at) });
+    begin = at + blockBytes;
+  }
+  return parts;
 }
 
 /** @returns false for an instance whose memory has grown: it can't shrink. */
 function putBack({ memory, globals }: Instance, snapshot: Snapshot): boolean {
-  const size = snapshot.memory.length;
   if (memory !== undefined) {
-    if (memory.buffer.byteLength !== size) return false;
-    const bytes = Buffer.from(memory.buffer);
-    for (let at = 0; at < size; at += blockBytes) {
-      const end = at + blockBytes;
-      if (snapshot.memory.compare(bytes, at, end, at, end) !== 0) snapshot.memory.copy(bytes, at, at, end);
-    }
+    const bytes = new Uint8Array(memory.buffer);
+    if (bytes.length !== snapshot.memoryBytes) return false;
+    bytes.fill(0);
+    for (const part of snapshot.parts) bytes.set(part.bytes, part.at);
   }
   for (const [at, global] of globals.entries()) global.value = snapshot.globals[at];
   return true;

@@ -9,7 +9,7 @@ const pagesMax = 65_536;
 /** The most elements that a table may begin with or grow to. */
 export const tableElementsMax = 1_000_000;
 /** Modules with more code get a new instance for each call, as if nothing were known of it. */
-const analysedCodeBytesMax = 32 * 1024 * 1024;
+const analysedCodeBytesMax = 8 * 1024 * 1024;
 const headerBytes = 8;
 /** Before the names of what is exported here in addition. */
 const ownPrefix = "nex:";

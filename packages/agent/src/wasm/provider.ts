@@ -10,7 +10,7 @@ import {
 } from "@nexengine/protocol/internal";
 import { type Call, CallQueue, type CallRunner } from "../call-queue.ts";
 import { LogLevel, type Provider, type ProviderHost, type RunningWorkload } from "../provider.ts";
-import { collectGarbage } from "./collect.ts";
+import { DroppedMemory } from "./dropped-memory.ts";
 import { type CompiledModule, engine, type HostFunction, type WasmImports } from "./engine.ts";
 import { WasmHostServices } from "./host-services.ts";
 import { type Instance, Instances } from "./instances.ts";
@@ -22,19 +22,27 @@ const memoryBytesDefault = 256 * 1024 * 1024;
 /** What of a machine's memory the agent itself needs. */
 const agentBytes = 64 * 1024 * 1024;
 const memoryBytesLeast = 16 * 1024 * 1024;
+/** What of a function's memory may be held by instances that are gone. */
+const droppedShare = 4;
 const logTextMax = 4_096;
 
 export const wasmProvider: Provider = { start: startWasm };
 
 async function startWasm(deploy: Deploy, artifact: string, host: ProviderHost): Promise<RunningWorkload> {
+  const bytesMax = memoryBytesMax(deploy.memoryBytesMax);
   const memory = new FunctionMemory();
   const wasi = new Wasi(memory, host, deploy.environment);
   const services = new WasmHostServices(memory, host.hostCalls);
   const known: Offered = { wasi_snapshot_preview1: wasi.functions(), nex: services.functions() };
-  const { module, compiled } = await compile(readFileSync(artifact), memoryBytesMax(deploy.memoryBytesMax));
+  const { module, compiled } = await compile(readFileSync(artifact), bytesMax);
   let instances: Instances;
   try {
-    instances = new Instances(compiled, module, importsFor(module, known), collectGarbage);
+    instances = new Instances(
+      compiled,
+      module,
+      importsFor(module, known),
+      new DroppedMemory(bytesMax / droppedShare),
+    );
   } catch (cause) {
     if (cause instanceof NexError) throw cause;
     throw refusal(`no instance can be made: ${errorText(cause)}`, cause);

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import type { Deploy } from "@nexengine/protocol/internal";
 import { TestAgent } from "../test-kit.ts";
@@ -184,6 +185,23 @@ describe("a command", () => {
       memoryBytesMax,
     });
   });
+});
+
+test("instances that are gone leave their memory", async () => {
+  // Each call takes 15 MiB and fills them.
+  const code = `(drop (memory.grow (i32.const 240)))
+    (memory.fill (i32.const 65536) (i32.const 1) (i32.const 15728640))
+    (call $digit (i32.const 1))`;
+  await withModule(
+    command + start(code),
+    async (agent) => {
+      for (let call = 0; call < 40; call++) assert.equal(await agent.call(), "1");
+      const status = readFileSync(`/proc/${agent.child.pid}/status`, "utf8");
+      const mostKib = Number(/VmHWM:\s+(\d+)/.exec(status)?.[1]);
+      assert.ok(mostKib < 200 * 1024, `${mostKib} KiB`);
+    },
+    { memoryBytesMax: 96 * 2 ** 20 },
+  );
 });
 
 describe("a module is refused that", () => {
