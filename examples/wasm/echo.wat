@@ -1,9 +1,9 @@
-;; Answers with what it was sent, line for line as WASI has it.
+;; Answers with what it was sent.
 (module
   (import "wasi_snapshot_preview1" "fd_read" (func $fd_read (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 2)
-  ;; At 0: the place and length of the buffer at 1024; at 8: how many bytes there were.
+  ;; At 0 stand the place and the length of a buffer, which is at 1024; at 8 how many bytes were read or written.
   (data (i32.const 0) "\00\04\00\00")
   (func (export "_start")
     (loop $more
