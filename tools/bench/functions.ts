@@ -15,6 +15,7 @@ import { startTestNatsServer } from "../../packages/testing/src/nats-server.ts";
 import { startTestNexus } from "../../packages/testing/src/nexus.ts";
 import { sandboxLack } from "../../packages/testing/src/node.ts";
 import { commandLineOf } from "../../packages/testing/src/observe.ts";
+import { hasOpenssl, TestAuthority } from "../../test/support/certificates.ts";
 import type { LoadOrder, LoadResult } from "./functions/load.ts";
 import { median } from "./support.ts";
 
@@ -98,6 +99,7 @@ export async function benchFunctions(): Promise<void> {
   if (lack !== undefined) report.line(`Containers were not run: ${lack}.`);
   const kinds = lack === undefined ? (["process", "container"] as const) : (["process"] as const);
   await benchCalls(report, server.url, kinds);
+  await benchEncrypted(report);
   await benchManyFunctions(report, server.url);
   await benchHostService(report);
   await benchRunaway(report);
@@ -125,6 +127,27 @@ async function benchCalls(
   for (const one of loads) await compare(report, load, candidates, one);
   const ours = candidates.filter(({ name }) => /keep$/.test(name));
   for (const candidate of ours) await memoryOver(report, load, candidate);
+}
+
+/** With a login and encrypted, one load. */
+async function benchEncrypted(report: Report): Promise<void> {
+  report.line();
+  report.line("## Encrypted, with a login");
+  if (!hasOpenssl()) {
+    report.line();
+    report.line("Not run: no openssl makes certificates here.");
+    return;
+  }
+  using authority = new TestAuthority();
+  const { cert, key } = authority.issue("server", "IP:127.0.0.1,DNS:localhost");
+  const config = `tls { cert_file: "${cert}", key_file: "${key}" }\nauthorization { user: u, password: p }`;
+  await using server = await startTestNatsServer({ config });
+  await using field = new Field(server.url, { user: "u", password: "p", tls: { ca: authority.caText } });
+  const candidates = [await field.responder("bare", baseline)];
+  const { node, id } = await field.node("process");
+  candidates.push(await field.fn(node, id, "process-keep", "export default (subject, payload) => payload"));
+  candidates.push(await field.fn(node, id, "process-fresh", "(subject, payload) => payload"));
+  await compare(report, await field.load(), candidates, { concurrency: 128, payloadBytes: 16 });
 }
 
 async function compare(
@@ -281,19 +304,34 @@ async function benchRunaway(report: Report): Promise<void> {
   );
 }
 
+/** How the processes of a benchmark log in. */
+interface Login {
+  user?: string;
+  password?: string;
+  tls?: { ca: string };
+}
+
 /** The processes of a benchmark. */
 class Field implements AsyncDisposable {
   readonly #url: string;
+  readonly #login: Login;
   readonly #stack = new AsyncDisposableStack();
   #client: NexClient | undefined;
 
-  constructor(url: string) {
+  constructor(url: string, login: Login = {}) {
     this.#url = url;
+    this.#login = login;
+  }
+
+  /** As nats.js has them. */
+  get #options(): object {
+    const { user, password: pass, tls } = this.#login;
+    return { servers: [this.#url], ...(user === undefined ? {} : { user, pass, tls }) };
   }
 
   async responder(kind: "bare" | "raw", name: string): Promise<Candidate> {
     const child = this.#child("responder.ts");
-    await ask(child, { kind, options: { servers: [this.#url] } }, "ready");
+    await ask(child, { kind, options: this.#options }, "ready");
     return { name, subjects: [`bench.${kind}`], pids: [child.pid as number] };
   }
 
@@ -314,13 +352,15 @@ class Field implements AsyncDisposable {
 
   async node(sandbox: "process" | "container"): Promise<{ node: ChildProcess; id: string }> {
     const node = this.#child("node.ts");
-    const { id } = (await ask(node, { server: this.#url, sandbox }, "ready")) as { id: string };
+    const { id } = (await ask(node, { server: this.#url, sandbox, login: this.#login }, "ready")) as {
+      id: string;
+    };
     return { node, id };
   }
 
   /** Deploys a function and finds its agent. */
   async fn(node: ChildProcess, id: string, name: string, source: string): Promise<Candidate> {
-    this.#client ??= this.#stack.use(await connectNex({ servers: [this.#url] }));
+    this.#client ??= this.#stack.use(await connectNex({ servers: [this.#url], ...this.#login }));
     const client = this.#client;
     const subject = `bench.${name}`;
     await client.deploy({
@@ -337,7 +377,7 @@ class Field implements AsyncDisposable {
 
   async load(): Promise<ChildProcess> {
     const load = this.#child("load.ts");
-    await ask(load, { connect: { servers: [this.#url] } }, "ready");
+    await ask(load, { connect: this.#options }, "ready");
     return load;
   }
 
