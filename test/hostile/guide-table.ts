@@ -8,6 +8,7 @@ const end = "<!-- End of the cases. -->";
 const kinds: Record<HostileCase["kind"], string> = {
   service: "Services",
   function: "Functions",
+  wasm: "Functions in Wasm",
   agent: "Agents",
 };
 

@@ -1,7 +1,7 @@
 /** Which blocks of our code have run, as V8 counts them. */
 import { Session } from "node:inspector/promises";
 
-const ours = /\/packages\/(?:protocol|node)\/src\//;
+const ours = /\/packages\/(?:protocol|node|agent)\/src\//;
 
 export class Coverage implements Disposable {
   readonly #session = new Session();

@@ -1,4 +1,5 @@
 /** What is fuzzed: every decoder of bytes that come from somebody else. */
+import { boundModule, readModule } from "../../packages/agent/src/wasm/module.ts";
 import { completeConfig } from "../../packages/node/src/config/config.ts";
 import {
   auctionRequestSchema,
@@ -34,6 +35,7 @@ import {
   signerOfSeed,
   stopRequestSchema,
 } from "../../packages/protocol/src/internal.ts";
+import { assemble } from "../../packages/testing/src/compile-wasm.ts";
 
 /** A decoder, and what it is given first. */
 export interface Target {
@@ -66,6 +68,22 @@ const deploy = {
     limits: { memory_bytes: 134_217_728, egress_allow: ["a:1"], network: "egress" },
   },
 };
+
+const modules = [
+  `(import "wasi_snapshot_preview1" "fd_close" (func $close (param i32) (result i32)))
+  (type $plain (func)) (table $t 2 9 funcref) (table 1 externref) (memory (export "memory") 1 2)
+  (global $g (mut i32) (i32.const 5)) (global (mut f64) (f64.const 1)) (global i64 (i64.const -1))
+  (elem (table $t) (i32.const 0) func 0) (data (i32.const 8) "data") (data $d "more")
+  (func (export "_start") (local i32 i64)
+    (block (br_table 0 0 (i32.const 1))) (drop (call $close (i32.const 1)))
+    (memory.init $d (i32.const 0) (i32.const 0) (i32.const 1)) (i64.store offset=300 (i32.const 0) (i64.const 9))
+    (if (i32.const 1) (then (global.set $g (i32.const -1)))) (drop (f64.const 2))
+    (drop (i8x16.shuffle 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 (v128.const i64x2 1 2) (v128.load (i32.const 0)))))`,
+  `(memory 1) (func $begin) (start $begin) (table 1 funcref) (elem declare func $begin)
+  (func (export "_start") (table.set 0 (i32.const 0) (ref.func $begin)))`,
+];
+const isValidWasm = (globalThis as unknown as { WebAssembly: { validate(bytes: Uint8Array): boolean } })
+  .WebAssembly.validate;
 
 /** All decoders. */
 export const targets: readonly Target[] = [
@@ -148,6 +166,18 @@ export const targets: readonly Target[] = [
       // In two parts, since a chunk of a stream ends anywhere.
       decoder.push(bytes.subarray(0, bytes.length >> 1));
       decoder.push(bytes.subarray(bytes.length >> 1));
+    },
+  },
+  {
+    name: "Wasm modules",
+    seeds: await Promise.all(
+      modules.map(async (fields) => Buffer.from(await assemble(`(module ${fields})`))),
+    ),
+    run: (bytes) => {
+      const module = readModule(bytes);
+      const bounded = boundModule(module, { memoryBytesMax: assemblyBytesMax });
+      // What is valid stays so.
+      if (isValidWasm(bytes) && !isValidWasm(bounded)) throw new Error("the bounded module is not valid");
     },
   },
   {

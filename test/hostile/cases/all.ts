@@ -6,6 +6,7 @@ import { functionCases } from "./functions.ts";
 import { networkCases } from "./network.ts";
 import { resourceCases } from "./resources.ts";
 import { systemCallCases } from "./system-calls.ts";
+import { wasmCases } from "./wasm.ts";
 
 export const hostileCases: readonly HostileCase[] = [
   ...systemCallCases,
@@ -13,5 +14,6 @@ export const hostileCases: readonly HostileCase[] = [
   ...networkCases,
   ...resourceCases,
   ...functionCases,
+  ...wasmCases,
   ...agentCases,
 ];

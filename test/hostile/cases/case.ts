@@ -33,6 +33,12 @@ export interface FunctionCase extends Told {
   source: string;
 }
 
+/** A function in Wasm. */
+export interface WasmCase extends Told {
+  kind: "wasm";
+  module(): Promise<Uint8Array>;
+}
+
 /** The agent itself is hostile, see agent/deeds.ts: as if a workload had taken its place. */
 export interface AgentCase extends Told {
   kind: "agent";
@@ -41,4 +47,4 @@ export interface AgentCase extends Told {
   deployed?: "function";
 }
 
-export type HostileCase = ServiceCase | FunctionCase | AgentCase;
+export type HostileCase = ServiceCase | FunctionCase | WasmCase | AgentCase;

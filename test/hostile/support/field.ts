@@ -126,7 +126,7 @@ export class Field implements AsyncDisposable {
   }
 
   async #deploy(hostile: HostileCase, name: string): Promise<Deployment | ReturnType<typeof toNexError>> {
-    const { artifact, options } = this.#order(hostile, name);
+    const { artifact, options } = await this.#order(hostile, name);
     try {
       return await this.nexus.deploy(artifact, { name, bucketBytesMax, ...options });
     } catch (error) {
@@ -134,7 +134,10 @@ export class Field implements AsyncDisposable {
     }
   }
 
-  #order(hostile: HostileCase, name: string): { artifact: Artifact; options: TestDeployOptions } {
+  async #order(
+    hostile: HostileCase,
+    name: string,
+  ): Promise<{ artifact: Artifact; options: TestDeployOptions }> {
     const given = hostile.limits === undefined ? {} : { limits: hostile.limits };
     const attacker = this.#attacker;
     switch (hostile.kind) {
@@ -143,6 +146,10 @@ export class Field implements AsyncDisposable {
       case "function": {
         const artifact = { bytes: Buffer.from(hostile.source) };
         return { artifact, options: { type: "v8", triggerSubjects: [name], ...given } };
+      }
+      case "wasm": {
+        const artifact = { bytes: await hostile.module() };
+        return { artifact, options: { type: "wasm", triggerSubjects: [name], ...given } };
       }
       case "agent": {
         const limited = { limits: { ...hostile.limits, memoryBytes: memoryBytesOf(hostile.deed) } };
