@@ -11,6 +11,7 @@ import { Kvm } from "@nats-io/kv";
 import { connectNex, type NexClient } from "../../packages/client/src/mod.ts";
 import { createKey, curveKeyOfSeed, signerOfSeed } from "../../packages/protocol/src/mod.ts";
 import { compileGo } from "../../packages/testing/src/compile.ts";
+import { compileWasm } from "../../packages/testing/src/compile-wasm.ts";
 import { startTestNatsServer } from "../../packages/testing/src/nats-server.ts";
 import { startTestNexus } from "../../packages/testing/src/nexus.ts";
 import { sandboxLack } from "../../packages/testing/src/node.ts";
@@ -23,6 +24,7 @@ const rounds = Number(process.env["NEX_BENCH_ROUNDS"] ?? 5);
 const durationMs = Number(process.env["NEX_BENCH_ROUND_MS"] ?? 1_500);
 const warmMs = 300;
 const ticksPerSecond = 100;
+const wasmExamples = join(import.meta.dirname, "../../examples/wasm");
 const resultPath = join(import.meta.dirname, "../../docs/benchmarks.md");
 
 /** Something that answers on a subject, and the processes that work for it. */
@@ -122,6 +124,16 @@ async function benchCalls(
       ["fresh", "(subject, payload) => payload"],
     ] as const)
       candidates.push(await field.fn(node, id, `${sandbox}-${mode}`, source));
+    if (sandbox !== kinds.at(-1)) continue;
+    for (const [language, source] of [
+      ["C", "echo.c"],
+      ["Rust", "echo.rs"],
+    ] as const) {
+      const built = await compileWasm(join(wasmExamples, source), console.log);
+      const name = `${sandbox}-wasm-${language}`;
+      if (built !== undefined) candidates.push(await field.fn(node, id, name, readFileSync(built.path)));
+      else console.log(`${name}: not run, no compiler builds it here`);
+    }
   }
   const load = await field.load();
   for (const one of loads) await compare(report, load, candidates, one);
@@ -359,13 +371,13 @@ class Field implements AsyncDisposable {
   }
 
   /** Deploys a function and finds its agent. */
-  async fn(node: ChildProcess, id: string, name: string, source: string): Promise<Candidate> {
+  async fn(node: ChildProcess, id: string, name: string, source: string | Uint8Array): Promise<Candidate> {
     this.#client ??= this.#stack.use(await connectNex({ servers: [this.#url], ...this.#login }));
     const client = this.#client;
     const subject = `bench.${name}`;
     await client.deploy({
       name,
-      type: "v8",
+      type: typeof source === "string" ? "v8" : "wasm",
       triggerSubjects: [subject],
       node: id,
       issuer: signerOfSeed(createKey("account").seed),
