@@ -42,24 +42,20 @@ export class Instances {
     if (module.resettable) this.#snapshot = snapshotOf(this.#ready);
   }
 
-  /** Are instances used again? */
-  get reused(): boolean {
-    return this.#snapshot !== undefined;
-  }
-
   take(): Instance {
     const instance = this.#ready ?? this.#make();
     this.#ready = undefined;
     return instance;
   }
 
-  /** The instance has run; it is used again when its whole state can be put back. */
-  giveBack(instance: Instance): void {
+  /** The instance has run. @returns whether it is used again: its whole state could be put back. */
+  giveBack(instance: Instance): boolean {
     if (this.#snapshot !== undefined && putBack(instance, this.#snapshot)) {
       this.#ready = instance;
-      return;
+      return true;
     }
     this.#dropped.add(instance.memory?.buffer.byteLength ?? 0);
+    return false;
   }
 
   #make(): Instance {

@@ -9,8 +9,9 @@ export class FunctionMemory {
   #bytes = new Uint8Array(noMemory);
   #view = new DataView(noMemory);
 
-  /** Another instance runs from now on. */
+  /** An instance runs from now on, or none. */
   use(memory: WasmMemory | undefined): void {
+    if (memory === this.#memory) return;
     this.#memory = memory;
     this.#look();
   }
@@ -21,51 +22,48 @@ export class FunctionMemory {
     this.#view = new DataView(buffer);
   }
 
-  /** All of it. A memory that has grown has another buffer, and the former one is empty. */
-  get bytes(): Uint8Array<ArrayBuffer> {
-    if (this.#bytes.length === 0) this.#look();
-    return this.#bytes;
-  }
-
-  get #data(): DataView {
-    if (this.#bytes.length === 0) this.#look();
-    return this.#view;
-  }
-
   /** @throws RangeError when it is not within the memory */
   range(place: number, size: number): Uint8Array<ArrayBuffer> {
+    const start = this.#within(place, size >>> 0);
+    return this.#bytes.subarray(start, start + (size >>> 0));
+  }
+
+  /** A memory that has grown has another buffer, which is looked for here first: the former one is empty. */
+  #within(place: number, size: number): number {
+    if (this.#bytes.length === 0) this.#look();
     const start = place >>> 0;
-    const end = start + (size >>> 0);
-    const { bytes } = this;
-    if (end > bytes.length) throw new RangeError("an address is outside of its memory");
-    return bytes.subarray(start, end);
+    if (start + size > this.#bytes.length) throw new RangeError("an address is outside of its memory");
+    return start;
   }
 
   u8(place: number): number {
-    return this.#data.getUint8(place >>> 0);
+    const at = this.#within(place, 1);
+    return this.#view.getUint8(at);
   }
 
   u32(place: number): number {
-    return this.#data.getUint32(place >>> 0, true);
+    const at = this.#within(place, 4);
+    return this.#view.getUint32(at, true);
   }
 
   u64(place: number): bigint {
-    return this.#data.getBigUint64(place >>> 0, true);
+    const at = this.#within(place, 8);
+    return this.#view.getBigUint64(at, true);
   }
 
   setU32(place: number, value: number): void {
-    this.#data.setUint32(place >>> 0, value, true);
+    const at = this.#within(place, 4);
+    this.#view.setUint32(at, value, true);
   }
 
   setU64(place: number, value: bigint): void {
-    this.#data.setBigUint64(place >>> 0, value, true);
+    const at = this.#within(place, 8);
+    this.#view.setBigUint64(at, value, true);
   }
 
   /** Copies a part of `from` to a place. */
   put(place: number, from: Uint8Array, start: number, end: number): void {
-    const at = place >>> 0;
-    const { bytes } = this;
-    if (at + end - start > bytes.length) throw new RangeError("an address is outside of its memory");
-    copyBytes(from, start, end, bytes, at);
+    const at = this.#within(place, end - start);
+    copyBytes(from, start, end, this.#bytes, at);
   }
 }

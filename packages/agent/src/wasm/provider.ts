@@ -45,7 +45,8 @@ async function startWasm(deploy: Deploy, artifact: string, host: ProviderHost): 
     );
   } catch (cause) {
     if (cause instanceof NexError) throw cause;
-    throw refusal(`no instance can be made: ${errorText(cause)}`, cause);
+    const text = cause instanceof CommandExit ? "its start function ends it" : errorText(cause);
+    throw refusal(`no instance can be made: ${text}`, cause);
   }
   return new WasmFunction(instances, memory, wasi, services, host);
 }
@@ -154,7 +155,8 @@ class WasmFunction implements RunningWorkload, CallRunner {
     }
     wasi.end();
     this.#services.end();
-    if (instance !== undefined) this.#instances.giveBack(instance);
+    // The start function of the next instance must not see the memory of this one.
+    if (instance === undefined || !this.#instances.giveBack(instance)) this.#memory.use(undefined);
   }
 
   #answer(call: Call, exit: CommandExit | undefined): void {

@@ -263,6 +263,11 @@ describe("a module is refused that", () => {
       /no instance can be made: unreachable$/,
     ],
     [
+      "ends itself at its start",
+      `${imports} (func $end (call $proc_exit (i32.const 0))) (start $end) ${start("")}`,
+      /: its start function ends it$/,
+    ],
+    [
       "has data outside of its memory",
       `(memory 1) (data (i32.const 65536) "x") ${start("")}`,
       /no instance can be made/,
