@@ -1,7 +1,7 @@
 /**
  * All checks, then all tests: `npm test`. With files or patterns as arguments only those tests; `--only-tests` leaves
  * the check out; `--hostile` runs the hostile workloads alone, in their long form, `--conformance` the control protocol
- * row by row, of another node with `NEX_CONFORMANCE_URL`; other options go to Node's test runner. Sets up what the tests need, and fails when a test leaves a process behind.
+ * row by row, of another node with `NEX_CONFORMANCE_URL`, `--qemu` all of the driver contract on real microVMs; other options go to Node's test runner. Sets up what the tests need, and fails when a test leaves a process behind.
  */
 import { randomBytes } from "node:crypto";
 import { mkdir, readdir, rm } from "node:fs/promises";
@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 import { defaultCacheDirectory } from "../packages/node/src/nats-server/cache-directory.ts";
 import { fetchNatsServer } from "../packages/node/src/nats-server/fetch.ts";
 import { findNatsServer } from "../packages/node/src/nats-server/find.ts";
-import { installContainerTools } from "../packages/testing/src/install.ts";
+import { installContainerTools, prepareMicroVms } from "../packages/testing/src/install.ts";
 import { build } from "./build.ts";
 import { check } from "./check.ts";
 import { leftovers } from "./test/leftovers.ts";
@@ -21,6 +21,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const allTests = ["packages/*/src/**/*.test.ts", "tools/**/*.test.ts", "test/**/*.test.ts"];
 const hostileTests = ["test/hostile/*.test.ts"];
 const conformanceTests = ["test/conformance/*.test.ts"];
+const qemuTests = ["packages/machines/src/qemu/*.test.ts"];
 const endWaitMs = 3_000;
 const print = (line: string) => console.log(line);
 
@@ -38,13 +39,20 @@ async function natsServerPath(): Promise<string> {
 async function testRun(args: string[], cwd: string): Promise<number> {
   const natsServer = await natsServerPath();
   await installContainerTools(print);
+  const bootDirectory = await prepareMicroVms(defaultCacheDirectory(), print);
   await build({ report: print });
   const id = randomBytes(4).toString("hex");
   // Short, because paths of sockets in it have 108 bytes at the most.
   const directory = join(tmpdir(), `nex-test-${id}`);
   await mkdir(directory, { mode: 0o755 });
   try {
-    const env = { ...process.env, NEX_NATS_SERVER: natsServer, NEX_TEST_RUN: id, TMPDIR: directory };
+    const env = {
+      ...process.env,
+      NEX_NATS_SERVER: natsServer,
+      NEX_TEST_RUN: id,
+      TMPDIR: directory,
+      ...(bootDirectory === undefined ? {} : { NEX_TEST_BOOT_DIRECTORY: bootDirectory }),
+    };
     const code = await runTests({ args, cwd, env });
     const left = await leftovers({ environment: `NEX_TEST_RUN=${id}`, directory }, endWaitMs);
     for (const { pid, command } of left) {
@@ -64,12 +72,14 @@ async function testRun(args: string[], cwd: string): Promise<number> {
 const args = process.argv.slice(2);
 const hostile = args.includes("--hostile");
 const conformance = args.includes("--conformance");
+const qemu = args.includes("--qemu");
 if (hostile) process.env["NEX_TEST_HOSTILE"] = "long";
-const ownFlags = ["--only-tests", "--hostile", "--conformance"];
+if (qemu) process.env["NEX_TEST_QEMU"] = "long";
+const ownFlags = ["--only-tests", "--hostile", "--conformance", "--qemu"];
 const runnerArgs = args.filter((arg) => !ownFlags.includes(arg));
 const selects = runnerArgs.some((arg) => !arg.startsWith("-"));
-const tests = hostile ? hostileTests : conformance ? conformanceTests : allTests;
-const unchecked = args.includes("--only-tests") || hostile || conformance || selects;
+const tests = hostile ? hostileTests : conformance ? conformanceTests : qemu ? qemuTests : allTests;
+const unchecked = args.includes("--only-tests") || hostile || conformance || qemu || selects;
 if (unchecked || (await check(root, print))) {
   process.exitCode = await testRun(
     selects ? runnerArgs : [...runnerArgs, ...tests],

@@ -4,6 +4,7 @@ import { connect, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { NexError } from "@nexengine/protocol/internal";
+import { FramePort } from "./port-frames.ts";
 
 /** Process machines hand over both channels as open descriptors. */
 const framesFd = 3;
@@ -23,15 +24,17 @@ export interface ChannelOptions {
 
 /**
  * The frame channels of an agent's life, one after the other: with `fd` the one that was inherited, with
- * `connect:<directory>` a new connection whenever the former one has ended. Ends when the node stays away.
+ * `connect:<directory>` a new connection whenever the former one has ended, with `port:<directory>` a new epoch of a
+ * serial port. Ends when the node stays away.
  *
  * @param kind The value of `--channels`.
  * @throws NexError `usage`
  */
 export function openFrames(kind: string, options: ChannelOptions): AsyncIterable<Duplex> {
   if (kind === "fd") return inherited();
-  const [, directory] = /^connect:(.+)$/.exec(kind) ?? [];
+  const [, form, directory] = /^(connect|port):(.+)$/.exec(kind) ?? [];
   if (directory === undefined) throw new NexError("usage", `Cannot open channels of the kind "${kind}"`);
+  if (form === "port") return portEpochs(directory, options.nodeLostTimeoutMs);
   return connections(`${directory}/${framesName}`, options.nodeLostTimeoutMs);
 }
 
@@ -52,10 +55,33 @@ async function* connections(path: string, nodeLostTimeoutMs: number): AsyncGener
       // A connection that nobody ever spoke on was no node's.
       if (spoken) lostAtMs = performance.now();
     }
-    const awayMs = performance.now() - lostAtMs;
-    if (awayMs >= nodeLostTimeoutMs) return;
-    await delay(awayMs < retryFirstForMs ? retryFirstMs : retryLaterMs);
+    if (!(await waitForNode(lostAtMs, nodeLostTimeoutMs))) return;
   }
+}
+
+/** The epochs of a serial port, which is opened again whenever its host has gone. */
+async function* portEpochs(directory: string, nodeLostTimeoutMs: number): AsyncGenerator<Duplex> {
+  let lostAtMs = performance.now();
+  let epoch = 0;
+  for (;;) {
+    const port = new FramePort(directory, epoch);
+    const leftMs = (): number => nodeLostTimeoutMs - (performance.now() - lostAtMs);
+    for (let frames = await port.next(leftMs()); frames; frames = await port.next(leftMs())) {
+      yield frames;
+      lostAtMs = performance.now();
+    }
+    epoch = port.epoch;
+    port.close();
+    if (!(await waitForNode(lostAtMs, nodeLostTimeoutMs))) return;
+  }
+}
+
+/** Waits before the next attempt. @returns whether the node may still come. */
+async function waitForNode(lostAtMs: number, nodeLostTimeoutMs: number): Promise<boolean> {
+  const awayMs = performance.now() - lostAtMs;
+  if (awayMs >= nodeLostTimeoutMs) return false;
+  await delay(awayMs < retryFirstForMs ? retryFirstMs : retryLaterMs);
+  return true;
 }
 
 async function connected(path: string): Promise<Socket | undefined> {

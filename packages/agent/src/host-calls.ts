@@ -12,34 +12,35 @@ import {
   NexError,
   PayloadAssembler,
 } from "@nexengine/protocol/internal";
+import type { CallLine } from "./call-line.ts";
+import { CallPort } from "./port-calls.ts";
 
 /** Calls that do not block, at once; the node takes no more. */
 const openCallsMax = 256;
 /** An answer up to this size is read at once. */
 const chunkBytes = 4_096;
 
-/** The descriptors of the channel of blocking calls. */
-interface CallFds {
-  requests: number;
-  replies: number;
-  close(): void;
-}
-
 /** Opens the channel of blocking calls of an epoch. */
-export type OpenCalls = (epoch: number) => CallFds;
+export type OpenCalls = (epoch: number) => CallLine;
 
 const inheritedFd = 4;
 
 /**
  * How the channel of blocking calls is opened: with `fd` it was inherited, with `connect:<directory>` it is a pair of FIFOs
- * for each epoch.
+ * for each epoch, with `port:<directory>` a serial port.
  *
  * @param kind The value of `--channels`.
  */
 export function callsOpener(kind: string): OpenCalls {
-  const [, directory] = /^connect:(.+)$/.exec(kind) ?? [];
-  if (directory === undefined)
-    return () => ({ requests: inheritedFd, replies: inheritedFd, close: () => undefined });
+  const [, form, directory = ""] = /^(connect|port):(.+)$/.exec(kind) ?? [];
+  if (form === "port") {
+    let port: CallPort | undefined;
+    return (epoch) => {
+      port ??= new CallPort(directory);
+      return port.open(epoch);
+    };
+  }
+  if (form === undefined) return () => lineOf(inheritedFd, inheritedFd, () => undefined);
   return (epoch) => {
     const [request, reply] = [`${directory}/req.${epoch}`, `${directory}/rep.${epoch}`];
     // Both ends first: a FIFO whose node has just died would not open, for ever.
@@ -47,14 +48,18 @@ export function callsOpener(kind: string): OpenCalls {
     const replies = openSync(reply, "r");
     const requests = openSync(request, "w");
     for (const fd of held) closeSync(fd);
-    return {
-      requests,
-      replies,
-      close: () => {
-        closeSync(requests);
-        closeSync(replies);
-      },
-    };
+    return lineOf(requests, replies, () => {
+      closeSync(requests);
+      closeSync(replies);
+    });
+  };
+}
+
+function lineOf(requests: number, replies: number, close: () => void): CallLine {
+  return {
+    write: (bytes) => writeAll(requests, bytes),
+    readSome: (to, at) => readSome(replies, to, at),
+    close,
   };
 }
 
@@ -62,7 +67,7 @@ const notThere = (text: string): HostReply => ({ kind: "error", code: 503, text 
 
 export class HostCalls {
   readonly #open: OpenCalls;
-  #fds: CallFds | undefined;
+  #line: CallLine | undefined;
   #connection: FrameConnection | undefined;
   readonly #waiting = new Map<number, (reply: HostReply) => void>();
   #replies = new PayloadAssembler(2 * hostCallBytesMax);
@@ -79,7 +84,7 @@ export class HostCalls {
     this.#connection = connection;
     this.#replies = new PayloadAssembler(2 * hostCallBytesMax);
     try {
-      this.#fds = this.#open(epoch);
+      this.#line = this.#open(epoch);
     } catch {
       // Blocking calls fail, each with a word.
     }
@@ -87,8 +92,8 @@ export class HostCalls {
 
   /** The node has gone. */
   detach(): void {
-    this.#fds?.close();
-    this.#fds = undefined;
+    this.#line?.close();
+    this.#line = undefined;
     this.#connection = undefined;
     for (const done of this.#waiting.values()) done(notThere("the node has gone (node_restarted)"));
     this.#waiting.clear();
@@ -96,8 +101,8 @@ export class HostCalls {
 
   /** Calls and waits, and nothing of the agent runs meanwhile; the node bounds how long. */
   block(method: number, args: readonly Uint8Array[]): HostReply {
-    const fds = this.#fds;
-    if (fds === undefined) return notThere("there is no node (no_node)");
+    const line = this.#line;
+    if (line === undefined) return notThere("there is no node (no_node)");
     let body: Buffer;
     try {
       body = encodeHostCall(method, args);
@@ -111,25 +116,25 @@ export class HostCalls {
       const header = Buffer.allocUnsafe(hostCallHeaderBytes);
       header.writeUInt32LE(body.length + 4, 0);
       header.writeUInt32LE(id, 4);
-      writeAll(fds.requests, Buffer.concat([header, body]));
-      return decodeHostReply(this.#read(fds.replies, id));
+      line.write(Buffer.concat([header, body]));
+      return decodeHostReply(this.#read(line, id));
     } catch {
-      this.#fds = undefined;
+      this.#line = undefined;
       return notThere("the node has gone in the middle of the call (node_restarted)");
     }
   }
 
   /** The answer to a call, read at once with its header if it is short. The node sends one at a time. */
-  #read(fd: number, id: number): Buffer {
+  #read(line: CallLine, id: number): Buffer {
     let read = 0;
     const chunk = this.#chunk;
-    while (read < hostCallHeaderBytes) read += readSome(fd, chunk, read, chunk.length - read);
+    while (read < hostCallHeaderBytes) read += line.readSome(chunk, read);
     const end = chunk.readUInt32LE(0) + 4;
     if (chunk.readUInt32LE(4) !== id || end < read)
       throw new NexError("agent_protocol", "the answer is that of another call");
     const whole = Buffer.allocUnsafe(end);
     chunk.copy(whole, 0, 0, read);
-    while (read < end) read += readSome(fd, whole, read, end - read);
+    while (read < end) read += line.readSome(whole, read);
     return whole.subarray(hostCallHeaderBytes);
   }
 
@@ -168,8 +173,8 @@ function writeAll(fd: number, bytes: Buffer): void {
 }
 
 /** @throws NexError at the end of the stream */
-function readSome(fd: number, to: Buffer, at: number, size: number): number {
-  const read = readSync(fd, to, at, size, null);
+function readSome(fd: number, to: Buffer, at: number): number {
+  const read = readSync(fd, to, at, to.length - at, null);
   if (read === 0) throw new NexError("agent_protocol", "the channel has ended");
   return read;
 }

@@ -5,6 +5,7 @@ import {
   driverSource,
   type NodeConfigInput,
   type NodeOptions,
+  type QemuFiles,
   type SandboxChoice,
   type SandboxTrial,
 } from "@nexengine/node/internal";
@@ -58,12 +59,21 @@ export function driverOf(
 }
 
 /** What machines are made from. */
-export function driverFiles({ container }: NodeConfigInput): Parameters<typeof driverSource>[0]["files"] {
+export function driverFiles({
+  container,
+  qemu,
+}: NodeConfigInput): Parameters<typeof driverSource>[0]["files"] {
   return {
     agentPath: agentPath(),
     ...(container?.runtime === undefined ? {} : { runtime: container.runtime }),
+    ...(qemu == null ? {} : { qemu: qemuFiles(qemu) }),
     ...(container?.rootfs_directory === undefined ? {} : { rootfsDirectory: container.rootfs_directory }),
   };
+}
+
+function qemuFiles({ accel, ...files }: NonNullable<NodeConfigInput["qemu"]>): QemuFiles {
+  const told = Object.entries({ ...files, accelerator: accel }).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(told);
 }
 
 /** Where a node keeps its state. */

@@ -27,6 +27,9 @@ export { MachineError, type MachineErrorCode, machineErrorCodes } from "./errors
 export { endLeftovers } from "./host/leftovers.ts";
 export { ProcessDriver } from "./process/driver.ts";
 export type { ProcessDriverOptions } from "./process/options.ts";
+export { QemuDriver } from "./qemu/driver.ts";
+export type { QemuDriverOptions } from "./qemu/options.ts";
+export { findQemuLack } from "./qemu/requirements.ts";
 export {
   type BootFiles,
   type BootFilesOptions,

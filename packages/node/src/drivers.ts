@@ -1,15 +1,24 @@
 /** The one file that names the drivers. */
 import { createHash } from "node:crypto";
-import { join } from "node:path";
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
 import {
+  bootFilesIn,
   buildRootfsDirectory,
   ContainerDriver,
   type Driver,
   type Fingerprint,
   findContainerLack,
+  findQemuLack,
+  imageName,
+  type Lack,
   MachineError,
   type MachineLimits,
   ProcessDriver,
+  packExt4,
+  QemuDriver,
+  type QemuDriverOptions,
+  type Rootfs,
   rootfsPaths,
   type SandboxKind,
 } from "@nexengine/machines";
@@ -28,8 +37,18 @@ export interface DriverFiles {
   runtime?: string;
   /** Where the nodes of this host note which user ids their machines have. */
   idsDirectory?: string;
+  /** QEMU and what its machines boot; the kernel and initramfs beside the rootfs trees when absent. */
+  qemu?: QemuFiles;
   /** The control group below which a node makes the one of its containers; the root of the host when absent. */
   cgroupParent?: string;
+}
+
+/** What machines of QEMU are made from. */
+export interface QemuFiles {
+  accelerator?: "kvm" | "tcg";
+  program?: string;
+  kernel?: string;
+  initramfs?: string;
 }
 
 /** What a node may be told to keep its workloads in; `auto` takes the strongest that works. */
@@ -72,8 +91,10 @@ export interface DriverChoice {
 export function driverSource(choice: DriverChoice): DriverSource {
   return {
     choose: (stateDirectory) => chooseDriver(choice, stateDirectory),
-    ofKind: (kind, stateDirectory) =>
-      kind === "container" ? containerDriver(choice.files, stateDirectory, "/") : undefined,
+    ofKind: (kind, stateDirectory) => {
+      if (kind === "container") return containerDriver(choice.files, stateDirectory, "/");
+      return kind === "qemu" ? new QemuDriver(qemuOptions(choice.files, stateDirectory)) : undefined;
+    },
   };
 }
 
@@ -86,11 +107,19 @@ export async function trySandbox(
   return { kind, found: (await tryKind(kind, files, stateDirectory)).found };
 }
 
-/** Tries every kind that there is, the strongest first. */
-export async function trySandboxes(files: DriverFiles, stateDirectory: string): Promise<SandboxTrial[]> {
+/**
+ * Tries every kind that there is, the strongest first.
+ *
+ * @param sandbox What the node will be told: emulation is tried only where it is asked for.
+ */
+export async function trySandboxes(
+  files: DriverFiles,
+  stateDirectory: string,
+  sandbox: SandboxChoice,
+): Promise<SandboxTrial[]> {
   const trials: SandboxTrial[] = [];
   for (const kind of [...autoKinds, "process"] as const) {
-    trials.push(await trySandbox(kind, files, stateDirectory));
+    trials.push(await trySandbox(kind, sandbox === "qemu" ? files : unemulated(files), stateDirectory));
   }
   return trials;
 }
@@ -101,7 +130,11 @@ async function chooseDriver(choice: DriverChoice, stateDirectory: string): Promi
   const kinds = sandbox === "auto" ? [...autoKinds, ...last] : [sandbox];
   const lacks: SandboxTrial[] = [];
   for (const kind of kinds) {
-    const { driver, found } = await tryKind(kind, files, stateDirectory);
+    const { driver, found } = await tryKind(
+      kind,
+      sandbox === "auto" ? unemulated(files) : files,
+      stateDirectory,
+    );
     onTrial?.({ kind, found });
     if (driver !== undefined && found.available) return driver;
     lacks.push({ kind, found });
@@ -114,14 +147,13 @@ async function tryKind(
   files: DriverFiles,
   stateDirectory: string,
 ): Promise<{ driver?: Driver; found: Fingerprint }> {
-  if (kind === "firecracker" || kind === "qemu") {
+  if (kind === "firecracker") {
     return { found: { available: false, reason: "this version of Nex has no driver for it", advice: "" } };
   }
-  const lack = kind === "container" ? await findContainerLack(files) : undefined;
+  const lack = await lackOf(kind, files, stateDirectory);
   if (lack !== undefined) return { found: { available: false, ...lack } };
   try {
-    const driver =
-      kind === "process" ? processDriver(files) : await builtContainerDriver(files, stateDirectory);
+    const driver = await makeDriver(kind, files, stateDirectory);
     return { driver, found: await driver.fingerprint() };
   } catch (error) {
     if (!(error instanceof MachineError)) throw error;
@@ -129,18 +161,64 @@ async function tryKind(
   }
 }
 
+/** What of the host is missing, before anything is built. */
+async function lackOf(
+  kind: SandboxKind,
+  files: DriverFiles,
+  stateDirectory: string,
+): Promise<Lack | undefined> {
+  if (kind === "container") return await findContainerLack(files);
+  return kind === "qemu" ? await findQemuLack(qemuOptions(files, stateDirectory)) : undefined;
+}
+
+async function makeDriver(
+  kind: Exclude<SandboxKind, "firecracker">,
+  files: DriverFiles,
+  stateDirectory: string,
+): Promise<Driver> {
+  if (kind === "process") return processDriver(files);
+  const rootfs = await builtRootfs(files);
+  if (kind === "container") return containerDriver(files, stateDirectory, rootfs.directory);
+  const image = join(dirname(rootfs.directory), imageName(rootfs.manifest.digest));
+  if (!existsSync(image)) await packExt4(rootfs, image);
+  return new QemuDriver({ ...qemuOptions(files, stateDirectory), image });
+}
+
+/** The same, where emulation is not to be taken. */
+function unemulated(files: DriverFiles): DriverFiles {
+  return files.qemu === undefined ? files : { ...files, qemu: { ...files.qemu, accelerator: "kvm" } };
+}
+
 function processDriver({ nodePath = process.execPath, agentPath }: DriverFiles): Driver {
   return new ProcessDriver({ command: [nodePath, ...agentNodeFlags, agentPath, "--channels=fd"] });
 }
 
-/** A rootfs is built only where there can be containers. */
-async function builtContainerDriver(files: DriverFiles, stateDirectory: string): Promise<Driver> {
-  const { directory } = await buildRootfsDirectory({
-    output: files.rootfsDirectory ?? defaultRootfsDirectory(),
+/** A rootfs is built only where there can be machines that need one. */
+function builtRootfs(files: DriverFiles): Promise<Rootfs> {
+  return buildRootfsDirectory({
+    output: rootfsDirectoryOf(files),
     agentPath: files.agentPath,
     ...(files.nodePath === undefined ? {} : { nodePath: files.nodePath }),
   });
-  return containerDriver(files, stateDirectory, directory);
+}
+
+function rootfsDirectoryOf({ rootfsDirectory }: DriverFiles): string {
+  return rootfsDirectory ?? defaultRootfsDirectory();
+}
+
+/** Without an image, which only booting needs. */
+function qemuOptions(files: DriverFiles, stateDirectory: string): QemuDriverOptions {
+  const { kernel, initramfs, accelerator, program } = files.qemu ?? {};
+  const found = bootFilesIn(rootfsDirectoryOf(files));
+  return {
+    image: "",
+    boot: { kernel: kernel ?? found.kernel, initramfs: initramfs ?? found.initramfs },
+    command: [rootfsPaths.node, ...agentNodeFlags, rootfsPaths.agent],
+    limitArguments: heapArguments,
+    stateDirectory: join(stateDirectory, "drivers", "qemu"),
+    ...(accelerator === undefined ? {} : { accelerator }),
+    ...(program === undefined ? {} : { program }),
+  };
 }
 
 function containerDriver(files: DriverFiles, stateDirectory: string, rootfs: string): ContainerDriver {
@@ -156,7 +234,7 @@ function containerDriver(files: DriverFiles, stateDirectory: string, rootfs: str
   });
 }
 
-/** Node does not see the limit of its control group, so it is told how large its heap may grow. */
+/** Node does not see the limit of a control group, and leaves little of a microVM to itself, so it is told how large its heap may grow. */
 function heapArguments({ memoryBytes }: MachineLimits): readonly string[] {
   if (memoryBytes === undefined) return [];
   return [`--max-old-space-size=${Math.floor((memoryBytes * heapShare) / bytesPerMebibyte)}`];

@@ -3,6 +3,7 @@ import { execFile } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
+import { bootFilesIn, buildBootFiles, fetchBootPackages } from "@nexengine/machines";
 
 const run = promisify(execFile);
 const installTimeoutMs = 300_000;
@@ -12,6 +13,8 @@ export type Report = (line: string) => void;
 
 /** What machines that are containers need, and the packages of Debian's kin that have it. */
 const containerTools: Readonly<Record<string, string>> = { runc: "runc", nft: "nftables", ip: "iproute2" };
+
+const qemuProgram = "qemu-system-x86_64";
 
 /** Is there such a program on the path? */
 export function hasProgram(name: string): boolean {
@@ -53,4 +56,28 @@ export async function installContainerTools(report: Report): Promise<void> {
       lacking.map(([, name]) => name),
       report,
     );
+}
+
+/**
+ * Installs QEMU where that can be done without asking, and writes what its machines boot.
+ *
+ * @returns the directory of the boot files; `undefined`, with a reported reason, where there can be none.
+ */
+export async function prepareMicroVms(cacheDirectory: string, report: Report): Promise<string | undefined> {
+  if (process.platform !== "linux" || process.arch !== "x64") return undefined;
+  if (!hasProgram(qemuProgram)) await installPackages(["qemu-system-x86"], report);
+  if (!hasProgram(qemuProgram)) {
+    report(`MicroVMs are not tested: "${qemuProgram}" is not here. apt-get install qemu-system-x86`);
+    return undefined;
+  }
+  try {
+    const packages = await fetchBootPackages(join(cacheDirectory, "packages"));
+    const directory = join(cacheDirectory, "microvm");
+    const { version } = await buildBootFiles(packages, bootFilesIn(directory));
+    report(`MicroVMs boot Linux ${version}`);
+    return directory;
+  } catch (error) {
+    report(`MicroVMs are not tested: ${error instanceof Error ? error.message : String(error)}`);
+    return undefined;
+  }
 }

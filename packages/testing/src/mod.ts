@@ -2,7 +2,7 @@
 
 export { type Compiled, compileC, compileGo } from "./compile.ts";
 export { assemble, compileWasm } from "./compile-wasm.ts";
-export { installContainerTools, type Report } from "./install.ts";
+export { installContainerTools, prepareMicroVms, type Report } from "./install.ts";
 export { startTestNatsServer } from "./nats-server.ts";
 export {
   newSigner,

@@ -19,6 +19,9 @@ export interface TestNexusOptions extends Omit<TestNodeOptions, "server"> {
   namespace?: string;
 }
 
+/** Longer than any node of a test makes a deploy wait for its machine. */
+const deployTimeoutMs = 110_000;
+
 /** What a test may say of a deploy. */
 export type TestDeployOptions = Partial<DeployOptions>;
 
@@ -58,7 +61,8 @@ export class TestNexus implements AsyncDisposable {
 
   deploy(artifact: Artifact, options: TestDeployOptions): Promise<Deployment> {
     const { issuer, publisher } = this;
-    return this.client.deploy({ name: "workload", issuer, publisher, artifact, ...options });
+    const timeoutMs = deployTimeoutMs;
+    return this.client.deploy({ name: "workload", issuer, publisher, artifact, timeoutMs, ...options });
   }
 
   /** Calls a function and gives its reply as text. */

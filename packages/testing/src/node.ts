@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdirSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { SandboxKind } from "@nexengine/machines";
+import { bootFilesIn, type Driver, type SandboxKind } from "@nexengine/machines";
 import {
   type DriverFiles,
   driverSource,
@@ -23,6 +23,9 @@ export interface TestNodeOptions extends Omit<NodeOptions, "driver"> {
   /** The kind of machine, when there is no `driver`; `process` when absent. */
   sandbox?: SandboxChoice;
 }
+
+/** Where the kernel of microVMs is, if there is one. */
+const bootDirectoryVariable = "NEX_TEST_BOOT_DIRECTORY";
 
 /** The agent's bundle, as the build makes it. */
 export function agentBundlePath(): string {
@@ -44,11 +47,36 @@ export function testDriverFiles(): DriverFiles {
     agentPath: agentBundlePath(),
     rootfsDirectory,
     idsDirectory: join(tmpdir(), "nex-test-ids"),
+    qemu: { accelerator: "tcg", ...bootFilesIn(process.env[bootDirectoryVariable] ?? rootfsDirectory) },
   };
+}
+
+let emulated: Promise<Driver> | undefined;
+
+/** One driver of emulated microVMs for all nodes, tried once: a trial is a boot, which takes seconds there. */
+function emulatedDriver(): Promise<Driver> {
+  emulated ??= (async () => {
+    const directory = join(tmpdir(), "nex-test-qemu");
+    const driver = await driverSource({ sandbox: "qemu", files: testDriverFiles() }).choose(directory);
+    const { kind, enforces, networks, ownLoopback, carriesIpv6 } = driver;
+    return {
+      ...{ kind, enforces, networks, ownLoopback, carriesIpv6 },
+      fingerprint: async () => ({ available: true, details: {} }),
+      boot: (spec) => driver.boot(spec),
+      recover: async (record) => await driver.recover?.(record),
+    };
+  })();
+  return emulated;
 }
 
 /** Why machines of a kind can't be had here, if they can't. */
 export async function sandboxLack(kind: SandboxKind): Promise<string | undefined> {
+  if (kind === "qemu") {
+    return await emulatedDriver().then(
+      () => undefined,
+      (error: NexError) => `${error.message}. ${error.advice}`,
+    );
+  }
   const directory = await mkdtemp(join(tmpdir(), "nex-sandbox-"));
   try {
     const { found } = await trySandbox(kind, testDriverFiles(), directory);
@@ -59,11 +87,13 @@ export async function sandboxLack(kind: SandboxKind): Promise<string | undefined
 }
 
 /** Starts a node that joins the given server. */
-export function startTestNode(options: TestNodeOptions): Promise<NexNode> {
+export async function startTestNode(options: TestNodeOptions): Promise<NexNode> {
   const { server, driver, sandbox = "process", login, ...rest } = options;
-  return startNode({
+  const shared =
+    sandbox === "qemu" ? await emulatedDriver() : driverSource({ sandbox, files: testDriverFiles() });
+  return await startNode({
     ...rest,
-    driver: driver ?? driverSource({ sandbox, files: testDriverFiles() }),
+    driver: driver ?? shared,
     login: { ...login, servers: [server, ...(login?.servers ?? [])] },
   });
 }

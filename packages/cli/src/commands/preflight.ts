@@ -3,11 +3,16 @@ import { existsSync, writeFileSync } from "node:fs";
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { bootFilesIn } from "@nexengine/machines";
 import {
+  type DriverFiles,
   defaultCacheDirectory,
+  defaultRootfsDirectory,
   findNatsServer,
   type NodeConfigInput,
+  type QemuFiles,
   readConfigFile,
+  type SandboxChoice,
   type SandboxTrial,
   trySandboxes,
 } from "@nexengine/node/internal";
@@ -75,8 +80,8 @@ export function addPreflight(parent: Command): void {
 async function preflight(options: PreflightOptions): Promise<void> {
   if (options.init !== undefined && options.check !== true) writeSample(options.config, options.init);
   const { config, finding } = await findConfiguration(options.config);
-  const trials = await tryAll(config, options.check === true);
   const sandbox = sandboxOf({}, config);
+  const trials = await tryAll(config, sandbox, options.check === true);
   const works = ({ kind, found }: SandboxTrial): boolean =>
     found.available && (sandbox === "auto" ? kind !== "process" : kind === sandbox);
   const chosen = trials.find(works)?.kind;
@@ -132,17 +137,28 @@ async function findConfiguration(path: string): Promise<{ config: NodeConfigInpu
  *
  * @param leavesNothing Nor does a rootfs stay for the node that will be started.
  */
-async function tryAll(config: NodeConfigInput, leavesNothing: boolean): Promise<SandboxTrial[]> {
+async function tryAll(
+  config: NodeConfigInput,
+  sandbox: SandboxChoice,
+  leavesNothing: boolean,
+): Promise<SandboxTrial[]> {
   const directory = await mkdtemp(join(tmpdir(), "nex-preflight-"));
   const files = driverFiles(config);
   try {
-    if (!leavesNothing) return await trySandboxes(files, directory);
+    if (!leavesNothing) return await trySandboxes(files, directory, sandbox);
     // Users without rights have to reach the rootfs.
     await chmod(directory, 0o711);
-    return await trySandboxes({ ...files, rootfsDirectory: join(directory, "rootfs") }, directory);
+    const rootfsDirectory = join(directory, "rootfs");
+    const qemu = withBootFiles(files);
+    return await trySandboxes({ ...files, qemu, rootfsDirectory }, directory, sandbox);
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
+}
+
+/** Kernel and initramfs stay where they are when the rootfs is built elsewhere. */
+function withBootFiles({ qemu = {}, rootfsDirectory }: DriverFiles): QemuFiles {
+  return { ...bootFilesIn(rootfsDirectory ?? defaultRootfsDirectory()), ...qemu };
 }
 
 function ofTrial(trial: SandboxTrial, sandbox: string): Finding {

@@ -9,10 +9,14 @@ import { suite, test } from "node:test";
 import { eventually, rejectsWith, within } from "../contract/expect.ts";
 import { countDescriptors } from "../contract/host-processes.ts";
 import { actMs } from "../contract/test-machine.ts";
+import { Attachments, type OpenEpoch } from "../host/attachments.ts";
+import { openFifo } from "../host/fifo.ts";
 import { latestEpoch, openChannels } from "./attachment.ts";
-import { Attachments } from "./attachments.ts";
-import { openFifo } from "./fifo.ts";
 
+const opener =
+  ({ path }: { path: string }): OpenEpoch =>
+  (epoch, signal) =>
+    openChannels(path, epoch, signal);
 const never = new AbortController().signal;
 
 /** The directory of a machine's channels, removed at the end of its scope. */
@@ -97,7 +101,7 @@ suite("openChannels", { skip: process.platform !== "linux" }, () => {
   test("gives all back when nobody connects", async () => {
     await using directory = await ChannelDirectory.make();
     const before = countDescriptors();
-    const attachments = new Attachments(directory.path, 0, 20);
+    const attachments = new Attachments(opener(directory), 0, 20);
     await rejectsWith(attachments.open(1, "a"), "attach_failed");
     await eventually(() => countDescriptors() <= before, actMs, "descriptors are given back");
   });
@@ -106,7 +110,7 @@ suite("openChannels", { skip: process.platform !== "linux" }, () => {
 suite("Attachments", { skip: process.platform !== "linux" }, () => {
   test("a later epoch ends the wait of a former one, and an earlier one is refused", async () => {
     await using directory = await ChannelDirectory.make();
-    const attachments = new Attachments(directory.path, 4, actMs);
+    const attachments = new Attachments(opener(directory), 4, actMs);
     await rejectsWith(attachments.open(4, "a"), "attach_failed");
     const former = attachments.open(5, "a");
     const refused = rejectsWith(former, "attach_failed");
@@ -121,7 +125,7 @@ suite("Attachments", { skip: process.platform !== "linux" }, () => {
 
   test("calls end with the machine, also when the guest has never opened them", async () => {
     await using directory = await ChannelDirectory.make();
-    const attachments = new Attachments(directory.path, 0, actMs);
+    const attachments = new Attachments(opener(directory), 0, actMs);
     const opening = attachments.open(1, "a");
     const guest = await directory.connect();
     const { calls } = await within(opening, actMs, "the attach");

@@ -1,14 +1,14 @@
 import { closeSync, constants } from "node:fs";
 import { type FileHandle, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { Channels } from "../driver.ts";
+import type { EpochChannels } from "../host/attachments.ts";
+import { makeFifos, openFifo } from "../host/fifo.ts";
 import { CallChannel } from "./call-channel.ts";
-import { makeFifos, openFifo } from "./fifo.ts";
 import { acceptOne } from "./frame-listener.ts";
 import { channelNames, epochOf } from "./layout.ts";
 
 /** The channels of one epoch. */
-export interface ContainerChannels extends Channels {
+export interface ContainerChannels extends EpochChannels {
   calls: CallChannel;
 }
 
@@ -35,7 +35,7 @@ export async function openChannels(
   try {
     const frames = await acceptOne(here, channelNames.frames, signal);
     await removeFormer(directory, epoch);
-    return { frames, calls };
+    return { frames, calls, hangUp: () => calls.hangUp() };
   } catch (error) {
     calls.destroy();
     throw error;

@@ -2,11 +2,11 @@ import { existsSync } from "node:fs";
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import type { MachineSpec } from "../driver.ts";
 import { MachineError } from "../errors.ts";
+import { bootFailure } from "../host/boot-failure.ts";
+import { closeOutput, FifoConsole } from "../host/fifo-console.ts";
 import { type ProcessIdentity, readProcess } from "../host/process-table.ts";
-import { bootFailure } from "./boot-failure.ts";
 import { countsSwap } from "./cgroup-mounts.ts";
 import { bundleConfig } from "./config.ts";
-import { ContainerConsole, closeOutput } from "./console.ts";
 import type { ContainerHost } from "./host.ts";
 import { writeHostsFile } from "./hosts-file.ts";
 import { type Layout, layoutOf } from "./layout.ts";
@@ -76,12 +76,12 @@ async function makeBundle(
 }
 
 interface Started {
-  console: ContainerConsole;
+  console: FifoConsole;
   egressAddress: string | undefined;
 }
 
 async function start(host: ContainerHost, spec: MachineSpec, layout: Layout): Promise<Started> {
-  const { console, outputFd } = await ContainerConsole.make(layout.console);
+  const { console, outputFd } = await FifoConsole.make(layout.console);
   try {
     return { console, egressAddress: await run(host, spec, layout, outputFd) };
   } catch (error) {

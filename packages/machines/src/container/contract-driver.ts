@@ -3,6 +3,7 @@ import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
+import { guestFiles } from "../contract/guest-files.ts";
 import { processesOf } from "../contract/host-processes.ts";
 import { buildRootfsDirectory } from "../rootfs/build.ts";
 import { findLibraries } from "../rootfs/libraries.ts";
@@ -14,14 +15,6 @@ import { findLack } from "./requirements.ts";
 
 /** The options go to the programs that a case starts. */
 const optionsVariable = "NEX_CONTRACT_CONTAINER";
-const guestFiles = [
-  "guest.ts",
-  "guest-channels.ts",
-  "guest-commands.ts",
-  "guest-deeds.ts",
-  "guest-network.ts",
-  "byte-reader.ts",
-];
 
 /** The driver as the contract suite boots it: the test guest in a rootfs, once `prepareContainers` has made one. */
 export function makeDriver(change: Partial<ContainerDriverOptions> = {}): ContainerDriver {

@@ -1,6 +1,6 @@
-import { readFileSync } from "node:fs";
 import { isIPv4 } from "node:net";
 import type { MachineRecord } from "../driver.ts";
+import { readBootId } from "../host/boot-id.ts";
 import type { ProcessIdentity } from "../host/process-table.ts";
 
 /** What is known of a running machine beside its order, and what another node needs to find it. */
@@ -34,8 +34,4 @@ export function parseFacts(facts: MachineRecord["facts"]): Partial<MachineFacts>
   if (typeof cgroupParent === "string") parsed.cgroupParent = cgroupParent;
   if (typeof egressAddress === "string" && isIPv4(egressAddress)) parsed.egressAddress = egressAddress;
   return parsed;
-}
-
-function readBootId(): string {
-  return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
 }

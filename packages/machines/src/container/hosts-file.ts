@@ -2,12 +2,11 @@ import { constants } from "node:fs";
 import { access, chmod, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { HostEntry } from "../driver.ts";
-import { bootFailure } from "./boot-failure.ts";
+import { bootFailure } from "../host/boot-failure.ts";
+import { hostsText } from "../host/hosts-text.ts";
 
 /** Where a machine looks for names. */
 export const guestHosts = "/etc/hosts";
-
-const ownLines = ["127.0.0.1 localhost", "::1 localhost"];
 
 /**
  * Writes the hosts file of a machine, which will lie over the one of the rootfs.
@@ -23,8 +22,7 @@ export async function writeHostsFile(
     const why = `the rootfs has no "${guestHosts}" for its host names to lie over; build it anew`;
     throw bootFailure(id, why, { cause });
   });
-  const lines = hosts.map(({ name, address }) => `${address} ${name}`);
-  await writeFile(path, `${[...ownLines, ...lines].join("\n")}\n`);
+  await writeFile(path, hostsText(hosts));
   // Whoever reads it there is nobody here, whatever this process's mask is.
   await chmod(path, 0o444);
 }

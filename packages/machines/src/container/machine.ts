@@ -1,16 +1,17 @@
 import type { Channels, Machine, MachineExit, MachineRecord, MachineSpec, MachineUsage } from "../driver.ts";
 import { MachineError } from "../errors.ts";
+import { Attachments } from "../host/attachments.ts";
+import { type Fate, readFate } from "../host/fate.ts";
+import type { FifoConsole } from "../host/fifo-console.ts";
 import { signalProcess } from "../host/kill.ts";
 import { settlesWithin } from "../host/wait.ts";
-import { Attachments } from "./attachments.ts";
+import { watchFate } from "../host/watch.ts";
+import { openChannels } from "./attachment.ts";
 import type { Cgroup } from "./cgroup.ts";
-import type { ContainerConsole } from "./console.ts";
 import { type MachineFacts, recordFacts } from "./facts.ts";
-import { type Fate, readFate } from "./fate.ts";
 import type { ContainerHost } from "./host.ts";
 import { layoutOf } from "./layout.ts";
 import { killCgroup, removeRemains } from "./remains.ts";
-import { watchFate } from "./watch.ts";
 
 /** What of an order a machine still needs when it runs. */
 type Kept = Pick<MachineSpec, "id" | "directory">;
@@ -32,14 +33,18 @@ export class ContainerMachine implements Machine {
   #destroyed: Promise<void> | undefined;
 
   /** @param epoch The latest that has begun already, by another process. */
-  constructor(host: ContainerHost, kept: Kept, facts: MachineFacts, console: ContainerConsole, epoch = 0) {
+  constructor(host: ContainerHost, kept: Kept, facts: MachineFacts, console: FifoConsole, epoch = 0) {
     this.id = kept.id;
     this.#host = host;
     this.#directory = kept.directory;
     this.#facts = facts;
     this.#cgroup = host.cgroup(kept.id, facts.cgroupParent);
     const { channels } = layoutOf(kept.directory);
-    this.#attachments = new Attachments(channels, epoch, host.settings.attachTimeoutMs);
+    this.#attachments = new Attachments(
+      (wanted, signal) => openChannels(channels, wanted, signal),
+      epoch,
+      host.settings.attachTimeoutMs,
+    );
     this.exited = this.#watch(console);
   }
 
@@ -117,7 +122,7 @@ export class ContainerMachine implements Machine {
     throw new MachineError("destroy_failed", `Cannot kill machine "${this.id}": processes ${pids} are left`);
   }
 
-  async #watch(console: ContainerConsole): Promise<MachineExit> {
+  async #watch(console: FifoConsole): Promise<MachineExit> {
     const fate = await watchFate(this.#facts.identity, console.closed);
     this.#running = false;
     const exit = this.#describe(fate);

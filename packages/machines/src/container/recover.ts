@@ -1,10 +1,10 @@
 import type { MachineRecord } from "../driver.ts";
+import { readFate } from "../host/fate.ts";
+import { FifoConsole } from "../host/fifo-console.ts";
 import { ownableDirectory } from "../host/machine-directory.ts";
 import { isMachineId } from "../spec.ts";
 import { latestEpoch } from "./attachment.ts";
-import { ContainerConsole } from "./console.ts";
 import { parseFacts } from "./facts.ts";
-import { readFate } from "./fate.ts";
 import type { ContainerHost } from "./host.ts";
 import { layoutOf } from "./layout.ts";
 import { ContainerMachine } from "./machine.ts";
@@ -24,7 +24,7 @@ export async function recoverContainer(
   if (identity && range !== undefined && owned !== undefined && !readFate(identity)) {
     const layout = layoutOf(owned);
     const epoch = await latestEpoch(layout.channels);
-    const console = new ContainerConsole(layout.console);
+    const console = new FifoConsole(layout.console);
     const machine = { id, directory: owned };
     // A filter that can't be changed now is no reason to lose a machine.
     if (egressAddress !== undefined) await host.egress.list(id, egressAddress).catch(() => undefined);

@@ -13,21 +13,27 @@ import { networkCases } from "./cases/network.ts";
 import { nodeDeathCases } from "./cases/node-death.ts";
 import { stopCases } from "./cases/stop.ts";
 
-/** Registers the cases that every driver passes. Each uses machines of its own, and destroys them when it fails too. */
-export function driverContract(name: string, makeDriver: () => Driver, abilities: DriverAbilities): void {
+/** What is left out of the short form: what takes many boots, and tries further what the others have tried. */
+const longCases = [channelCases, stopCases, destroyCases, leakCases];
+const everyCase = [
+  ...[bootCases, attachCases, channelCases, exitCases, stopCases, destroyCases, leakCases],
+  ...[limitCases, networkCases, nodeDeathCases, adoptionCases],
+];
+
+/**
+ * Registers the cases that every driver passes. Each uses machines of its own, and destroys them when it fails too.
+ *
+ * @param form `short` is for drivers that take seconds for a boot, where nobody has asked for all of it.
+ */
+export function driverContract(
+  name: string,
+  makeDriver: () => Driver,
+  abilities: DriverAbilities,
+  form: "long" | "short" = "long",
+): void {
   const subject: Subject = { driver: makeDriver(), abilities };
   const timeout = abilities.bootTimeoutMs * 10 + 120_000;
   suite(`${name} driver contract`, { timeout }, () => {
-    bootCases(subject);
-    attachCases(subject);
-    channelCases(subject);
-    exitCases(subject);
-    stopCases(subject);
-    destroyCases(subject);
-    leakCases(subject);
-    limitCases(subject);
-    networkCases(subject);
-    nodeDeathCases(subject);
-    adoptionCases(subject);
+    for (const cases of everyCase) if (form === "long" || !longCases.includes(cases)) cases(subject);
   });
 }

@@ -1,22 +1,13 @@
 /**
  * How the test guest opens its channels, as its arguments say: without any, frames are descriptor 3 and calls
  * descriptor 4; with `--channels=connect:<directory>` it connects to a socket there, again after every end, and opens
- * the FIFOs of the epoch that it is told. A real agent does the same.
+ * the FIFOs of the epoch that it is told; with `--channels=port:<directory>` see `guest-ports.ts`. A real agent does the same.
  */
 import { once } from "node:events";
 import { closeSync, openSync, readSync, writeSync } from "node:fs";
 import { connect, Socket } from "node:net";
-import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
-
-/** The channels of one epoch, or of the only one. */
-export interface GuestChannels {
-  frames: Duplex;
-  /** The node has told the epoch: opens the calls. */
-  attach(epoch: number): void;
-  /** Sends a call, and waits for an answer of as many bytes; fewer when the node has gone. */
-  call(request: Buffer, answerBytes: number): Buffer;
-}
+import { type GuestChannels, portSessions } from "./guest-ports.ts";
 
 interface CallEnds {
   requests: number;
@@ -29,7 +20,11 @@ const retryMs = 10;
 
 /** One after the other, until the node stays away. */
 export async function* guestSessions(): AsyncGenerator<GuestChannels> {
-  const [, directory] = /^--channels=connect:(.*)$/.exec(process.argv.at(-1) ?? "") ?? [];
+  const [, form, directory] = /^--channels=(connect|port):(.*)$/.exec(process.argv.at(-1) ?? "") ?? [];
+  if (form === "port" && directory !== undefined) {
+    yield* portSessions(directory, nodeLostTimeoutMs());
+    return;
+  }
   if (directory === undefined) {
     const frames = new Socket({ fd: framesFd, readable: true, writable: true });
     yield channels(frames, () => ({ requests: callsFd, replies: callsFd }));
@@ -47,9 +42,13 @@ export async function* guestSessions(): AsyncGenerator<GuestChannels> {
   }
 }
 
+function nodeLostTimeoutMs(): number {
+  return Number(process.env["NEX_NODE_LOST_TIMEOUT_MS"] ?? 0);
+}
+
 /** Tries until the node listens, for as long as a node may stay away. */
 async function connectTo(directory: string): Promise<Socket | undefined> {
-  const deadline = performance.now() + Number(process.env["NEX_NODE_LOST_TIMEOUT_MS"] ?? 0);
+  const deadline = performance.now() + nodeLostTimeoutMs();
   for (;;) {
     const socket = connect(`${directory}/frames.sock`);
     try {

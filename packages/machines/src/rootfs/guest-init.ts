@@ -8,7 +8,7 @@
  */
 export const guestInit = `#!/bin/sh
 end() {
-  printf '\\036nex-exit %s %s\\n' "$1" "$2" >&3
+  printf '[nex: the agent ended with %s, memory ran out %s times]\\n' "$1" "$2" >&3
   poweroff -f
 }
 fail() {
@@ -41,11 +41,11 @@ for port in /sys/class/virtio-ports/*; do
   read -r name <"$port/name"
   IFS=: read -r major minor <"$port/dev"
   case "$name" in
-    nex.control) mknod /run/control c "$major" "$minor" ;;
+    nex.control) mknod /dev/control c "$major" "$minor" ;;
     nex.*) mknod -m 600 "/image/nex/\${name#nex.}" c "$major" "$minor" && chown 1000:1000 "/image/nex/\${name#nex.}" ;;
   esac
 done
-exec 3<>/run/control || fail "there is no control port"
+exec 3<>/dev/control || fail "there is no control port"
 echo "$nex_token" >/image/nex/token
 cp /bin/busybox /image/nex/busybox
 chmod 700 /image/nex/busybox

@@ -90,6 +90,17 @@ const configSchema = z.object({
       rootfs_directory: z.string().min(1).optional(),
     })
     .prefault({}),
+  qemu: z
+    .object({
+      /** How machines get their processors: by the host's own, or by slow emulation, which works everywhere. */
+      accel: z.enum(["kvm", "tcg"]).default("kvm"),
+      /** QEMU: a program's name or path. */
+      program: z.string().min(1).default("qemu-system-x86_64"),
+      /** What machines boot; beside the rootfs trees when absent. */
+      kernel: z.string().min(1).optional(),
+      initramfs: z.string().min(1).optional(),
+    })
+    .prefault({}),
   limits: limitsOfWorkloadsSchema.prefault({}),
   /** The host's address at which published ports of machines listen. */
   publish_address: z.string().min(1).default("127.0.0.1"),

@@ -35,6 +35,5 @@ export const idleKeys = {
   preserve_network: z.boolean().optional(),
   /** Options of a nats-server. */
   public_nats_server: z.record(text, z.unknown()).optional(),
-  qemu: z.object({ accel: text.optional() }).optional(),
   rate_limiters: z.object({ bandwidth: rateLimiter.optional(), iops: rateLimiter.optional() }).optional(),
 };

@@ -10,12 +10,26 @@ import { startTestNexus as startNexus, type TestNexus, type TestNexusOptions } f
 import { commandLineOf, daemonsRunning, eventOf, filesBelow, logsOf, until } from "../observe.ts";
 import { probeService } from "../samples.ts";
 
+/** Emulated machines boot for seconds, and are slow in all that they do. */
+const emulation = {
+  slowness: 10,
+  tuning: {
+    machineWaitMs: 100_000,
+    callTimeMs: 20_000,
+    deployTimeMs: 60_000,
+    callDrainMs: 20_000,
+    stopGraceMs: 15_000,
+  },
+};
+
 /** Declares the tests for one kind of machine. */
 export async function testMachines(sandbox: SandboxKind): Promise<void> {
   const withProbe =
     (await probeService()) === undefined ? { skip: "no C compiler builds static executables here" } : {};
+  const ownProcesses = sandbox === "qemu" ? { skip: "its processes are not the host's" } : {};
+  const { slowness, tuning } = sandbox === "qemu" ? emulation : { slowness: 1, tuning: {} };
   const startTestNexus = (options: TestNexusOptions = {}): Promise<TestNexus> =>
-    startNexus({ sandbox, ...options });
+    startNexus({ sandbox, ...options, tuning: { ...tuning, ...options.tuning } });
 
   describe(`a function (${sandbox})`, () => {
     test("is deployed, called, listed and stopped, and each is told by an event", async () => {
@@ -50,7 +64,7 @@ export async function testMachines(sandbox: SandboxKind): Promise<void> {
     });
 
     test("in an endless loop is ended at its limit, calls that had not begun are answered, none runs twice", async () => {
-      await using nexus = await startTestNexus({ tuning: { callTimeMs: 300 } });
+      await using nexus = await startTestNexus({ tuning: { callTimeMs: 300 * slowness } });
       await nexus.function("export default (s, p) => { if (p.length > 0) for (;;); return 'fine'; }", {
         name: "loop",
       });
@@ -61,7 +75,7 @@ export async function testMachines(sandbox: SandboxKind): Promise<void> {
     });
 
     test("whose promise never settles loses that call only", async () => {
-      await using nexus = await startTestNexus({ tuning: { callTimeMs: 300 } });
+      await using nexus = await startTestNexus({ tuning: { callTimeMs: 300 * slowness } });
       await nexus.function("let n = 0; export default (s, p) => p.length > 0 ? new Promise(() => {}) : ++n", {
         name: "hang",
       });
@@ -79,7 +93,7 @@ export async function testMachines(sandbox: SandboxKind): Promise<void> {
     });
 
     test("answers 429 when more calls wait than its queue holds, and drops none in silence", async () => {
-      await using nexus = await startTestNexus({ tuning: { callQueueMax: 4, callTimeMs: 2_000 } });
+      await using nexus = await startTestNexus({ tuning: { callQueueMax: 4, callTimeMs: 2_000 * slowness } });
       await nexus.function("async () => { await new Promise((r) => setTimeout(r, 50)); return 1; }", {
         name: "slow",
       });
@@ -205,7 +219,7 @@ export async function testMachines(sandbox: SandboxKind): Promise<void> {
     });
 
     test("is asked by SIGINT, and forced when it does not listen", async () => {
-      await using nexus = await startTestNexus({ tuning: { stopGraceMs: 300 } });
+      await using nexus = await startTestNexus({ tuning: { stopGraceMs: 300 * slowness } });
       let deployment = await nexus.probe(["polite", "out", "up", "wait"]);
       const polite = await eventOf(nexus, "workload_undeployed", () => nexus.stop(deployment));
       assert.equal(polite["code"], 7);
@@ -216,7 +230,7 @@ export async function testMachines(sandbox: SandboxKind): Promise<void> {
       assert.equal(forced["code"], -1);
     });
 
-    test("takes its children with it, also one that left its session", async () => {
+    test("takes its children with it, also one that left its session", ownProcesses, async () => {
       await using nexus = await startTestNexus();
       const deployment = await nexus.probe(["child", "daemon", "wait"]);
       await until(() => daemonsRunning() === 3);

@@ -1,7 +1,7 @@
 import { isIPv4 } from "node:net";
 import type { MachineSpec } from "../../driver.ts";
+import { bootFailure } from "../../host/boot-failure.ts";
 import { furtherLoopbackAddresses } from "../../spec-network.ts";
-import { bootFailure } from "../boot-failure.ts";
 import type { Lack } from "../requirements.ts";
 import type { Egress } from "./egress.ts";
 import { findLoopbackLack } from "./lack.ts";

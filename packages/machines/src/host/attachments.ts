@@ -1,19 +1,27 @@
 import type { Channels } from "../driver.ts";
 import { MachineError } from "../errors.ts";
-import { type ContainerChannels, openChannels } from "./attachment.ts";
+
+/** The channels of one epoch, and how their reader is told that nothing will come any more. */
+export interface EpochChannels extends Channels {
+  hangUp?(): void;
+}
+
+/** Opens the channels of an epoch; the signal's reason says why that shall not be any more. */
+export type OpenEpoch = (epoch: number, signal: AbortSignal) => Promise<EpochChannels>;
 
 /** The channels of a machine over its epochs: each ends the former ones, and waits that were not over. */
 export class Attachments {
-  readonly #directory: string;
+  readonly #openEpoch: OpenEpoch;
   readonly #timeoutMs: number;
   #epoch: number;
   #waiting: AbortController | undefined;
-  #open: ContainerChannels | undefined;
+  #open: EpochChannels | undefined;
   /** Opens one after the other: the socket has one name. */
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(directory: string, epoch: number, timeoutMs: number) {
-    this.#directory = directory;
+  /** @param epoch The latest that has begun. */
+  constructor(openEpoch: OpenEpoch, epoch: number, timeoutMs: number) {
+    this.#openEpoch = openEpoch;
     this.#epoch = epoch;
     this.#timeoutMs = timeoutMs;
   }
@@ -48,7 +56,7 @@ export class Attachments {
   /** The machine has ended: what it wrote can be read, then the channels end. */
   hangUp(): void {
     this.#waiting?.abort("the machine has ended");
-    this.#open?.calls.hangUp();
+    this.#open?.hangUp?.();
   }
 
   /** Ends everything at once. */
@@ -63,13 +71,13 @@ export class Attachments {
     this.#open = undefined;
   }
 
-  async #openOne(epoch: number, waiting: AbortController): Promise<ContainerChannels> {
+  async #openOne(epoch: number, waiting: AbortController): Promise<EpochChannels> {
     const late = setTimeout(
       () => waiting.abort(`the guest was silent for ${this.#timeoutMs} ms`),
       this.#timeoutMs,
     );
     try {
-      const channels = await openChannels(this.#directory, epoch, waiting.signal);
+      const channels = await this.#openEpoch(epoch, waiting.signal);
       // An epoch may have begun while this one came to its end.
       if (!waiting.signal.aborted) return channels;
       channels.frames.destroy();

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import type { ProcessIdentity } from "../host/process-table.ts";
+import type { ProcessIdentity } from "./process-table.ts";
 
 /** How the first process of a machine ended, where somebody saw it before the host's init took it away. */
 export interface Fate {

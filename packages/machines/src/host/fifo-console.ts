@@ -1,9 +1,9 @@
 import { closeSync, constants, openSync } from "node:fs";
 import { Socket } from "node:net";
 import { finished } from "node:stream/promises";
-import { ConsoleTail } from "../host/console-tail.ts";
-import { settlesWithin } from "../host/wait.ts";
+import { ConsoleTail } from "./console-tail.ts";
 import { makeFifos, openFifo } from "./fifo.ts";
+import { settlesWithin } from "./wait.ts";
 
 /** How long the console is read after the end of its machine. */
 const graceMs = 200;
@@ -13,7 +13,7 @@ const graceMs = 200;
  * bytes, and which another node can read from where the former one has stopped. The machine holds both its ends, so
  * that it does not fail while no node reads.
  */
-export class ContainerConsole {
+export class FifoConsole {
   readonly #stream: Socket;
   readonly #tail = new ConsoleTail();
   /** Settles when nobody can write any more, which is when the machine has ended, or earlier if it lets go of it. */
@@ -26,9 +26,9 @@ export class ContainerConsole {
   }
 
   /** Makes the FIFO. @returns the reading end, and a descriptor for the machine, to be closed once it has it. */
-  static async make(path: string): Promise<{ console: ContainerConsole; outputFd: number }> {
+  static async make(path: string): Promise<{ console: FifoConsole; outputFd: number }> {
     await makeFifos([path], 0o600);
-    const console = new ContainerConsole(path);
+    const console = new FifoConsole(path);
     return { console, outputFd: openSync(path, constants.O_RDWR | constants.O_NOFOLLOW) };
   }
 

@@ -1,6 +1,6 @@
-import type { ProcessIdentity } from "../host/process-table.ts";
-import { holdsWithin } from "../host/wait.ts";
 import { type Fate, readFate } from "./fate.ts";
+import type { ProcessIdentity } from "./process-table.ts";
+import { holdsWithin } from "./wait.ts";
 
 const pollMs = 100;
 const hintMs = 1_000;

@@ -1,0 +1,123 @@
+/** The frame channels over a serial port, one for each epoch that the host begins. */
+import type { Socket } from "node:net";
+import { Duplex } from "node:stream";
+import { NexError } from "@nexengine/protocol/internal";
+import { EpochMark, portStream } from "./serial-port.ts";
+
+/** The frame channel of one epoch. */
+class PortFrames extends Duplex {
+  readonly #port: FramePort;
+
+  constructor(port: FramePort) {
+    super({ allowHalfOpen: false });
+    this.#port = port;
+    this.on("error", () => undefined);
+  }
+
+  override _read(): void {
+    this.#port.resume();
+  }
+
+  override _write(chunk: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
+    this.#port.write(this, chunk, done);
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#port.leave(this);
+    done(error);
+  }
+}
+
+/** One opening of the port of frames. */
+export class FramePort {
+  readonly #socket: Socket;
+  readonly #mark: EpochMark;
+  #epoch: number;
+  /** What came before the first mark, as much of it as a part of one may be. */
+  #before: Buffer | undefined = Buffer.alloc(0);
+  #current: PortFrames | undefined;
+  #fresh: PortFrames | undefined;
+  #wake: () => void = () => undefined;
+
+  /** @param epoch The latest that has begun: a lower one is none. */
+  constructor(directory: string, epoch: number) {
+    this.#mark = new EpochMark(directory);
+    this.#epoch = epoch;
+    this.#socket = portStream(`${directory}/frames`);
+    this.#socket.on("data", (chunk: Buffer) => this.#take(chunk));
+    this.#socket.once("close", () => {
+      this.#current?.push(null);
+      this.#current?.destroy();
+      this.#wake();
+    });
+  }
+
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  /** The channel of the next epoch; `undefined` when the host goes, or is silent for so long. */
+  async next(timeoutMs: number): Promise<Duplex | undefined> {
+    if (this.#fresh === undefined && !this.#socket.destroyed) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, Math.max(timeoutMs, 0));
+        this.#wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+    const found = this.#fresh;
+    this.#fresh = undefined;
+    return found;
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  write(frames: PortFrames, chunk: Buffer, done: (error?: Error | null) => void): void {
+    if (frames === this.#current) this.#socket.write(chunk, done);
+    else done(new NexError("agent_protocol", "the epoch has ended"));
+  }
+
+  /** A channel is given up: whoever wants another one opens the port anew. */
+  leave(frames: PortFrames): void {
+    if (frames !== this.#current) return;
+    this.#current = undefined;
+    this.close();
+  }
+
+  #take(chunk: Buffer): void {
+    let bytes = this.#before === undefined ? chunk : Buffer.concat([this.#before, chunk]);
+    for (let mark = this.#mark.find(bytes); mark; mark = this.#mark.find(bytes)) {
+      this.#deliver(bytes.subarray(0, mark.start));
+      bytes = bytes.subarray(mark.end);
+      // The host says it again until it is answered.
+      const isNew = this.#before === undefined ? mark.epoch > this.#epoch : mark.epoch >= this.#epoch;
+      if (isNew) this.#begin(mark.epoch);
+    }
+    if (this.#before === undefined) this.#deliver(bytes);
+    else this.#before = bytes.subarray(-this.#mark.byteLength);
+  }
+
+  #deliver(bytes: Buffer): void {
+    if (bytes.length > 0 && this.#current !== undefined && !this.#current.push(bytes)) this.#socket.pause();
+  }
+
+  #begin(epoch: number): void {
+    const former = this.#current;
+    this.#epoch = epoch;
+    this.#before = undefined;
+    this.#current = new PortFrames(this);
+    this.#fresh = this.#current;
+    former?.push(null);
+    former?.destroy();
+    this.#socket.write(this.#mark.of(epoch));
+    this.#wake();
+  }
+}

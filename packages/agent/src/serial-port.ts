@@ -1,0 +1,63 @@
+/**
+ * A serial port of a microVM. Its host may go and come back, which the port shows as an end or does not show at all.
+ * So the host begins each epoch with a mark, and what came before that is thrown away; the agent answers with the same.
+ */
+import { constants, openSync, readFileSync } from "node:fs";
+import { Socket } from "node:net";
+
+/** The mark of an epoch: 16 bytes that the host chose for this machine, and the number of the epoch. */
+export class EpochMark {
+  readonly #token: Buffer;
+
+  /** @param directory Where the ports are, and the token. */
+  constructor(directory: string) {
+    this.#token = Buffer.from(readFileSync(`${directory}/token`, "latin1").trim(), "hex");
+  }
+
+  get byteLength(): number {
+    return this.#token.length + 8;
+  }
+
+  of(epoch: number): Buffer {
+    const number = Buffer.alloc(8);
+    number.writeBigUInt64LE(BigInt(epoch));
+    return Buffer.concat([this.#token, number]);
+  }
+
+  /** Finds a whole mark. */
+  find(bytes: Buffer, from = 0): { start: number; end: number; epoch: number } | undefined {
+    const start = bytes.indexOf(this.#token, from);
+    const end = start + this.byteLength;
+    if (start < 0 || end > bytes.length) return undefined;
+    return { start, end, epoch: Number(bytes.readBigUInt64LE(end - 8)) };
+  }
+}
+
+/** Opens a port for reads and writes that never wait. */
+export function openPort(path: string): number {
+  return openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
+}
+
+interface PipeHandle {
+  open(fd: number): number;
+}
+
+interface PipeBinding {
+  Pipe: new (kind: number) => PipeHandle;
+  constants: { SOCKET: number };
+}
+
+/**
+ * A port as a stream. Node takes no character device for one, though the kernel lets it be waited for like a socket;
+ * by its file functions a read would hold a thread, and with it the end of this process.
+ */
+export function portStream(path: string): Socket {
+  const { Pipe, constants: kinds } = (
+    process as unknown as { binding(name: "pipe_wrap"): PipeBinding }
+  ).binding("pipe_wrap");
+  const handle = new Pipe(kinds.SOCKET);
+  handle.open(openPort(path));
+  const socket = new Socket({ handle, allowHalfOpen: false } as object);
+  socket.on("error", () => undefined);
+  return socket;
+}

@@ -1,0 +1,99 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer, type Server, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { suite, test } from "node:test";
+import { within } from "../contract/expect.ts";
+import { actMs } from "../contract/test-machine.ts";
+import { latestEpoch, openChannels } from "./attachment.ts";
+import { epochMark, MarkFinder, newToken } from "./epoch-mark.ts";
+import { names } from "./layout.ts";
+
+const never = new AbortController().signal;
+
+/** The sockets of a QEMU, whose guest is this test. */
+class Guest implements AsyncDisposable {
+  readonly directory: string;
+  readonly token = newToken();
+  readonly #servers: Server[] = [];
+  readonly #sockets: Socket[] = [];
+
+  constructor(directory: string) {
+    this.directory = directory;
+  }
+
+  static async make(answer: (name: string, socket: Socket) => void): Promise<Guest> {
+    const guest = new Guest(await mkdtemp(join(tmpdir(), "nex-ports-")));
+    for (const name of [names.frames, names.calls]) {
+      const server = createServer((socket) => {
+        guest.#sockets.push(socket.on("error", () => undefined));
+        answer(name, socket);
+      });
+      await once(server.listen(join(guest.directory, name)), "listening");
+      guest.#servers.push(server);
+    }
+    return guest;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    for (const server of this.#servers) server.close();
+    await rm(this.directory, { recursive: true, force: true });
+  }
+}
+
+suite("openChannels of a microVM", { skip: process.platform !== "linux" }, () => {
+  test("throws away what is older than its epoch, on both channels", async () => {
+    await using guest = await Guest.make((name, socket) => {
+      const wanted = new MarkFinder(epochMark(guest.token, 4));
+      socket.write(Buffer.concat([Buffer.from("stale"), epochMark(guest.token, 3), Buffer.from("older")]));
+      socket.on("data", (chunk: Buffer) => {
+        if (wanted.add(chunk) !== undefined)
+          socket.write(Buffer.concat([epochMark(guest.token, 4), Buffer.from(name)]));
+      });
+    });
+    const { frames, calls } = await within(
+      openChannels(guest.directory, guest.token, 4, never),
+      actMs,
+      "both",
+    );
+    assert.equal(String((await once(frames, "data"))[0]), names.frames);
+    assert.equal(String((await once(calls, "data"))[0]), names.calls);
+    assert.equal(await latestEpoch(guest.directory), 4);
+    frames.destroy();
+    calls.destroy();
+  });
+
+  test("says its mark again to a guest that is not there yet", async () => {
+    let heard = 0;
+    await using guest = await Guest.make((name, socket) => {
+      socket.on("data", (chunk: Buffer) => {
+        heard += name === names.frames ? chunk.length : 0;
+        if (heard >= 72) socket.write(epochMark(guest.token, 1));
+      });
+    });
+    const { frames, calls } = await within(
+      openChannels(guest.directory, guest.token, 1, never),
+      actMs,
+      "both",
+    );
+    frames.destroy();
+    calls.destroy();
+  });
+
+  test("ends with the signal, and when the machine hangs up", async () => {
+    await using silent = await Guest.make(() => undefined);
+    const gone = new AbortController();
+    const opening = openChannels(silent.directory, silent.token, 1, gone.signal);
+    gone.abort("a later epoch has begun");
+    await assert.rejects(within(opening, actMs, "the attach"), {
+      code: "attach_failed",
+      message: /a later epoch/,
+    });
+    await using ended = await Guest.make((_, socket) => socket.end());
+    const hungUp = openChannels(ended.directory, ended.token, 1, never);
+    await assert.rejects(within(hungUp, actMs, "the attach"), { code: "attach_failed" });
+  });
+});

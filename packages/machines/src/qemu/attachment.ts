@@ -1,0 +1,92 @@
+import { once } from "node:events";
+import { constants } from "node:fs";
+import { open, readFile, writeFile } from "node:fs/promises";
+import { connect, type Socket } from "node:net";
+import { MachineError } from "../errors.ts";
+import type { EpochChannels } from "../host/attachments.ts";
+import { EpochChannel } from "./epoch-channel.ts";
+import { epochMark } from "./epoch-mark.ts";
+import { layoutOf, names } from "./layout.ts";
+
+/** The mark is said again until the guest answers, less and less often: nothing keeps it where no guest is yet. */
+const sayAgainFirstMs = 100;
+const sayAgainMaxMs = 2_000;
+
+/**
+ * Opens the channels of an epoch: connects to both sockets of QEMU, begins the epoch on both, and waits until the guest
+ * has answered on the frames.
+ *
+ * @throws MachineError `attach_failed`
+ */
+export async function openChannels(
+  directory: string,
+  token: string,
+  epoch: number,
+  signal: AbortSignal,
+): Promise<EpochChannels> {
+  const layout = layoutOf(directory);
+  await writeFile(layout.epoch, `${epoch}\n`);
+  await using handle = await open(
+    directory,
+    constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW,
+  );
+  const here = `/proc/self/fd/${handle.fd}`;
+  const mark = epochMark(token, epoch);
+  const calls = new EpochChannel(await connectTo(`${here}/${names.calls}`, signal), mark);
+  let frames: EpochChannel | undefined;
+  try {
+    frames = new EpochChannel(await connectTo(`${here}/${names.frames}`, signal), mark);
+    calls.write(mark);
+    await beginEpoch(frames, mark, signal);
+    return { frames, calls };
+  } catch (error) {
+    frames?.destroy();
+    calls.destroy();
+    throw error;
+  }
+}
+
+/** The latest epoch that any node has begun, 0 before the first. */
+export async function latestEpoch(directory: string): Promise<number> {
+  const text = await readFile(layoutOf(directory).epoch, "utf8").catch(() => "");
+  const epoch = Number.parseInt(text, 10);
+  return Number.isSafeInteger(epoch) ? epoch : 0;
+}
+
+async function connectTo(path: string, signal: AbortSignal): Promise<Socket> {
+  const socket = connect({ path, allowHalfOpen: false });
+  socket.on("error", () => undefined);
+  try {
+    await once(socket, "connect", { signal });
+    return socket;
+  } catch (error) {
+    socket.destroy();
+    throw attachFailure(signal.aborted ? signal.reason : error);
+  }
+}
+
+/** Says the mark until the guest says it too. */
+async function beginEpoch(frames: EpochChannel, mark: Buffer, signal: AbortSignal): Promise<void> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  promise.catch(() => undefined);
+  const aborted = (): void => reject(attachFailure(signal.reason));
+  let timer: NodeJS.Timeout | undefined;
+  const say = (againMs: number): void => {
+    frames.write(mark);
+    timer = setTimeout(say, againMs, Math.min(againMs * 2, sayAgainMaxMs));
+  };
+  signal.addEventListener("abort", aborted, { once: true });
+  try {
+    if (signal.aborted) aborted();
+    else say(sayAgainFirstMs);
+    await Promise.race([frames.begun, promise]);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", aborted);
+  }
+}
+
+function attachFailure(why: unknown): MachineError {
+  const reason = why instanceof Error ? why.message : String(why);
+  return new MachineError("attach_failed", `Cannot attach: ${reason}`, { cause: why });
+}

@@ -1,0 +1,109 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { chmod, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { MachineSpec } from "../driver.ts";
+import { MachineError } from "../errors.ts";
+import { bootFailure } from "../host/boot-failure.ts";
+import { makeFifos } from "../host/fifo.ts";
+import { closeOutput, FifoConsole } from "../host/fifo-console.ts";
+import { endLeftovers } from "../host/leftovers.ts";
+import { isAlive, type ProcessIdentity, readProcess } from "../host/process-table.ts";
+import { findProgram } from "../host/program.ts";
+import { holdsWithin } from "../host/wait.ts";
+import { qemuArguments } from "./command.ts";
+import { configDisk, memoryBytesOf } from "./config-disk.ts";
+import { newToken } from "./epoch-mark.ts";
+import { type Layout, layoutOf, names } from "./layout.ts";
+import { QemuMachine } from "./machine.ts";
+import type { QemuDriverSettings } from "./options.ts";
+
+/** Below this, kernel and agent don't start. */
+const memoryBytesMin = 134_217_728;
+/** Whoever has gone already is taken for this: no process starts before the host does. */
+const goneTicks = -1;
+
+/**
+ * Boots one machine: its FIFOs, its second disk, and the QEMU that is the machine. Settles when QEMU has opened its
+ * sockets; the guest is booting then.
+ *
+ * @throws MachineError `boot_failed`; then nothing of it is left.
+ */
+export async function bootQemu(settings: QemuDriverSettings, spec: MachineSpec): Promise<QemuMachine> {
+  const memoryBytes = memoryBytesOf(spec, settings);
+  if (memoryBytes < memoryBytesMin) {
+    throw bootFailure(spec.id, `${memoryBytes} bytes of memory are less than the ${memoryBytesMin} it needs`);
+  }
+  const layout = layoutOf(spec.directory);
+  try {
+    // Its owner's only, so that no other user of the host comes to the channels.
+    await chmod(layout.directory, 0o700);
+    const token = newToken();
+    await writeFile(layout.config, configDisk(spec, settings, token), { mode: 0o600, flag: "wx" });
+    await makeFifos([layout.controlIn], 0o600);
+    const { identity, console } = await start(settings, spec, layout);
+    return new QemuMachine(settings, spec, { identity, token }, console);
+  } catch (error) {
+    await endLeftovers(layout.directory).catch(() => undefined);
+    if (error instanceof MachineError) throw error;
+    throw bootFailure(spec.id, "the host refuses something", { cause: error });
+  }
+}
+
+interface Started {
+  identity: ProcessIdentity;
+  console: FifoConsole;
+}
+
+/** Starts QEMU as nobody's child for good: it outlives this process. */
+async function start(settings: QemuDriverSettings, spec: MachineSpec, layout: Layout): Promise<Started> {
+  const program = await findProgram(settings.program);
+  if (program === undefined) throw bootFailure(spec.id, `"${settings.program}" is not an executable file`);
+  const { console, outputFd } = await FifoConsole.make(layout.controlOut);
+  try {
+    const identity = await spawnQemu(program, qemuArguments(spec, settings), layout.directory, outputFd);
+    await awaitSockets(settings, layout, identity);
+    return { identity, console };
+  } catch (error) {
+    const said = (await console.end()).trim();
+    const why = error instanceof Error ? error.message : String(error);
+    throw bootFailure(spec.id, said === "" ? why : `${why}: ${said}`, { cause: error });
+  }
+}
+
+/** @param outputFd Closed when this settles: QEMU has it then. */
+async function spawnQemu(
+  program: string,
+  args: string[],
+  directory: string,
+  outputFd: number,
+): Promise<ProcessIdentity> {
+  try {
+    const child = spawn(program, args, {
+      cwd: directory,
+      detached: true,
+      stdio: ["ignore", outputFd, outputFd],
+      env: {},
+    });
+    await once(child, "spawn");
+    child.unref();
+    const pid = child.pid ?? 0;
+    return { pid, startTicks: readProcess(pid)?.startTicks ?? goneTicks };
+  } finally {
+    closeOutput(outputFd);
+  }
+}
+
+async function awaitSockets(
+  { startTimeoutMs, program }: QemuDriverSettings,
+  { directory }: Layout,
+  identity: ProcessIdentity,
+): Promise<void> {
+  const there = (): boolean => [names.frames, names.calls].every((name) => existsSync(join(directory, name)));
+  const settled = await holdsWithin(() => there() || !isAlive(identity), startTimeoutMs, 10);
+  if (!settled) {
+    throw new MachineError("boot_failed", `"${program}" has no sockets after ${startTimeoutMs} ms`);
+  }
+  if (!isAlive(identity)) throw new MachineError("boot_failed", `"${program}" has ended`);
+}

@@ -1,0 +1,47 @@
+import type { MachineSpec } from "../driver.ts";
+import { memoryBytesOf } from "./config-disk.ts";
+import { names } from "./layout.ts";
+import type { QemuDriverSettings } from "./options.ts";
+
+const mebibyte = 1_048_576;
+/** What emulation may keep of translated programs. */
+const translationMebibytes = 64;
+const kernelArguments = [
+  ...["console=ttyS0", "quiet", "loglevel=1", "reboot=k", "panic=-1", "mitigations=off", "audit=0"],
+  ...["i8042.noaux", "i8042.nomux", "i8042.dumbkbd", "8250.nr_uarts=1", "rcupdate.rcu_expedited=1"],
+];
+
+/** The arguments of the QEMU that is a machine; it runs in the machine's directory. */
+export function qemuArguments(spec: MachineSpec, settings: QemuDriverSettings): string[] {
+  const { image, boot, accelerator } = settings;
+  const memoryMebibytes = Math.floor(memoryBytesOf(spec, settings) / mebibyte);
+  const vcpus = Math.max(Math.ceil(spec.limits.vcpus ?? 1), 1);
+  const socket = (name: "frames" | "calls"): string[] => [
+    ...["-chardev", `socket,id=${name},path=${names[name]},server=on,wait=off`],
+    ...["-device", `virtserialport,chardev=${name},name=nex.${name}`],
+  ];
+  const disk = (id: string, path: string): string[] => [
+    ...["-drive", `if=none,id=${id},file=${escaped(path)},format=raw,readonly=on,file.locking=off`],
+    ...["-device", `virtio-blk-pci,drive=${id}`],
+  ];
+  return [
+    ...["-name", `nex-${spec.id}`, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
+    ...["-machine", "q35,usb=off,vmport=off,smm=off"],
+    ...["-accel", accelerator === "tcg" ? `tcg,tb-size=${translationMebibytes}` : "kvm"],
+    ...["-cpu", accelerator === "tcg" ? "max" : "host", "-smp", String(vcpus), "-m", `${memoryMebibytes}M`],
+    ...["-kernel", boot.kernel, "-initrd", boot.initramfs, "-append", kernelArguments.join(" ")],
+    // A write of the guest is taken at once, so that nothing is under way when it turns itself off.
+    ...["-device", "virtio-serial-pci,max_ports=4,ioeventfd=off"],
+    ...[...socket("frames"), ...socket("calls")],
+    ...["-chardev", `pipe,id=control,path=${names.control}`],
+    ...["-device", "virtserialport,chardev=control,name=nex.control"],
+    ...["-chardev", `file,id=serial,path=${names.control}.out`, "-serial", "chardev:serial"],
+    ...[...disk("root", image), ...disk("config", names.config)],
+    ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
+  ];
+}
+
+/** A comma in a path is doubled. */
+function escaped(path: string): string {
+  return path.replaceAll(",", ",,");
+}

@@ -1,0 +1,63 @@
+import { isIPv6 } from "node:net";
+import type { MachineSpec } from "../driver.ts";
+import { hostsText } from "../host/hosts-text.ts";
+import { guestChannels } from "./layout.ts";
+import type { QemuDriverSettings } from "./options.ts";
+
+const sectorBytes = 512;
+const cpuPeriodUs = 100_000;
+/** The most that `/tmp` gets of what a machine may write; the rest is the working directory's. */
+const tmpBytesMax = 16_777_216;
+/** A file of no bytes holds memory too, so their number is bounded with the bytes. */
+const bytesPerFile = 4_096;
+const filesMin = 64;
+/** Of a machine without a limit of its disk: this part of its memory. */
+const diskShareDefault = 0.5;
+
+/** The second disk of a machine: what its init sources before it starts the agent (`rootfs/guest-init.ts`). */
+export function configDisk(spec: MachineSpec, settings: QemuDriverSettings, token: string): Buffer {
+  const { limits, hosts = [], loopbackAddresses = [] } = spec;
+  const [program, ...args] = settings.command;
+  const channels = `--channels=port:${guestChannels}`;
+  const command = [program, ...settings.limitArguments(limits), ...args, channels];
+  const lines = [
+    `nex_token=${token}`,
+    `nex_lost_ms=${Math.floor(spec.nodeLostTimeoutMs)}`,
+    ...disks(limits.diskBytes ?? Math.floor(memoryBytesOf(spec, settings) * diskShareDefault)),
+    `nex_loopback=${quoted([...new Set(loopbackAddresses)].map(withPrefix).join(" "))}`,
+    `nex_processes=${limits.processes ?? "max"}`,
+    `nex_cpu=${quoted(cpuMax(limits.vcpus))}`,
+    `set -- ${command.map(quoted).join(" ")}`,
+    ...(hosts.length === 0 ? [] : [`printf '%s' ${quoted(hostsText(hosts))} >/run/hosts`]),
+  ];
+  const text = Buffer.from(`${lines.join("\n")}\n`);
+  // The disk is read to its end, so the end is empty lines.
+  return Buffer.concat([text, Buffer.alloc(sectorBytes - (text.length % sectorBytes), "\n")]);
+}
+
+/** The memory of the machine as a whole: its kernel, its agent and what is written in it count too. */
+export function memoryBytesOf({ limits }: MachineSpec, settings: QemuDriverSettings): number {
+  return limits.memoryBytes ?? settings.memoryBytesDefault;
+}
+
+function disks(diskBytes: number): string[] {
+  const tmpBytes = Math.min(tmpBytesMax, Math.floor(diskBytes / 4));
+  const options = (bytes: number): string =>
+    `size=${Math.max(bytes, bytesPerFile)},nr_inodes=${Math.max(Math.floor(bytes / bytesPerFile), filesMin)}`;
+  return [`nex_tmp=${options(tmpBytes)}`, `nex_work=${options(diskBytes - tmpBytes)}`];
+}
+
+/** Whole processors are bounded by how many the machine has. */
+function cpuMax(vcpus: number | undefined): string {
+  if (vcpus === undefined || Number.isInteger(vcpus)) return `max ${cpuPeriodUs}`;
+  return `${Math.max(Math.floor(vcpus * cpuPeriodUs), 1_000)} ${cpuPeriodUs}`;
+}
+
+function withPrefix(address: string): string {
+  return `${address}/${isIPv6(address) ? 128 : 32}`;
+}
+
+/** As a shell reads it back. */
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}

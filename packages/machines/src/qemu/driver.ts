@@ -1,0 +1,84 @@
+import type {
+  Driver,
+  Fingerprint,
+  LimitName,
+  Machine,
+  MachineNetwork,
+  MachineRecord,
+  MachineSpec,
+} from "../driver.ts";
+import { bootInDirectory } from "../spec.ts";
+import { bootQemu } from "./boot.ts";
+import { fingerprintQemu } from "./fingerprint.ts";
+import type { QemuMachine } from "./machine.ts";
+import { completeOptions, type QemuDriverOptions, type QemuDriverSettings } from "./options.ts";
+import { recoverQemu } from "./recover.ts";
+
+/**
+ * Makes machines that are microVMs of QEMU, each with a kernel of its own, by KVM or emulated. Needs Linux on x64, and
+ * no root where `/dev/kvm` may be opened.
+ *
+ * Its program runs as the user 1000 of the guest, in an empty directory in memory, on a root that nobody can write. It
+ * gets the argument `--channels=port:/nex`, and is told `NEX_NODE_LOST_TIMEOUT_MS`:
+ *
+ * - **Frames** and **calls** are the serial ports `/nex/frames` and `/nex/calls`. Each epoch begins on both, in both
+ *   directions and from the node's side first, with 24 bytes: the 16 of `/nex/token`, and the epoch as 64 bits, the
+ *   lowest byte first. What comes before that is of an epoch that has ended. On the frames the node says it again until
+ *   it is answered.
+ * - **Stop**: it gets a SIGTERM.
+ *
+ * The memory of a machine is its own kernel's, its agent's and its workload's; QEMU takes some more of the host. The
+ * number of processes, a fraction of a processor and the disk are held by the kernel of the guest, all else by QEMU.
+ *
+ * A machine outlives the node that booted it, and can be recovered from its record.
+ */
+export class QemuDriver implements Driver {
+  readonly kind = "qemu";
+  readonly enforces: ReadonlySet<LimitName> = new Set<LimitName>([
+    "memoryBytes",
+    "vcpus",
+    "processes",
+    "diskBytes",
+  ]);
+  readonly networks: ReadonlySet<MachineNetwork> = new Set<MachineNetwork>(["none", "nats"]);
+  readonly ownLoopback = true;
+  readonly carriesIpv6 = false;
+  readonly #settings: QemuDriverSettings;
+  readonly #machines = new Map<string, QemuMachine>();
+
+  constructor(options: QemuDriverOptions) {
+    this.#settings = completeOptions(options);
+  }
+
+  async fingerprint(): Promise<Fingerprint> {
+    return await fingerprintQemu(this.#settings);
+  }
+
+  async boot(spec: MachineSpec): Promise<Machine> {
+    return await bootInDirectory(this, spec, async (owned) =>
+      this.#keep(await bootQemu(this.#settings, owned)),
+    );
+  }
+
+  /**
+   * Finds a machine that another process booted; what is left of one that has ended is removed. One that this driver
+   * holds is the same object.
+   *
+   * @throws MachineError `destroy_failed` when something of an ended machine can't be removed.
+   */
+  async recover(record: MachineRecord): Promise<Machine | undefined> {
+    const held = this.#machines.get(record.id);
+    if (held) return held;
+    const found = await recoverQemu(this.#settings, record);
+    return found && this.#keep(found);
+  }
+
+  #keep(machine: QemuMachine): QemuMachine {
+    this.#machines.set(machine.id, machine);
+    const forget = (): void => {
+      if (this.#machines.get(machine.id) === machine) this.#machines.delete(machine.id);
+    };
+    void machine.exited.then(forget);
+    return machine;
+  }
+}

@@ -1,0 +1,30 @@
+import { existsSync } from "node:fs";
+import type { MachineRecord } from "../driver.ts";
+import { readFate } from "../host/fate.ts";
+import { FifoConsole } from "../host/fifo-console.ts";
+import { endLeftovers } from "../host/leftovers.ts";
+import { ownableDirectory } from "../host/machine-directory.ts";
+import { isMachineId } from "../spec.ts";
+import { latestEpoch } from "./attachment.ts";
+import { parseFacts } from "./facts.ts";
+import { layoutOf } from "./layout.ts";
+import { QemuMachine } from "./machine.ts";
+import type { QemuDriverSettings } from "./options.ts";
+
+/** Finds the machine of a record, or removes what is left of it. */
+export async function recoverQemu(
+  settings: QemuDriverSettings,
+  { id, directory, facts }: MachineRecord,
+): Promise<QemuMachine | undefined> {
+  if (!isMachineId(id)) return undefined;
+  const known = parseFacts(facts);
+  const owned = await ownableDirectory(directory);
+  if (owned === undefined) return undefined;
+  const { controlOut } = layoutOf(owned);
+  if (known !== undefined && readFate(known.identity) === undefined && existsSync(controlOut)) {
+    const epoch = await latestEpoch(owned);
+    return new QemuMachine(settings, { id, directory: owned }, known, new FifoConsole(controlOut), epoch);
+  }
+  await endLeftovers(owned);
+  return undefined;
+}
