@@ -15,6 +15,9 @@ fail() {
   echo "nex init: $1"
   poweroff -f
 }
+limit() {
+  echo "$1" >"$2" || fail "cannot write $2"
+}
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
@@ -33,8 +36,8 @@ mknod -m 666 /image/dev/random c 1 8
 mknod -m 666 /image/dev/urandom c 1 9
 ln -s /proc/self/fd /image/dev/fd
 mount -t proc -o nosuid,nodev,noexec proc /image/proc
-mount -t tmpfs -o "nosuid,nodev,noexec,mode=700,uid=1000,gid=1000,$nex_tmp" tmp /image/tmp
-mount -t tmpfs -o "nosuid,nodev,mode=700,uid=1000,gid=1000,$nex_work" work /image/work
+mount -t tmpfs -o "nosuid,nodev,noexec,mode=700,uid=1000,gid=1000,$nex_tmp" tmp /image/tmp || fail "cannot mount /tmp"
+mount -t tmpfs -o "nosuid,nodev,mode=700,uid=1000,gid=1000,$nex_work" work /image/work || fail "cannot mount /work"
 
 mount -t tmpfs -o nosuid,mode=755,size=4m,nr_inodes=64 nex /image/nex
 for port in /sys/class/virtio-ports/*; do
@@ -59,13 +62,13 @@ for address in $nex_loopback; do ip addr add "$address" dev lo; done
 echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start
 
 mount -t cgroup2 cgroup /sys/fs/cgroup
-echo "+pids +cpu" >/sys/fs/cgroup/cgroup.subtree_control
+limit "+pids +cpu" /sys/fs/cgroup/cgroup.subtree_control
 mkdir /sys/fs/cgroup/agent
-echo "$nex_processes" >/sys/fs/cgroup/agent/pids.max
-echo "$nex_cpu" >/sys/fs/cgroup/agent/cpu.max
+limit "$nex_processes" /sys/fs/cgroup/agent/pids.max
+limit "$nex_cpu" /sys/fs/cgroup/agent/cpu.max
 
 (
-  echo 0 >/sys/fs/cgroup/agent/cgroup.procs
+  echo 0 >/sys/fs/cgroup/agent/cgroup.procs || exit 125
   echo 500 >/proc/self/oom_score_adj
   exec setpriv --nnp chroot /image /nex/busybox sh -c '
     cd /work && program=$1 && shift &&
