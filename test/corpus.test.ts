@@ -9,7 +9,7 @@ import { type Asked, ask, askQuietly, type Envelope } from "./support/ask.ts";
 
 let nexus: TestNexus;
 before(async () => {
-  nexus = await startTestNexus({ config: { workload_types: ["native", "v8"] } });
+  nexus = await startTestNexus();
 });
 after(() => nexus[Symbol.asyncDispose]());
 
@@ -75,19 +75,15 @@ const sealedForAnother = {
   ours: "error: Failed to decrypt environment for deploy request: ",
   reason: "its environment is sealed for the node that it was recorded of",
 };
-const notOffered = {
-  ours: "error: Unsupported workload type on this node: ",
-  reason: "it is not among the types of the node that is asked",
-};
 const waits = { ...sealedForAnother, reason: "its pool was empty; ours waits for a machine" };
 /** By the class of the recording, and of a refused one the type that was asked for. */
 const recordedDifferences: Readonly<Record<string, Difference>> = {
   "$NEX.DEPLOY.default.<node> type=native": sealedForAnother,
   "$NEX.DEPLOY.default.<node> type=v8": sealedForAnother,
-  "$NEX.DEPLOY.default.<node> type=wasm": notOffered,
+  "$NEX.DEPLOY.default.<node> type=wasm": sealedForAnother,
   "$NEX.DEPLOY.default.<node> -> error native": waits,
   "$NEX.DEPLOY.default.<node> -> error v8": waits,
-  "$NEX.DEPLOY.default.<node> -> error wasm": notOffered,
+  "$NEX.DEPLOY.default.<node> -> error wasm": waits,
   "$NEX.WPING.default": { ours: "silent", reason: "the workload is not on this node" },
   "$NEX.WPING.default.echosvc": { ours: "silent", reason: "the workload is not on this node" },
   "$NEX.STOP.default.<node>": { ours: "error: No such workload", reason: "the workload is not on this node" },

@@ -76,7 +76,7 @@ function startOwn(): Promise<TestNexus> {
       tags: { "conformance.Key": "Value" },
       deny_trigger_subjects: ["denied.>"],
       machine_pool_size: 2,
-      workload_types: ["native", "v8"],
+      workload_types: ["native", "v8", "wasm"],
     },
     tuning: { heartbeatMs: ownHeartbeatMs },
   });

@@ -1,5 +1,4 @@
 /** The memory of instances that are gone. The engine does not hurry to give it back, and a machine has little. */
-import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
 export class DroppedMemory {
@@ -22,6 +21,8 @@ export class DroppedMemory {
 }
 
 function garbageCollector(): () => void {
+  // Loaded when it is needed: the agents of other functions would hold its memory.
+  const { setFlagsFromString } = process.getBuiltinModule("node:v8");
   setFlagsFromString("--expose-gc");
   const collect = runInNewContext("gc") as () => void;
   setFlagsFromString("--no-expose-gc");
