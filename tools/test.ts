@@ -11,6 +11,7 @@ import { fileURLToPath } from "node:url";
 import { defaultCacheDirectory } from "../packages/node/src/nats-server/cache-directory.ts";
 import { fetchNatsServer } from "../packages/node/src/nats-server/fetch.ts";
 import { findNatsServer } from "../packages/node/src/nats-server/find.ts";
+import { prepareWasmExamples } from "../packages/testing/src/compile-wasm.ts";
 import { installContainerTools, prepareMicroVms } from "../packages/testing/src/install.ts";
 import { build } from "./build.ts";
 import { check } from "./check.ts";
@@ -39,6 +40,7 @@ async function natsServerPath(): Promise<string> {
 async function testRun(args: string[], cwd: string): Promise<number> {
   const natsServer = await natsServerPath();
   await installContainerTools(print);
+  await prepareWasmExamples(print);
   const bootDirectory = await prepareMicroVms(defaultCacheDirectory(), print);
   await build({ report: print });
   const id = randomBytes(4).toString("hex");

@@ -7,6 +7,7 @@ import wabt from "wabt";
 import { type Build, buildOnce, type Compiled, cachePath, goBuild, goSources } from "./compile.ts";
 import { installPackages, programsNamed, type Report } from "./install.ts";
 
+const examples = join(import.meta.dirname, "../../../examples/wasm");
 /** Packages of Debian's kin. */
 const cPackages = ["clang", "lld", "wasi-libc", "libclang-rt-dev-wasm32"];
 const rustPackages = ["rustc", "lld", "libstd-rust-dev-wasm32"];
@@ -33,6 +34,17 @@ export async function compileWasm(source: string, report: Report = () => {}): Pr
   if (built !== undefined || !(await installPackages(isRust ? rustPackages : cPackages, report)))
     return built;
   return await buildOnce(builds(source), output);
+}
+
+/** Builds the examples in C and in Rust, before tests do so at the same time; says which can't be built. */
+export async function prepareWasmExamples(report: Report): Promise<void> {
+  for (const name of readdirSync(examples).filter((file) => /\.(c|rs)$/.test(file))) {
+    if ((await compileWasm(join(examples, name), report)) !== undefined) continue;
+    const packages = name.endsWith(".rs") ? rustPackages : cPackages;
+    report(
+      `examples/wasm/${name} is not tested: no compiler here builds it. apt-get install ${packages.join(" ")}`,
+    );
+  }
 }
 
 /** Translates the text form of a module. */
