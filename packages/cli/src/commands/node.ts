@@ -89,9 +89,10 @@ async function nodeUp(options: NodeUpOptions): Promise<void> {
       version: version(),
     }),
   );
+  // Before anything is shown: whoever sees it may press Ctrl-C. Both at once: also while the log still connects.
+  const ended = untilEnded(node.ended, () => node.stop());
   if (sandbox === "process") note(isolationBanner());
-  // Both at once: a Ctrl-C while the log still connects is obeyed too.
-  await Promise.all([untilEnded(node.ended, () => node.stop()), nodeLog.publish(login, node.id)]);
+  await Promise.all([ended, nodeLog.publish(login, node.id)]);
 }
 
 async function configOf(

@@ -93,10 +93,12 @@ async function up(options: UpOptions): Promise<void> {
     nodeId: node.id,
     ...(options.context === undefined || server !== undefined ? {} : { context: options.context }),
   });
+  // Before anything is shown: whoever sees it may press Ctrl-C.
+  const ended = untilEnded(node.ended, () => node.stop());
   greet((login.servers ?? []).map(withoutSecrets).join(","), node, trials);
   void server?.exited.then(() => node.stop());
   // Both at once: a Ctrl-C while the log still connects is obeyed too.
-  await Promise.all([untilEnded(node.ended, () => node.stop()), nodeLog.publish(login, node.id)]);
+  await Promise.all([ended, nodeLog.publish(login, node.id)]);
   note("Ended; nothing is left running");
 }
 
