@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, fork, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { Kvm } from "@nats-io/kv";
@@ -18,6 +18,7 @@ import { sandboxLack } from "../../packages/testing/src/node.ts";
 import { commandLineOf } from "../../packages/testing/src/observe.ts";
 import { hasOpenssl, TestAuthority } from "../../test/support/certificates.ts";
 import type { LoadOrder, LoadResult } from "./functions/load.ts";
+import { type Aim, judge, type Load, Report } from "./report.ts";
 import { median } from "./support.ts";
 
 const rounds = Number(process.env["NEX_BENCH_ROUNDS"] ?? 5);
@@ -25,7 +26,6 @@ const durationMs = Number(process.env["NEX_BENCH_ROUND_MS"] ?? 1_500);
 const warmMs = 300;
 const ticksPerSecond = 100;
 const wasmExamples = join(import.meta.dirname, "../../examples/wasm");
-const resultPath = join(import.meta.dirname, "../../docs/benchmarks.md");
 
 /** Something that answers on a subject, and the processes that work for it. */
 interface Candidate {
@@ -35,12 +35,6 @@ interface Candidate {
 }
 
 type Sample = LoadResult & { cpuUs: number };
-
-/** One size and concurrency, and the aims for each kind of function: requests per second, and CPU. */
-interface Load {
-  concurrency: number;
-  payloadBytes: number;
-}
 
 const loads: readonly Load[] = [
   { concurrency: 1, payloadBytes: 16 },
@@ -53,48 +47,6 @@ const loads: readonly Load[] = [
 const baseline = "nats.js, bare";
 const callsForMemory = Number(process.env["NEX_BENCH_MEMORY_CALLS"] ?? 10_000_000);
 const functionsAtOnce = 64;
-
-/** A ratio to the baseline that a kind of candidate is to reach, for payloads of 16 bytes. */
-interface Aim {
-  candidates: RegExp;
-  concurrency: number;
-  what: "requests/s" | "CPU" | "median" | "p99";
-  atLeast?: number;
-  atMost?: number;
-}
-
-const aims: readonly Aim[] = [
-  { candidates: /-keep$/, concurrency: 1, what: "median", atMost: 1.8 },
-  ...([128, 1_024] as const).flatMap((concurrency): Aim[] => [
-    { candidates: /-keep$/, concurrency, what: "requests/s", atLeast: 0.9 },
-    { candidates: /-keep$/, concurrency, what: "CPU", atLeast: 0.9 },
-    { candidates: /-fresh$/, concurrency, what: "requests/s", atLeast: concurrency === 128 ? 0.6 : 0.4 },
-  ]),
-  { candidates: /-keep$/, concurrency: 128, what: "p99", atMost: 2 },
-  { candidates: /-wasm-C$/, concurrency: 128, what: "requests/s", atLeast: 0.3 },
-  { candidates: /-wasm-Rust$/, concurrency: 128, what: "requests/s", atLeast: 0.1 },
-];
-
-/** What is printed and written. */
-class Report {
-  readonly #lines: string[] = [];
-
-  line(text = ""): void {
-    console.log(text);
-    this.#lines.push(text);
-  }
-
-  table(head: readonly string[], rows: readonly (readonly string[])[]): void {
-    this.line();
-    this.line(`| ${head.join(" | ")} |`);
-    this.line(`|${head.map((_, at) => (at === 0 ? " --- " : " ---: ")).join("|")}|`);
-    for (const row of rows) this.line(`| ${row.join(" | ")} |`);
-  }
-
-  write(): void {
-    writeFileSync(resultPath, `${this.#lines.join("\n")}\n`);
-  }
-}
 
 /** Runs the benchmark of functions. */
 export async function benchFunctions(): Promise<void> {
@@ -240,25 +192,6 @@ async function compare(
   judge(report, names, { concurrency, payloadBytes }, (name, what) => {
     return of(name, values[what]) / of(baseline, values[what]);
   });
-}
-
-/** Says of each aim for this load whether it was reached. */
-function judge(
-  report: Report,
-  names: readonly string[],
-  { concurrency, payloadBytes }: Load,
-  ratio: (name: string, what: Aim["what"]) => number,
-): void {
-  const wanted = payloadBytes === 16 ? aims.filter((aim) => aim.concurrency === concurrency) : [];
-  if (wanted.length > 0) report.line();
-  for (const { candidates, what, atLeast = 0, atMost = Number.POSITIVE_INFINITY } of wanted) {
-    for (const name of names.filter((one) => candidates.test(one))) {
-      const reached = ratio(name, what);
-      const aim = atLeast > 0 ? `at least ${atLeast}` : `at most ${atMost}`;
-      const verdict = reached >= atLeast && reached <= atMost ? "reached" : "missed";
-      report.line(`- ${name}, ${what}: ${reached.toFixed(2)}, aim ${aim}: ${verdict}`);
-    }
-  }
 }
 
 /** Memory of node and agent over very many calls: what grows is printed. */
