@@ -1,5 +1,6 @@
 /** Both trigger connections, on nats.js alone and with our own dispatch, against a real server. */
 import assert from "node:assert/strict";
+import { type AddressInfo, createServer } from "node:net";
 import { test } from "node:test";
 import { headers, type Msg, type NatsConnection } from "@nats-io/nats-core";
 import { connect } from "@nats-io/transport-node";
@@ -10,6 +11,7 @@ import {
   type TriggerConnection,
 } from "../packages/node/src/triggers/trigger-connection.ts";
 import { startTestNatsServer } from "../packages/testing/src/nats-server.ts";
+import { startTestNexus } from "../packages/testing/src/nexus.ts";
 import { until } from "../packages/testing/src/observe.ts";
 import { hasOpenssl, TestAuthority } from "./support/certificates.ts";
 
@@ -230,6 +232,99 @@ test("our own dispatch, encrypted and with credentials", {
   }
   await asker.close();
   await connection.close();
+});
+
+test("our own dispatch begins in the middle of a message, and neither side loses any", async () => {
+  await using server = await startTestNatsServer({ jetstream: false });
+  const connection = await connect({ servers: server.url });
+  const sender = await connect({ servers: server.url });
+  const { protocol } = connection as unknown as { protocol: { parser: { state: number } } };
+  const large = Buffer.alloc(900_000, 5);
+  let intact = 0;
+  connection.subscribe("large", {
+    callback: (_, { data }) => {
+      if (Buffer.from(data).equals(large)) intact++;
+    },
+  });
+  await connection.flush();
+  let sent = 0;
+  while (protocol.parser.state === 0) {
+    sender.publish("large", large);
+    sent++;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const triggers = kinds["fast"]?.(connection) as TriggerConnection;
+  const taken: string[] = [];
+  triggers.subscribe(
+    "small",
+    undefined,
+    taker(({ payload }) => taken.push(payload)),
+  );
+  await triggers.flush();
+  for (let at = 0; at < 100; at++) {
+    sender.publish("small", String(at));
+    if (at % 10 === 0) {
+      sender.publish("large", large);
+      sent++;
+    }
+  }
+  await sender.flush();
+  await until(() => intact === sent && taken.length === 100);
+  assert.deepEqual(
+    taken,
+    Array.from({ length: 100 }, (_, at) => String(at)),
+  );
+  await sender.close();
+  await connection.close();
+});
+
+for (const [what, line] of [
+  ["a negative size", "MSG t 1 -5\r\n"],
+  ["no size", "MSG t 1 x\r\n"],
+  ["a size beyond all bounds", "MSG t 1 4000000000\r\n"],
+  ["more headers than message", "HMSG t 1 50 5\r\nhello\r\n"],
+  ["a line without an end", "x".repeat(2_000_000)],
+] as const) {
+  test(`a server that sends ${what} is left, and the node goes on`, async () => {
+    let connections = 0;
+    const info = { server_id: "x", version: "2.10.0", proto: 1, max_payload: 1_048_576, headers: true };
+    const left = Promise.withResolvers<void>();
+    const server = createServer((socket) => {
+      connections++;
+      socket.on("error", () => undefined);
+      socket.write(`INFO ${JSON.stringify(info)}\r\n`);
+      socket.on("data", (chunk) => {
+        const text = chunk.toString();
+        if (text.includes("PING")) socket.write("PONG\r\n");
+        if (text.includes("SUB t")) socket.write(line);
+      });
+      socket.once("close", () => left.resolve());
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    const connection = await connect({ servers: `127.0.0.1:${port}`, reconnect: false });
+    const triggers = kinds["fast"]?.(connection) as TriggerConnection;
+    triggers.subscribe("t", undefined, () => assert.fail("it is no message"));
+    await triggers.flush().catch(() => undefined);
+    await left.promise;
+    assert.equal(connections, 1);
+    await connection.close();
+    await new Promise((resolve) => server.close(resolve));
+  });
+}
+
+test("a request with more headers than a function takes is answered so", async () => {
+  await using nexus = await startTestNexus();
+  await nexus.function("(subject, payload, { headers }) => headers.get('a').length", { name: "f" });
+  assert.equal(
+    Buffer.from((await nexus.client.call("f", "", { headers: { a: "b".repeat(16_000) } })).data).toString(),
+    "16000",
+  );
+  for (const size of [16_384, 66_000, 200_000])
+    await assert.rejects(
+      nexus.client.call("f", "x", { headers: { a: "b".repeat(size) } }),
+      /bytes of headers/,
+    );
 });
 
 test("what our own dispatch hands out stays as it is while later messages arrive", async () => {

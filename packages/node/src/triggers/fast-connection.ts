@@ -5,8 +5,13 @@
  */
 import type { Socket } from "node:net";
 import type { NatsConnection } from "@nats-io/nats-core";
-import { copyBytes } from "@nexengine/protocol/internal";
-import type { MessageTaker, TriggerConnection, TriggerSubscription } from "./trigger-connection.ts";
+import { copyBytes, NexError } from "@nexengine/protocol/internal";
+import {
+  handOut,
+  type MessageTaker,
+  type TriggerConnection,
+  type TriggerSubscription,
+} from "./trigger-connection.ts";
 
 /** Replies are gathered into chunks of this size; a chunk goes out when it is full or at the end of the turn. */
 const chunkBytes = 65_536;
@@ -16,6 +21,9 @@ const gatheredBytesMax = 16_384;
 const spareChunksMax = 4;
 /** A server that has not taken so much gets no further replies until it has: it does not read. */
 const unsentBytesMax = 64 * 1024 * 1024;
+/** No server takes a larger message, and none of its lines is longer; what says so of itself is no server to listen to. */
+const messageBytesMax = 64 * 1024 * 1024;
+const controlLineBytesMax = 1024 * 1024;
 /** Room for the words and numbers of a line that publishes. */
 const lineBytesMax = 48;
 
@@ -25,9 +33,15 @@ const zero = 48;
 const letterH = 72;
 const letterM = 77;
 
+/** The parser of nats.js; its state is 0 between two messages. */
+interface Parser {
+  state: number;
+  parse(chunk: Uint8Array): void;
+}
+
 /** The part of nats.js's protocol handler that this builds on. */
 interface Protocol {
-  parser: { parse(chunk: Uint8Array): void };
+  parser: Parser;
   connected: boolean;
   transport: { socket?: Socket };
 }
@@ -48,6 +62,7 @@ export function fastTriggerConnection(connection: NatsConnection): TriggerConnec
   const { protocol } = connection as unknown as { protocol?: Partial<Protocol> };
   const usable =
     typeof protocol?.parser?.parse === "function" &&
+    typeof protocol.parser.state === "number" &&
     protocol.transport?.socket !== undefined &&
     typeof protocol.connected === "boolean";
   return usable ? new FastTriggerConnection(connection, protocol as Protocol) : undefined;
@@ -57,8 +72,9 @@ class FastTriggerConnection implements TriggerConnection {
   readonly #connection: NatsConnection;
   readonly #protocol: Protocol;
   readonly #subscriptions = new Map<number, Subscribed>();
-  /** The parser of nats.js; always between two messages. */
-  #parser: { parse(chunk: Uint8Array): void };
+  #parser: Parser;
+  /** Is the parser of nats.js between two messages, so that we may cut? It stays so once it was. */
+  #isCutting: boolean;
   /** A message, or its first line, that is not whole yet. */
   #partial: Buffer = noBytes;
   /** How much of `#partial` is there, when its size is known; -1 otherwise. */
@@ -73,12 +89,14 @@ class FastTriggerConnection implements TriggerConnection {
     this.#connection = connection;
     this.#protocol = protocol;
     this.#parser = protocol.parser;
+    this.#isCutting = this.#parser.state === 0;
     const own = { parse: (chunk: Uint8Array) => this.#read(chunk as Buffer) };
     // nats.js makes a new parser for each connection that it makes.
     Object.defineProperty(protocol, "parser", {
       get: () => own,
-      set: (parser: { parse(chunk: Uint8Array): void }) => {
+      set: (parser: Parser) => {
         this.#parser = parser;
+        this.#isCutting = true;
         this.#partial = noBytes;
         this.#filled = -1;
         this.#used = 0;
@@ -99,7 +117,10 @@ class FastTriggerConnection implements TriggerConnection {
   subscribe(subject: string, queue: string | undefined, take: MessageTaker): TriggerSubscription {
     const subscription = this.#connection.subscribe(subject, {
       ...(queue === undefined ? {} : { queue }),
-      callback: () => undefined,
+      // What nats.js has seen before we may cut.
+      callback: (error, message) => {
+        if (error === null) handOut(message, take);
+      },
     });
     const { sid } = subscription as unknown as { sid: number };
     this.#subscriptions.set(sid, { take });
@@ -119,6 +140,11 @@ class FastTriggerConnection implements TriggerConnection {
   }
 
   #read(chunk: Buffer): void {
+    if (!this.#isCutting) {
+      this.#parser.parse(chunk);
+      this.#isCutting = this.#parser.state === 0;
+      return;
+    }
     if (this.#filled >= 0) {
       const missing = this.#partial.length - this.#filled;
       const given = Math.min(missing, chunk.length);
@@ -170,6 +196,10 @@ class FastTriggerConnection implements TriggerConnection {
       let sizeStart = lineEnd - 1;
       while (bytes[sizeStart - 1] !== space && sizeStart > sidEnd) sizeStart--;
       const size = numberIn(bytes, sizeStart, lineEnd - 1);
+      if (!(size >= 0 && size <= messageBytesMax)) {
+        this.#break(`it announces a message of ${size} bytes`);
+        return;
+      }
       const payloadEnd = lineEnd + 1 + size;
       const next = payloadEnd + 2;
       if (next > bytes.length) {
@@ -188,6 +218,10 @@ class FastTriggerConnection implements TriggerConnection {
           while (bytes[headersAt - 1] !== space) headersAt--;
           headerBytes = numberIn(bytes, headersAt, replyEnd);
           replyEnd = headersAt - 1;
+          if (!(headerBytes <= size)) {
+            this.#break(`it announces ${headerBytes} bytes of headers in ${size}`);
+            return;
+          }
         }
         const replyStart = Math.min(sidEnd + 1, replyEnd);
         const headersStart = lineEnd + 1;
@@ -206,7 +240,15 @@ class FastTriggerConnection implements TriggerConnection {
       at = next;
     }
     if (at > others) this.#parser.parse(bytes.subarray(others, at));
-    if (at < bytes.length) this.#partial = Buffer.from(bytes.subarray(at));
+    if (bytes.length - at > controlLineBytesMax) this.#break("its line does not end");
+    else if (at < bytes.length) this.#partial = Buffer.from(bytes.subarray(at));
+  }
+
+  /** Ends the connection, which nats.js then makes anew. */
+  #break(why: string): void {
+    this.#protocol.transport.socket?.destroy(
+      new NexError("connection_failed", `Cannot read what the NATS server sends: ${why}`),
+    );
   }
 
   /** Keeps the begin of a message until all of it is there. */
@@ -289,9 +331,14 @@ class FastTriggerConnection implements TriggerConnection {
   }
 }
 
+/** @returns NaN for what is no number */
 function numberIn(bytes: Buffer, start: number, end: number): number {
-  let value = 0;
-  for (let at = start; at < end; at++) value = value * 10 + (bytes[at] as number) - zero;
+  let value = start < end ? 0 : Number.NaN;
+  for (let at = start; at < end; at++) {
+    const digit = (bytes[at] as number) - zero;
+    if (digit < 0 || digit > 9) return Number.NaN;
+    value = value * 10 + digit;
+  }
   return value;
 }
 

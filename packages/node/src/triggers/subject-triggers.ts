@@ -2,6 +2,7 @@
 import {
   CallError,
   type CallFailure,
+  callHeaderBytesMax,
   errorCodeHeader,
   errorHeader,
   errorText,
@@ -50,6 +51,12 @@ export class SubjectTriggers {
   }
 
   #take(call: Call): void {
+    const headerBytes = call.payloadStart - call.headersStart;
+    if (headerBytes > callHeaderBytesMax) {
+      const text = `the request has ${headerBytes} bytes of headers, a function takes ${callHeaderBytesMax}`;
+      call.failed({ code: CallError.badCall, text });
+      return;
+    }
     try {
       this.#calls.accept(call);
     } catch (error) {

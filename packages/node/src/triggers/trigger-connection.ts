@@ -97,7 +97,8 @@ export class PlainTriggerConnection implements TriggerConnection {
   }
 }
 
-function handOut(message: Msg, take: MessageTaker): void {
+/** Gives a message of nats.js to a taker, as one buffer. */
+export function handOut(message: Msg, take: MessageTaker): void {
   const subject = Buffer.from(message.subject);
   const reply = message.reply === undefined ? noBytes : Buffer.from(message.reply);
   const block = message.headers === undefined ? noBytes : (message.headers as MsgHdrsImpl).encode();
