@@ -2,11 +2,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { NexError, type Restart } from "../packages/protocol/src/internal.ts";
-import { startTestNatsServer } from "../packages/testing/src/nats-server.ts";
 import { startTestNexus } from "../packages/testing/src/nexus.ts";
 import { startTestNode } from "../packages/testing/src/node.ts";
 import { until } from "../packages/testing/src/observe.ts";
 import { probeService } from "../packages/testing/src/samples.ts";
+
+const skip = (await probeService()) === undefined ? "no C compiler builds the probe here" : false;
 
 /** Says which machine it runs in, after a time. */
 const whoAmI = `const id = String(Math.random());
@@ -61,9 +62,7 @@ test("counters tell of failures by their code, and of times", async () => {
 });
 
 test("copies on two nodes share the calls; one that is stopped under load loses none", async () => {
-  await using server = await startTestNatsServer();
-  await using nexus = await startTestNexus({ natsServer: { jetstream: true } });
-  void server;
+  await using nexus = await startTestNexus();
   await using other = await startTestNode({ server: nexus.server.url });
   const first = await nexus.function(whoAmI, { name: "f", node: nexus.node.id });
   const second = await nexus.function(whoAmI, { name: "f", node: other.id });
@@ -91,13 +90,9 @@ test("copies on two nodes share the calls; one that is stopped under load loses 
   );
 });
 
-test("replicas of a service each run, and it ends with the last of them", async () => {
+test("replicas of a service each run, and it ends with the last of them", { skip }, async () => {
   await using nexus = await startTestNexus({ config: { machine_pool_size: 2 } });
-  const deployment = await nexus.probe(["sleep", "60000"], { replicas: 2 }).catch((error: unknown) => {
-    assert.match(String(error), /no C compiler/);
-    return undefined;
-  });
-  if (deployment === undefined) return;
+  const deployment = await nexus.probe(["sleep", "60000"], { replicas: 2 });
   const [machine] = (await nexus.client.info(nexus.node.id)).machines;
   assert.equal(machine?.nex?.machines, 2);
   assert.equal(machine?.nex?.counters, undefined);
@@ -105,7 +100,7 @@ test("replicas of a service each run, and it ends with the last of them", async 
   assert.deepEqual((await nexus.client.info(nexus.node.id)).machines, []);
 });
 
-test("a service starts again as its policy says, and as often", async () => {
+test("a service starts again as its policy says, and as often", { skip }, async () => {
   await using nexus = await startTestNexus({ config: { machine_pool_size: 2 } });
   const undeployed = async (
     code: string,
@@ -123,7 +118,6 @@ test("a service starts again as its policy says, and as often", async () => {
     }
     throw new NexError("timeout", "the feed ended");
   };
-  if ((await probeService()) === undefined) return;
   assert.deepEqual(await undeployed("3", { policy: "never" }, true), { restarts: 0, code: 3 });
   assert.deepEqual(await undeployed("3", { policy: "on-failure", max_restarts: 2, backoff_ms: 5 }), {
     restarts: 2,

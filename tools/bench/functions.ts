@@ -19,7 +19,7 @@ import { commandLineOf } from "../../packages/testing/src/observe.ts";
 import { hasOpenssl, TestAuthority } from "../../test/support/certificates.ts";
 import type { LoadOrder, LoadResult } from "./functions/load.ts";
 import { type Aim, judge, type Load, Report } from "./report.ts";
-import { median } from "./support.ts";
+import { eventually, median } from "./support.ts";
 
 const rounds = Number(process.env["NEX_BENCH_ROUNDS"] ?? 5);
 const durationMs = Number(process.env["NEX_BENCH_ROUND_MS"] ?? 1_500);
@@ -56,7 +56,7 @@ export async function benchFunctions(): Promise<void> {
   report.line("# Benchmarks of functions");
   report.line();
   report.line(
-    "Written by `npm run bench -- functions`. An echo function, called through its node and its machine, beside bare",
+    `Written by \`${command()}\`. An echo function, called through its node and its machine, beside bare`,
   );
   report.line(
     "responders in interleaved rounds; medians. CPU is that of all processes that answer: responder, or node and agent.",
@@ -87,6 +87,15 @@ export async function benchFunctions(): Promise<void> {
   );
   report.line("passes four sockets where a bare responder's passes two.");
   report.write();
+}
+
+/** What repeats this run. */
+function command(): string {
+  const given = ["NEX_BENCH_ROUNDS", "NEX_BENCH_ROUND_MS", "NEX_BENCH_MEMORY_CALLS"].flatMap((name) => {
+    const value = process.env[name];
+    return value === undefined ? [] : [`${name}=${value} `];
+  });
+  return `${given.join("")}npm run bench -- functions`;
 }
 
 async function benchCalls(
@@ -294,7 +303,9 @@ async function benchRunaway(report: Report): Promise<void> {
   await nexus.function("(s, p) => { if (p.length > 0) for (;;); return 1; }", { name: "f" });
   const times: number[] = [];
   for (let round = 0; round < rounds; round++) {
-    while ((await nexus.client.nodes({ timeoutMs: 200 }))[0]?.nex?.ready_machines !== 2);
+    await eventually(
+      async () => (await nexus.client.nodes({ timeoutMs: 200 }))[0]?.nex?.ready_machines === 2,
+    );
     await nexus.call("f");
     const startedAt = performance.now();
     const bad = nexus.call("f", "x").catch(() => undefined);

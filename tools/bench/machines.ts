@@ -12,7 +12,7 @@ import { startTestNexus, type TestNexus } from "../../packages/testing/src/nexus
 import { sandboxLack, testDriverFiles } from "../../packages/testing/src/node.ts";
 import { commandLineOf, logsOf } from "../../packages/testing/src/observe.ts";
 import { echoFunctionPath, visitorService } from "../../packages/testing/src/samples.ts";
-import { median, quantile, row, timeMs } from "./support.ts";
+import { eventually, median, quantile, row, timeMs } from "./support.ts";
 
 const boots = 15;
 const deploys = 30;
@@ -127,7 +127,7 @@ async function benchFirstReply(sandbox: Kind): Promise<void> {
     subscription.unsubscribe();
     await nexus.stop(deployment);
     // The pool has its ready machines again before the next one.
-    while ((await client.nodes({ timeoutMs: 200 }))[0]?.nex?.ready_machines !== 3);
+    await eventually(async () => (await client.nodes({ timeoutMs: 200 }))[0]?.nex?.ready_machines === 3);
   }
   const beyond = median(times) - median(reads);
   row(

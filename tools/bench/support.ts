@@ -16,3 +16,13 @@ export async function timeMs(work: () => Promise<unknown>): Promise<number> {
   await work();
   return performance.now() - startedAt;
 }
+
+const eventuallyMsMax = 30_000;
+
+/** Waits for a condition. @throws Error when it does not come true in `eventuallyMsMax` */
+export async function eventually(condition: () => Promise<boolean>): Promise<void> {
+  const deadlineMs = performance.now() + eventuallyMsMax;
+  while (!(await condition())) {
+    if (performance.now() > deadlineMs) throw new Error(`nothing came within ${eventuallyMsMax} ms`);
+  }
+}

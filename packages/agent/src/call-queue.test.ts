@@ -60,7 +60,7 @@ class Bench {
   /** One batch: a call for each payload, with ids from 101 on. */
   batch(...payloads: string[]): void {
     for (const payload of payloads)
-      this.queue.add(++this.#sequence + 100, this.#sequence, messageView("a.b", Buffer.from(payload)));
+      this.queue.invoke(++this.#sequence + 100, this.#sequence, messageView("a.b", Buffer.from(payload)));
     this.queue.batchEnd();
   }
 
@@ -146,10 +146,10 @@ test("a call that was given up is not answered, and one that waited never begins
   assert.doesNotMatch(bench.told.flushes.flat().join(), /result 10[12]/);
 });
 
-test("calls that wait when the function is stopped are answered", () => {
+test("calls that wait when the function is stopped are answered", async () => {
   const bench = new Bench(1);
   bench.batch("later", "now", "now");
-  bench.queue.stop();
+  await bench.queue.stop();
   bench.told.flush();
   assert.deepEqual(bench.told.flushes.at(-1), ["failure 102 503", "failure 103 503"]);
 });
@@ -162,7 +162,7 @@ test("sequences go on behind their largest number", () => {
     [3, 0],
     [4, 1],
   ] as const)
-    bench.queue.add(id, sequence, messageView("a", Buffer.from("now")));
+    bench.queue.invoke(id, sequence, messageView("a", Buffer.from("now")));
   bench.queue.batchEnd();
   assert.deepEqual(bench.begun, [1, 2, 3, 4]);
 });

@@ -10,10 +10,11 @@ import {
   type CallFailure,
   callWindowMax,
   copyBytes,
+  type Exited,
   type MessageView,
   runTickNs,
 } from "@nexengine/protocol/internal";
-import type { ProviderHost } from "./provider.ts";
+import type { ProviderHost, RunningWorkload } from "./provider.ts";
 
 const windowMs = 0.2;
 /** Replies wait no longer for others. */
@@ -80,7 +81,8 @@ export interface CallRunner {
   ended?(): void;
 }
 
-export class CallQueue {
+/** A function, as far as its agent asks for calls of it; `runner` is what differs between the kinds. */
+export class CallQueue implements RunningWorkload {
   readonly concurrency: number;
   readonly #host: ProviderHost;
   readonly #runner: CallRunner;
@@ -109,7 +111,7 @@ export class CallQueue {
   }
 
   /** Takes a call, which begins at the end of the batch at the soonest. */
-  add(id: number, sequence: number, view: MessageView): void {
+  invoke(id: number, sequence: number, view: MessageView): void {
     this.#waiting.push(new Call(id, sequence, this.#subjectOf(view), view));
   }
 
@@ -142,11 +144,12 @@ export class CallQueue {
   }
 
   /** Answers what has not begun. */
-  stop(): void {
+  async stop(): Promise<Exited> {
     for (const call of this.#waiting.splice(0).slice(this.#waitingAt)) {
       this.#host.failure(call.id, { code: CallError.stopped, text: "the function was stopped" }, 0);
     }
     this.#waitingAt = 0;
+    return { code: 0 };
   }
 
   reply(call: Call, payload: Uint8Array, headers: Uint8Array = noBytes): void {

@@ -119,6 +119,7 @@ export class HostCalls {
       line.write(Buffer.concat([header, body]));
       return decodeHostReply(this.#read(line, id));
     } catch {
+      line.close();
       this.#line = undefined;
       return notThere("the node has gone in the middle of the call (node_restarted)");
     }

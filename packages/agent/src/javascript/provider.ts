@@ -1,13 +1,6 @@
 /** Functions in JavaScript (`v8` on the wire): one realm, calls as its globals allow them. */
 import { readFileSync, statSync } from "node:fs";
-import {
-  CallError,
-  callHeaderBytesMax,
-  type Deploy,
-  type Exited,
-  type MessageView,
-  NexError,
-} from "@nexengine/protocol/internal";
+import { CallError, callHeaderBytesMax, type Deploy, NexError } from "@nexengine/protocol/internal";
 import { type Call, CallQueue, type CallRunner } from "../call-queue.ts";
 import { LogLevel, type Provider, type ProviderHost, type RunningWorkload } from "../provider.ts";
 import { findFunction } from "./form.ts";
@@ -47,7 +40,7 @@ export class JavaScriptProvider implements Provider {
       fresh ? evaluate : () => first,
       fresh ? 1 : deploy.concurrency,
       fresh,
-    );
+    ).calls;
   }
 }
 
@@ -83,9 +76,8 @@ async function firstEvaluation(evaluate: () => unknown, realm: Realm): Promise<u
 }
 
 /** A function that takes calls, as many at once as it may. */
-class JavaScriptFunction implements RunningWorkload, CallRunner {
-  readonly concurrency: number;
-  readonly #calls: CallQueue;
+class JavaScriptFunction implements CallRunner {
+  readonly calls: CallQueue;
   readonly #realm: Realm;
   readonly #host: ProviderHost;
   readonly #target: () => unknown;
@@ -96,25 +88,7 @@ class JavaScriptFunction implements RunningWorkload, CallRunner {
     this.#host = host;
     this.#target = target;
     this.#fresh = fresh;
-    this.concurrency = concurrency;
-    this.#calls = new CallQueue(host, concurrency, this);
-  }
-
-  invoke(id: number, sequence: number, view: MessageView): void {
-    this.#calls.add(id, sequence, view);
-  }
-
-  batchEnd(): void {
-    this.#calls.batchEnd();
-  }
-
-  cancel(id: number): void {
-    this.#calls.cancel(id);
-  }
-
-  async stop(): Promise<Exited> {
-    this.#calls.stop();
-    return { code: 0 };
+    this.calls = new CallQueue(host, concurrency, this);
   }
 
   run(call: Call): void {
@@ -160,17 +134,17 @@ class JavaScriptFunction implements RunningWorkload, CallRunner {
     } catch (error) {
       const { short } = api.describe(error);
       const text = `what the function returned can't be a reply: ${short}`;
-      this.#calls.fail(call, { code: CallError.threw, text });
+      this.calls.fail(call, { code: CallError.threw, text });
       return;
     }
-    this.#calls.reply(call, bytes, headers);
+    this.calls.reply(call, bytes, headers);
   }
 
   #fail(call: Call, error: unknown): void {
     if (call.over) return;
     const { short, long } = this.#realm.api.describe(error);
     this.#host.log(LogLevel.error, long);
-    this.#calls.fail(call, { code: CallError.threw, text: short });
+    this.calls.fail(call, { code: CallError.threw, text: short });
   }
 }
 

@@ -1,13 +1,6 @@
 /** Functions in Wasm: commands of WASI preview 1, compiled once, that run once for each call. */
 import { readFileSync } from "node:fs";
-import {
-  CallError,
-  type Deploy,
-  type Exited,
-  errorText,
-  type MessageView,
-  NexError,
-} from "@nexengine/protocol/internal";
+import { CallError, type Deploy, errorText, NexError } from "@nexengine/protocol/internal";
 import { type Call, CallQueue, type CallRunner } from "../call-queue.ts";
 import { LogLevel, type Provider, type ProviderHost, type RunningWorkload } from "../provider.ts";
 import { DroppedMemory } from "./dropped-memory.ts";
@@ -48,7 +41,7 @@ async function startWasm(deploy: Deploy, artifact: string, host: ProviderHost): 
     const text = cause instanceof CommandExit ? "its start function ends it" : errorText(cause);
     throw refusal(`no instance can be made: ${text}`, cause);
   }
-  return new WasmFunction(instances, memory, wasi, services, host);
+  return new WasmFunction(instances, memory, wasi, services, host).calls;
 }
 
 /** The functions that modules may import, by module and name. */
@@ -99,9 +92,8 @@ function own<T>(members: Readonly<Record<string, T>> | undefined, name: string):
   return members !== undefined && Object.hasOwn(members, name) ? members[name] : undefined;
 }
 
-class WasmFunction implements RunningWorkload, CallRunner {
-  readonly concurrency = 1;
-  readonly #calls: CallQueue;
+class WasmFunction implements CallRunner {
+  readonly calls: CallQueue;
   readonly #instances: Instances;
   readonly #memory: FunctionMemory;
   readonly #wasi: Wasi;
@@ -120,24 +112,7 @@ class WasmFunction implements RunningWorkload, CallRunner {
     this.#wasi = wasi;
     this.#services = services;
     this.#host = host;
-    this.#calls = new CallQueue(host, this.concurrency, this);
-  }
-
-  invoke(id: number, sequence: number, view: MessageView): void {
-    this.#calls.add(id, sequence, view);
-  }
-
-  batchEnd(): void {
-    this.#calls.batchEnd();
-  }
-
-  cancel(id: number): void {
-    this.#calls.cancel(id);
-  }
-
-  async stop(): Promise<Exited> {
-    this.#calls.stop();
-    return { code: 0 };
+    this.calls = new CallQueue(host, 1, this);
   }
 
   run(call: Call): void {
@@ -161,14 +136,14 @@ class WasmFunction implements RunningWorkload, CallRunner {
 
   #answer(call: Call, exit: CommandExit | undefined): void {
     const { code } = exit ?? { code: 0 };
-    if (code === 0) this.#calls.reply(call, this.#wasi.output);
-    else this.#calls.fail(call, { code: CallError.threw, text: `the module ended with exit code ${code}` });
+    if (code === 0) this.calls.reply(call, this.#wasi.output);
+    else this.calls.fail(call, { code: CallError.threw, text: `the module ended with exit code ${code}` });
   }
 
   #fail(call: Call, error: unknown): void {
     const stack = error instanceof Error ? error.stack : undefined;
     this.#host.log(LogLevel.error, (stack ?? errorText(error)).slice(0, logTextMax));
-    this.#calls.fail(call, { code: CallError.threw, text: failureText(error) });
+    this.calls.fail(call, { code: CallError.threw, text: failureText(error) });
   }
 }
 

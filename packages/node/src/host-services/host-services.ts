@@ -13,8 +13,6 @@ import type { HostServiceSettings } from "./settings.ts";
 const openCallsMax = 64;
 /** No call takes longer, whatever its own limits say. */
 const callTimeMsMax = 65_000;
-/** A request to JetStream. */
-const jetStreamTimeMs = 5_000;
 
 /** What the host services of a function act through. */
 export interface HostServiceConnections {
@@ -48,7 +46,7 @@ export class HostServices {
     const add = (name: string, enabled: boolean, entries: readonly (readonly [number, Method])[]): void => {
       for (const [method, run] of entries) methods.set(method, enabled ? run : disabled(name));
     };
-    const kv = new KeyValueService(buckets, owner, bucketOf(settings.kv.config), jetStreamTimeMs);
+    const kv = new KeyValueService(buckets, owner, bucketOf(settings.kv.config));
     add("kv", settings.kv.enabled, [
       [HostMethod.kvGet, kv.get],
       [HostMethod.kvSet, kv.set],
@@ -56,7 +54,7 @@ export class HostServices {
       [HostMethod.kvKeys, kv.keys],
     ]);
     const bucket = bucketOf(settings.objectstore.config);
-    const objects = new ObjectStoreService(buckets, owner, bucket, jetStreamTimeMs);
+    const objects = new ObjectStoreService(buckets, owner, bucket);
     add("objectStore", settings.objectstore.enabled, [
       [HostMethod.objectGet, objects.get],
       [HostMethod.objectPut, objects.put],

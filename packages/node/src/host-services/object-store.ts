@@ -1,31 +1,29 @@
 /** `hostServices.objectStore`: one object store for each function. */
-import { jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/nats-core";
 import { type ObjectInfo, type ObjectStore, Objm, StorageType } from "@nats-io/obj";
 import { hostCallBytesMax } from "@nexengine/protocol/internal";
-import { type BucketSettings, bucketDescription, bucketName, isOwnBucket } from "./buckets.ts";
+import { type BucketSettings, OwnBucket } from "./buckets.ts";
 import { type Method, nothing, type Owner, ServiceError, textOf } from "./service.ts";
 
 const objectsMax = 10_000;
 const nameBytesMax = 1_024;
 
 export class ObjectStoreService {
-  readonly #connection: NatsConnection;
-  readonly #owner: Owner;
-  readonly #settings: BucketSettings;
-  readonly #timeMs: number;
-  #bucket: Promise<ObjectStore> | undefined;
+  readonly #bucket: OwnBucket<ObjectStore>;
 
-  constructor(connection: NatsConnection, owner: Owner, settings: BucketSettings, timeMs: number) {
-    this.#connection = connection;
-    this.#owner = owner;
-    this.#settings = settings;
-    this.#timeMs = timeMs;
+  constructor(connection: NatsConnection, owner: Owner, settings: BucketSettings) {
+    const objm = new Objm(connection);
+    this.#bucket = new OwnBucket(connection, owner, settings, {
+      streamPrefix: "OBJ_",
+      open: (bucket) => objm.open(bucket),
+      create: (bucket, description) =>
+        objm.create(bucket, { description, max_bytes: settings.maxBytes, storage: StorageType.File }),
+    });
   }
 
   readonly get: Method = async ([arg]) => {
     const name = nameOf(arg, "name is required");
-    const bytes = await this.#use(async (bucket) => {
+    const bytes = await this.#bucket.use(async (bucket) => {
       const info = await bucket.info(name);
       if (info === null || info.deleted) throw new ServiceError(404, `there is no object "${name}"`);
       // Before it is read: it may be anything.
@@ -45,13 +43,13 @@ export class ObjectStoreService {
   readonly put: Method = async ([arg, value]) => {
     const name = nameOf(arg, "name and value are required");
     if (value === undefined) throw new ServiceError(400, "name and value are required");
-    const info = await this.#use((bucket) => bucket.putBlob({ name }, value));
+    const info = await this.#bucket.use((bucket) => bucket.putBlob({ name }, value));
     return { kind: "json", value: shown(info) };
   };
 
   readonly delete: Method = async ([arg]) => {
     const name = nameOf(arg, "name is required");
-    await this.#use(async (bucket) => {
+    await this.#bucket.use(async (bucket) => {
       const info = await bucket.info(name);
       if (info !== null && !info.deleted) await bucket.delete(name);
     });
@@ -59,53 +57,11 @@ export class ObjectStoreService {
   };
 
   readonly list: Method = async () => {
-    const infos = await this.#use((bucket) => bucket.list());
+    const infos = await this.#bucket.use((bucket) => bucket.list());
     const there = infos.filter(({ deleted }) => !deleted);
     if (there.length > objectsMax) throw new ServiceError(413, `there are over ${objectsMax} objects`);
     return { kind: "json", value: there.map(shown) };
   };
-
-  async #use<T>(work: (bucket: ObjectStore) => Promise<T>): Promise<T> {
-    const known = this.#bucket;
-    try {
-      return await work(await this.#open());
-    } catch (error) {
-      if (
-        known === undefined ||
-        error instanceof ServiceError ||
-        !/stream not found|no responders/i.test(String(error))
-      )
-        throw error;
-      // Somebody has removed it meanwhile.
-      if (this.#bucket === known) this.#bucket = undefined;
-      return await work(await this.#open());
-    }
-  }
-
-  #open(): Promise<ObjectStore> {
-    if (this.#bucket === undefined) {
-      const opening = this.#openNow();
-      this.#bucket = opening;
-      opening.catch(() => {
-        if (this.#bucket === opening) this.#bucket = undefined;
-      });
-    }
-    return this.#bucket;
-  }
-
-  async #openNow(): Promise<ObjectStore> {
-    const bucket = bucketName(this.#settings.bucketName, this.#owner);
-    const manager = await jetstreamManager(this.#connection, { timeout: this.#timeMs });
-    const objm = new Objm(this.#connection);
-    const there = await isOwnBucket(manager, `OBJ_${bucket}`, bucket, this.#owner);
-    if (there) return await objm.open(bucket);
-    if (!this.#settings.provision) throw new ServiceError(404, `there is no bucket ${bucket}`);
-    return await objm.create(bucket, {
-      description: bucketDescription(this.#owner),
-      max_bytes: this.#settings.maxBytes,
-      storage: StorageType.File,
-    });
-  }
 }
 
 function nameOf(arg: Buffer | undefined, missing: string): string {
