@@ -2,12 +2,14 @@ import { once } from "node:events";
 import { constants } from "node:fs";
 import { open, readFile, writeFile } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 import { MachineError } from "../errors.ts";
 import type { EpochChannels } from "../host/attachments.ts";
 import { EpochChannel } from "./epoch-channel.ts";
 import { epochMark } from "./epoch-mark.ts";
 import { layoutOf, names } from "./layout.ts";
 
+const listenRetryMs = 10;
 /** The mark is said again until the guest answers, less and less often: nothing keeps it where no guest is yet. */
 const sayAgainFirstMs = 100;
 const sayAgainMaxMs = 2_000;
@@ -53,15 +55,20 @@ export async function latestEpoch(directory: string): Promise<number> {
   return Number.isSafeInteger(epoch) ? epoch : 0;
 }
 
+/** A QEMU that has just begun has made its sockets and does not listen yet: tries again until the signal ends that. */
 async function connectTo(path: string, signal: AbortSignal): Promise<Socket> {
-  const socket = connect({ path, allowHalfOpen: false });
-  socket.on("error", () => undefined);
-  try {
-    await once(socket, "connect", { signal });
-    return socket;
-  } catch (error) {
-    socket.destroy();
-    throw attachFailure(signal.aborted ? signal.reason : error);
+  for (;;) {
+    const socket = connect({ path, allowHalfOpen: false });
+    socket.on("error", () => undefined);
+    try {
+      await once(socket, "connect", { signal });
+      return socket;
+    } catch (error) {
+      socket.destroy();
+      if (signal.aborted) throw attachFailure(signal.reason);
+      if ((error as NodeJS.ErrnoException).code !== "ECONNREFUSED") throw attachFailure(error);
+    }
+    await delay(listenRetryMs);
   }
 }
 

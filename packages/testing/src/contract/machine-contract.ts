@@ -220,7 +220,11 @@ export async function testMachines(sandbox: SandboxKind): Promise<void> {
 
     test("is asked by SIGINT, and forced when it does not listen", async () => {
       await using nexus = await startTestNexus({ tuning: { stopGraceMs: 300 * slowness } });
-      let deployment = await nexus.probe(["polite", "out", "up", "wait"]);
+      let deployment!: Awaited<ReturnType<TestNexus["probe"]>>;
+      // What it says shows that it listens.
+      await logsOf(nexus, 1, async () => {
+        deployment = await nexus.probe(["polite", "out", "up", "wait"]);
+      });
       const polite = await eventOf(nexus, "workload_undeployed", () => nexus.stop(deployment));
       assert.equal(polite["code"], 7);
       await logsOf(nexus, 1, async () => {
