@@ -107,6 +107,8 @@ describe("a nexus of three nodes on a cluster of three servers", () => {
       ),
     );
     for (const node of nodes) stack.use(node);
+    // Each server has to hear from the others what is subscribed there.
+    await eventually(async () => assert.equal((await client.nodes()).length, nodeCount));
     for (const { id } of nodes) assert.equal(await deploy(client, "shared", id), id);
     await echoes(client, "shared", "before");
 
