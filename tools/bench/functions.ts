@@ -214,14 +214,22 @@ async function memoryOver(report: Report, load: ChildProcess, candidate: Candida
   };
   await measure(load, candidate, order);
   const before = candidate.pids.map(residentBytes);
+  // What is kept of the first calls is kept once; what goes on growing is seen in the second half.
+  let middle: { calls: number; bytes: number } | undefined;
   let calls = 0;
-  while (calls < callsForMemory) calls += (await measure(load, candidate, order)).calls;
-  const grown = candidate.pids.map((pid, at) => residentBytes(pid) - (before[at] ?? 0));
-  const [node = 0, agent = 0] = grown.map((bytes) => bytes / 1e6);
-  const perMillion = ((node + agent) * 1e6) / calls;
+  while (calls < callsForMemory) {
+    calls += (await measure(load, candidate, order)).calls;
+    if (calls >= callsForMemory / 2) middle ??= { calls, bytes: sum(candidate.pids.map(residentBytes)) };
+  }
+  const after = candidate.pids.map(residentBytes);
+  const [node = 0, agent = 0] = after.map((bytes, at) => (bytes - (before[at] ?? 0)) / 1e6);
+  const slope =
+    middle === undefined || middle.calls === calls
+      ? "its second half was too short to tell a slope"
+      : `in the second half ${signed((sum(after) - middle.bytes) / (calls - middle.calls))} MB for a million`;
   report.line();
   report.line(
-    `Memory over ${(calls / 1e6).toFixed(1)} million calls of ${candidate.name}: node ${signed(node)} MB, agent ${signed(agent)} MB; ${signed(perMillion)} MB for a million.`,
+    `Memory over ${(calls / 1e6).toFixed(1)} million calls of ${candidate.name}: node ${signed(node)} MB, agent ${signed(agent)} MB; ${slope}.`,
   );
 }
 
@@ -481,4 +489,8 @@ function residentBytes(pid: number): number {
 
 function signed(value: number): string {
   return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
 }

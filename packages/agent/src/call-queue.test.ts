@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { messageView } from "@nexengine/protocol/internal";
+import { inheritedCalls } from "./call-line.ts";
 import { type Call, CallQueue } from "./call-queue.ts";
-import { callsOpener, HostCalls } from "./host-calls.ts";
+import { HostCalls } from "./host-calls.ts";
 import type { ProviderHost } from "./provider.ts";
 
 /** The node's end: what it was told, flush by flush. */
 class Told implements ProviderHost {
-  readonly hostCalls = new HostCalls(callsOpener("fd"));
+  readonly hostCalls = new HostCalls(inheritedCalls);
   readonly flushes: string[][] = [];
   #now: string[] = [];
 

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { test } from "node:test";
-import { openFrames } from "./channels.ts";
+import { openChannels } from "./channels.ts";
 
 const longMs = 60_000;
 
@@ -56,15 +56,15 @@ async function read(frames: Duplex): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-test("openFrames refuses a kind that it does not know", () => {
+test("openChannels refuses a kind that it does not know", () => {
   for (const kind of ["", "connect:", "connect", "udp:/x", "fd:3"]) {
-    assert.throws(() => openFrames(kind, { nodeLostTimeoutMs: longMs }), { code: "usage" }, kind);
+    assert.throws(() => openChannels(kind, { nodeLostTimeoutMs: longMs }), { code: "usage" }, kind);
   }
 });
 
-test("openFrames looks for a node until one listens", async () => {
+test("openChannels looks for a node until one listens", async () => {
   await using place = new Place();
-  const frames = openFrames(place.kind, { nodeLostTimeoutMs: longMs })[Symbol.asyncIterator]();
+  const frames = openChannels(place.kind, { nodeLostTimeoutMs: longMs }).frames[Symbol.asyncIterator]();
   const first = frames.next();
   await new Promise((resolve) => setTimeout(resolve, 30));
   await place.listen((socket) => socket.end("hello"));
@@ -73,31 +73,32 @@ test("openFrames looks for a node until one listens", async () => {
   await frames.return?.();
 });
 
-test("openFrames connects anew whenever a connection has ended, with what comes at once", async () => {
+test("openChannels connects anew whenever a connection has ended, with what comes at once", async () => {
   await using place = new Place();
   let count = 0;
   await place.listen((socket) => socket.end(`node ${++count}`));
   const said: string[] = [];
-  for await (const frames of openFrames(place.kind, { nodeLostTimeoutMs: longMs })) {
+  for await (const frames of openChannels(place.kind, { nodeLostTimeoutMs: longMs }).frames) {
     said.push(await read(frames));
     if (said.length === 3) break;
   }
   assert.deepEqual(said, ["node 1", "node 2", "node 3"]);
 });
 
-test("openFrames gives up when no node has come within the limit, and not before", async () => {
+test("openChannels gives up when no node has come within the limit, and not before", async () => {
   await using place = new Place();
   const startedAt = performance.now();
-  for await (const _ of openFrames(place.kind, { nodeLostTimeoutMs: 200 })) assert.fail("nobody listens");
+  for await (const _ of openChannels(place.kind, { nodeLostTimeoutMs: 200 }).frames)
+    assert.fail("nobody listens");
   assert.ok(performance.now() - startedAt >= 200);
 });
 
-test("openFrames begins to count anew after a node that has spoken", async () => {
+test("openChannels begins to count anew after a node that has spoken", async () => {
   await using place = new Place();
   const limitMs = 300;
   await place.listen((socket) => setTimeout(() => socket.end("x"), limitMs + 50));
   let endedAt = 0;
-  for await (const frames of openFrames(place.kind, { nodeLostTimeoutMs: limitMs })) {
+  for await (const frames of openChannels(place.kind, { nodeLostTimeoutMs: limitMs }).frames) {
     assert.equal(await read(frames), "x");
     endedAt = performance.now();
     await place.end();
@@ -106,14 +107,14 @@ test("openFrames begins to count anew after a node that has spoken", async () =>
   assert.ok(performance.now() - endedAt >= limitMs);
 });
 
-test("openFrames does not count a connection on which nobody spoke", async () => {
+test("openChannels does not count a connection on which nobody spoke", async () => {
   await using place = new Place();
   let connections = 0;
   await place.listen((socket) => {
     connections++;
     socket.destroy();
   });
-  for await (const frames of openFrames(place.kind, { nodeLostTimeoutMs: 200 }))
+  for await (const frames of openChannels(place.kind, { nodeLostTimeoutMs: 200 }).frames)
     assert.equal(await read(frames), "");
   assert.ok(connections > 1, "it went on trying");
 });

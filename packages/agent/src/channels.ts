@@ -1,10 +1,14 @@
-/** Opens the agent's end of the frame channel, as the boot arguments say. */
+/** Opens the agent's ends of both channels, as the boot arguments say. */
 import { once } from "node:events";
 import { connect, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { NexError } from "@nexengine/protocol/internal";
+import { AcceptedChannels } from "./accepted-channels.ts";
+import { fifoCalls, inheritedCalls, type OpenCalls } from "./call-line.ts";
+import { portCalls } from "./port-calls.ts";
 import { FramePort } from "./port-frames.ts";
+import { EpochMark, portStream } from "./serial-port.ts";
 
 /** Process machines hand over both channels as open descriptors. */
 const framesFd = 3;
@@ -22,20 +26,39 @@ export interface ChannelOptions {
   nodeLostTimeoutMs: number;
 }
 
+/** The channels of an agent's life. */
+export interface AgentChannels {
+  /** The frame channels, one after the other. Ends when the node stays away. */
+  frames: AsyncIterable<Duplex>;
+  /** Opens the channel of blocking calls of an epoch whose frames have begun. */
+  openCalls: OpenCalls;
+}
+
 /**
- * The frame channels of an agent's life, one after the other: with `fd` the one that was inherited, with
- * `connect:<directory>` a new connection whenever the former one has ended, with `port:<directory>` a new epoch of a
- * serial port. Ends when the node stays away.
+ * Opens channels: with `fd` those that were inherited, with `connect:<directory>` new connections and FIFOs whenever the
+ * former ones have ended, with `port:<directory>` new epochs of serial ports, with `sockets:<directory>` what the host
+ * connects to listening sockets that were inherited.
  *
  * @param kind The value of `--channels`.
  * @throws NexError `usage`
  */
-export function openFrames(kind: string, options: ChannelOptions): AsyncIterable<Duplex> {
-  if (kind === "fd") return inherited();
-  const [, form, directory] = /^(connect|port):(.+)$/.exec(kind) ?? [];
+export function openChannels(kind: string, { nodeLostTimeoutMs }: ChannelOptions): AgentChannels {
+  if (kind === "fd") return { frames: inherited(), openCalls: inheritedCalls };
+  const [, form, directory] = /^(connect|port|sockets):(.+)$/.exec(kind) ?? [];
   if (directory === undefined) throw new NexError("usage", `Cannot open channels of the kind "${kind}"`);
-  if (form === "port") return portEpochs(directory, options.nodeLostTimeoutMs);
-  return connections(`${directory}/${framesName}`, options.nodeLostTimeoutMs);
+  if (form === "port")
+    return { frames: portEpochs(directory, nodeLostTimeoutMs), openCalls: portCalls(directory) };
+  if (form === "sockets") {
+    const accepted = new AcceptedChannels(directory);
+    return {
+      frames: accepted.frames(nodeLostTimeoutMs),
+      openCalls: (epoch) => accepted.openCalls(epoch),
+    };
+  }
+  return {
+    frames: connections(`${directory}/${framesName}`, nodeLostTimeoutMs),
+    openCalls: fifoCalls(directory),
+  };
 }
 
 async function* inherited(): AsyncGenerator<Duplex> {
@@ -63,8 +86,9 @@ async function* connections(path: string, nodeLostTimeoutMs: number): AsyncGener
 async function* portEpochs(directory: string, nodeLostTimeoutMs: number): AsyncGenerator<Duplex> {
   let lostAtMs = performance.now();
   let epoch = 0;
+  const mark = new EpochMark(directory);
   for (;;) {
-    const port = new FramePort(directory, epoch);
+    const port = new FramePort(portStream(`${directory}/frames`), mark, epoch);
     const leftMs = (): number => nodeLostTimeoutMs - (performance.now() - lostAtMs);
     for (let frames = await port.next(leftMs()); frames; frames = await port.next(leftMs())) {
       yield frames;

@@ -1,5 +1,4 @@
 /** Calls of the node's host services: blocking ones on the second channel, others as frames. */
-import { closeSync, openSync, readSync, writeSync } from "node:fs";
 import {
   decodeHostReply,
   encodeHostCall,
@@ -12,56 +11,12 @@ import {
   NexError,
   PayloadAssembler,
 } from "@nexengine/protocol/internal";
-import type { CallLine } from "./call-line.ts";
-import { CallPort } from "./port-calls.ts";
+import type { CallLine, OpenCalls } from "./call-line.ts";
 
 /** Calls that do not block, at once; the node takes no more. */
 const openCallsMax = 256;
 /** An answer up to this size is read at once. */
 const chunkBytes = 4_096;
-
-/** Opens the channel of blocking calls of an epoch. */
-export type OpenCalls = (epoch: number) => CallLine;
-
-const inheritedFd = 4;
-
-/**
- * How the channel of blocking calls is opened: with `fd` it was inherited, with `connect:<directory>` it is a pair of FIFOs
- * for each epoch, with `port:<directory>` a serial port.
- *
- * @param kind The value of `--channels`.
- */
-export function callsOpener(kind: string): OpenCalls {
-  const [, form, directory = ""] = /^(connect|port):(.+)$/.exec(kind) ?? [];
-  if (form === "port") {
-    let port: CallPort | undefined;
-    return (epoch) => {
-      port ??= new CallPort(directory);
-      return port.open(epoch);
-    };
-  }
-  if (form === undefined) return () => lineOf(inheritedFd, inheritedFd, () => undefined);
-  return (epoch) => {
-    const [request, reply] = [`${directory}/req.${epoch}`, `${directory}/rep.${epoch}`];
-    // Both ends first: a FIFO whose node has just died would not open, for ever.
-    const held = [openSync(request, "r+"), openSync(reply, "r+")];
-    const replies = openSync(reply, "r");
-    const requests = openSync(request, "w");
-    for (const fd of held) closeSync(fd);
-    return lineOf(requests, replies, () => {
-      closeSync(requests);
-      closeSync(replies);
-    });
-  };
-}
-
-function lineOf(requests: number, replies: number, close: () => void): CallLine {
-  return {
-    write: (bytes) => writeAll(requests, bytes),
-    readSome: (to, at) => readSome(replies, to, at),
-    close,
-  };
-}
 
 const notThere = (text: string): HostReply => ({ kind: "error", code: 503, text });
 
@@ -167,15 +122,4 @@ export class HostCalls {
     this.#waiting.delete(id);
     done?.(decodeHostReply(whole));
   }
-}
-
-function writeAll(fd: number, bytes: Buffer): void {
-  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
-}
-
-/** @throws NexError at the end of the stream */
-function readSome(fd: number, to: Buffer, at: number): number {
-  const read = readSync(fd, to, at, to.length - at, null);
-  if (read === 0) throw new NexError("agent_protocol", "the channel has ended");
-  return read;
 }

@@ -1,8 +1,7 @@
 /** The agent: the program in a machine that runs one workload for its node. */
 import { parseArgs } from "node:util";
 import { NexError } from "@nexengine/protocol/internal";
-import { openFrames } from "./channels.ts";
-import { callsOpener } from "./host-calls.ts";
+import { openChannels } from "./channels.ts";
 import { JavaScriptProvider } from "./javascript/provider.ts";
 import { nativeProvider } from "./native/provider.ts";
 import type { Provider } from "./provider.ts";
@@ -30,15 +29,16 @@ process.on("SIGHUP", () => undefined);
 process.stdout.on("error", () => undefined);
 process.stderr.on("error", () => undefined);
 
-const session = new Session(providers, process.cwd(), callsOpener(values.channels));
+const nodeLostTimeoutMs = Number(process.env["NEX_NODE_LOST_TIMEOUT_MS"] ?? nodeLostTimeoutMsDefault);
+const channels = openChannels(values.channels, { nodeLostTimeoutMs });
+const session = new Session(providers, process.cwd(), channels.openCalls);
 const leave = async (): Promise<never> => {
   await session.abandon();
   process.exit(0);
 };
 process.on("SIGTERM", () => void leave());
 
-const nodeLostTimeoutMs = Number(process.env["NEX_NODE_LOST_TIMEOUT_MS"] ?? nodeLostTimeoutMsDefault);
-for await (const frames of openFrames(values.channels, { nodeLostTimeoutMs })) {
+for await (const frames of channels.frames) {
   if ((await session.serve(frames)) === "undeployed") break;
 }
 if (!session.undeployed) await leave();

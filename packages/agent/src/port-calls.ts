@@ -1,7 +1,6 @@
 /** Blocking calls over a serial port, which stays open for all epochs. */
 import { readSync, writeSync } from "node:fs";
-import { NexError } from "@nexengine/protocol/internal";
-import type { CallLine } from "./call-line.ts";
+import { type CallLine, channelEnded, type OpenCalls } from "./call-line.ts";
 import { EpochMark, openPort } from "./serial-port.ts";
 
 /** How long a mark may be on its way when the frames have begun already. */
@@ -13,8 +12,17 @@ const readBytesMax = 65_536;
 
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
+/** The port stays open for all epochs; it is opened when the first begins. */
+export function portCalls(directory: string): OpenCalls {
+  let port: CallPort | undefined;
+  return (epoch) => {
+    port ??= new CallPort(directory);
+    return port.open(epoch);
+  };
+}
+
 /** The port of calls. No call waits in the kernel, since that would not end with the host. */
-export class CallPort {
+class CallPort {
   readonly #mark: EpochMark;
   readonly #fd: number;
   readonly #chunk = Buffer.allocUnsafe(readBytesMax);
@@ -37,7 +45,7 @@ export class CallPort {
       }
       this.#bytes = this.#bytes.subarray(-this.#mark.byteLength);
       if (this.#fill() <= 0) pause();
-      if (performance.now() > deadline) throw ended();
+      if (performance.now() > deadline) throw channelEnded();
     }
     const line: CallLine = {
       write: (bytes) => this.#write(bytes),
@@ -54,7 +62,7 @@ export class CallPort {
       const written = unlessItWaits(() => writeSync(this.#fd, bytes, at));
       if (written !== undefined) at += written;
       // A port without a host takes nothing, and says so only to those who read.
-      else if (this.#fill() === 0) throw ended();
+      else if (this.#fill() === 0) throw channelEnded();
       else pause();
     }
   }
@@ -62,12 +70,12 @@ export class CallPort {
   #readSome(to: Buffer, at: number): number {
     for (const pause = pauses(); this.#bytes.length === 0; ) {
       const count = this.#fill();
-      if (count === 0) throw ended();
+      if (count === 0) throw channelEnded();
       if (count < 0) pause();
     }
     // When the next node has begun, nothing more comes of the former's answer.
     const end = this.#mark.find(this.#bytes)?.start ?? this.#bytes.length;
-    if (end === 0) throw ended();
+    if (end === 0) throw channelEnded();
     const count = this.#bytes.copy(to, at, 0, end);
     this.#bytes = this.#bytes.subarray(count);
     return count;
@@ -98,8 +106,4 @@ function unlessItWaits(act: () => number): number | undefined {
     if ((error as NodeJS.ErrnoException).code === "EAGAIN") return undefined;
     throw error;
   }
-}
-
-function ended(): NexError {
-  return new NexError("agent_protocol", "the channel has ended");
 }

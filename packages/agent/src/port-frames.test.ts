@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { test } from "node:test";
 import { FramePort } from "./port-frames.ts";
-import { EpochMark } from "./serial-port.ts";
+import { EpochMark, portStream } from "./serial-port.ts";
 
 const longMs = 60_000;
 const skip = process.platform !== "linux" && "serial ports are Linux's";
@@ -25,7 +25,7 @@ class Port implements Disposable {
     writeFileSync(join(this.directory, "token"), `ffffffff${"ab".repeat(12)}\n`);
     this.#fd = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
     this.mark = new EpochMark(this.directory);
-    this.guest = new FramePort(this.directory, 0);
+    this.guest = new FramePort(portStream(join(this.directory, "frames")), this.mark, 0);
   }
 
   say(...parts: (string | number)[]): void {

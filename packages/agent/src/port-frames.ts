@@ -1,8 +1,8 @@
-/** The frame channels over a serial port, one for each epoch that the host begins. */
+/** The frame channels over a stream to the host, one for each epoch that the host begins on it. */
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { NexError } from "@nexengine/protocol/internal";
-import { EpochMark, portStream } from "./serial-port.ts";
+import type { EpochMark } from "./serial-port.ts";
 
 /** The frame channel of one epoch. */
 class PortFrames extends Duplex {
@@ -28,7 +28,7 @@ class PortFrames extends Duplex {
   }
 }
 
-/** One opening of the port of frames. */
+/** One opening of the port of frames, or one connection to it. */
 export class FramePort {
   readonly #socket: Socket;
   readonly #mark: EpochMark;
@@ -39,11 +39,14 @@ export class FramePort {
   #fresh: PortFrames | undefined;
   #wake: () => void = () => undefined;
 
-  /** @param epoch The latest that has begun: a lower one is none. */
-  constructor(directory: string, epoch: number) {
-    this.#mark = new EpochMark(directory);
+  /**
+   * @param socket Owned from now on.
+   * @param epoch The latest that has begun: a lower one is none.
+   */
+  constructor(socket: Socket, mark: EpochMark, epoch: number) {
+    this.#mark = mark;
     this.#epoch = epoch;
-    this.#socket = portStream(`${directory}/frames`);
+    this.#socket = socket;
     this.#socket.on("data", (chunk: Buffer) => this.#take(chunk));
     this.#socket.once("close", () => {
       this.#current?.push(null);
@@ -52,8 +55,18 @@ export class FramePort {
     });
   }
 
+  /** Nothing more will come. */
+  get ended(): boolean {
+    return this.#socket.destroyed;
+  }
+
   get epoch(): number {
     return this.#epoch;
+  }
+
+  /** Looks again for a mark in what has come: what a mark is may have changed since. */
+  lookAgain(): void {
+    if (this.#before !== undefined) this.#take(Buffer.alloc(0));
   }
 
   /** The channel of the next epoch; `undefined` when the host goes, or is silent for so long. */

@@ -3,15 +3,25 @@
  * So the host begins each epoch with a mark, and what came before that is thrown away; the agent answers with the same.
  */
 import { constants, openSync, readFileSync } from "node:fs";
-import { Socket } from "node:net";
+import type { Socket } from "node:net";
+import { newPipe, socketOf } from "./pipe-handle.ts";
 
 /** The mark of an epoch: 16 bytes that the host chose for this machine, and the number of the epoch. */
 export class EpochMark {
-  readonly #token: Buffer;
+  readonly #directory: string;
+  #token: Buffer;
 
-  /** @param directory Where the ports are, and the token. */
+  /** @param directory Where the token is. */
   constructor(directory: string) {
-    this.#token = Buffer.from(readFileSync(`${directory}/token`, "latin1").trim(), "hex");
+    this.#directory = directory;
+    this.#token = readToken(directory);
+  }
+
+  /** Takes the token that is there now. @returns whether it is another one. */
+  renew(): boolean {
+    const former = this.#token;
+    this.#token = readToken(this.#directory);
+    return !former.equals(this.#token);
   }
 
   get byteLength(): number {
@@ -33,18 +43,13 @@ export class EpochMark {
   }
 }
 
+function readToken(directory: string): Buffer {
+  return Buffer.from(readFileSync(`${directory}/token`, "latin1").trim(), "hex");
+}
+
 /** Opens a port for reads and writes that never wait. */
 export function openPort(path: string): number {
   return openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
-}
-
-interface PipeHandle {
-  open(fd: number): number;
-}
-
-interface PipeBinding {
-  Pipe: new (kind: number) => PipeHandle;
-  constants: { SOCKET: number };
 }
 
 /**
@@ -52,12 +57,5 @@ interface PipeBinding {
  * by its file functions a read would hold a thread, and with it the end of this process.
  */
 export function portStream(path: string): Socket {
-  const { Pipe, constants: kinds } = (
-    process as unknown as { binding(name: "pipe_wrap"): PipeBinding }
-  ).binding("pipe_wrap");
-  const handle = new Pipe(kinds.SOCKET);
-  handle.open(openPort(path));
-  const socket = new Socket({ handle, allowHalfOpen: false } as object);
-  socket.on("error", () => undefined);
-  return socket;
+  return socketOf(newPipe("SOCKET", openPort(path)));
 }

@@ -12,7 +12,7 @@ import {
   messageView,
   sendInvocation,
 } from "@nexengine/protocol/internal";
-import { callsOpener } from "./host-calls.ts";
+import { inheritedCalls } from "./call-line.ts";
 import type { Provider, ProviderHost, RunningWorkload } from "./provider.ts";
 import { type ChannelEnd, Session } from "./session.ts";
 
@@ -86,7 +86,7 @@ class Bench implements Disposable {
         },
       };
     };
-    this.session = new Session(new Map([["v8", { start }]]), this.directory, callsOpener("fd"));
+    this.session = new Session(new Map([["v8", { start }]]), this.directory, inheritedCalls);
   }
 
   [Symbol.dispose](): void {

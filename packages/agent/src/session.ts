@@ -1,5 +1,4 @@
 /** The agent's side of the frame channel: handshake, deploy, calls, end. */
-import { closeSync, openSync, readSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { resolve } from "node:path";
 import type { Duplex } from "node:stream";
@@ -26,8 +25,10 @@ import {
   type Undeploy,
 } from "@nexengine/protocol/internal";
 import { ArtifactFile } from "./artifact-file.ts";
-import { HostCalls, type OpenCalls } from "./host-calls.ts";
+import type { OpenCalls } from "./call-line.ts";
+import { HostCalls } from "./host-calls.ts";
 import { LogLevel, type Provider, type ProviderHost, type RunningWorkload } from "./provider.ts";
+import { fillRandom } from "./random.ts";
 import { listenForRelay } from "./relay-listeners.ts";
 
 /** A node may send payloads up to this size; it has held its own limits already. */
@@ -40,7 +41,8 @@ export type ChannelEnd = "undeployed" | "node_gone";
 export class Session implements ProviderHost {
   readonly #providers: ReadonlyMap<string, Provider>;
   readonly hostCalls: HostCalls;
-  readonly #instance = instanceMark();
+  /** Made when a node first asks: the copies of a machine are not the same agent. */
+  #instance: string | undefined;
   readonly #artifact: ArtifactFile;
   #connection: FrameConnection | undefined;
   #relay: Relay | undefined;
@@ -164,7 +166,7 @@ export class Session implements ProviderHost {
   #attach(attach: Attach): void {
     const hello: Hello = {
       protocol: agentProtocolVersion,
-      instance: this.#instance,
+      instance: (this.#instance ??= instanceMark()),
       lastEpoch: this.#lastEpoch,
       providers: [...this.#providers.keys()],
     };
@@ -297,11 +299,8 @@ export class Session implements ProviderHost {
   }
 }
 
-/** Random, from the kernel itself: loading `node:crypto` for eight bytes would cost each agent megabytes. */
 function instanceMark(): string {
   const bytes = Buffer.alloc(8);
-  const fd = openSync("/dev/urandom", "r");
-  readSync(fd, bytes);
-  closeSync(fd);
+  fillRandom(bytes);
   return bytes.toString("hex");
 }

@@ -161,4 +161,6 @@ export interface Driver {
   boot(spec: MachineSpec): Promise<Machine>;
   /** Finds a machine that another process booted, or says that it is gone by returning `undefined`. */
   recover?(record: MachineRecord): Promise<Machine | undefined>;
+  /** Removes what it keeps between machines, once no more are booted. */
+  close?(): Promise<void>;
 }

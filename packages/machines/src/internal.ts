@@ -3,13 +3,19 @@
  *
  * @module
  */
-export { type CgroupMount, readCgroupMounts, withController } from "./container/cgroup-mounts.ts";
+
 export type { DriverAbilities } from "./contract/abilities.ts";
+export { type CgroupMount, readCgroupMounts, withController } from "./host/cgroup-mounts.ts";
+export { contractImageIn, packContractImage } from "./microvm/contract-image.ts";
 export { MockDriver, type MockDriverOptions } from "./mock/driver.ts";
 export { MockGuest } from "./mock/guest.ts";
 export { MockMachine } from "./mock/machine.ts";
 export type { MockBoot, MockScript } from "./mock/script.ts";
 export * from "./mod.ts";
+export { type CpioEntry, cpioArchive } from "./rootfs/cpio.ts";
+export { findKernel, type Kernel } from "./rootfs/kernel.ts";
+export { findLibraries } from "./rootfs/libraries.ts";
+export { unpackPackage } from "./rootfs/packages.ts";
 
 /**
  * Loads the contract suite that every driver passes. On demand, because the suite imports `node:test`, and a program

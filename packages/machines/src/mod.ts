@@ -5,7 +5,7 @@
  */
 export { ContainerDriver } from "./container/driver.ts";
 export type { ContainerDriverOptions } from "./container/options.ts";
-export { findHostLack as findContainerLack, type Lack } from "./container/requirements.ts";
+export { findHostLack as findContainerLack } from "./container/requirements.ts";
 export {
   type Channels,
   type Driver,
@@ -24,6 +24,10 @@ export {
   sandboxKinds,
 } from "./driver.ts";
 export { MachineError, type MachineErrorCode, machineErrorCodes } from "./errors.ts";
+export { FirecrackerDriver } from "./firecracker/driver.ts";
+export type { FirecrackerDriverOptions, RateLimit } from "./firecracker/options.ts";
+export { findFirecrackerLack } from "./firecracker/requirements.ts";
+export type { Lack } from "./host/lack.ts";
 export { endLeftovers } from "./host/leftovers.ts";
 export { ProcessDriver } from "./process/driver.ts";
 export type { ProcessDriverOptions } from "./process/options.ts";

@@ -4,6 +4,7 @@ import { formatWithOptions, TextDecoder, TextEncoder } from "node:util";
 import { type Context, constants, createContext, Script } from "node:vm";
 import { type HostReply, NexError } from "@nexengine/protocol/internal";
 import { LogLevel as Level, type LogLevel, type ProviderHost } from "../provider.ts";
+import { fillRandom } from "../random.ts";
 import { makeCallContexts } from "./realm-calls.ts";
 import { keepGlobals } from "./realm-globals.ts";
 import { makeHostServices } from "./realm-services.ts";
@@ -132,8 +133,7 @@ function realmHost(
       clearTimeout(timers.get(id));
       timers.delete(id);
     },
-    // Loaded when the first function asks for it: it takes megabytes, and most never do.
-    fillRandom: (bytes) => void process.getBuiltinModule("node:crypto").randomFillSync(bytes),
+    fillRandom,
     encodeUtf8: (text) => encoder.encode(text).buffer,
     decodeUtf8: (label, fatal, ignoreBOM, bytes) =>
       new TextDecoder(label, { fatal, ignoreBOM }).decode(bytes as Uint8Array<ArrayBuffer> | undefined),

@@ -2,10 +2,10 @@
  * What a command of WASI preview 1 finds in its machine: arguments, environment, standard input, output and errors, clocks,
  * random bytes and sleep. There are no files and no sockets.
  */
-import { openSync, readSync } from "node:fs";
 import type { Call } from "../call-queue.ts";
 import { LineSplitter } from "../line-splitter.ts";
 import type { ProviderHost } from "../provider.ts";
+import { fillRandom } from "../random.ts";
 import type { HostFunction } from "./engine.ts";
 import type { FunctionMemory } from "./memory.ts";
 import { StderrLog } from "./stderr-log.ts";
@@ -45,7 +45,6 @@ export class Wasi {
   /** A bit for each of the three descriptors. */
   #closed = 0;
   #exit: CommandExit | undefined;
-  #random: number | undefined;
   readonly #sleeper = new Int32Array(new SharedArrayBuffer(4));
 
   constructor(memory: FunctionMemory, host: ProviderHost, environment: Readonly<Record<string, string>>) {
@@ -217,9 +216,7 @@ export class Wasi {
   }
 
   #fillRandom(to: number, size: number): number {
-    const bytes = this.#memory.range(to, size);
-    this.#random ??= openSync("/dev/urandom", "r");
-    for (let at = 0; at < bytes.length; ) at += readSync(this.#random, bytes, at, bytes.length - at, null);
+    fillRandom(this.#memory.range(to, size));
     return Errno.success;
   }
 

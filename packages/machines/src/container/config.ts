@@ -1,5 +1,5 @@
 import type { MachineLimits, MachineSpec } from "../driver.ts";
-import { guestId, idsPerMachine } from "./ids.ts";
+import { guestId, idsPerMachine } from "../host/ids.ts";
 import { guestChannels, type Layout } from "./layout.ts";
 import { guestMounts, maskedPaths, readonlyPaths } from "./mounts.ts";
 import type { ContainerDriverSettings } from "./options.ts";

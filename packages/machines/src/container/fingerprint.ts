@@ -3,17 +3,18 @@ import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Fingerprint, MachineSpec } from "../driver.ts";
 import { MachineError } from "../errors.ts";
+import { countsSwap, withController } from "../host/cgroup-mounts.ts";
+import type { Lack } from "../host/lack.ts";
 import { isAlive, readProcess } from "../host/process-table.ts";
 import { removeTree } from "../host/remove-tree.ts";
 import { bootContainer } from "./boot.ts";
-import { countsSwap, withController } from "./cgroup-mounts.ts";
 import { cpuPeriodUs } from "./config.ts";
 import type { ContainerHost } from "./host.ts";
 import type { ContainerMachine } from "./machine.ts";
 import { findForwardDrops, findLoopbackLack } from "./network/lack.ts";
 import type { ContainerDriverSettings } from "./options.ts";
 import { recoverContainer } from "./recover.ts";
-import { findLack, type Lack } from "./requirements.ts";
+import { findLack } from "./requirements.ts";
 
 const limits = { memoryBytes: 268_435_456, vcpus: 1, processes: 64, diskBytes: 8_388_608 };
 /** What the kernel must show of these limits. For none it shows a word, or a number that is beyond all. */

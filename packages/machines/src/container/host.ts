@@ -1,8 +1,8 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { Cgroup, removeParent } from "./cgroup.ts";
-import { type CgroupMount, readCgroupMounts } from "./cgroup-mounts.ts";
-import { IdRanges } from "./id-range.ts";
+import { Cgroup, removeParent } from "../host/cgroup.ts";
+import { type CgroupMount, readCgroupMounts } from "../host/cgroup-mounts.ts";
+import { IdRanges } from "../host/id-range.ts";
 import { Egress } from "./network/egress.ts";
 import type { ContainerDriverSettings } from "./options.ts";
 import { Runtime } from "./runtime.ts";

@@ -6,8 +6,8 @@ import { after, suite, test } from "node:test";
 import { within } from "../contract/expect.ts";
 import { makeSpec } from "../contract/spec.ts";
 import { actMs } from "../contract/test-machine.ts";
+import { readCgroupMounts } from "../host/cgroup-mounts.ts";
 import { rootfsPaths } from "../rootfs/options.ts";
-import { readCgroupMounts } from "./cgroup-mounts.ts";
 import { makeDriver, prepareContainers } from "./contract-driver.ts";
 
 const containers = await prepareContainers();

@@ -1,17 +1,17 @@
 import type { Channels, Machine, MachineExit, MachineRecord, MachineSpec, MachineUsage } from "../driver.ts";
 import { MachineError } from "../errors.ts";
 import { Attachments } from "../host/attachments.ts";
+import { type Cgroup, killCgroup } from "../host/cgroup.ts";
 import { type Fate, readFate } from "../host/fate.ts";
 import type { FifoConsole } from "../host/fifo-console.ts";
 import { signalProcess } from "../host/kill.ts";
 import { settlesWithin } from "../host/wait.ts";
 import { watchFate } from "../host/watch.ts";
 import { openChannels } from "./attachment.ts";
-import type { Cgroup } from "./cgroup.ts";
 import { type MachineFacts, recordFacts } from "./facts.ts";
 import type { ContainerHost } from "./host.ts";
 import { layoutOf } from "./layout.ts";
-import { killCgroup, removeRemains } from "./remains.ts";
+import { removeRemains } from "./remains.ts";
 
 /** What of an order a machine still needs when it runs. */
 type Kept = Pick<MachineSpec, "id" | "directory">;

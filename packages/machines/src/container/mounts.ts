@@ -1,5 +1,5 @@
+import { guestId } from "../host/ids.ts";
 import { guestHosts } from "./hosts-file.ts";
-import { guestId } from "./ids.ts";
 import { guestChannels, type Layout } from "./layout.ts";
 
 interface Mount {

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { MachineLimits } from "../driver.ts";
+import { defaultHostIdFirst } from "../host/ids.ts";
 
 /** What a container driver is told. */
 export interface ContainerDriverOptions {
@@ -44,7 +45,7 @@ export function completeOptions(options: ContainerDriverOptions): ContainerDrive
     limitArguments: () => [],
     runtime: "runc",
     cgroupParent: "nex",
-    hostIdFirst: 1_000_000,
+    hostIdFirst: defaultHostIdFirst,
     idsDirectory: join(options.stateDirectory, "ranges"),
     egressNetwork: "100.127.0.0/16",
     runtimeTimeoutMs: 20_000,

@@ -1,7 +1,6 @@
 import { MachineError } from "../errors.ts";
+import { type Cgroup, killCgroup } from "../host/cgroup.ts";
 import { removeTree } from "../host/remove-tree.ts";
-import { holdsWithin } from "../host/wait.ts";
-import type { Cgroup } from "./cgroup.ts";
 import type { ContainerHost } from "./host.ts";
 
 /** What a machine holds on its host, wherever that is known from. */
@@ -14,20 +13,6 @@ export interface Remains {
   range?: number | undefined;
   /** It may be connected with the host's network. */
   egress: boolean;
-}
-
-/** Kills all that runs in a control group. @returns the pids that are left after that time. */
-export async function killCgroup(cgroup: Cgroup, timeoutMs: number): Promise<number[]> {
-  const killed = (): boolean => {
-    const pids = cgroup.pids();
-    for (const pid of pids) {
-      try {
-        process.kill(pid, "SIGKILL");
-      } catch {}
-    }
-    return pids.length === 0;
-  };
-  return (await holdsWithin(killed, timeoutMs)) ? [] : cgroup.pids();
 }
 
 /**

@@ -1,16 +1,11 @@
 import { constants, existsSync, readFileSync } from "node:fs";
 import { access, realpath, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { readCgroupMounts, withController } from "../host/cgroup-mounts.ts";
+import type { Lack } from "../host/lack.ts";
 import { findProgram } from "../host/program.ts";
-import { readCgroupMounts, withController } from "./cgroup-mounts.ts";
 import { type ContainerDriverOptions, type ContainerDriverSettings, completeOptions } from "./options.ts";
 import { findRootlessHindrances } from "./rootless.ts";
-
-/** Something that a container driver needs and this host lacks. */
-export interface Lack {
-  reason: string;
-  advice: string;
-}
 
 type Requirement = (settings: ContainerDriverSettings) => Promise<Lack | undefined> | Lack | undefined;
 

@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { userInfo } from "node:os";
+import { readCgroupMounts, withController } from "../host/cgroup-mounts.ts";
+import { idsPerMachine } from "../host/ids.ts";
 import { findProgram } from "../host/program.ts";
-import { readCgroupMounts, withController } from "./cgroup-mounts.ts";
-import { idsPerMachine } from "./ids.ts";
 
 const controllersNeeded = ["cpu", "memory", "pids"];
 

@@ -1,13 +1,17 @@
 /**
  * How the test guest opens its channels, as its arguments say: without any, frames are descriptor 3 and calls
  * descriptor 4; with `--channels=connect:<directory>` it connects to a socket there, again after every end, and opens
- * the FIFOs of the epoch that it is told; with `--channels=port:<directory>` see `guest-ports.ts`. A real agent does the same.
+ * the FIFOs of the epoch that it is told; with `--channels=port:<directory>` see `guest-ports.ts`, with
+ * `--channels=sockets:<directory>` `guest-sockets.ts`. A real agent does the same.
  */
 import { once } from "node:events";
-import { closeSync, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, openSync, readSync } from "node:fs";
 import { connect, Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
-import { type GuestChannels, portSessions } from "./guest-ports.ts";
+import type { GuestChannels } from "./guest-marks.ts";
+import { portSessions } from "./guest-ports.ts";
+import { socketSessions } from "./guest-sockets.ts";
+import { writeAll } from "./write-all.ts";
 
 interface CallEnds {
   requests: number;
@@ -20,9 +24,14 @@ const retryMs = 10;
 
 /** One after the other, until the node stays away. */
 export async function* guestSessions(): AsyncGenerator<GuestChannels> {
-  const [, form, directory] = /^--channels=(connect|port):(.*)$/.exec(process.argv.at(-1) ?? "") ?? [];
+  const [, form, directory] =
+    /^--channels=(connect|port|sockets):(.*)$/.exec(process.argv.at(-1) ?? "") ?? [];
   if (form === "port" && directory !== undefined) {
     yield* portSessions(directory, nodeLostTimeoutMs());
+    return;
+  }
+  if (form === "sockets" && directory !== undefined) {
+    yield* socketSessions(directory, nodeLostTimeoutMs());
     return;
   }
   if (directory === undefined) {
@@ -99,9 +108,4 @@ function call({ requests, replies }: CallEnds, request: Buffer, answerBytes: num
     // The node has gone.
   }
   return answer.subarray(0, Math.max(received - 1, 0));
-}
-
-/** Writes all, however often the kernel takes a part. */
-export function writeAll(fd: number, bytes: Buffer): void {
-  for (let sent = 0; sent < bytes.length; ) sent += writeSync(fd, bytes, sent);
 }

@@ -2,8 +2,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync, readdirSync, readlinkSync, unlinkSync, writeSync } from "node:fs";
-import { writeAll } from "./guest-channels.ts";
 import { networkDeeds } from "./guest-network.ts";
+import { writeAll } from "./write-all.ts";
 
 /** A child that nothing polite can end; it says `up` when it no longer listens to signals. */
 const stubborn =

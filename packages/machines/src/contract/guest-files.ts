@@ -5,6 +5,10 @@ export const guestFiles: readonly string[] = [
   "guest-commands.ts",
   "guest-deeds.ts",
   "guest-network.ts",
+  "guest-marks.ts",
   "guest-ports.ts",
+  "guest-sockets.ts",
+  "pipe.ts",
+  "write-all.ts",
   "byte-reader.ts",
 ];

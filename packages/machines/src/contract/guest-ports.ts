@@ -3,26 +3,13 @@
  * its host begins each epoch with a mark of 24 bytes, the token of the machine and the epoch. What comes before it is
  * thrown away, and the guest answers with the same. A real agent does the same, with fewer copies.
  */
-import { constants, openSync, readFileSync, readSync, writeSync } from "node:fs";
-import { Socket } from "node:net";
+import { constants, openSync, readSync, writeSync } from "node:fs";
+import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
+import { epochBytes, type GuestChannels, markOf, readToken } from "./guest-marks.ts";
+import { pipeOf, streamOf } from "./pipe.ts";
 
-/** The channels of one epoch, or of the only one. */
-export interface GuestChannels {
-  frames: Duplex;
-  /** The node has told the epoch: opens the calls. */
-  attach(epoch: number): void;
-  /** Sends a call, and waits for an answer of as many bytes; fewer when the node has gone. */
-  call(request: Buffer, answerBytes: number): Buffer;
-}
-
-interface PipeBinding {
-  Pipe: new (kind: number) => { open(fd: number): number };
-  constants: { SOCKET: number };
-}
-
-const epochBytes = 8;
 const retryMs = 10;
 const pauseMs = 0.2;
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
@@ -32,12 +19,12 @@ export async function* portSessions(
   directory: string,
   nodeLostTimeoutMs: number,
 ): AsyncGenerator<GuestChannels> {
-  const token = Buffer.from(readFileSync(`${directory}/token`, "latin1").trim(), "hex");
+  const token = readToken(directory);
   const calls = new CallPort(`${directory}/calls`, token);
   let deadline = performance.now() + nodeLostTimeoutMs;
   while (performance.now() < deadline) {
-    const port = streamOf(openPort(`${directory}/frames`));
-    for await (const { epoch, frames } of epochsOf(port, token)) {
+    const port = streamOf(pipeOf("SOCKET", openPort(`${directory}/frames`)));
+    for await (const { epoch, frames } of epochsOf(port, () => token)) {
       port.write(markOf(token, epoch));
       yield {
         frames,
@@ -54,35 +41,22 @@ function openPort(path: string): number {
   return openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
 }
 
-/** A character device as a stream, which Node makes of sockets and pipes only. */
-function streamOf(fd: number): Socket {
-  const { Pipe, constants: kinds } = (
-    process as unknown as { binding(name: "pipe_wrap"): PipeBinding }
-  ).binding("pipe_wrap");
-  const handle = new Pipe(kinds.SOCKET);
-  handle.open(fd);
-  const socket = new Socket({ handle, allowHalfOpen: false } as object);
-  return socket.on("error", () => undefined);
-}
-
-function markOf(token: Buffer, epoch: number): Buffer {
-  const number = Buffer.alloc(epochBytes);
-  number.writeBigUInt64LE(BigInt(epoch));
-  return Buffer.concat([token, number]);
-}
-
 /** The streams between the marks. A mark that is said again begins nothing. */
-async function* epochsOf(port: Socket, token: Buffer): AsyncGenerator<{ epoch: number; frames: Duplex }> {
+export async function* epochsOf(
+  port: Socket,
+  readToken: () => Buffer,
+): AsyncGenerator<{ epoch: number; frames: Duplex }> {
   const begun: { epoch: number; frames: Duplex }[] = [];
   let wake = (): void => undefined;
   let bytes: Buffer = Buffer.alloc(0);
   let current: Duplex | undefined;
-  let epoch = 0;
+  let epoch = -1;
   const deliver = (part: Buffer): void => {
     if (part.length > 0 && current?.push(part) === false) port.pause();
   };
   port.on("data", (chunk: Buffer) => {
     bytes = Buffer.concat([bytes, chunk]);
+    const token = readToken();
     for (let at = bytes.indexOf(token); at >= 0; at = bytes.indexOf(token)) {
       const end = at + token.length + epochBytes;
       if (bytes.length < end) return;

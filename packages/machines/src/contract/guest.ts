@@ -6,7 +6,7 @@
 import { guestSessions } from "./guest-channels.ts";
 import { obey } from "./guest-commands.ts";
 import { deeds } from "./guest-deeds.ts";
-import type { GuestChannels } from "./guest-ports.ts";
+import type { GuestChannels } from "./guest-marks.ts";
 
 // The kernel keeps signals from the first process of a namespace that does not listen to them.
 if (process.pid === 1) process.on("SIGTERM", () => process.exit(0));

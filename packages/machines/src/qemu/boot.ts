@@ -12,15 +12,15 @@ import { endLeftovers } from "../host/leftovers.ts";
 import { isAlive, type ProcessIdentity, readProcess } from "../host/process-table.ts";
 import { findProgram } from "../host/program.ts";
 import { holdsWithin } from "../host/wait.ts";
+import { configDisk, demandMemory } from "../microvm/config-disk.ts";
+import { newToken } from "../microvm/epoch-mark.ts";
+import { type Layout, layoutOf } from "../microvm/layout.ts";
+import { MicroVm } from "../microvm/machine.ts";
 import { qemuArguments } from "./command.ts";
-import { configDisk, memoryBytesOf } from "./config-disk.ts";
-import { newToken } from "./epoch-mark.ts";
-import { type Layout, layoutOf, names } from "./layout.ts";
-import { QemuMachine } from "./machine.ts";
+import type { QemuHost } from "./host.ts";
+import { names } from "./names.ts";
 import type { QemuDriverSettings } from "./options.ts";
 
-/** Below this, kernel and agent don't start. */
-const memoryBytesMin = 134_217_728;
 /** Whoever has gone already is taken for this: no process starts before the host does. */
 const goneTicks = -1;
 
@@ -30,20 +30,19 @@ const goneTicks = -1;
  *
  * @throws MachineError `boot_failed`; then nothing of it is left.
  */
-export async function bootQemu(settings: QemuDriverSettings, spec: MachineSpec): Promise<QemuMachine> {
-  const memoryBytes = memoryBytesOf(spec, settings);
-  if (memoryBytes < memoryBytesMin) {
-    throw bootFailure(spec.id, `${memoryBytes} bytes of memory are less than the ${memoryBytesMin} it needs`);
-  }
+export async function bootQemu(host: QemuHost, spec: MachineSpec): Promise<MicroVm> {
+  const { settings } = host;
+  demandMemory(spec, settings);
   const layout = layoutOf(spec.directory);
   try {
     // Its owner's only, so that no other user of the host comes to the channels.
     await chmod(layout.directory, 0o700);
     const token = newToken();
-    await writeFile(layout.config, configDisk(spec, settings, token), { mode: 0o600, flag: "wx" });
+    const disk = configDisk(spec, settings, token, "port");
+    await writeFile(join(layout.directory, names.config), disk, { mode: 0o600, flag: "wx" });
     await makeFifos([layout.controlIn], 0o600);
     const { identity, console } = await start(settings, spec, layout);
-    return new QemuMachine(settings, spec, { identity, token }, console);
+    return new MicroVm(host, spec, { identity, token }, console);
   } catch (error) {
     await endLeftovers(layout.directory).catch(() => undefined);
     if (error instanceof MachineError) throw error;

@@ -1,15 +1,12 @@
 import type { MachineSpec } from "../driver.ts";
-import { memoryBytesOf } from "./config-disk.ts";
-import { names } from "./layout.ts";
+import { memoryBytesOf } from "../microvm/config-disk.ts";
+import { kernelArguments } from "../microvm/kernel-arguments.ts";
+import { names } from "./names.ts";
 import type { QemuDriverSettings } from "./options.ts";
 
 const mebibyte = 1_048_576;
 /** What emulation may keep of translated programs. */
 const translationMebibytes = 64;
-const kernelArguments = [
-  ...["console=ttyS0", "quiet", "loglevel=1", "reboot=k", "panic=-1", "mitigations=off", "audit=0"],
-  ...["i8042.noaux", "i8042.nomux", "i8042.dumbkbd", "8250.nr_uarts=1", "rcupdate.rcu_expedited=1"],
-];
 
 /** The arguments of the QEMU that is a machine; it runs in the machine's directory. */
 export function qemuArguments(spec: MachineSpec, settings: QemuDriverSettings): string[] {

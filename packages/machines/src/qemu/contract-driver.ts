@@ -1,21 +1,13 @@
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { guestFiles } from "../contract/guest-files.ts";
-import { bootFilesIn } from "../rootfs/boot-files.ts";
-import { buildRootfsDirectory } from "../rootfs/build.ts";
-import { packExt4 } from "../rootfs/ext4.ts";
-import { rootfsPaths } from "../rootfs/options.ts";
+import { contractImageIn, packContractImage } from "../microvm/contract-image.ts";
 import { QemuDriver } from "./driver.ts";
 import { completeOptions, type QemuDriverOptions } from "./options.ts";
 import { findLack, findQemuLack } from "./requirements.ts";
 
 /** The options go to the programs that a case starts. */
 const optionsVariable = "NEX_CONTRACT_QEMU";
-
-/** Where tests find the kernel of machines, if it was prepared. */
-export const bootDirectoryVariable = "NEX_TEST_BOOT_DIRECTORY";
 
 /** The driver as the contract suite boots it: the test guest in an image, once `prepareQemu` has made one. */
 export function makeDriver(): QemuDriver {
@@ -33,23 +25,15 @@ export interface Preparation extends AsyncDisposable {
 export async function prepareQemu(): Promise<Preparation> {
   const base = await mkdtemp(join(tmpdir(), "nex-qemu-"));
   await chmod(base, 0o711);
-  const contract = fileURLToPath(new URL("../contract/", import.meta.url));
   const options: QemuDriverOptions = {
-    image: join(base, "guest.ext4"),
-    boot: bootFilesIn(process.env[bootDirectoryVariable] ?? base),
-    command: [rootfsPaths.node, "--disable-warning=ExperimentalWarning", rootfsPaths.agent],
+    ...contractImageIn(base),
     stateDirectory: join(base, "state"),
     accelerator: "tcg",
     memoryBytesDefault: 268_435_456,
   };
   let lack = await findQemuLack(options);
   if (lack === undefined) {
-    const tree = await buildRootfsDirectory({
-      output: join(base, "rootfs"),
-      agentPath: join(contract, "agent.mjs"),
-      files: Object.fromEntries(guestFiles.map((name) => [`/usr/lib/nex/${name}`, join(contract, name)])),
-    });
-    await packExt4(tree, options.image);
+    await packContractImage(base);
     lack = await findLack(completeOptions(options));
   }
   process.env[optionsVariable] = JSON.stringify(options);

@@ -7,12 +7,13 @@ import type {
   MachineRecord,
   MachineSpec,
 } from "../driver.ts";
+import { HeldMachines } from "../microvm/held-machines.ts";
+import { recoverMicroVm } from "../microvm/recover.ts";
 import { bootInDirectory } from "../spec.ts";
 import { bootQemu } from "./boot.ts";
 import { fingerprintQemu } from "./fingerprint.ts";
-import type { QemuMachine } from "./machine.ts";
-import { completeOptions, type QemuDriverOptions, type QemuDriverSettings } from "./options.ts";
-import { recoverQemu } from "./recover.ts";
+import { QemuHost } from "./host.ts";
+import { completeOptions, type QemuDriverOptions } from "./options.ts";
 
 /**
  * Makes machines that are microVMs of QEMU, each with a kernel of its own, by KVM or emulated. Needs Linux on x64, and
@@ -43,20 +44,20 @@ export class QemuDriver implements Driver {
   readonly networks: ReadonlySet<MachineNetwork> = new Set<MachineNetwork>(["none", "nats"]);
   readonly ownLoopback = true;
   readonly carriesIpv6 = false;
-  readonly #settings: QemuDriverSettings;
-  readonly #machines = new Map<string, QemuMachine>();
+  readonly #host: QemuHost;
+  readonly #machines = new HeldMachines();
 
   constructor(options: QemuDriverOptions) {
-    this.#settings = completeOptions(options);
+    this.#host = new QemuHost(completeOptions(options));
   }
 
   async fingerprint(): Promise<Fingerprint> {
-    return await fingerprintQemu(this.#settings);
+    return await fingerprintQemu(this.#host);
   }
 
   async boot(spec: MachineSpec): Promise<Machine> {
     return await bootInDirectory(this, spec, async (owned) =>
-      this.#keep(await bootQemu(this.#settings, owned)),
+      this.#machines.keep(await bootQemu(this.#host, owned)),
     );
   }
 
@@ -67,18 +68,6 @@ export class QemuDriver implements Driver {
    * @throws MachineError `destroy_failed` when something of an ended machine can't be removed.
    */
   async recover(record: MachineRecord): Promise<Machine | undefined> {
-    const held = this.#machines.get(record.id);
-    if (held) return held;
-    const found = await recoverQemu(this.#settings, record);
-    return found && this.#keep(found);
-  }
-
-  #keep(machine: QemuMachine): QemuMachine {
-    this.#machines.set(machine.id, machine);
-    const forget = (): void => {
-      if (this.#machines.get(machine.id) === machine) this.#machines.delete(machine.id);
-    };
-    void machine.exited.then(forget);
-    return machine;
+    return await this.#machines.recover(record, () => recoverMicroVm(this.#host, record));
   }
 }

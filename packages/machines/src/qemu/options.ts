@@ -1,4 +1,5 @@
 import type { MachineLimits } from "../driver.ts";
+import type { MicroVmSettings } from "../microvm/settings.ts";
 import type { BootFiles } from "../rootfs/boot-files.ts";
 
 /** How the processor of a machine is had. */
@@ -32,7 +33,7 @@ export interface QemuDriverOptions {
 }
 
 /** The same, complete. */
-export type QemuDriverSettings = Required<QemuDriverOptions>;
+export type QemuDriverSettings = Required<QemuDriverOptions> & MicroVmSettings;
 
 /** Fills in the defaults. */
 export function completeOptions(options: QemuDriverOptions): QemuDriverSettings {

@@ -1,21 +1,18 @@
 import { execFile } from "node:child_process";
 import { constants } from "node:fs";
-import { access, open } from "node:fs/promises";
-import { dirname } from "node:path";
+import { access } from "node:fs/promises";
 import { promisify } from "node:util";
-import type { Lack } from "../container/requirements.ts";
+import type { Lack } from "../host/lack.ts";
 import { findProgram } from "../host/program.ts";
+import { findBootFilesLack, findImageLack } from "../microvm/requirements.ts";
 import { completeOptions, type QemuDriverOptions, type QemuDriverSettings } from "./options.ts";
 
 type Requirement = (settings: QemuDriverSettings) => Promise<Lack | undefined> | Lack | undefined;
 
 const versionTimeoutMs = 10_000;
 const kvmDevice = "/dev/kvm";
-/** Where the magic number of an ext4 image is, and what it is. */
-const magicOffset = 0x438;
-const magic = 0xef53;
 
-const beforeImage: readonly Requirement[] = [linux, program, kvm, bootFiles];
+const beforeImage: readonly Requirement[] = [...[linux, program, kvm], ({ boot }) => findBootFilesLack(boot)];
 
 /** What is looked at before there is an image. */
 export type QemuNeeds = Pick<QemuDriverOptions, "program" | "accelerator" | "boot">;
@@ -28,7 +25,7 @@ export async function findQemuLack(needs: QemuNeeds): Promise<Lack | undefined> 
 
 /** Finds the first thing that is missing. */
 export async function findLack(settings: QemuDriverSettings): Promise<Lack | undefined> {
-  return await firstLack([...beforeImage, image], settings);
+  return await firstLack([...beforeImage, ({ image }) => findImageLack(image)], settings);
 }
 
 /** The version of QEMU, or why it can't be had. */
@@ -80,28 +77,5 @@ async function kvm({ accelerator }: QemuDriverSettings): Promise<Lack | undefine
       reason: `${kvmDevice} ${why}`,
       advice: `Run the node where KVM works, or ask for slow emulation: {"sandbox": "qemu", "qemu": {"accel": "tcg"}}`,
     };
-  }
-}
-
-async function bootFiles({ boot }: QemuDriverSettings): Promise<Lack | undefined> {
-  for (const path of [boot.kernel, boot.initramfs]) {
-    const there = await access(path, constants.R_OK).then(
-      () => true,
-      () => false,
-    );
-    const advice = `Run: nex rootfs --format ext4 --kernel apt --output ${dirname(dirname(path))}/`;
-    if (!there) return { reason: `"${path}" is not there`, advice };
-  }
-  return undefined;
-}
-
-async function image({ image: path }: QemuDriverSettings): Promise<Lack | undefined> {
-  const advice = "Run: nex rootfs --format ext4";
-  try {
-    await using file = await open(path, "r");
-    const { buffer } = await file.read(Buffer.alloc(2), 0, 2, magicOffset);
-    return buffer.readUInt16LE() === magic ? undefined : { reason: `"${path}" is no ext4 image`, advice };
-  } catch {
-    return { reason: `"${path}" is not there`, advice };
   }
 }

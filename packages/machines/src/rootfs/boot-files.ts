@@ -7,6 +7,7 @@ import { removeTree } from "../host/remove-tree.ts";
 import { type CpioEntry, cpioArchive } from "./cpio.ts";
 import { readInterpreter } from "./elf.ts";
 import { guestApplets, guestInit } from "./guest-init.ts";
+import { listenProgram, reseedProgram } from "./guest-programs.ts";
 import { findKernel, type Kernel } from "./kernel.ts";
 import { unpackPackage } from "./packages.ts";
 
@@ -32,7 +33,7 @@ export interface BuiltBootFiles extends BootFiles {
 
 /** Where the boot files of all images in a directory are. */
 export function bootFilesIn(directory: string): BootFiles {
-  return { kernel: join(directory, "boot", "vmlinuz"), initramfs: join(directory, "boot", "initramfs") };
+  return { kernel: join(directory, "boot", "vmlinux"), initramfs: join(directory, "boot", "initramfs") };
 }
 
 const directoryMode = 0o40755;
@@ -54,7 +55,7 @@ export async function buildBootFiles(options: BootFilesOptions, files: BootFiles
   try {
     const kernel = await findKernel(await treeOf(options.kernel, join(directory, "kernel")));
     const busybox = await readBusybox(options.busybox, join(directory, "busybox"));
-    const contents = { kernel: await readFile(kernel.path), initramfs: initramfs(kernel, busybox) };
+    const contents = { kernel: kernel.image, initramfs: initramfs(kernel, busybox) };
     await replaceFile(files.kernel, contents.kernel);
     await replaceFile(files.initramfs, contents.initramfs);
     return {
@@ -102,6 +103,8 @@ function initramfs({ modules }: Kernel, busybox: Buffer): Buffer {
     { path: "dev/console", mode: deviceMode, device: [5, 1] },
     { path: "bin/busybox", mode: programMode, data: busybox },
     ...guestApplets.map((name) => ({ path: `bin/${name}`, mode: linkMode, data: Buffer.from("busybox") })),
+    { path: "bin/listen", mode: programMode, data: listenProgram() },
+    { path: "bin/reseed", mode: programMode, data: reseedProgram() },
     ...numbered,
     { path: "init", mode: programMode, data: Buffer.from(guestInit) },
   ]);

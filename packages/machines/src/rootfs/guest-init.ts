@@ -2,18 +2,20 @@
  * The first program of a microVM, in its initramfs: loads modules, mounts the image read-only and what can be written
  * over it, starts the agent as the user 1000, and turns the machine off when the agent has ended.
  *
- * The second disk is a shell script that says what is this machine's own (`qemu/config-disk.ts`). The port
- * `nex.control` carries what the agent writes to its console, the word `stop` to the machine, and the last line from
- * it: how the agent ended, and how often memory ran out.
+ * The second disk is a shell script that says what is this machine's own (`microvm/config-disk.ts`). Under QEMU channels
+ * and control are serial ports by name; under Firecracker the agent is given listening sockets, and control is the
+ * serial line. Control carries what the agent writes to its console, words to the machine, and the last line from it:
+ * how the agent ended, and how often memory ran out. The words are `stop`, and `resume` with a token, a seed and the
+ * time for a copy of a machine, which becomes one of its own by them: its agent finds the token when all else is done.
  */
 export const guestInit = `#!/bin/sh
 end() {
   printf '[nex: the agent ended with %s, memory ran out %s times]\\n' "$1" "$2" >&3
-  poweroff -f
+  reboot -f
 }
 fail() {
   echo "nex init: $1"
-  poweroff -f
+  reboot -f
 }
 limit() {
   echo "$1" >"$2" || fail "cannot write $2"
@@ -40,19 +42,28 @@ mount -t tmpfs -o "nosuid,nodev,noexec,mode=700,uid=1000,gid=1000,$nex_tmp" tmp 
 mount -t tmpfs -o "nosuid,nodev,mode=700,uid=1000,gid=1000,$nex_work" work /image/work || fail "cannot mount /work"
 
 mount -t tmpfs -o nosuid,mode=755,size=4m,nr_inodes=64 nex /image/nex
-for port in /sys/class/virtio-ports/*; do
-  read -r name <"$port/name"
-  IFS=: read -r major minor <"$port/dev"
-  case "$name" in
-    nex.control) mknod /dev/control c "$major" "$minor" ;;
-    nex.*) mknod -m 600 "/image/nex/\${name#nex.}" c "$major" "$minor" && chown 1000:1000 "/image/nex/\${name#nex.}" ;;
-  esac
-done
+listen=
+case "$nex_transport" in
+  port)
+    for port in /sys/class/virtio-ports/*; do
+      read -r name <"$port/name"
+      IFS=: read -r major minor <"$port/dev"
+      case "$name" in
+        nex.control) mknod /dev/control c "$major" "$minor" ;;
+        nex.*) mknod -m 600 "/image/nex/\${name#nex.}" c "$major" "$minor" && chown 1000:1000 "/image/nex/\${name#nex.}" ;;
+      esac
+    done
+    ;;
+  vsock)
+    listen=/bin/listen
+    mknod /dev/control c 4 64
+    stty -F /dev/control -echo
+    ;;
+esac
 exec 3<>/dev/control || fail "there is no control port"
 echo "$nex_token" >/image/nex/token
 cp /bin/busybox /image/nex/busybox
 chmod 700 /image/nex/busybox
-mount -o remount,ro /image/nex
 if [ -s /run/hosts ]; then
   mount --bind /run/hosts /image/etc/hosts && mount -o remount,bind,ro /image/etc/hosts
 fi
@@ -70,13 +81,21 @@ limit "$nex_cpu" /sys/fs/cgroup/agent/cpu.max
 (
   echo 0 >/sys/fs/cgroup/agent/cgroup.procs || exit 125
   echo 500 >/proc/self/oom_score_adj
-  exec setpriv --nnp chroot /image /nex/busybox sh -c '
+  exec $listen /bin/setpriv --nnp chroot /image /nex/busybox sh -c '
     cd /work && program=$1 && shift &&
       exec /nex/busybox env -i "NEX_NODE_LOST_TIMEOUT_MS=$nex_lost_ms" \\
         /nex/busybox start-stop-daemon -S -c 1000:1000 -x "$program" -- "$@"' sh "$@"
 ) </dev/null >&3 2>&3 3>&- &
 agent=$!
-while read -r word; do [ "$word" = stop ] && kill -TERM "$agent"; done <&3 &
+while read -r word token seed; do
+  case "$word" in
+    stop) kill -TERM "$agent" ;;
+    resume)
+      printf "$seed" | reseed 3>/dev/urandom || fail "cannot seed this copy"
+      echo "$token" >/image/nex/.token && mv /image/nex/.token /image/nex/token
+      ;;
+  esac
+done <&3 &
 wait "$agent"
 code=$?
 read -r _ ooms <<END
@@ -88,5 +107,5 @@ end "$code" "$ooms"
 /** What the init calls, all of one program. */
 export const guestApplets = [
   ...["sh", "mount", "insmod", "cat", "mknod", "ln", "chown", "cp", "ip", "mkdir", "env", "setpriv"],
-  ...["chmod", "chroot", "grep", "poweroff", "printf"],
+  ...["chmod", "chroot", "grep", "reboot", "printf", "stty", "mv"],
 ] as const;

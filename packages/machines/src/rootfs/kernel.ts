@@ -1,11 +1,13 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { MachineError } from "../errors.ts";
+import { isKernel, uncompressedKernel } from "./kernel-image.ts";
 
 /** A kernel with the modules that a machine needs. */
 export interface Kernel {
   version: string;
-  path: string;
+  /** As an ELF file. */
+  image: Buffer;
   /** In the order in which they are loaded. */
   modules: KernelModule[];
 }
@@ -15,15 +17,19 @@ export interface KernelModule {
   data: Buffer;
 }
 
-/** What the first disk, the channels and their bus need; what is built in is left out. */
-const wanted = ["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_console", "ext4"];
+/** What the first disk, the channels, their buses and randomness need; what is built in is left out. */
+export const guestModules: readonly string[] = [
+  ...["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_console", "virtio_rng"],
+  ...["vmw_vsock_virtio_transport", "ext4"],
+];
 
 /**
  * Finds the kernel in an unpacked package, or in `/`: `boot/vmlinuz-<version>` and `lib/modules/<version>`.
  *
+ * @param wanted Names of modules, which are taken with what they need.
  * @throws MachineError `rootfs_failed`
  */
-export async function findKernel(tree: string): Promise<Kernel> {
+export async function findKernel(tree: string, wanted: readonly string[] = guestModules): Promise<Kernel> {
   const failed = (why: string): MachineError =>
     new MachineError("rootfs_failed", `Cannot take a kernel from "${tree}": ${why}`);
   const names = await readdir(join(tree, "boot")).catch(() => [] as string[]);
@@ -31,21 +37,28 @@ export async function findKernel(tree: string): Promise<Kernel> {
   const version = versions.at(-1);
   if (version === undefined) throw failed('it has no "boot/vmlinuz-<version>"');
   const path = join(tree, "boot", `vmlinuz-${version}`);
-  const image = await readFile(path).catch((cause: Error) => {
+  const packed = await readFile(path).catch((cause: Error) => {
     throw failed(cause.message);
   });
-  if (!isKernel(image)) throw failed(`"${path}" is no Linux kernel for x86-64`);
+  if (!isKernel(packed)) throw failed(`"${path}" is no Linux kernel for x86-64`);
+  const image = unpacked(packed, (why) => failed(`"${path}" can't be unpacked: ${why}`));
   const directory = join(tree, "lib", "modules", version);
   const builtIn = await readFile(join(directory, "modules.builtin"), "utf8").catch(() => undefined);
   if (builtIn === undefined) throw failed(`it has no modules of the version ${version}`);
   const files = await moduleFiles(directory);
-  return { version, path, modules: await modulesInOrder(files, new Set(moduleNames(builtIn)), failed) };
+  return {
+    version,
+    image,
+    modules: await modulesInOrder(wanted, files, new Set(moduleNames(builtIn)), failed),
+  };
 }
 
-/** The header that every kernel of x86 has, with the mark of a 64-bit one. */
-function isKernel(image: Buffer): boolean {
-  if (image.length < 0x240 || image.toString("latin1", 0x202, 0x206) !== "HdrS") return false;
-  return (image.readUInt16LE(0x236) & 1) === 1;
+function unpacked(kernel: Buffer, failed: (why: string) => MachineError): Buffer {
+  try {
+    return uncompressedKernel(kernel);
+  } catch (error) {
+    throw failed(error instanceof Error ? error.message : String(error));
+  }
 }
 
 async function moduleFiles(directory: string): Promise<Map<string, string>> {
@@ -67,6 +80,7 @@ function moduleNames(list: string): string[] {
 }
 
 async function modulesInOrder(
+  wanted: readonly string[],
   files: ReadonlyMap<string, string>,
   builtIn: ReadonlySet<string>,
   failed: (why: string) => MachineError,

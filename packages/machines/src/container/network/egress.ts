@@ -1,9 +1,9 @@
 import { createHash, randomInt } from "node:crypto";
 import { MachineError } from "../../errors.ts";
 import { bootFailure } from "../../host/boot-failure.ts";
+import type { Lack } from "../../host/lack.ts";
 import { holdsWithin } from "../../host/wait.ts";
 import { type Ipv4Network, parseIpv4Network } from "../../ipv4.ts";
-import type { Lack } from "../requirements.ts";
 import { switchForwardingOn } from "./forwarding.ts";
 import { HostTable } from "./host-table.ts";
 import { findEgressLack } from "./lack.ts";

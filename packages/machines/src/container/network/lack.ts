@@ -1,7 +1,7 @@
+import type { Lack } from "../../host/lack.ts";
 import { findProgram } from "../../host/program.ts";
 import type { ProgramRun } from "../../host/run-program.ts";
 import { parseIpv4Network } from "../../ipv4.ts";
-import type { Lack } from "../requirements.ts";
 import { findForwardingLack } from "./forwarding.ts";
 import { hostRules } from "./host-rules.ts";
 import { batch, guestDevice, linkPrefix } from "./link.ts";

@@ -7,8 +7,8 @@ import { suite, test } from "node:test";
 import { eventually } from "../../contract/expect.ts";
 import { actMs } from "../../contract/test-machine.ts";
 import type { MachineRecord } from "../../driver.ts";
+import { readCgroupMounts } from "../../host/cgroup-mounts.ts";
 import { findProgram } from "../../host/program.ts";
-import { readCgroupMounts } from "../cgroup-mounts.ts";
 import { type LabNode, places } from "./lab.ts";
 import { both, LabFixture, type LabMachine, target } from "./lab-fixture.ts";
 

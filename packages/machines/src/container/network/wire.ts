@@ -1,8 +1,8 @@
 import { isIPv4 } from "node:net";
 import type { MachineSpec } from "../../driver.ts";
 import { bootFailure } from "../../host/boot-failure.ts";
+import type { Lack } from "../../host/lack.ts";
 import { furtherLoopbackAddresses } from "../../spec-network.ts";
-import type { Lack } from "../requirements.ts";
 import type { Egress } from "./egress.ts";
 import { findLoopbackLack } from "./lack.ts";
 import { batch, machineEndCommands } from "./link.ts";

@@ -4,22 +4,34 @@ import type { ProcessIdentity } from "../host/process-table.ts";
 
 /** What is known of a running machine beside its order, and what another node needs to find it. */
 export interface MachineFacts {
-  /** The QEMU that is the machine. */
+  /** The virtual machine monitor that is the machine. */
   identity: ProcessIdentity;
   /** With which both ends begin an epoch; 32 hexadecimal digits. */
   token: string;
+  /** Which user of the host it is, where it has one of its own. */
+  idRange?: number;
 }
 
 /** Writes the facts into a record. */
-export function recordFacts({ identity, token }: MachineFacts): MachineRecord["facts"] {
-  return { pid: identity.pid, startTicks: identity.startTicks, token, bootId: readBootId() };
+export function recordFacts({ identity, token, idRange }: MachineFacts): MachineRecord["facts"] {
+  return {
+    pid: identity.pid,
+    startTicks: identity.startTicks,
+    token,
+    bootId: readBootId(),
+    ...(idRange === undefined ? {} : { idRange }),
+  };
 }
 
 /** Reads a record; what a node could not write down any more is absent. */
 export function parseFacts(facts: MachineRecord["facts"]): MachineFacts | undefined {
-  const { pid, startTicks, token, bootId } = facts;
+  const { pid, startTicks, token, bootId, idRange } = facts;
   // After another boot of the host the same numbers are another process.
   if (typeof pid !== "number" || typeof startTicks !== "number" || bootId !== readBootId()) return undefined;
   if (typeof token !== "string" || !/^[0-9a-f]{32}$/.test(token)) return undefined;
-  return { identity: { pid, startTicks }, token };
+  return {
+    identity: { pid, startTicks },
+    token,
+    ...(typeof idRange === "number" ? { idRange } : {}),
+  };
 }

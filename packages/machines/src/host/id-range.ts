@@ -2,8 +2,8 @@ import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { MachineError } from "../errors.ts";
-import { isAlive, readProcess } from "../host/process-table.ts";
 import { idsPerMachine } from "./ids.ts";
+import { isAlive, readProcess } from "./process-table.ts";
 
 const hostIdMax = 2 ** 32 - 2;
 const triesMax = 1_000;

@@ -7,9 +7,8 @@ import { join } from "node:path";
 import { suite, test } from "node:test";
 import { within } from "../contract/expect.ts";
 import { actMs } from "../contract/test-machine.ts";
-import { latestEpoch, openChannels } from "./attachment.ts";
+import { connectTo, latestEpoch, openChannels } from "./attachment.ts";
 import { epochMark, MarkFinder, newToken } from "./epoch-mark.ts";
-import { names } from "./layout.ts";
 
 const never = new AbortController().signal;
 
@@ -26,7 +25,7 @@ class Guest implements AsyncDisposable {
 
   static async make(answer: (name: string, socket: Socket) => void): Promise<Guest> {
     const guest = new Guest(await mkdtemp(join(tmpdir(), "nex-ports-")));
-    for (const name of [names.frames, names.calls]) {
+    for (const name of ["frames", "calls"]) {
       const server = createServer((socket) => {
         guest.#sockets.push(socket.on("error", () => undefined));
         answer(name, socket);
@@ -35,6 +34,13 @@ class Guest implements AsyncDisposable {
       guest.#servers.push(server);
     }
     return guest;
+  }
+
+  open(epoch: number, signal: AbortSignal): ReturnType<typeof openChannels> {
+    const { directory, token } = this;
+    return openChannels({ directory, token, epoch, signal }, (name) =>
+      connectTo(join(directory, name), signal),
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -54,13 +60,9 @@ suite("openChannels of a microVM", { skip: process.platform !== "linux" }, () =>
           socket.write(Buffer.concat([epochMark(guest.token, 4), Buffer.from(name)]));
       });
     });
-    const { frames, calls } = await within(
-      openChannels(guest.directory, guest.token, 4, never),
-      actMs,
-      "both",
-    );
-    assert.equal(String((await once(frames, "data"))[0]), names.frames);
-    assert.equal(String((await once(calls, "data"))[0]), names.calls);
+    const { frames, calls } = await within(guest.open(4, never), actMs, "both");
+    assert.equal(String((await once(frames, "data"))[0]), "frames");
+    assert.equal(String((await once(calls, "data"))[0]), "calls");
     assert.equal(await latestEpoch(guest.directory), 4);
     frames.destroy();
     calls.destroy();
@@ -70,15 +72,11 @@ suite("openChannels of a microVM", { skip: process.platform !== "linux" }, () =>
     let heard = 0;
     await using guest = await Guest.make((name, socket) => {
       socket.on("data", (chunk: Buffer) => {
-        heard += name === names.frames ? chunk.length : 0;
+        heard += name === "frames" ? chunk.length : 0;
         if (heard >= 72) socket.write(epochMark(guest.token, 1));
       });
     });
-    const { frames, calls } = await within(
-      openChannels(guest.directory, guest.token, 1, never),
-      actMs,
-      "both",
-    );
+    const { frames, calls } = await within(guest.open(1, never), actMs, "both");
     frames.destroy();
     calls.destroy();
   });
@@ -86,14 +84,14 @@ suite("openChannels of a microVM", { skip: process.platform !== "linux" }, () =>
   test("ends with the signal, and when the machine hangs up", async () => {
     await using silent = await Guest.make(() => undefined);
     const gone = new AbortController();
-    const opening = openChannels(silent.directory, silent.token, 1, gone.signal);
+    const opening = silent.open(1, gone.signal);
     gone.abort("a later epoch has begun");
     await assert.rejects(within(opening, actMs, "the attach"), {
       code: "attach_failed",
       message: /a later epoch/,
     });
     await using ended = await Guest.make((_, socket) => socket.end());
-    const hungUp = openChannels(ended.directory, ended.token, 1, never);
+    const hungUp = ended.open(1, never);
     await assert.rejects(within(hungUp, actMs, "the attach"), { code: "attach_failed" });
   });
 });

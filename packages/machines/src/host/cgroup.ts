@@ -2,8 +2,8 @@ import { existsSync, readFileSync } from "node:fs";
 import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { MachineUsage } from "../driver.ts";
-import { holdsWithin } from "../host/wait.ts";
 import { type CgroupMount, withController } from "./cgroup-mounts.ts";
+import { holdsWithin } from "./wait.ts";
 
 const removeTimeoutMs = 2_000;
 
@@ -88,6 +88,20 @@ export class Cgroup {
   #directories(): string[] {
     return this.#mounts.map(({ directory }) => join(directory, this.#name));
   }
+}
+
+/** Kills all that runs in a control group. @returns the pids that are left after that time. */
+export async function killCgroup(cgroup: Cgroup, timeoutMs: number): Promise<number[]> {
+  const killed = (): boolean => {
+    const pids = cgroup.pids();
+    for (const pid of pids) {
+      try {
+        process.kill(pid, "SIGKILL");
+      } catch {}
+    }
+    return pids.length === 0;
+  };
+  return (await holdsWithin(killed, timeoutMs)) ? [] : cgroup.pids();
 }
 
 /** Removes the group above those of the machines, where no machine is left in it. */

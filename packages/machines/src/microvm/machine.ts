@@ -1,7 +1,15 @@
 import { closeSync, writeSync } from "node:fs";
-import type { Channels, Machine, MachineExit, MachineRecord, MachineSpec, MachineUsage } from "../driver.ts";
+import type {
+  Channels,
+  Machine,
+  MachineExit,
+  MachineRecord,
+  MachineSpec,
+  MachineUsage,
+  SandboxKind,
+} from "../driver.ts";
 import { MachineError } from "../errors.ts";
-import { Attachments } from "../host/attachments.ts";
+import { Attachments, type EpochChannels } from "../host/attachments.ts";
 import { readFate } from "../host/fate.ts";
 import { openFifo } from "../host/fifo.ts";
 import type { FifoConsole } from "../host/fifo-console.ts";
@@ -11,24 +19,49 @@ import { readProcess } from "../host/process-table.ts";
 import { measureUsage } from "../host/usage.ts";
 import { settlesWithin } from "../host/wait.ts";
 import { watchFate } from "../host/watch.ts";
-import { openChannels } from "./attachment.ts";
+import type { NextEpoch } from "./attachment.ts";
 import { type ExitReport, takeExitReport } from "./exit-report.ts";
 import { type MachineFacts, recordFacts } from "./facts.ts";
 import { layoutOf } from "./layout.ts";
-import type { QemuDriverSettings } from "./options.ts";
+import type { MicroVmSettings } from "./settings.ts";
 
 /** What of an order a machine still needs when it runs. */
 type Kept = Pick<MachineSpec, "id" | "directory">;
 
+/** What differs between the monitors of microVMs. */
+export interface Monitor {
+  readonly kind: SandboxKind;
+  readonly settings: MicroVmSettings;
+  /** @throws MachineError `attach_failed` */
+  openChannels(machineId: string, next: NextEpoch): Promise<EpochChannels>;
+  /**
+   * Ends what still runs of a machine, and removes what it holds beside its directory. Idempotent.
+   *
+   * @param facts Absent when its node died before they were written down.
+   * @throws MachineError `destroy_failed`
+   */
+  release(machineId: string, facts: MachineFacts | undefined): Promise<void>;
+}
+
 const signalStatusMin = 128;
 
-/** A machine that is a QEMU of this host, which does not end with this process. */
-export class QemuMachine implements Machine {
+/** Tells the init of a machine something. @throws MachineError `attach_failed` */
+export function tellInit(directory: string, line: string): void {
+  const fd = openFifo(layoutOf(directory).controlIn, "write");
+  try {
+    writeSync(fd, `${line}\n`);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** A machine that is a virtual machine monitor of this host, which does not end with this process. */
+export class MicroVm implements Machine {
   readonly id: string;
   readonly exited: Promise<MachineExit>;
-  readonly #directory: string;
+  readonly directory: string;
   readonly #facts: MachineFacts;
-  readonly #killTimeoutMs: number;
+  readonly #monitor: Monitor;
   readonly #attachments: Attachments;
   #running = true;
   #asked = false;
@@ -37,20 +70,20 @@ export class QemuMachine implements Machine {
 
   /** @param epoch The latest that has begun already, by another process. */
   constructor(
-    settings: QemuDriverSettings,
+    monitor: Monitor,
     { id, directory }: Kept,
     facts: MachineFacts,
     console: FifoConsole,
     epoch = 0,
   ) {
     this.id = id;
-    this.#directory = directory;
+    this.#monitor = monitor;
+    this.directory = directory;
     this.#facts = facts;
-    this.#killTimeoutMs = settings.killTimeoutMs;
     this.#attachments = new Attachments(
-      (wanted, signal) => openChannels(directory, facts.token, wanted, signal),
+      (wanted, signal) => monitor.openChannels(id, { directory, token: facts.token, epoch: wanted, signal }),
       epoch,
-      settings.attachTimeoutMs,
+      monitor.settings.attachTimeoutMs,
     );
     this.exited = this.#watch(console);
   }
@@ -90,18 +123,18 @@ export class QemuMachine implements Machine {
   }
 
   record(): MachineRecord {
-    return { driver: "qemu", id: this.id, directory: this.#directory, facts: recordFacts(this.#facts) };
+    return {
+      driver: this.#monitor.kind,
+      id: this.id,
+      directory: this.directory,
+      facts: recordFacts(this.#facts),
+    };
   }
 
   /** Tells the init of the machine, which sends the agent a SIGTERM. */
   #ask(): void {
     try {
-      const fd = openFifo(layoutOf(this.#directory).controlIn, "write");
-      try {
-        writeSync(fd, "stop\n");
-      } finally {
-        closeSync(fd);
-      }
+      tellInit(this.directory, "stop");
     } catch {
       // A machine that can't be asked is killed when its time is over.
     }
@@ -111,7 +144,7 @@ export class QemuMachine implements Machine {
     // What can't be killed now is tried again, and told, with all else that is left.
     await this.#kill().catch(() => undefined);
     this.#attachments.destroy();
-    await endLeftovers(this.#directory);
+    await removeRemains(this.#monitor, this, this.#facts);
   }
 
   async #kill(): Promise<void> {
@@ -120,7 +153,7 @@ export class QemuMachine implements Machine {
       this.#forced = true;
       signalProcess(identity, "SIGKILL");
     }
-    if (await settlesWithin(this.exited, this.#killTimeoutMs)) return;
+    if (await settlesWithin(this.exited, this.#monitor.settings.killTimeoutMs)) return;
     throw new MachineError(
       "destroy_failed",
       `Cannot kill machine "${this.id}": process ${identity.pid} is left`,
@@ -143,4 +176,18 @@ export class QemuMachine implements Machine {
     if (status > signalStatusMin && !this.#asked) return { reason: "killed" };
     return { reason: "exited", code: status };
   }
+}
+
+/**
+ * Removes everything that a machine held whose process has ended. Takes both steps even when one fails.
+ *
+ * @throws MachineError `destroy_failed` when something is left.
+ */
+export async function removeRemains(
+  monitor: Monitor,
+  { id, directory }: Kept,
+  facts: MachineFacts,
+): Promise<void> {
+  const steps = await Promise.allSettled([monitor.release(id, facts), endLeftovers(directory)]);
+  for (const step of steps) if (step.status === "rejected") throw step.reason;
 }

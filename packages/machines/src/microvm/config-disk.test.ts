@@ -3,14 +3,15 @@ import { execFileSync } from "node:child_process";
 import { test } from "node:test";
 import type { MachineSpec } from "../driver.ts";
 import { configDisk } from "./config-disk.ts";
-import { completeOptions } from "./options.ts";
+import type { MicroVmSettings } from "./settings.ts";
 
-const settings = completeOptions({
-  image: "",
-  boot: { kernel: "", initramfs: "" },
+const settings: MicroVmSettings = {
   command: ["/usr/bin/node", "it's $HOME `id`", "agent.mjs"],
-  stateDirectory: "",
-});
+  limitArguments: () => [],
+  memoryBytesDefault: 268_435_456,
+  attachTimeoutMs: 1_000,
+  killTimeoutMs: 1_000,
+};
 const spec: MachineSpec = { id: "a", directory: "/a", limits: {}, network: "none", nodeLostTimeoutMs: 1_000 };
 
 /** Lets a shell read the disk as the init does. @returns what `command` prints then. */
@@ -19,7 +20,7 @@ function sourced(disk: Buffer, command: string): string {
 }
 
 test("configDisk gives a shell the arguments as they are, whatever stands in them", () => {
-  const disk = configDisk(spec, settings, "f".repeat(32));
+  const disk = configDisk(spec, settings, "f".repeat(32), "port");
   assert.equal(disk.length % 512, 0);
   const told = sourced(disk, `for word in "$@"; do echo "$word"; done; echo "$nex_token $nex_lost_ms"`);
   assert.deepEqual(told.trimEnd().split("\n"), [
@@ -31,12 +32,12 @@ test("configDisk gives a shell the arguments as they are, whatever stands in the
 test("configDisk says what each limit is for the kernel of the guest", () => {
   const limits = { processes: 40, vcpus: 0.25, diskBytes: 16_777_216 };
   const loopbackAddresses = ["10.0.0.1", "10.0.0.1", "fd00::1"];
-  const limited = configDisk({ ...spec, limits, loopbackAddresses }, settings, "");
+  const limited = configDisk({ ...spec, limits, loopbackAddresses }, settings, "", "port");
   const told = sourced(limited, `echo "$nex_processes|$nex_cpu|$nex_tmp|$nex_work|$nex_loopback"`);
   assert.equal(
     told,
     "40|25000 100000|size=4194304,nr_inodes=1024|size=12582912,nr_inodes=3072|10.0.0.1/32 fd00::1/128\n",
   );
-  const unlimited = configDisk({ ...spec, limits: { vcpus: 2 } }, settings, "");
+  const unlimited = configDisk({ ...spec, limits: { vcpus: 2 } }, settings, "", "port");
   assert.equal(sourced(unlimited, `echo "$nex_processes|$nex_cpu"`), "max|max 100000\n");
 });

@@ -1,8 +1,9 @@
 import { isIPv6 } from "node:net";
 import type { MachineSpec } from "../driver.ts";
+import { bootFailure } from "../host/boot-failure.ts";
 import { hostsText } from "../host/hosts-text.ts";
 import { guestChannels } from "./layout.ts";
-import type { QemuDriverSettings } from "./options.ts";
+import { type GuestTransport, type MicroVmSettings, memoryBytesMin } from "./settings.ts";
 
 const sectorBytes = 512;
 const cpuPeriodUs = 100_000;
@@ -15,12 +16,18 @@ const filesMin = 64;
 const diskShareDefault = 0.5;
 
 /** The second disk of a machine: what its init sources before it starts the agent (`rootfs/guest-init.ts`). */
-export function configDisk(spec: MachineSpec, settings: QemuDriverSettings, token: string): Buffer {
+export function configDisk(
+  spec: Pick<MachineSpec, "limits" | "hosts" | "loopbackAddresses" | "nodeLostTimeoutMs">,
+  settings: MicroVmSettings,
+  token: string,
+  transport: GuestTransport,
+): Buffer {
   const { limits, hosts = [], loopbackAddresses = [] } = spec;
   const [program, ...args] = settings.command;
-  const channels = `--channels=port:${guestChannels}`;
+  const channels = `--channels=${transport === "port" ? "port" : "sockets"}:${guestChannels}`;
   const command = [program, ...settings.limitArguments(limits), ...args, channels];
   const lines = [
+    `nex_transport=${transport}`,
     `nex_token=${token}`,
     `nex_lost_ms=${Math.floor(spec.nodeLostTimeoutMs)}`,
     ...disks(limits.diskBytes ?? Math.floor(memoryBytesOf(spec, settings) * diskShareDefault)),
@@ -36,8 +43,15 @@ export function configDisk(spec: MachineSpec, settings: QemuDriverSettings, toke
 }
 
 /** The memory of the machine as a whole: its kernel, its agent and what is written in it count too. */
-export function memoryBytesOf({ limits }: MachineSpec, settings: QemuDriverSettings): number {
+export function memoryBytesOf({ limits }: Pick<MachineSpec, "limits">, settings: MicroVmSettings): number {
   return limits.memoryBytes ?? settings.memoryBytesDefault;
+}
+
+/** @throws MachineError `boot_failed` when it is too little for a kernel and an agent. */
+export function demandMemory(spec: MachineSpec, settings: MicroVmSettings): void {
+  const memoryBytes = memoryBytesOf(spec, settings);
+  if (memoryBytes >= memoryBytesMin) return;
+  throw bootFailure(spec.id, `${memoryBytes} bytes of memory are less than the ${memoryBytesMin} it needs`);
 }
 
 function disks(diskBytes: number): string[] {

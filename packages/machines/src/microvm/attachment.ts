@@ -7,37 +7,41 @@ import { MachineError } from "../errors.ts";
 import type { EpochChannels } from "../host/attachments.ts";
 import { EpochChannel } from "./epoch-channel.ts";
 import { epochMark } from "./epoch-mark.ts";
-import { layoutOf, names } from "./layout.ts";
+import { layoutOf } from "./layout.ts";
 
 const listenRetryMs = 10;
 /** The mark is said again until the guest answers, less and less often: nothing keeps it where no guest is yet. */
 const sayAgainFirstMs = 100;
 const sayAgainMaxMs = 2_000;
 
+/** Connects to one channel of a machine, however often that takes, until the signal ends it. */
+export type ConnectChannel = (name: "frames" | "calls", signal: AbortSignal) => Promise<Socket>;
+
+/** An epoch that is to begin. */
+export interface NextEpoch {
+  /** Of the machine. */
+  directory: string;
+  token: string;
+  epoch: number;
+  signal: AbortSignal;
+}
+
 /**
- * Opens the channels of an epoch: connects to both sockets of QEMU, begins the epoch on both, and waits until the guest
- * has answered on the frames.
+ * Opens the channels of an epoch: connects to both, begins the epoch on both, and waits until the guest has answered on
+ * the frames.
  *
  * @throws MachineError `attach_failed`
  */
 export async function openChannels(
-  directory: string,
-  token: string,
-  epoch: number,
-  signal: AbortSignal,
+  { directory, token, epoch, signal }: NextEpoch,
+  connect: ConnectChannel,
 ): Promise<EpochChannels> {
-  const layout = layoutOf(directory);
-  await writeFile(layout.epoch, `${epoch}\n`);
-  await using handle = await open(
-    directory,
-    constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW,
-  );
-  const here = `/proc/self/fd/${handle.fd}`;
+  await writeFile(layoutOf(directory).epoch, `${epoch}\n`);
   const mark = epochMark(token, epoch);
-  const calls = new EpochChannel(await connectTo(`${here}/${names.calls}`, signal), mark);
+  const calls = new EpochChannel(await connect("calls", signal), mark);
   let frames: EpochChannel | undefined;
   try {
-    frames = new EpochChannel(await connectTo(`${here}/${names.frames}`, signal), mark);
+    frames = new EpochChannel(await connect("frames", signal), mark);
     calls.write(mark);
     await beginEpoch(frames, mark, signal);
     return { frames, calls };
@@ -48,15 +52,8 @@ export async function openChannels(
   }
 }
 
-/** The latest epoch that any node has begun, 0 before the first. */
-export async function latestEpoch(directory: string): Promise<number> {
-  const text = await readFile(layoutOf(directory).epoch, "utf8").catch(() => "");
-  const epoch = Number.parseInt(text, 10);
-  return Number.isSafeInteger(epoch) ? epoch : 0;
-}
-
-/** A QEMU that has just begun has made its sockets and does not listen yet: tries again until the signal ends that. */
-async function connectTo(path: string, signal: AbortSignal): Promise<Socket> {
+/** Connects to a socket; a host that has just begun has made it and does not listen yet. */
+export async function connectTo(path: string, signal: AbortSignal): Promise<Socket> {
   for (;;) {
     const socket = connect({ path, allowHalfOpen: false });
     socket.on("error", () => undefined);
@@ -70,6 +67,23 @@ async function connectTo(path: string, signal: AbortSignal): Promise<Socket> {
     }
     await delay(listenRetryMs);
   }
+}
+
+/** Lets an action use a directory by a short path, whatever its own is: that of a socket has 107 bytes at most. */
+export async function byShortPath<Result>(
+  directory: string,
+  act: (shortPath: string) => Promise<Result>,
+): Promise<Result> {
+  const flags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
+  await using handle = await open(directory, flags);
+  return await act(`/proc/self/fd/${handle.fd}`);
+}
+
+/** The latest epoch that any node has begun, 0 before the first. */
+export async function latestEpoch(directory: string): Promise<number> {
+  const text = await readFile(layoutOf(directory).epoch, "utf8").catch(() => "");
+  const epoch = Number.parseInt(text, 10);
+  return Number.isSafeInteger(epoch) ? epoch : 0;
 }
 
 /** Says the mark until the guest says it too. */
@@ -93,7 +107,8 @@ async function beginEpoch(frames: EpochChannel, mark: Buffer, signal: AbortSigna
   }
 }
 
-function attachFailure(why: unknown): MachineError {
+/** Why an epoch does not begin. */
+export function attachFailure(why: unknown): MachineError {
   const reason = why instanceof Error ? why.message : String(why);
   return new MachineError("attach_failed", `Cannot attach: ${reason}`, { cause: why });
 }

@@ -1,0 +1,117 @@
+/**
+ * Channels that the host opens, with `--channels=sockets:<directory>`: the agent has inherited two sockets that listen,
+ * for frames and for calls. The host connects to both for each epoch, calls first, and begins it on both by a mark.
+ *
+ * The token of the mark is that of the machine. A copy of a machine gets another one as the last thing that makes it a
+ * machine of its own, so an agent that waits for a mark looks again what the token is.
+ */
+import type { Duplex } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
+import { type CallLine, channelEnded, lineOf } from "./call-line.ts";
+import { newPipe, type PipeHandle, socketOf } from "./pipe-handle.ts";
+import { FramePort } from "./port-frames.ts";
+import { EpochMark } from "./serial-port.ts";
+
+const framesFd = 3;
+const callsFd = 4;
+const backlog = 8;
+/** So often is the token looked at while a mark is missing. */
+const tokenMs = 2;
+/** Calls are connected when frames are; more than a turn of the loop they don't take. */
+const callsTimeoutMs = 2_000;
+
+/** Accepts what the host connects, of each kind the latest. */
+export class AcceptedChannels {
+  readonly #mark: EpochMark;
+  readonly #connections: PipeHandle[] = [];
+  #calls: PipeHandle | undefined;
+  #epoch = 0;
+  #wake: () => void = () => undefined;
+
+  constructor(directory: string) {
+    this.#mark = new EpochMark(directory);
+    accept(callsFd, (handle) => {
+      this.#calls?.close();
+      this.#calls = handle;
+      this.#wake();
+    });
+    accept(framesFd, (handle) => {
+      this.#connections.push(handle);
+      this.#wake();
+    });
+  }
+
+  /** The frame channels of one epoch after the other, until the node stays away. */
+  async *frames(nodeLostTimeoutMs: number): AsyncGenerator<Duplex> {
+    let lostAtMs = performance.now();
+    for (;;) {
+      const leftMs = nodeLostTimeoutMs - (performance.now() - lostAtMs);
+      if (!(await this.#until(() => this.#connections.length > 0, leftMs))) return;
+      for (const former of this.#connections.splice(0, this.#connections.length - 1)) former.close();
+      const connection = this.#connections.pop();
+      if (connection === undefined) continue;
+      const port = new FramePort(socketOf(connection), this.#mark, this.#epoch);
+      const frames = await this.#begun(port, leftMs);
+      this.#epoch = port.epoch;
+      if (frames !== undefined && (await this.#until(() => this.#calls !== undefined, callsTimeoutMs))) {
+        yield frames;
+        lostAtMs = performance.now();
+      }
+      port.close();
+    }
+  }
+
+  /** The calls of an epoch whose frames have begun. @throws NexError when there are none. */
+  openCalls(epoch: number): CallLine {
+    const handle = this.#calls;
+    this.#calls = undefined;
+    if (handle === undefined) throw channelEnded();
+    handle.setBlocking(true);
+    const line = lineOf(handle.fd, handle.fd, () => handle.close());
+    const wanted = this.#mark.of(epoch);
+    const mark = Buffer.alloc(wanted.length);
+    try {
+      for (let at = 0; at < mark.length; ) at += line.readSome(mark, at);
+      if (!mark.equals(wanted)) throw channelEnded();
+      line.write(wanted);
+      return line;
+    } catch (error) {
+      line.close();
+      throw error;
+    }
+  }
+
+  /** Waits for the mark of a connection, or for the next connection. */
+  async #begun(port: FramePort, timeoutMs: number): Promise<Duplex | undefined> {
+    const deadline = performance.now() + timeoutMs;
+    while (performance.now() < deadline && !port.ended && this.#connections.length === 0) {
+      const frames = await port.next(tokenMs);
+      if (frames !== undefined) return frames;
+      if (this.#mark.renew()) port.lookAgain();
+    }
+    return undefined;
+  }
+
+  async #until(condition: () => boolean, timeoutMs: number): Promise<boolean> {
+    const deadline = performance.now() + timeoutMs;
+    while (!condition()) {
+      const leftMs = deadline - performance.now();
+      if (leftMs <= 0) return false;
+      const timer = new AbortController();
+      const woken = new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+      await Promise.race([woken, delay(leftMs, undefined, { signal: timer.signal }).catch(() => undefined)]);
+      timer.abort();
+    }
+    return true;
+  }
+}
+
+function accept(fd: number, take: (connection: PipeHandle) => void): void {
+  const server = newPipe("SERVER", fd);
+  server.onconnection = (status, handle) => {
+    if (status === 0 && handle !== undefined) take(handle);
+  };
+  server.listen(backlog);
+}

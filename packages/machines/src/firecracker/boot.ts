@@ -1,0 +1,107 @@
+import type { MachineSpec } from "../driver.ts";
+import { MachineError } from "../errors.ts";
+import { bootFailure } from "../host/boot-failure.ts";
+import { endLeftovers } from "../host/leftovers.ts";
+import { configDisk, demandMemory, memoryBytesOf } from "../microvm/config-disk.ts";
+import { newToken } from "../microvm/epoch-mark.ts";
+import { kernelArguments } from "../microvm/kernel-arguments.ts";
+import { MicroVm } from "../microvm/machine.ts";
+import type { FirecrackerHost } from "./host.ts";
+import { type Jailed, jail, placeBytes } from "./jail.ts";
+import { jailNames, jailOf } from "./layout.ts";
+import type { FirecrackerDriverSettings, RateLimit } from "./options.ts";
+
+const mebibyte = 1_048_576;
+/** Below it are the hypervisor and the host; every machine has its own socket, so all may have the same. */
+const guestCid = 3;
+const refillMs = 1_000;
+/** There is no PCI bus to look for. */
+const ownArguments = ["pci=off"];
+
+/**
+ * Boots one machine: its jail with its disks, and the Firecracker in it. Settles when the guest has begun to boot.
+ *
+ * @throws MachineError `boot_failed`; then nothing of it is left.
+ */
+export async function bootFirecracker(
+  host: FirecrackerHost,
+  spec: MachineSpec & { isTemplate?: boolean },
+): Promise<MicroVm> {
+  const { settings } = host;
+  demandMemory(spec, settings);
+  return await inNewJail(host, spec, async (idRange) => {
+    const token = newToken();
+    const { root } = jailOf(settings.stateDirectory, spec.id);
+    await placeBytes(root, "config", configDisk(spec, settings, token, "vsock"));
+    const files = { kernel: settings.boot.kernel, initramfs: settings.boot.initramfs, image: settings.image };
+    const { identity, console, api } = await jail(host, spec, host.ranges.hostIdFirst(idRange), files);
+    await start(api, spec, settings);
+    return new MicroVm(host, spec, { identity, token, idRange }, console);
+  });
+}
+
+/**
+ * Takes a user for a machine and lets it be made in its jail.
+ *
+ * @throws MachineError `boot_failed`; then nothing of it is left.
+ */
+export async function inNewJail<Made>(
+  host: FirecrackerHost,
+  spec: Pick<MachineSpec, "id" | "directory">,
+  make: (idRange: number) => Promise<Made>,
+): Promise<Made> {
+  let idRange: number | undefined;
+  try {
+    await host.prepare();
+    idRange = await host.ranges.take(spec.id);
+    host.enter(spec.id);
+    return await make(idRange);
+  } catch (error) {
+    await host.release(spec.id, idRange === undefined ? undefined : { idRange }).catch(() => undefined);
+    await endLeftovers(spec.directory).catch(() => undefined);
+    if (error instanceof MachineError) throw error;
+    throw bootFailure(spec.id, "the host refuses something", { cause: error });
+  }
+}
+
+async function start(
+  api: Jailed["api"],
+  spec: MachineSpec,
+  settings: FirecrackerDriverSettings,
+): Promise<void> {
+  const vcpus = Math.max(Math.ceil(spec.limits.vcpus ?? 1), 1);
+  await api.put("/machine-config", {
+    vcpu_count: vcpus,
+    mem_size_mib: Math.floor(memoryBytesOf(spec, settings) / mebibyte),
+  });
+  await api.put("/boot-source", {
+    kernel_image_path: `/${jailNames.kernel}`,
+    initrd_path: `/${jailNames.initramfs}`,
+    boot_args: [...kernelArguments, ...ownArguments].join(" "),
+  });
+  for (const [id, name] of [
+    ["root", "image"],
+    ["config", "config"],
+  ] as const) {
+    await api.put(`/drives/${id}`, {
+      drive_id: id,
+      path_on_host: `/${jailNames[name]}`,
+      is_root_device: false,
+      is_read_only: true,
+      ...(id === "root" ? rateLimiter(settings.diskRate) : {}),
+    });
+  }
+  await api.put("/vsock", { guest_cid: guestCid, uds_path: `/${jailNames.vsock}` });
+  await api.put("/entropy", {});
+  await api.put("/actions", { action_type: "InstanceStart" });
+}
+
+/** A bucket that is filled evenly over a second. */
+function rateLimiter({ bytesPerS, operationsPerS }: RateLimit): Record<string, unknown> {
+  const bucket = (size: number) => ({ size, refill_time: refillMs });
+  const buckets = {
+    ...(bytesPerS === undefined ? {} : { bandwidth: bucket(bytesPerS) }),
+    ...(operationsPerS === undefined ? {} : { ops: bucket(operationsPerS) }),
+  };
+  return Object.keys(buckets).length === 0 ? {} : { rate_limiter: buckets };
+}

@@ -1,0 +1,30 @@
+import { after, test } from "node:test";
+import { driverContract } from "../contract/contract.ts";
+import { contractDirectoryVariable, jailsLeft, makeDriver } from "./contract-driver.ts";
+
+if (process.env[contractDirectoryVariable] === undefined) {
+  test(
+    "firecracker driver contract",
+    { skip: "it runs on a host where KVM works: npm run test:firecracker" },
+    () => undefined,
+  );
+} else {
+  const drivers = [makeDriver()];
+  after(() => Promise.all(drivers.map((driver) => driver.close())));
+  driverContract(
+    "firecracker",
+    () => drivers[0] ?? makeDriver(),
+    {
+      bootTimeoutMs: 180_000,
+      reattach: true,
+      recover: true,
+      enforces: ["memoryBytes", "vcpus", "processes", "diskBytes"],
+      exitStatus: true,
+      realGuest: true,
+      endsWithNode: "none",
+      driverModule: new URL("./contract-driver.ts", import.meta.url),
+      leftovers: jailsLeft,
+    },
+    process.env["NEX_TEST_FIRECRACKER"] === "long" ? "long" : "short",
+  );
+}

@@ -1,0 +1,41 @@
+import type { Fingerprint } from "../driver.ts";
+import { MachineError } from "../errors.ts";
+import { findProgram } from "../host/program.ts";
+import { tryOut } from "../microvm/trial.ts";
+import { bootFirecracker } from "./boot.ts";
+import type { FirecrackerHost } from "./host.ts";
+import { findLack, firecrackerVersion } from "./requirements.ts";
+
+/** With this version the driver was tried. */
+const triedVersion = "1.12";
+
+/** Looks whether all is there, and then boots a machine until its agent has answered. */
+export async function fingerprintFirecracker(host: FirecrackerHost): Promise<Fingerprint> {
+  const { settings } = host;
+  const lack = await findLack(settings);
+  if (lack) return { available: false, ...lack };
+  const startedAt = performance.now();
+  try {
+    await tryOut(host, settings.stateDirectory, settings.attachTimeoutMs, (spec) =>
+      bootFirecracker(host, spec),
+    );
+  } catch (error) {
+    const reason = error instanceof MachineError ? error.message : String(error);
+    return {
+      available: false,
+      reason: `a trial failed. ${reason}`,
+      advice:
+        "See whether KVM works on this host and whether the file system of the state directory allows devices, or use another sandbox",
+    };
+  }
+  const path = (await findProgram(settings.program)) ?? settings.program;
+  const version = await firecrackerVersion(path);
+  return {
+    available: true,
+    details: {
+      program: `${path} ${version}${version.startsWith(`${triedVersion}.`) ? "" : ` (tried with ${triedVersion})`}`,
+      image: settings.image,
+      trial: `${Math.round(performance.now() - startedAt)} ms`,
+    },
+  };
+}

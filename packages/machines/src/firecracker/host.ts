@@ -1,0 +1,94 @@
+import { copyFile, mkdir, readdir, rename } from "node:fs/promises";
+import { join } from "node:path";
+import { MachineError } from "../errors.ts";
+import type { EpochChannels } from "../host/attachments.ts";
+import { Cgroup, killCgroup, removeParent } from "../host/cgroup.ts";
+import { type CgroupMount, readCgroupMounts } from "../host/cgroup-mounts.ts";
+import { IdRanges } from "../host/id-range.ts";
+import { endLeftovers } from "../host/leftovers.ts";
+import { findProgram } from "../host/program.ts";
+import { removeTree } from "../host/remove-tree.ts";
+import type { NextEpoch } from "../microvm/attachment.ts";
+import type { MachineFacts } from "../microvm/facts.ts";
+import type { Monitor } from "../microvm/machine.ts";
+import { openVsockChannels } from "./channels.ts";
+import { jailOf, jailsDirectory, programName, programPath, templatesDirectory } from "./layout.ts";
+import type { FirecrackerDriverSettings } from "./options.ts";
+import { isAbandonedTemplate } from "./template-id.ts";
+
+/** What Firecracker is to its machines: jails, control groups and user ids of this host. */
+export class FirecrackerHost implements Monitor {
+  readonly kind = "firecracker";
+  readonly settings: FirecrackerDriverSettings;
+  readonly ranges: IdRanges;
+  readonly cgroupMounts: readonly CgroupMount[];
+  readonly #ids = new Set<string>();
+  #prepared: Promise<void> | undefined;
+
+  constructor(settings: FirecrackerDriverSettings) {
+    this.settings = settings;
+    const { idsDirectory, hostIdFirst, stateDirectory } = settings;
+    this.ranges = new IdRanges(idsDirectory, hostIdFirst, jailsDirectory(stateDirectory));
+    this.cgroupMounts = readCgroupMounts();
+  }
+
+  /** Makes the driver's own directories, and clears them of what dead nodes have left, once. */
+  async prepare(): Promise<void> {
+    this.#prepared ??= (async () => {
+      const { stateDirectory } = this.settings;
+      for (const directory of [templatesDirectory(stateDirectory), jailsDirectory(stateDirectory)])
+        await mkdir(directory, { recursive: true, mode: 0o700 });
+      await this.#placeProgram();
+      await this.#endAbandonedTemplates();
+      await this.ranges.releaseAbandoned();
+    })();
+    await this.#prepared;
+  }
+
+  async #placeProgram(): Promise<void> {
+    const { program, stateDirectory } = this.settings;
+    const found = await findProgram(program);
+    if (found === undefined) throw new MachineError("boot_failed", `"${program}" is not an executable file`);
+    const unfinished = join(stateDirectory, `.${programName}-${process.pid}`);
+    await copyFile(found, unfinished);
+    await rename(unfinished, programPath(stateDirectory));
+  }
+
+  async #endAbandonedTemplates(): Promise<void> {
+    const { stateDirectory } = this.settings;
+    const templates = templatesDirectory(stateDirectory);
+    for (const id of (await readdir(templates)).filter(isAbandonedTemplate)) {
+      await this.release(id, undefined);
+      await endLeftovers(join(templates, id));
+    }
+  }
+
+  async openChannels(machineId: string, next: NextEpoch): Promise<EpochChannels> {
+    return await openVsockChannels(jailOf(this.settings.stateDirectory, machineId).root, next);
+  }
+
+  /** Says that a machine may be there from now on, so that the group above it stays. */
+  enter(machineId: string): void {
+    this.#ids.add(machineId);
+  }
+
+  async release(machineId: string, facts: Pick<MachineFacts, "idRange"> | undefined): Promise<void> {
+    const { cgroupParent, killTimeoutMs, stateDirectory } = this.settings;
+    const left: string[] = [];
+    const cgroup = new Cgroup(this.cgroupMounts, cgroupParent, machineId);
+    const pids = await killCgroup(cgroup, killTimeoutMs);
+    if (pids.length > 0) left.push(`processes ${pids.join(", ")}`);
+    left.push(...(await cgroup.remove()));
+    const note = (error: unknown): unknown =>
+      left.push(error instanceof Error ? error.message : String(error));
+    await removeTree(jailOf(stateDirectory, machineId).directory).catch(note);
+    if (left.length > 0) {
+      const what = left.join("; ");
+      throw new MachineError("destroy_failed", `Cannot destroy machine "${machineId}": left are ${what}`);
+    }
+    if (facts?.idRange !== undefined) await this.ranges.release(facts.idRange, machineId);
+    else await this.ranges.releaseAbandoned();
+    this.#ids.delete(machineId);
+    if (this.#ids.size === 0) await removeParent(this.cgroupMounts, cgroupParent);
+  }
+}

@@ -1,0 +1,110 @@
+import { execFile } from "node:child_process";
+import { constants } from "node:fs";
+import { access } from "node:fs/promises";
+import { promisify } from "node:util";
+import { readCgroupMounts, withController } from "../host/cgroup-mounts.ts";
+import type { Lack } from "../host/lack.ts";
+import { findProgram } from "../host/program.ts";
+import { findBootFilesLack, findImageLack } from "../microvm/requirements.ts";
+import { completeOptions, type FirecrackerDriverOptions, type FirecrackerDriverSettings } from "./options.ts";
+
+type Requirement = (settings: FirecrackerDriverSettings) => Promise<Lack | undefined> | Lack | undefined;
+
+const versionTimeoutMs = 10_000;
+const kvmDevice = "/dev/kvm";
+const install = "Get it with: nex preflight --install";
+
+const beforeImage: readonly Requirement[] = [
+  linux,
+  kvm,
+  root,
+  programs,
+  cgroups,
+  ({ boot }) => findBootFilesLack(boot),
+];
+
+/** What is looked at before there is an image. */
+export type FirecrackerNeeds = Pick<FirecrackerDriverOptions, "boot"> &
+  Partial<Pick<FirecrackerDriverOptions, "program" | "jailer">>;
+
+/** Finds the first thing that is missing for any image. */
+export async function findFirecrackerLack(needs: FirecrackerNeeds): Promise<Lack | undefined> {
+  const unused = {
+    image: "",
+    command: [""],
+    stateDirectory: "",
+    idsDirectory: "",
+    cgroupParent: "",
+  } as const;
+  return await firstLack(beforeImage, completeOptions({ ...needs, ...unused }));
+}
+
+/** Finds the first thing that is missing. */
+export async function findLack(settings: FirecrackerDriverSettings): Promise<Lack | undefined> {
+  return await firstLack([...beforeImage, ({ image }) => findImageLack(image)], settings);
+}
+
+/** The version of a program of Firecracker. */
+export async function firecrackerVersion(path: string): Promise<string> {
+  const { stdout } = await promisify(execFile)(path, ["--version"], { timeout: versionTimeoutMs, env: {} });
+  return /v(\d\S+)/.exec(stdout)?.[1] ?? "unknown";
+}
+
+async function firstLack(
+  requirements: readonly Requirement[],
+  settings: FirecrackerDriverSettings,
+): Promise<Lack | undefined> {
+  for (const requirement of requirements) {
+    const lack = await requirement(settings);
+    if (lack !== undefined) return lack;
+  }
+  return undefined;
+}
+
+function linux(): Lack | undefined {
+  if (process.platform === "linux" && process.arch === "x64") return undefined;
+  return {
+    reason: `microVMs are made on Linux for x64 only, and this is ${process.platform} for ${process.arch}`,
+    advice: "Use another sandbox",
+  };
+}
+
+async function kvm(): Promise<Lack | undefined> {
+  try {
+    await access(kvmDevice, constants.R_OK | constants.W_OK);
+    return undefined;
+  } catch (error) {
+    const why = (error as NodeJS.ErrnoException).code === "EACCES" ? "may not be opened" : "is not there";
+    return { reason: `${kvmDevice} ${why}`, advice: "Run the node where KVM works, or use another sandbox" };
+  }
+}
+
+function root(): Lack | undefined {
+  if (process.getuid?.() === 0) return undefined;
+  return {
+    reason: "the node does not run as root, which the jailer needs to give each machine a user of its own",
+    advice: "Run the node as root, or use another sandbox",
+  };
+}
+
+async function programs({ program, jailer }: FirecrackerDriverSettings): Promise<Lack | undefined> {
+  for (const name of [program, jailer]) {
+    const path = await findProgram(name);
+    if (path === undefined) return { reason: `"${name}" is not here`, advice: install };
+    try {
+      await firecrackerVersion(path);
+    } catch (error) {
+      return { reason: `"${path}" does not run: ${String(error)}`, advice: install };
+    }
+  }
+  return undefined;
+}
+
+function cgroups(): Lack | undefined {
+  const missing = ["memory", "pids", "cpu"].filter((name) => !withController(readCgroupMounts(), name));
+  if (missing.length === 0) return undefined;
+  return {
+    reason: `no control group hierarchy is mounted for ${missing.join(", ")}`,
+    advice: "Mount /sys/fs/cgroup with these controllers, or run the node outside of a container",
+  };
+}

@@ -1,0 +1,37 @@
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { guestFiles } from "../contract/guest-files.ts";
+import { type BootFiles, bootFilesIn } from "../rootfs/boot-files.ts";
+import { buildRootfsDirectory } from "../rootfs/build.ts";
+import { packExt4 } from "../rootfs/ext4.ts";
+import { rootfsPaths } from "../rootfs/options.ts";
+
+/** Where tests find the kernel of machines, if it was prepared. */
+export const bootDirectoryVariable = "NEX_TEST_BOOT_DIRECTORY";
+
+/** What microVMs of the contract suite boot. */
+export interface ContractImage {
+  image: string;
+  boot: BootFiles;
+  command: readonly [program: string, ...args: string[]];
+}
+
+/** Where it is, in a directory. */
+export function contractImageIn(directory: string): ContractImage {
+  return {
+    image: join(directory, "guest.ext4"),
+    boot: bootFilesIn(process.env[bootDirectoryVariable] ?? directory),
+    command: [rootfsPaths.node, "--disable-warning=ExperimentalWarning", rootfsPaths.agent],
+  };
+}
+
+/** Packs an image with the test guest. */
+export async function packContractImage(directory: string): Promise<void> {
+  const contract = fileURLToPath(new URL("../contract/", import.meta.url));
+  const tree = await buildRootfsDirectory({
+    output: join(directory, "rootfs"),
+    agentPath: join(contract, "agent.mjs"),
+    files: Object.fromEntries(guestFiles.map((name) => [`/usr/lib/nex/${name}`, join(contract, name)])),
+  });
+  await packExt4(tree, contractImageIn(directory).image);
+}

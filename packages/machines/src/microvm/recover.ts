@@ -1,0 +1,35 @@
+import { existsSync } from "node:fs";
+import type { MachineRecord } from "../driver.ts";
+import { readFate } from "../host/fate.ts";
+import { FifoConsole } from "../host/fifo-console.ts";
+import { endLeftovers } from "../host/leftovers.ts";
+import { ownableDirectory } from "../host/machine-directory.ts";
+import { isMachineId } from "../spec.ts";
+import { latestEpoch } from "./attachment.ts";
+import { parseFacts } from "./facts.ts";
+import { layoutOf } from "./layout.ts";
+import { MicroVm, type Monitor } from "./machine.ts";
+
+/**
+ * Finds the machine of a record, or removes what is left of it.
+ *
+ * @throws MachineError `destroy_failed` when something of an ended machine can't be removed.
+ */
+export async function recoverMicroVm(
+  monitor: Monitor,
+  { id, directory, facts }: MachineRecord,
+): Promise<MicroVm | undefined> {
+  if (!isMachineId(id)) return undefined;
+  const known = parseFacts(facts);
+  const owned = await ownableDirectory(directory);
+  if (owned !== undefined) {
+    const { controlOut } = layoutOf(owned);
+    if (known !== undefined && readFate(known.identity) === undefined && existsSync(controlOut)) {
+      const epoch = await latestEpoch(owned);
+      return new MicroVm(monitor, { id, directory: owned }, known, new FifoConsole(controlOut), epoch);
+    }
+    await endLeftovers(owned);
+  }
+  await monitor.release(id, known);
+  return undefined;
+}

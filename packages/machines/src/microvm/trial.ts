@@ -1,0 +1,71 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { MachineSpec } from "../driver.ts";
+import { MachineError } from "../errors.ts";
+import { endLeftovers } from "../host/leftovers.ts";
+import { isAlive, readProcess } from "../host/process-table.ts";
+import { settlesWithin } from "../host/wait.ts";
+import type { MicroVm, Monitor } from "./machine.ts";
+import { recoverMicroVm } from "./recover.ts";
+
+const limits = { memoryBytes: 268_435_456, vcpus: 1, processes: 64, diskBytes: 8_388_608 };
+const lastWordsMs = 1_000;
+
+/**
+ * Boots a machine until its agent has answered, and removes it. Only then it is known that machines work here.
+ *
+ * @param stateDirectory Of the driver. Trials of nodes that were killed in the middle of one are ended.
+ * @param boot Makes the machine.
+ * @throws MachineError `boot_failed` or `attach_failed`, with what the machine has said.
+ */
+export async function tryOut(
+  monitor: Monitor,
+  stateDirectory: string,
+  timeoutMs: number,
+  boot: (spec: MachineSpec) => Promise<MicroVm>,
+): Promise<void> {
+  await mkdir(stateDirectory, { recursive: true, mode: 0o700 });
+  await endDeadTrials(monitor, stateDirectory);
+  const trial = newTrial(stateDirectory);
+  await mkdir(trial.directory, { mode: 0o700 });
+  const spec: MachineSpec = { ...trial, limits, network: "none", nodeLostTimeoutMs: timeoutMs };
+  let machine: MicroVm | undefined;
+  try {
+    machine = await boot(spec);
+    await attachTo(machine);
+  } finally {
+    await machine?.destroy();
+    await endLeftovers(trial.directory);
+  }
+}
+
+/** What the monitor or the guest has said at its end tells more than that it hung up. */
+async function attachTo(machine: MicroVm): Promise<void> {
+  try {
+    await machine.attach(1);
+  } catch (cause) {
+    if (!(await settlesWithin(machine.exited, lastWordsMs))) throw cause;
+    const words = (await machine.exited).console.trim().split(/\r?\n/).join("; ");
+    const why = words === "" ? "without a word" : `with: ${words}`;
+    throw new MachineError("boot_failed", `The machine has ended before its agent answered, ${why}`, {
+      cause,
+    });
+  }
+}
+
+/** Its directory's name says who tries, since a trial has no record. */
+function newTrial(stateDirectory: string): Pick<MachineSpec, "id" | "directory"> {
+  const mark = randomBytes(8).toString("hex");
+  const { pid, startTicks } = readProcess(process.pid) ?? { pid: process.pid, startTicks: 0 };
+  return { id: `trial${mark}`, directory: join(stateDirectory, `trial-${mark}-${pid}-${startTicks}`) };
+}
+
+async function endDeadTrials(monitor: Monitor, stateDirectory: string): Promise<void> {
+  for (const name of await readdir(stateDirectory)) {
+    const [, mark, pid, startTicks] = /^trial-([0-9a-f]{16})-(\d+)-(\d+)$/.exec(name) ?? [];
+    if (mark === undefined || isAlive({ pid: Number(pid), startTicks: Number(startTicks) })) continue;
+    const directory = join(stateDirectory, name);
+    await recoverMicroVm(monitor, { driver: monitor.kind, id: `trial${mark}`, directory, facts: {} });
+  }
+}

@@ -1,0 +1,10 @@
+import type { EpochChannels } from "../host/attachments.ts";
+import { byShortPath, connectTo, type NextEpoch, openChannels } from "../microvm/attachment.ts";
+import { names } from "./names.ts";
+
+/** Opens the channels of an epoch by both sockets of QEMU. @throws MachineError `attach_failed` */
+export async function openQemuChannels(next: NextEpoch): Promise<EpochChannels> {
+  return await byShortPath(next.directory, (here) =>
+    openChannels(next, (name, signal) => connectTo(`${here}/${names[name]}`, signal)),
+  );
+}

@@ -1,0 +1,50 @@
+import { gunzipSync, zstdDecompressSync } from "node:zlib";
+import { isLz4, readLz4 } from "./lz4.ts";
+
+/** More than any kernel takes. */
+const kernelBytesMax = 268_435_456;
+/** Fields of the header of a kernel for x86 (Linux, Documentation/arch/x86/boot.rst). */
+const header = {
+  setupSectors: 0x1f1,
+  mark: 0x202,
+  loadFlags: 0x236,
+  payloadOffset: 0x248,
+  payloadLength: 0x24c,
+};
+const sectorBytes = 512;
+const setupSectorsDefault = 4;
+const headerBytes = 0x250;
+/** Behind what zstd has compressed stands its size. */
+const sizeBytes = 4;
+const elfMagic = "7f454c46";
+
+/** Is this a kernel for x86-64, as distributions have it? */
+export function isKernel(image: Buffer): boolean {
+  if (image.length < headerBytes || image.toString("latin1", header.mark, header.mark + 4) !== "HdrS")
+    return false;
+  return (image.readUInt16LE(header.loadFlags) & 1) === 1;
+}
+
+/**
+ * Takes the uncompressed kernel out of one that decompresses itself, since Firecracker boots no other, and the rest
+ * start sooner from it.
+ *
+ * @throws RangeError when there is none in it, or in a form that is not known.
+ */
+export function uncompressedKernel(image: Buffer): Buffer {
+  const sectors = image.readUInt8(header.setupSectors) || setupSectorsDefault;
+  const start = (sectors + 1) * sectorBytes + image.readUInt32LE(header.payloadOffset);
+  const payload = image.subarray(start, start + image.readUInt32LE(header.payloadLength));
+  const kernel = decompressed(payload);
+  if (kernel.toString("hex", 0, 4) !== elfMagic) throw new RangeError("what it holds is no ELF file");
+  return kernel;
+}
+
+function decompressed(payload: Buffer): Buffer {
+  if (isLz4(payload)) return readLz4(payload, kernelBytesMax);
+  const options = { maxOutputLength: kernelBytesMax };
+  if (payload.toString("hex", 0, 2) === "1f8b") return gunzipSync(payload, options);
+  if (payload.toString("hex", 0, 4) === "28b52ffd")
+    return zstdDecompressSync(payload.subarray(0, -sizeBytes), options);
+  throw new RangeError("it is compressed, and neither by lz4, gzip nor zstd");
+}

@@ -1,0 +1,55 @@
+/** The first program of an emulated host: mounts what a host has, runs a command, and tells how it ended. */
+export const hostInit = `#!/bin/sh
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev
+for module in /lib/modules/*.ko; do insmod "$module" || echo "cannot load $module"; done
+mount -t ext4 -o ro /dev/vda /host || { echo "cannot mount the disk of the host"; reboot -f; }
+mount -t proc proc /host/proc
+mount -t sysfs sysfs /host/sys
+mount -t devtmpfs dev /host/dev
+mount -t tmpfs -o size=70% tmp /host/tmp
+mount -t tmpfs run /host/run
+mount -t cgroup2 cgroup /host/sys/fs/cgroup
+mkdir -p /host/dev/shm
+ip link set lo up
+for port in /dev/vport*; do exec 3>"$port"; done
+chroot /host /bin/sh /command >&3 2>&3
+echo "[the command ended with $?]" >&3
+reboot -f
+`;
+
+/** What the init and its command call, all of one program. */
+export const hostApplets: readonly string[] = [
+  ...[
+    "sh",
+    "mount",
+    "insmod",
+    "ip",
+    "mkdir",
+    "chroot",
+    "reboot",
+    "mkfifo",
+    "cat",
+    "cp",
+    "ls",
+    "ps",
+    "sleep",
+    "dmesg",
+  ],
+  ...[
+    "mknod",
+    "chmod",
+    "rm",
+    "grep",
+    "mv",
+    "test",
+    "echo",
+    "kill",
+    "umount",
+    "head",
+    "tail",
+    "env",
+    "sha256sum",
+  ],
+];
