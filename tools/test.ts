@@ -1,7 +1,9 @@
 /**
  * All checks, then all tests: `npm test`. With files or patterns as arguments only those tests; `--only-tests` leaves
  * the check out; `--hostile` runs the hostile workloads alone, in their long form, `--conformance` the control protocol
- * row by row, of another node with `NEX_CONFORMANCE_URL`, `--qemu` all of the driver contract on real microVMs; other options go to Node's test runner. Sets up what the tests need, and fails when a test leaves a process behind.
+ * row by row, of another node with `NEX_CONFORMANCE_URL`, `--qemu` all of the driver contract on real microVMs,
+ * `--firecracker` both contracts on a real Firecracker, which is an error where it can't run but with `--allow-missing`;
+ * other options go to Node's test runner. Sets up what the tests need, and fails when a test leaves a process behind.
  */
 import { randomBytes } from "node:crypto";
 import { mkdir, readdir, rm } from "node:fs/promises";
@@ -23,6 +25,7 @@ const allTests = ["packages/*/src/**/*.test.ts", "tools/**/*.test.ts", "test/**/
 const hostileTests = ["test/hostile/*.test.ts"];
 const conformanceTests = ["test/conformance/*.test.ts"];
 const qemuTests = ["packages/machines/src/qemu/*.test.ts"];
+const firecrackerTests = ["test/firecracker.test.ts"];
 const endWaitMs = 3_000;
 const print = (line: string) => console.log(line);
 
@@ -71,20 +74,25 @@ async function testRun(args: string[], cwd: string): Promise<number> {
   }
 }
 
+/** Of each special run, what it tests and what it tells its tests. */
+const specialRuns: Readonly<Record<string, { tests: string[]; env: Record<string, string> }>> = {
+  "--hostile": { tests: hostileTests, env: { NEX_TEST_HOSTILE: "long" } },
+  "--conformance": { tests: conformanceTests, env: {} },
+  "--qemu": { tests: qemuTests, env: { NEX_TEST_QEMU: "long" } },
+  "--firecracker": { tests: firecrackerTests, env: { NEX_TEST_FIRECRACKER: "long" } },
+};
+
 const args = process.argv.slice(2);
-const hostile = args.includes("--hostile");
-const conformance = args.includes("--conformance");
-const qemu = args.includes("--qemu");
-if (hostile) process.env["NEX_TEST_HOSTILE"] = "long";
-if (qemu) process.env["NEX_TEST_QEMU"] = "long";
-const ownFlags = ["--only-tests", "--hostile", "--conformance", "--qemu"];
+const [, special] = Object.entries(specialRuns).find(([flag]) => args.includes(flag)) ?? [];
+Object.assign(process.env, special?.env);
+if (args.includes("--allow-missing")) process.env["NEX_TEST_ALLOW_MISSING"] = "1";
+const ownFlags = ["--only-tests", "--allow-missing", ...Object.keys(specialRuns)];
 const runnerArgs = args.filter((arg) => !ownFlags.includes(arg));
 const selects = runnerArgs.some((arg) => !arg.startsWith("-"));
-const tests = hostile ? hostileTests : conformance ? conformanceTests : qemu ? qemuTests : allTests;
-const unchecked = args.includes("--only-tests") || hostile || conformance || qemu || selects;
+const unchecked = args.includes("--only-tests") || special !== undefined || selects;
 if (unchecked || (await check(root, print))) {
   process.exitCode = await testRun(
-    selects ? runnerArgs : [...runnerArgs, ...tests],
+    selects ? runnerArgs : [...runnerArgs, ...(special?.tests ?? allTests)],
     selects ? process.cwd() : root,
   );
 } else process.exitCode = 1;

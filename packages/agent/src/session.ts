@@ -164,9 +164,10 @@ export class Session implements ProviderHost {
   }
 
   #attach(attach: Attach): void {
+    this.#instance ??= instanceMark();
     const hello: Hello = {
       protocol: agentProtocolVersion,
-      instance: (this.#instance ??= instanceMark()),
+      instance: this.#instance,
       lastEpoch: this.#lastEpoch,
       providers: [...this.#providers.keys()],
     };

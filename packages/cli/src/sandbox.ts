@@ -1,8 +1,11 @@
 /** What a node of the command line keeps its workloads in, and where it keeps its state. */
+
+import type { TokenBucket } from "@nexengine/machines";
 import {
   type DriverSource,
   defaultNodesDirectory,
   driverSource,
+  type FirecrackerFiles,
   type NodeConfigInput,
   type NodeOptions,
   type QemuFiles,
@@ -62,18 +65,49 @@ export function driverOf(
 export function driverFiles({
   container,
   qemu,
+  firecracker,
+  rate_limiters: rateLimiters,
 }: NodeConfigInput): Parameters<typeof driverSource>[0]["files"] {
   return {
     agentPath: agentPath(),
     ...(container?.runtime === undefined ? {} : { runtime: container.runtime }),
     ...(qemu == null ? {} : { qemu: qemuFiles(qemu) }),
+    firecracker: firecrackerFiles(firecracker ?? {}, rateLimiters ?? {}),
     ...(container?.rootfs_directory === undefined ? {} : { rootfsDirectory: container.rootfs_directory }),
   };
 }
 
 function qemuFiles({ accel, ...files }: NonNullable<NodeConfigInput["qemu"]>): QemuFiles {
-  const told = Object.entries({ ...files, accelerator: accel }).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(told);
+  return { ...withoutAbsent(files), ...(accel === undefined ? {} : { accelerator: accel }) };
+}
+
+function firecrackerFiles(
+  files: NonNullable<NodeConfigInput["firecracker"]>,
+  { bandwidth, iops }: NonNullable<NodeConfigInput["rate_limiters"]>,
+): FirecrackerFiles {
+  return {
+    ...withoutAbsent(files),
+    rateLimiters: {
+      ...(bandwidth === undefined ? {} : { bandwidth: tokenBucket(bandwidth) }),
+      ...(iops === undefined ? {} : { operations: tokenBucket(iops) }),
+    },
+  };
+}
+
+function tokenBucket(told: {
+  size: number;
+  refill_time: number;
+  one_time_burst?: number | undefined;
+}): TokenBucket {
+  const { size, refill_time: refillTimeMs, one_time_burst: oneTimeBurst } = told;
+  return { size, refillTimeMs, ...(oneTimeBurst === undefined ? {} : { oneTimeBurst }) };
+}
+
+function withoutAbsent<Key extends string, Value>(
+  told: Readonly<Partial<Record<Key, Value | undefined>>>,
+): Partial<Record<Key, Value>> {
+  const present = Object.entries(told).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(present) as Partial<Record<Key, Value>>;
 }
 
 /** Where a node keeps its state. */

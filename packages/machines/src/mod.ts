@@ -25,7 +25,7 @@ export {
 } from "./driver.ts";
 export { MachineError, type MachineErrorCode, machineErrorCodes } from "./errors.ts";
 export { FirecrackerDriver } from "./firecracker/driver.ts";
-export type { FirecrackerDriverOptions, RateLimit } from "./firecracker/options.ts";
+export type { FirecrackerDriverOptions, RateLimiters, TokenBucket } from "./firecracker/options.ts";
 export { findFirecrackerLack } from "./firecracker/requirements.ts";
 export type { Lack } from "./host/lack.ts";
 export { endLeftovers } from "./host/leftovers.ts";

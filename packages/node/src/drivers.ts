@@ -8,7 +8,10 @@ import {
   ContainerDriver,
   type Driver,
   type Fingerprint,
+  FirecrackerDriver,
+  type FirecrackerDriverOptions,
   findContainerLack,
+  findFirecrackerLack,
   findQemuLack,
   imageName,
   type Lack,
@@ -39,17 +42,28 @@ export interface DriverFiles {
   idsDirectory?: string;
   /** QEMU and what its machines boot; the kernel and initramfs beside the rootfs trees when absent. */
   qemu?: QemuFiles;
-  /** The control group below which a node makes the one of its containers; the root of the host when absent. */
+  /** Firecracker and what its machines boot, likewise. */
+  firecracker?: FirecrackerFiles;
+  /** The control group below which a node makes the one of its machines; the root of the host when absent. */
   cgroupParent?: string;
 }
 
-/** What machines of QEMU are made from. */
-export interface QemuFiles {
-  accelerator?: "kvm" | "tcg";
+/** What both kinds of microVM boot. */
+interface MicroVmFiles {
   program?: string;
   kernel?: string;
   initramfs?: string;
 }
+
+/** What machines of QEMU are made from. */
+export interface QemuFiles extends MicroVmFiles {
+  accelerator?: "kvm" | "tcg";
+}
+
+/** What machines of Firecracker are made from. */
+export interface FirecrackerFiles
+  extends MicroVmFiles,
+    Pick<FirecrackerDriverOptions, "jailer" | "rateLimiters"> {}
 
 /** What a node may be told to keep its workloads in; `auto` takes the strongest that works. */
 export type SandboxChoice = SandboxKind | "auto";
@@ -92,8 +106,10 @@ export function driverSource(choice: DriverChoice): DriverSource {
   return {
     choose: (stateDirectory) => chooseDriver(choice, stateDirectory),
     ofKind: (kind, stateDirectory) => {
-      if (kind === "container") return containerDriver(choice.files, stateDirectory, "/");
-      return kind === "qemu" ? new QemuDriver(qemuOptions(choice.files, stateDirectory)) : undefined;
+      const { files } = choice;
+      if (kind === "container") return containerDriver(files, stateDirectory, "/");
+      if (kind === "firecracker") return new FirecrackerDriver(firecrackerOptions(files, stateDirectory));
+      return kind === "qemu" ? new QemuDriver(qemuOptions(files, stateDirectory)) : undefined;
     },
   };
 }
@@ -147,9 +163,6 @@ async function tryKind(
   files: DriverFiles,
   stateDirectory: string,
 ): Promise<{ driver?: Driver; found: Fingerprint }> {
-  if (kind === "firecracker") {
-    return { found: { available: false, reason: "this version of Nex has no driver for it", advice: "" } };
-  }
   const lack = await lackOf(kind, files, stateDirectory);
   if (lack !== undefined) return { found: { available: false, ...lack } };
   try {
@@ -168,20 +181,19 @@ async function lackOf(
   stateDirectory: string,
 ): Promise<Lack | undefined> {
   if (kind === "container") return await findContainerLack(files);
+  if (kind === "firecracker") return await findFirecrackerLack(firecrackerOptions(files, stateDirectory));
   return kind === "qemu" ? await findQemuLack(qemuOptions(files, stateDirectory)) : undefined;
 }
 
-async function makeDriver(
-  kind: Exclude<SandboxKind, "firecracker">,
-  files: DriverFiles,
-  stateDirectory: string,
-): Promise<Driver> {
+async function makeDriver(kind: SandboxKind, files: DriverFiles, stateDirectory: string): Promise<Driver> {
   if (kind === "process") return processDriver(files);
   const rootfs = await builtRootfs(files);
   if (kind === "container") return containerDriver(files, stateDirectory, rootfs.directory);
   const image = join(dirname(rootfs.directory), imageName(rootfs.manifest.digest));
   if (!existsSync(image)) await packExt4(rootfs, image);
-  return new QemuDriver({ ...qemuOptions(files, stateDirectory), image });
+  return kind === "qemu"
+    ? new QemuDriver({ ...qemuOptions(files, stateDirectory), image })
+    : new FirecrackerDriver({ ...firecrackerOptions(files, stateDirectory), image });
 }
 
 /** The same, where emulation is not to be taken. */
@@ -206,29 +218,56 @@ function rootfsDirectoryOf({ rootfsDirectory }: DriverFiles): string {
   return rootfsDirectory ?? defaultRootfsDirectory();
 }
 
-/** Without an image, which only booting needs. */
-function qemuOptions(files: DriverFiles, stateDirectory: string): QemuDriverOptions {
-  const { kernel, initramfs, accelerator, program } = files.qemu ?? {};
+/** What both kinds of microVM are told, without an image, which only booting needs. */
+function microVmOptions(
+  kind: "qemu" | "firecracker",
+  { kernel, initramfs, program }: MicroVmFiles,
+  files: DriverFiles,
+  stateDirectory: string,
+): QemuDriverOptions {
   const found = bootFilesIn(rootfsDirectoryOf(files));
   return {
     image: "",
     boot: { kernel: kernel ?? found.kernel, initramfs: initramfs ?? found.initramfs },
     command: [rootfsPaths.node, ...agentNodeFlags, rootfsPaths.agent],
     limitArguments: heapArguments,
-    stateDirectory: join(stateDirectory, "drivers", "qemu"),
-    ...(accelerator === undefined ? {} : { accelerator }),
+    stateDirectory: join(stateDirectory, "drivers", kind),
     ...(program === undefined ? {} : { program }),
   };
 }
 
-function containerDriver(files: DriverFiles, stateDirectory: string, rootfs: string): ContainerDriver {
+function qemuOptions(files: DriverFiles, stateDirectory: string): QemuDriverOptions {
+  const { accelerator, ...common } = files.qemu ?? {};
+  return {
+    ...microVmOptions("qemu", common, files, stateDirectory),
+    ...(accelerator === undefined ? {} : { accelerator }),
+  };
+}
+
+function firecrackerOptions(files: DriverFiles, stateDirectory: string): FirecrackerDriverOptions {
+  const { jailer, rateLimiters, ...common } = files.firecracker ?? {};
+  return {
+    ...microVmOptions("firecracker", common, files, stateDirectory),
+    idsDirectory: files.idsDirectory ?? hostIdsDirectory,
+    cgroupParent: cgroupParentOf(files, stateDirectory),
+    ...(jailer === undefined ? {} : { jailer }),
+    ...(rateLimiters === undefined ? {} : { rateLimiters }),
+  };
+}
+
+/** One group for each node. */
+function cgroupParentOf({ cgroupParent = "" }: DriverFiles, stateDirectory: string): string {
   const name = createHash("sha256").update(stateDirectory).digest("hex").slice(0, 12);
+  return join(cgroupParent, `nex-${name}`);
+}
+
+function containerDriver(files: DriverFiles, stateDirectory: string, rootfs: string): ContainerDriver {
   return new ContainerDriver({
     rootfs,
     command: [rootfsPaths.node, ...agentNodeFlags, rootfsPaths.agent],
     limitArguments: heapArguments,
     stateDirectory: join(stateDirectory, "drivers", "container"),
-    cgroupParent: join(files.cgroupParent ?? "", `nex-${name}`),
+    cgroupParent: cgroupParentOf(files, stateDirectory),
     idsDirectory: files.idsDirectory ?? hostIdsDirectory,
     ...(files.runtime === undefined ? {} : { runtime: files.runtime }),
   });

@@ -65,6 +65,8 @@ export async function startNode(given: NodeOptions): Promise<NexNode> {
   const { config, nexus, log } = options;
   checkOwnEndorsement(config.endorsement, { nodeId: identity.id, nexus }, log);
   const driver = await chooseDriver(options.driver, directory);
+  // One that was given may serve other nodes too.
+  if ("choose" in options.driver) stack.defer(async () => await driver.close?.());
   const connections = stack.use(await openConnections(options, identity.id));
   const node = await compose({ options, identity, connections, directory, driver }, stack);
   return node.running(stack.move());

@@ -43,22 +43,41 @@ export function testDriverFiles(): DriverFiles {
   const rootfsDirectory = join(tmpdir(), "nex-test-rootfs");
   mkdirSync(rootfsDirectory, { recursive: true });
   chmodSync(rootfsDirectory, 0o755);
+  const boot = bootFilesIn(process.env[bootDirectoryVariable] ?? rootfsDirectory);
   return {
     agentPath: agentBundlePath(),
     rootfsDirectory,
     idsDirectory: join(tmpdir(), "nex-test-ids"),
-    qemu: { accelerator: "tcg", ...bootFilesIn(process.env[bootDirectoryVariable] ?? rootfsDirectory) },
+    qemu: { accelerator: "tcg", ...boot },
+    firecracker: { ...boot, ...firecrackerPrograms() },
   };
 }
 
-let emulated: Promise<Driver> | undefined;
+/** Where a test run has Firecracker and the jailer, if not on the path. */
+export const firecrackerDirectoryVariable = "NEX_TEST_FIRECRACKER_DIRECTORY";
+
+function firecrackerPrograms(): { program?: string; jailer?: string } {
+  const directory = process.env[firecrackerDirectoryVariable];
+  if (directory === undefined) return {};
+  return { program: join(directory, "firecracker"), jailer: join(directory, "jailer") };
+}
+
+const microVmKinds = ["qemu", "firecracker"] as const;
+type MicroVmKind = (typeof microVmKinds)[number];
+const shared = new Map<MicroVmKind, Promise<Driver>>();
+
+function isMicroVm(kind: SandboxChoice): kind is MicroVmKind {
+  return microVmKinds.some((one) => one === kind);
+}
 
 /** One driver of emulated microVMs for all nodes, tried once: a trial is a boot, which takes seconds there. */
-function emulatedDriver(): Promise<Driver> {
-  emulated ??= (async () => {
-    const directory = join(tmpdir(), "nex-test-qemu");
-    const driver = await driverSource({ sandbox: "qemu", files: testDriverFiles() }).choose(directory);
-    const { kind, enforces, networks, ownLoopback, carriesIpv6 } = driver;
+function sharedDriver(kind: MicroVmKind): Promise<Driver> {
+  const known = shared.get(kind);
+  if (known !== undefined) return known;
+  const choosing = (async (): Promise<Driver> => {
+    const directory = join(tmpdir(), `nex-test-${kind}`);
+    const driver = await driverSource({ sandbox: kind, files: testDriverFiles() }).choose(directory);
+    const { enforces, networks, ownLoopback, carriesIpv6 } = driver;
     return {
       ...{ kind, enforces, networks, ownLoopback, carriesIpv6 },
       fingerprint: async () => ({ available: true, details: {} }),
@@ -66,13 +85,14 @@ function emulatedDriver(): Promise<Driver> {
       recover: async (record) => await driver.recover?.(record),
     };
   })();
-  return emulated;
+  shared.set(kind, choosing);
+  return choosing;
 }
 
 /** Why machines of a kind can't be had here, if they can't. */
 export async function sandboxLack(kind: SandboxKind): Promise<string | undefined> {
-  if (kind === "qemu") {
-    return await emulatedDriver().then(
+  if (isMicroVm(kind)) {
+    return await sharedDriver(kind).then(
       () => undefined,
       (error: NexError) => `${error.message}. ${error.advice}`,
     );
@@ -89,11 +109,12 @@ export async function sandboxLack(kind: SandboxKind): Promise<string | undefined
 /** Starts a node that joins the given server. */
 export async function startTestNode(options: TestNodeOptions): Promise<NexNode> {
   const { server, driver, sandbox = "process", login, ...rest } = options;
-  const shared =
-    sandbox === "qemu" ? await emulatedDriver() : driverSource({ sandbox, files: testDriverFiles() });
+  const found = isMicroVm(sandbox)
+    ? await sharedDriver(sandbox)
+    : driverSource({ sandbox, files: testDriverFiles() });
   return await startNode({
     ...rest,
-    driver: driver ?? shared,
+    driver: driver ?? found,
     login: { ...login, servers: [server, ...(login?.servers ?? [])] },
   });
 }

@@ -18,6 +18,8 @@ export interface DriverAbilities {
   driverModule?: URL;
   /** `exited` tells the status of every machine; otherwise only of those whose end was seen in time. */
   exitStatus: boolean;
+  /** Machines that are alike are copies of one. */
+  copies?: boolean;
   /** Names whatever of a machine still runs or is mounted on the host; the directory is looked at by the suite. */
   leftovers(directory: string): string[];
 }

@@ -5,6 +5,7 @@ import { adoptionCases } from "./cases/adoption.ts";
 import { attachCases } from "./cases/attach.ts";
 import { bootCases } from "./cases/boot.ts";
 import { channelCases } from "./cases/channels.ts";
+import { copyCases } from "./cases/copies.ts";
 import { destroyCases } from "./cases/destroy.ts";
 import { exitCases } from "./cases/exit.ts";
 import { leakCases } from "./cases/leaks.ts";
@@ -17,7 +18,7 @@ import { stopCases } from "./cases/stop.ts";
 const longCases = [channelCases, stopCases, destroyCases, leakCases];
 const everyCase = [
   ...[bootCases, attachCases, channelCases, exitCases, stopCases, destroyCases, leakCases],
-  ...[limitCases, networkCases, nodeDeathCases, adoptionCases],
+  ...[copyCases, limitCases, networkCases, nodeDeathCases, adoptionCases],
 ];
 
 /**

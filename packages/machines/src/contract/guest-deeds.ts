@@ -1,7 +1,7 @@
 /** What the test guest does beside its channels. Each deed returns what it answers. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, openSync, readdirSync, readlinkSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readlinkSync, readSync, unlinkSync, writeSync } from "node:fs";
 import { networkDeeds } from "./guest-network.ts";
 import { writeAll } from "./write-all.ts";
 
@@ -30,6 +30,7 @@ export const deeds: Record<string, (argument: number, text: string) => unknown> 
   },
   print: describe,
   console: fillConsole,
+  random: drawRandom,
   child: async () => {
     const child = start(stubborn);
     await outputOf(child);
@@ -55,6 +56,15 @@ async function outputOf(child: ChildProcess): Promise<string> {
 
 function start(script: string): ChildProcess {
   return spawn(process.execPath, ["-e", script], { stdio: ["ignore", "pipe", "ignore"] });
+}
+
+/** Random bytes of its kernel, and its time. */
+function drawRandom(): string {
+  const bytes = Buffer.alloc(16);
+  const fd = openSync("/dev/urandom", "r");
+  readSync(fd, bytes);
+  closeSync(fd);
+  return `${bytes.toString("hex")} ${Date.now()}`;
 }
 
 function describe(): string {

@@ -9,12 +9,11 @@ import { MicroVm } from "../microvm/machine.ts";
 import type { FirecrackerHost } from "./host.ts";
 import { type Jailed, jail, placeBytes } from "./jail.ts";
 import { jailNames, jailOf } from "./layout.ts";
-import type { FirecrackerDriverSettings, RateLimit } from "./options.ts";
+import type { FirecrackerDriverSettings, RateLimiters, TokenBucket } from "./options.ts";
 
 const mebibyte = 1_048_576;
 /** Below it are the hypervisor and the host; every machine has its own socket, so all may have the same. */
 const guestCid = 3;
-const refillMs = 1_000;
 /** There is no PCI bus to look for. */
 const ownArguments = ["pci=off"];
 
@@ -88,7 +87,7 @@ async function start(
       path_on_host: `/${jailNames[name]}`,
       is_root_device: false,
       is_read_only: true,
-      ...(id === "root" ? rateLimiter(settings.diskRate) : {}),
+      ...(id === "root" ? rateLimiter(settings.rateLimiters) : {}),
     });
   }
   await api.put("/vsock", { guest_cid: guestCid, uds_path: `/${jailNames.vsock}` });
@@ -96,12 +95,17 @@ async function start(
   await api.put("/actions", { action_type: "InstanceStart" });
 }
 
-/** A bucket that is filled evenly over a second. */
-function rateLimiter({ bytesPerS, operationsPerS }: RateLimit): Record<string, unknown> {
-  const bucket = (size: number) => ({ size, refill_time: refillMs });
-  const buckets = {
-    ...(bytesPerS === undefined ? {} : { bandwidth: bucket(bytesPerS) }),
-    ...(operationsPerS === undefined ? {} : { ops: bucket(operationsPerS) }),
+function rateLimiter({ bandwidth, operations }: RateLimiters): Record<string, unknown> {
+  if (bandwidth === undefined && operations === undefined) return {};
+  const bucket = ({ size, refillTimeMs, oneTimeBurst }: TokenBucket) => ({
+    size,
+    refill_time: refillTimeMs,
+    ...(oneTimeBurst === undefined ? {} : { one_time_burst: oneTimeBurst }),
+  });
+  return {
+    rate_limiter: {
+      ...(bandwidth === undefined ? {} : { bandwidth: bucket(bandwidth) }),
+      ...(operations === undefined ? {} : { ops: bucket(operations) }),
+    },
   };
-  return Object.keys(buckets).length === 0 ? {} : { rate_limiter: buckets };
 }

@@ -1,6 +1,6 @@
 import { after, test } from "node:test";
 import { driverContract } from "../contract/contract.ts";
-import { contractDirectoryVariable, jailsLeft, makeDriver } from "./contract-driver.ts";
+import { contractDirectoryVariable, makeDriver, remainsOf } from "./contract-driver.ts";
 
 if (process.env[contractDirectoryVariable] === undefined) {
   test(
@@ -18,12 +18,13 @@ if (process.env[contractDirectoryVariable] === undefined) {
       bootTimeoutMs: 180_000,
       reattach: true,
       recover: true,
+      copies: true,
       enforces: ["memoryBytes", "vcpus", "processes", "diskBytes"],
       exitStatus: true,
       realGuest: true,
       endsWithNode: "none",
       driverModule: new URL("./contract-driver.ts", import.meta.url),
-      leftovers: jailsLeft,
+      leftovers: remainsOf,
     },
     process.env["NEX_TEST_FIRECRACKER"] === "long" ? "long" : "short",
   );

@@ -72,8 +72,9 @@ export class FirecrackerDriver implements Driver {
     return await this.#machines.recover(record, () => recoverMicroVm(this.#host, record));
   }
 
-  /** Removes the templates. */
+  /** Removes what machines are copied from. */
   async close(): Promise<void> {
     await this.#templates.clear();
+    await this.#host.close();
   }
 }

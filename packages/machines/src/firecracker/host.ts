@@ -1,4 +1,6 @@
-import { copyFile, mkdir, readdir, rename } from "node:fs/promises";
+import { createHash, randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { chmod, copyFile, mkdir, readdir, rename, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { MachineError } from "../errors.ts";
 import type { EpochChannels } from "../host/attachments.ts";
@@ -12,7 +14,14 @@ import type { NextEpoch } from "../microvm/attachment.ts";
 import type { MachineFacts } from "../microvm/facts.ts";
 import type { Monitor } from "../microvm/machine.ts";
 import { openVsockChannels } from "./channels.ts";
-import { jailOf, jailsDirectory, programName, programPath, templatesDirectory } from "./layout.ts";
+import {
+  jailOf,
+  jailsDirectory,
+  programName,
+  programPath,
+  sharedDirectory,
+  templatesDirectory,
+} from "./layout.ts";
 import type { FirecrackerDriverSettings } from "./options.ts";
 import { isAbandonedTemplate } from "./template-id.ts";
 
@@ -43,6 +52,30 @@ export class FirecrackerHost implements Monitor {
       await this.ranges.releaseAbandoned();
     })();
     await this.#prepared;
+  }
+
+  /**
+   * A name of a file in the file system of the jails, where it can get further names: images are large, and shared by
+   * all machines. What lies in another file system is copied once.
+   */
+  async linkable(path: string): Promise<string> {
+    const shared = sharedDirectory(this.settings.stateDirectory);
+    const { size, mtimeMs, dev } = await stat(path);
+    await mkdir(shared, { recursive: true, mode: 0o700 });
+    if ((await stat(shared)).dev === dev) return path;
+    const digest = createHash("sha256").update(`${path} ${size} ${mtimeMs}`).digest("hex").slice(0, 32);
+    const copy = join(shared, digest);
+    if (existsSync(copy)) return copy;
+    const unfinished = `${copy}-${randomBytes(8).toString("hex")}`;
+    await copyFile(path, unfinished);
+    await chmod(unfinished, 0o444);
+    await rename(unfinished, copy);
+    return copy;
+  }
+
+  /** Removes what is there for machines to come. */
+  async close(): Promise<void> {
+    await removeTree(sharedDirectory(this.settings.stateDirectory));
   }
 
   async #placeProgram(): Promise<void> {

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync } from "node:fs";
-import { copyFile, link, mkdir, readFile, writeFile } from "node:fs/promises";
+import { link, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { MachineSpec } from "../driver.ts";
 import { bootFailure } from "../host/boot-failure.ts";
@@ -53,7 +53,7 @@ export async function jail(
   if (jailer === undefined) throw bootFailure(spec.id, `"${settings.jailer}" is not an executable file`);
   await mkdir(root, { recursive: true, mode: 0o700 });
   for (const [name, path] of Object.entries(files)) {
-    await place(path, join(root, jailNames[name as keyof typeof jailNames]));
+    await link(await host.linkable(path), join(root, jailNames[name as keyof typeof jailNames]));
   }
   await makeFifos([layout.controlIn], 0o600);
   const { console, outputFd } = await FifoConsole.make(layout.controlOut);
@@ -75,16 +75,6 @@ export async function jail(
     const said = (await console.end()).trim();
     const why = error instanceof Error ? error.message : String(error);
     throw bootFailure(spec.id, said === "" ? why : `${why}: ${said}`, { cause: error });
-  }
-}
-
-/** Gives a file a second name where it can, since images are large. */
-async function place(from: string, to: string): Promise<void> {
-  try {
-    await link(from, to);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EXDEV") throw error;
-    await copyFile(from, to);
   }
 }
 

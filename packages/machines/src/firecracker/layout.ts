@@ -40,6 +40,11 @@ export function templatesDirectory(stateDirectory: string): string {
   return join(stateDirectory, "templates");
 }
 
+/** Where files of other file systems have copies. */
+export function sharedDirectory(stateDirectory: string): string {
+  return join(stateDirectory, "shared");
+}
+
 /** Names the places of a jail. */
 export function jailOf(stateDirectory: string, machineId: string): JailLayout {
   const directory = join(jailsDirectory(stateDirectory), machineId);

@@ -3,10 +3,20 @@ import { defaultHostIdFirst } from "../host/ids.ts";
 import type { MicroVmSettings } from "../microvm/settings.ts";
 import type { BootFiles } from "../rootfs/boot-files.ts";
 
-/** How much a device of a machine may do, by Firecracker's own measure. */
-export interface RateLimit {
-  bytesPerS?: number;
-  operationsPerS?: number;
+/** How much may go through a device of a machine in a time: what is left of it is filled up evenly. */
+export interface TokenBucket {
+  /** Bytes or operations. */
+  size: number;
+  /** In which an empty bucket gets full. */
+  refillTimeMs: number;
+  /** Beside it, once. */
+  oneTimeBurst?: number;
+}
+
+/** The bounds of a device. */
+export interface RateLimiters {
+  bandwidth?: TokenBucket;
+  operations?: TokenBucket;
 }
 
 /** What a Firecracker driver is told. */
@@ -32,7 +42,7 @@ export interface FirecrackerDriverOptions {
   /** The program that puts it into its jail. Default `jailer`. */
   jailer?: string;
   /** Of the disk with the root. Default none. */
-  diskRate?: RateLimit;
+  rateLimiters?: RateLimiters;
   /** Machines are made from a template where two are alike. Default true. */
   templates?: boolean;
   /** Of a machine without a limit. Default 512 MiB. */
@@ -55,7 +65,7 @@ export function completeOptions(options: FirecrackerDriverOptions): FirecrackerD
     hostIdFirst: defaultHostIdFirst,
     program: "firecracker",
     jailer: "jailer",
-    diskRate: {},
+    rateLimiters: {},
     templates: true,
     memoryBytesDefault: 536_870_912,
     apiTimeoutMs: 30_000,

@@ -16,6 +16,13 @@ import {
   rulesOf,
 } from "./namespaces.ts";
 
+/** A bucket that is filled up in a time of milliseconds; its size is in bytes or operations. */
+const rateLimiterSchema = z.object({
+  size: z.number().int().min(1),
+  refill_time: z.number().int().min(1),
+  one_time_burst: z.number().int().min(0).optional(),
+});
+
 const configSchema = z.object({
   ...idleKeys,
   /** What a machine gets where its workload asks for nothing. */
@@ -101,6 +108,20 @@ const configSchema = z.object({
       initramfs: z.string().min(1).optional(),
     })
     .prefault({}),
+  firecracker: z
+    .object({
+      /** Firecracker and its jailer: names or paths of programs. */
+      program: z.string().min(1).default("firecracker"),
+      jailer: z.string().min(1).default("jailer"),
+      /** What machines boot; beside the rootfs trees when absent. */
+      kernel: z.string().min(1).optional(),
+      initramfs: z.string().min(1).optional(),
+    })
+    .prefault({}),
+  /** The most that goes through the disk of a machine of Firecracker. */
+  rate_limiters: z
+    .object({ bandwidth: rateLimiterSchema.optional(), iops: rateLimiterSchema.optional() })
+    .optional(),
   limits: limitsOfWorkloadsSchema.prefault({}),
   /** The host's address at which published ports of machines listen. */
   publish_address: z.string().min(1).default("127.0.0.1"),

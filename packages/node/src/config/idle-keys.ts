@@ -3,10 +3,7 @@ import { z } from "zod";
 
 const text = z.string();
 const texts = z.array(text);
-const count = z.number().int().min(0);
 const port = z.number().int().min(0).max(65_535);
-
-const rateLimiter = z.object({ one_time_burst: count.optional(), refill_time: count, size: count });
 
 /** A warning is enough for these: the node does less than they say. */
 export const idleKeys = {
@@ -35,5 +32,4 @@ export const idleKeys = {
   preserve_network: z.boolean().optional(),
   /** Options of a nats-server. */
   public_nats_server: z.record(text, z.unknown()).optional(),
-  rate_limiters: z.object({ bandwidth: rateLimiter.optional(), iops: rateLimiter.optional() }).optional(),
 };

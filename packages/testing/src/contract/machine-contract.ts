@@ -26,8 +26,9 @@ const emulation = {
 export async function testMachines(sandbox: SandboxKind): Promise<void> {
   const withProbe =
     (await probeService()) === undefined ? { skip: "no C compiler builds static executables here" } : {};
-  const ownProcesses = sandbox === "qemu" ? { skip: "its processes are not the host's" } : {};
-  const { slowness, tuning } = sandbox === "qemu" ? emulation : { slowness: 1, tuning: {} };
+  const isMicroVm = sandbox === "qemu" || sandbox === "firecracker";
+  const ownProcesses = isMicroVm ? { skip: "its processes are not the host's" } : {};
+  const { slowness, tuning } = isMicroVm ? emulation : { slowness: 1, tuning: {} };
   const startTestNexus = (options: TestNexusOptions = {}): Promise<TestNexus> =>
     startNexus({ sandbox, ...options, tuning: { ...tuning, ...options.tuning } });
 

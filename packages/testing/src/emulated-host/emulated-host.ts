@@ -32,6 +32,8 @@ export interface EmulatedHostOptions {
   packages: BootPackages;
   /** Files and directories of this host, by their places there. */
   files: Readonly<Record<string, string>>;
+  /** Symbolic links: their targets, by their places. */
+  links?: Readonly<Record<string, string>>;
   /** A script for its shell. */
   command: string;
   /** The whole run, its boot included. */
@@ -65,7 +67,10 @@ export async function runInEmulatedHost(options: EmulatedHostOptions): Promise<E
   }
 }
 
-async function makeDisk({ files, command, packages }: EmulatedHostOptions, directory: string): Promise<void> {
+async function makeDisk(
+  { files, links = {}, command, packages }: EmulatedHostOptions,
+  directory: string,
+): Promise<void> {
   const root = join(directory, "root");
   for (const name of mountPoints) await mkdir(join(root, name), { recursive: true });
   const busybox = await busyboxIn(packages, directory);
@@ -80,6 +85,10 @@ async function makeDisk({ files, command, packages }: EmulatedHostOptions, direc
   for (const [place, path] of Object.entries(all)) {
     await mkdir(join(root, dirname(place)), { recursive: true });
     await cp(path, join(root, place), { recursive: true, dereference: true });
+  }
+  for (const [place, target] of Object.entries(links)) {
+    await mkdir(join(root, dirname(place)), { recursive: true });
+    await symlink(target, join(root, place));
   }
   await writeFile(join(root, "command"), command);
   await chmod(root, 0o755);
@@ -136,16 +145,7 @@ async function boot({ timeoutMs, onOutput }: EmulatedHostOptions, directory: str
       "-machine",
       "q35,usb=off,smm=off",
     ],
-    ...[
-      "-accel",
-      "tcg,thread=multi,tb-size=512",
-      "-cpu",
-      "EPYC,+svm,+npt",
-      "-smp",
-      "2",
-      "-m",
-      `${memoryMebibytes}M`,
-    ],
+    ...["-accel", "tcg,tb-size=512", "-cpu", "EPYC,+svm,+npt", "-smp", "2", "-m", `${memoryMebibytes}M`],
     ...["-kernel", "kernel.elf", "-initrd", "initramfs"],
     ...["-append", "console=ttyS0 quiet reboot=k panic=-1 mitigations=off audit=0"],
     ...[

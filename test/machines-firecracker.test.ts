@@ -1,0 +1,8 @@
+/** The same tests as for other kinds of machine, on Firecracker: where KVM works, or in an emulated host. */
+import { test } from "node:test";
+import { loadMachineContract, sandboxLack } from "@nexengine/testing";
+
+const { testMachines } = await loadMachineContract();
+const lack = await sandboxLack("firecracker");
+if (lack === undefined) await testMachines("firecracker");
+else test("machines of the kind firecracker", { skip: lack }, () => undefined);
