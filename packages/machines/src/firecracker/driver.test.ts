@@ -9,11 +9,11 @@ if (process.env[contractDirectoryVariable] === undefined) {
     () => undefined,
   );
 } else {
-  const drivers = [makeDriver()];
-  after(() => Promise.all(drivers.map((driver) => driver.close())));
+  const driver = makeDriver();
+  after(() => driver.close());
   driverContract(
     "firecracker",
-    () => drivers[0] ?? makeDriver(),
+    () => driver,
     {
       bootTimeoutMs: 180_000,
       reattach: true,

@@ -9,11 +9,12 @@ import type {
 } from "../driver.ts";
 import { HeldMachines } from "../microvm/held-machines.ts";
 import { recoverMicroVm } from "../microvm/recover.ts";
+import { Templates } from "../microvm/templates.ts";
 import { bootInDirectory } from "../spec.ts";
 import { fingerprintFirecracker } from "./fingerprint.ts";
 import { FirecrackerHost } from "./host.ts";
 import { completeOptions, type FirecrackerDriverOptions } from "./options.ts";
-import { Templates } from "./template.ts";
+import { FirecrackerCopier } from "./template.ts";
 
 /**
  * Makes machines that are microVMs of Firecracker, each with a kernel of its own, by KVM, and each Firecracker in a jail
@@ -44,12 +45,16 @@ export class FirecrackerDriver implements Driver {
   readonly ownLoopback = true;
   readonly carriesIpv6 = false;
   readonly #host: FirecrackerHost;
-  readonly #templates: Templates;
+  readonly #templates: Templates<unknown>;
   readonly #machines = new HeldMachines();
 
   constructor(options: FirecrackerDriverOptions) {
     this.#host = new FirecrackerHost(completeOptions(options));
-    this.#templates = new Templates(this.#host);
+    this.#templates = new Templates(
+      this.#host,
+      new FirecrackerCopier(this.#host),
+      this.#host.settings.stateDirectory,
+    );
   }
 
   async fingerprint(): Promise<Fingerprint> {

@@ -1,29 +1,20 @@
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
-import { chmod, copyFile, mkdir, readdir, rename, stat } from "node:fs/promises";
+import { chmod, copyFile, mkdir, rename, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { MachineError } from "../errors.ts";
 import type { EpochChannels } from "../host/attachments.ts";
 import { Cgroup, killCgroup, removeParent } from "../host/cgroup.ts";
 import { type CgroupMount, readCgroupMounts } from "../host/cgroup-mounts.ts";
 import { IdRanges } from "../host/id-range.ts";
-import { endLeftovers } from "../host/leftovers.ts";
 import { findProgram } from "../host/program.ts";
 import { removeTree } from "../host/remove-tree.ts";
 import type { NextEpoch } from "../microvm/attachment.ts";
 import type { MachineFacts } from "../microvm/facts.ts";
 import type { Monitor } from "../microvm/machine.ts";
 import { openVsockChannels } from "./channels.ts";
-import {
-  jailOf,
-  jailsDirectory,
-  programName,
-  programPath,
-  sharedDirectory,
-  templatesDirectory,
-} from "./layout.ts";
+import { jailOf, jailsDirectory, programName, programPath, sharedDirectory } from "./layout.ts";
 import type { FirecrackerDriverSettings } from "./options.ts";
-import { isAbandonedTemplate } from "./template-id.ts";
 
 /** What Firecracker is to its machines: jails, control groups and user ids of this host. */
 export class FirecrackerHost implements Monitor {
@@ -45,10 +36,8 @@ export class FirecrackerHost implements Monitor {
   async prepare(): Promise<void> {
     this.#prepared ??= (async () => {
       const { stateDirectory } = this.settings;
-      for (const directory of [templatesDirectory(stateDirectory), jailsDirectory(stateDirectory)])
-        await mkdir(directory, { recursive: true, mode: 0o700 });
+      await mkdir(jailsDirectory(stateDirectory), { recursive: true, mode: 0o700 });
       await this.#placeProgram();
-      await this.#endAbandonedTemplates();
       await this.ranges.releaseAbandoned();
     })();
     await this.#prepared;
@@ -85,15 +74,6 @@ export class FirecrackerHost implements Monitor {
     const unfinished = join(stateDirectory, `.${programName}-${process.pid}`);
     await copyFile(found, unfinished);
     await rename(unfinished, programPath(stateDirectory));
-  }
-
-  async #endAbandonedTemplates(): Promise<void> {
-    const { stateDirectory } = this.settings;
-    const templates = templatesDirectory(stateDirectory);
-    for (const id of (await readdir(templates)).filter(isAbandonedTemplate)) {
-      await this.release(id, undefined);
-      await endLeftovers(join(templates, id));
-    }
   }
 
   async openChannels(machineId: string, next: NextEpoch): Promise<EpochChannels> {

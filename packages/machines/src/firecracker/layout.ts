@@ -35,11 +35,6 @@ export function jailsDirectory(stateDirectory: string): string {
   return join(stateDirectory, "jails", programName);
 }
 
-/** Where the templates of a driver are. */
-export function templatesDirectory(stateDirectory: string): string {
-  return join(stateDirectory, "templates");
-}
-
 /** Where files of other file systems have copies. */
 export function sharedDirectory(stateDirectory: string): string {
   return join(stateDirectory, "shared");

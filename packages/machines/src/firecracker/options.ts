@@ -43,8 +43,6 @@ export interface FirecrackerDriverOptions {
   jailer?: string;
   /** Of the disk with the root. Default none. */
   rateLimiters?: RateLimiters;
-  /** Machines are made from a template where two are alike. Default true. */
-  templates?: boolean;
   /** Of a machine without a limit. Default 512 MiB. */
   memoryBytesDefault?: number;
   /** How long Firecracker may take for each thing that it is asked. Default 30,000. */
@@ -66,7 +64,6 @@ export function completeOptions(options: FirecrackerDriverOptions): FirecrackerD
     program: "firecracker",
     jailer: "jailer",
     rateLimiters: {},
-    templates: true,
     memoryBytesDefault: 536_870_912,
     apiTimeoutMs: 30_000,
     attachTimeoutMs: 30_000,

@@ -3,7 +3,7 @@ import { Socket } from "node:net";
 import { finished } from "node:stream/promises";
 import { ConsoleTail } from "./console-tail.ts";
 import { makeFifos, openFifo } from "./fifo.ts";
-import { settlesWithin } from "./wait.ts";
+import { holdsWithin, settlesWithin } from "./wait.ts";
 
 /** How long the console is read after the end of its machine. */
 const graceMs = 200;
@@ -30,6 +30,22 @@ export class FifoConsole {
     await makeFifos([path], 0o600);
     const console = new FifoConsole(path);
     return { console, outputFd: openSync(path, constants.O_RDWR | constants.O_NOFOLLOW) };
+  }
+
+  /** Waits until this has been written. @returns whether it was in time, and before the end. */
+  async says(words: string, timeoutMs: number): Promise<boolean> {
+    let heard = "";
+    let said = this.#tail.text().includes(words);
+    const hear = (chunk: Buffer): void => {
+      heard = (heard + chunk.toString("latin1")).slice(-2 * words.length - chunk.length);
+      said ||= heard.includes(words);
+    };
+    this.#stream.on("data", hear);
+    try {
+      return await holdsWithin(() => said || this.#stream.destroyed, timeoutMs, 10).then(() => said);
+    } finally {
+      this.#stream.off("data", hear);
+    }
   }
 
   /** What was written last, when the machine has ended. */

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { chmod, writeFile } from "node:fs/promises";
+import { chmod, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { MachineSpec } from "../driver.ts";
 import { MachineError } from "../errors.ts";
@@ -16,7 +16,7 @@ import { configDisk, demandMemory } from "../microvm/config-disk.ts";
 import { newToken } from "../microvm/epoch-mark.ts";
 import { type Layout, layoutOf } from "../microvm/layout.ts";
 import { MicroVm } from "../microvm/machine.ts";
-import { qemuArguments } from "./command.ts";
+import { type MemoryFile, qemuArguments } from "./command.ts";
 import type { QemuHost } from "./host.ts";
 import { names } from "./names.ts";
 import type { QemuDriverSettings } from "./options.ts";
@@ -24,25 +24,35 @@ import type { QemuDriverSettings } from "./options.ts";
 /** Whoever has gone already is taken for this: no process starts before the host does. */
 const goneTicks = -1;
 
+/** A template that is to be made, or from which a machine is copied: then with what the copies have in common. */
+export type BootTemplate = MemoryFile & { token?: string; config?: string };
+
 /**
  * Boots one machine: its FIFOs, its second disk, and the QEMU that is the machine. Settles when QEMU has opened its
- * sockets; the guest is booting then.
+ * sockets; the guest is booting then, or waits for the state of the machine that it is a copy of.
  *
  * @throws MachineError `boot_failed`; then nothing of it is left.
  */
-export async function bootQemu(host: QemuHost, spec: MachineSpec): Promise<MicroVm> {
+export async function bootQemu(
+  host: QemuHost,
+  spec: MachineSpec,
+  template?: BootTemplate,
+): Promise<{ machine: MicroVm; console: FifoConsole }> {
   const { settings } = host;
   demandMemory(spec, settings);
   const layout = layoutOf(spec.directory);
   try {
     // Its owner's only, so that no other user of the host comes to the channels.
     await chmod(layout.directory, 0o700);
-    const token = newToken();
-    const disk = configDisk(spec, settings, token, "port");
+    const token = template?.token ?? newToken();
+    const disk =
+      template?.config === undefined
+        ? configDisk(spec, settings, token, "port")
+        : await readFile(template.config);
     await writeFile(join(layout.directory, names.config), disk, { mode: 0o600, flag: "wx" });
     await makeFifos([layout.controlIn], 0o600);
-    const { identity, console } = await start(settings, spec, layout);
-    return new MicroVm(host, spec, { identity, token }, console);
+    const { identity, console } = await start(settings, spec, layout, template);
+    return { machine: new MicroVm(host, spec, { identity, token }, console), console };
   } catch (error) {
     await endLeftovers(layout.directory).catch(() => undefined);
     if (error instanceof MachineError) throw error;
@@ -56,13 +66,23 @@ interface Started {
 }
 
 /** Starts QEMU as nobody's child for good: it outlives this process. */
-async function start(settings: QemuDriverSettings, spec: MachineSpec, layout: Layout): Promise<Started> {
+async function start(
+  settings: QemuDriverSettings,
+  spec: MachineSpec,
+  layout: Layout,
+  template: BootTemplate | undefined,
+): Promise<Started> {
   const program = await findProgram(settings.program);
   if (program === undefined) throw bootFailure(spec.id, `"${settings.program}" is not an executable file`);
   const { console, outputFd } = await FifoConsole.make(layout.controlOut);
   try {
-    const identity = await spawnQemu(program, qemuArguments(spec, settings), layout.directory, outputFd);
-    await awaitSockets(settings, layout, identity);
+    const identity = await spawnQemu(
+      program,
+      qemuArguments(spec, settings, template),
+      layout.directory,
+      outputFd,
+    );
+    await awaitSockets(settings, layout, identity, template !== undefined);
     return { identity, console };
   } catch (error) {
     const said = (await console.end()).trim();
@@ -98,8 +118,10 @@ async function awaitSockets(
   { startTimeoutMs, program }: QemuDriverSettings,
   { directory }: Layout,
   identity: ProcessIdentity,
+  takesOrders: boolean,
 ): Promise<void> {
-  const there = (): boolean => [names.frames, names.calls].every((name) => existsSync(join(directory, name)));
+  const sockets = [names.frames, names.calls, ...(takesOrders ? [names.orders] : [])];
+  const there = (): boolean => sockets.every((name) => existsSync(join(directory, name)));
   const settled = await holdsWithin(() => there() || !isAlive(identity), startTimeoutMs, 10);
   if (!settled) {
     throw new MachineError("boot_failed", `"${program}" has no sockets after ${startTimeoutMs} ms`);

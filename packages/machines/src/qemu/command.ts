@@ -8,8 +8,18 @@ const mebibyte = 1_048_576;
 /** What emulation may keep of translated programs. */
 const translationMebibytes = 64;
 
-/** The arguments of the QEMU that is a machine; it runs in the machine's directory. */
-export function qemuArguments(spec: MachineSpec, settings: QemuDriverSettings): string[] {
+/** Where the memory of a machine is that becomes a template, or of the template that it is a copy of. */
+export interface MemoryFile {
+  memory: string;
+  isCopy?: boolean;
+}
+
+/**
+ * The arguments of the QEMU that is a machine; it runs in the machine's directory.
+ *
+ * @param file Without one the memory is nobody else's.
+ */
+export function qemuArguments(spec: MachineSpec, settings: QemuDriverSettings, file?: MemoryFile): string[] {
   const { image, boot, accelerator } = settings;
   const memoryMebibytes = Math.floor(memoryBytesOf(spec, settings) / mebibyte);
   const vcpus = Math.max(Math.ceil(spec.limits.vcpus ?? 1), 1);
@@ -23,7 +33,8 @@ export function qemuArguments(spec: MachineSpec, settings: QemuDriverSettings): 
   ];
   return [
     ...["-name", `nex-${spec.id}`, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
-    ...["-machine", "q35,usb=off,vmport=off,smm=off"],
+    ...["-machine", `q35,usb=off,vmport=off,smm=off${file === undefined ? "" : ",memory-backend=memory"}`],
+    ...(file === undefined ? [] : memoryOf(file, memoryMebibytes)),
     ...["-accel", accelerator === "tcg" ? `tcg,tb-size=${translationMebibytes}` : "kvm"],
     ...["-cpu", accelerator === "tcg" ? "max" : "host", "-smp", String(vcpus), "-m", `${memoryMebibytes}M`],
     ...["-kernel", boot.kernel, "-initrd", boot.initramfs, "-append", kernelArguments.join(" ")],
@@ -35,6 +46,16 @@ export function qemuArguments(spec: MachineSpec, settings: QemuDriverSettings): 
     ...["-chardev", `file,id=serial,path=${names.control}.out`, "-serial", "chardev:serial"],
     ...[...disk("root", image), ...disk("config", names.config)],
     ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
+  ];
+}
+
+/** A template's memory is written to its file; a copy sees that, and writes what it changes elsewhere. */
+function memoryOf({ memory, isCopy = false }: MemoryFile, mebibytes: number): string[] {
+  const mapped = `mem-path=${escaped(memory)},share=${isCopy ? "off" : "on"}`;
+  return [
+    ...["-object", `memory-backend-file,id=memory,size=${mebibytes}M,${mapped}`],
+    ...["-qmp", `unix:${names.orders},server=on,wait=off`],
+    ...(isCopy ? ["-S", "-incoming", "defer"] : []),
   ];
 }
 

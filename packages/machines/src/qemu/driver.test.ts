@@ -4,16 +4,21 @@ import { processesOf } from "../contract/host-processes.ts";
 import { makeDriver, prepareQemu } from "./contract-driver.ts";
 
 const microVms = await prepareQemu();
-after(() => microVms[Symbol.asyncDispose]());
+const driver = makeDriver();
+after(async () => {
+  await driver.close();
+  await microVms[Symbol.asyncDispose]();
+});
 
 if (microVms.lack === undefined) {
   driverContract(
     "qemu",
-    makeDriver,
+    () => driver,
     {
       bootTimeoutMs: 180_000,
       reattach: true,
       recover: true,
+      copies: true,
       enforces: ["memoryBytes", "vcpus", "processes", "diskBytes"],
       exitStatus: true,
       realGuest: true,

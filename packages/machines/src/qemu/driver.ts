@@ -9,11 +9,12 @@ import type {
 } from "../driver.ts";
 import { HeldMachines } from "../microvm/held-machines.ts";
 import { recoverMicroVm } from "../microvm/recover.ts";
+import { Templates } from "../microvm/templates.ts";
 import { bootInDirectory } from "../spec.ts";
-import { bootQemu } from "./boot.ts";
 import { fingerprintQemu } from "./fingerprint.ts";
 import { QemuHost } from "./host.ts";
 import { completeOptions, type QemuDriverOptions } from "./options.ts";
+import { QemuCopier } from "./template.ts";
 
 /**
  * Makes machines that are microVMs of QEMU, each with a kernel of its own, by KVM or emulated. Needs Linux on x64, and
@@ -31,6 +32,9 @@ import { completeOptions, type QemuDriverOptions } from "./options.ts";
  * The memory of a machine is its own kernel's, its agent's and its workload's; QEMU takes some more of the host. The
  * number of processes, a fraction of a processor and the disk are held by the kernel of the guest, all else by QEMU.
  *
+ * Machines that are alike are copies of one whose agent was ready. A copy gets randomness and the time of its own before
+ * its node comes to its channels.
+ *
  * A machine outlives the node that booted it, and can be recovered from its record.
  */
 export class QemuDriver implements Driver {
@@ -45,10 +49,16 @@ export class QemuDriver implements Driver {
   readonly ownLoopback = true;
   readonly carriesIpv6 = false;
   readonly #host: QemuHost;
+  readonly #templates: Templates<unknown>;
   readonly #machines = new HeldMachines();
 
   constructor(options: QemuDriverOptions) {
     this.#host = new QemuHost(completeOptions(options));
+    this.#templates = new Templates(
+      this.#host,
+      new QemuCopier(this.#host),
+      this.#host.settings.stateDirectory,
+    );
   }
 
   async fingerprint(): Promise<Fingerprint> {
@@ -57,7 +67,7 @@ export class QemuDriver implements Driver {
 
   async boot(spec: MachineSpec): Promise<Machine> {
     return await bootInDirectory(this, spec, async (owned) =>
-      this.#machines.keep(await bootQemu(this.#host, owned)),
+      this.#machines.keep(await this.#templates.boot(owned)),
     );
   }
 
@@ -69,5 +79,10 @@ export class QemuDriver implements Driver {
    */
   async recover(record: MachineRecord): Promise<Machine | undefined> {
     return await this.#machines.recover(record, () => recoverMicroVm(this.#host, record));
+  }
+
+  /** Removes what machines are copied from. */
+  async close(): Promise<void> {
+    await this.#templates.clear();
   }
 }

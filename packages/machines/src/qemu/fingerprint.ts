@@ -18,7 +18,12 @@ export async function fingerprintQemu({ settings }: QemuHost): Promise<Fingerpri
   try {
     const attachTimeoutMs = Math.min(settings.attachTimeoutMs, trialTimeoutMs[settings.accelerator]);
     const host = new QemuHost({ ...settings, attachTimeoutMs });
-    await tryOut(host, settings.stateDirectory, attachTimeoutMs, (spec) => bootQemu(host, spec));
+    await tryOut(
+      host,
+      settings.stateDirectory,
+      attachTimeoutMs,
+      async (spec) => (await bootQemu(host, spec)).machine,
+    );
   } catch (error) {
     const reason = error instanceof MachineError ? error.message : String(error);
     return { available: false, reason: `a trial failed. ${reason}`, advice: adviceFor(settings) };

@@ -6,4 +6,6 @@ export const names = {
   calls: "calls.sock",
   control: controlName,
   config: "config.img",
+  orders: "orders.sock",
+  migration: "migration.sock",
 } as const;

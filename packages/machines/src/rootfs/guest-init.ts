@@ -93,6 +93,7 @@ while read -r word token seed; do
     resume)
       printf "$seed" | reseed 3>/dev/urandom || fail "cannot seed this copy"
       echo "$token" >/image/nex/.token && mv /image/nex/.token /image/nex/token
+      [ "$nex_transport" = port ] && echo "[nex: a machine of its own]" >&3
       ;;
   esac
 done <&3 &

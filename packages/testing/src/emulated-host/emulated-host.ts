@@ -16,7 +16,10 @@ import { hostApplets, hostInit } from "./init.ts";
 
 const run = promisify(execFile);
 const toolTimeoutMs = 120_000;
-const memoryMebibytes = 3_072;
+/** What is not used is not taken of this host. */
+const memoryMebibytes = 6_144;
+/** With two, emulated virtualization damages its kernel now and then. */
+const processors = 1;
 const pollMs = 200;
 const modules = ["virtio_pci", "virtio_blk", "virtio_console", "ext4", "kvm_amd", "tun"];
 const directoryMode = 0o40755;
@@ -145,7 +148,16 @@ async function boot({ timeoutMs, onOutput }: EmulatedHostOptions, directory: str
       "-machine",
       "q35,usb=off,smm=off",
     ],
-    ...["-accel", "tcg,tb-size=512", "-cpu", "EPYC,+svm,+npt", "-smp", "2", "-m", `${memoryMebibytes}M`],
+    ...[
+      "-accel",
+      "tcg,tb-size=512",
+      "-cpu",
+      "EPYC,+svm,+npt",
+      "-smp",
+      String(processors),
+      "-m",
+      `${memoryMebibytes}M`,
+    ],
     ...["-kernel", "kernel.elf", "-initrd", "initramfs"],
     ...["-append", "console=ttyS0 quiet reboot=k panic=-1 mitigations=off audit=0"],
     ...[

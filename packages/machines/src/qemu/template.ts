@@ -1,0 +1,136 @@
+import { once } from "node:events";
+import { createReadStream, createWriteStream } from "node:fs";
+import { copyFile } from "node:fs/promises";
+import { connect, createServer, type Socket } from "node:net";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import type { MachineSpec } from "../driver.ts";
+import { MachineError } from "../errors.ts";
+import { bootFailure } from "../host/boot-failure.ts";
+import { holdsWithin } from "../host/wait.ts";
+import { byShortPath } from "../microvm/attachment.ts";
+import { copyWords, openToAgent, tokenOf } from "../microvm/copies.ts";
+import { type MicroVm, tellInit } from "../microvm/machine.ts";
+import type { Copier } from "../microvm/templates.ts";
+import { bootQemu } from "./boot.ts";
+import type { QemuHost } from "./host.ts";
+import { names } from "./names.ts";
+import { Qmp } from "./qmp.ts";
+
+/** What a machine was whose agent was ready: its memory, the state of all else, and its own disk. */
+interface Template {
+  memory: string;
+  state: string;
+  config: string;
+  token: string;
+}
+
+/** The memory is a file that its machines map for themselves, so it is not written down with the rest. */
+const memoryApart = { capabilities: [{ capability: "x-ignore-shared", state: true }] };
+const resumedWords = "[nex: a machine of its own]";
+
+/** Makes machines of QEMU. */
+export class QemuCopier implements Copier<Template> {
+  readonly #host: QemuHost;
+
+  constructor(host: QemuHost) {
+    this.#host = host;
+  }
+
+  async boot(spec: MachineSpec): Promise<MicroVm> {
+    return (await bootQemu(this.#host, spec)).machine;
+  }
+
+  async makeTemplate(spec: MachineSpec, directory: string): Promise<Template> {
+    const host = this.#host;
+    const timeoutMs = host.settings.attachTimeoutMs;
+    const template = {
+      memory: join(directory, "memory"),
+      state: join(directory, "state"),
+      config: join(directory, names.config),
+    };
+    const { machine } = await bootQemu(host, spec, { memory: template.memory });
+    try {
+      using _channels = await openToAgent(host, machine);
+      using qmp = await openQmp(spec, timeoutMs);
+      await qmp.ask("stop", {}, timeoutMs);
+      await qmp.ask("migrate-set-capabilities", memoryApart, timeoutMs);
+      await receiveState(spec.directory, template.state, async (uri) => {
+        await qmp.ask("migrate", { uri }, timeoutMs);
+        await awaitMigration(qmp, timeoutMs);
+      });
+      await copyFile(join(spec.directory, names.config), template.config);
+      return { ...template, token: tokenOf(machine) };
+    } finally {
+      await machine.destroy();
+    }
+  }
+
+  /** A port may not show the agent that its host has changed, so all copies keep the token, and say when they are ready. */
+  async copy(spec: MachineSpec, template: Template): Promise<MicroVm> {
+    const timeoutMs = this.#host.settings.attachTimeoutMs;
+    const { machine, console } = await bootQemu(this.#host, spec, { ...template, isCopy: true });
+    try {
+      using qmp = await openQmp(spec, timeoutMs);
+      await qmp.ask("migrate-set-capabilities", memoryApart, timeoutMs);
+      await qmp.ask("migrate-incoming", { uri: `unix:${names.migration}` }, timeoutMs);
+      await byShortPath(spec.directory, async (here) => {
+        const socket = connect(`${here}/${names.migration}`);
+        // It hangs up when it has all that it needs; whether it has is asked for then.
+        await pipeline(createReadStream(template.state), socket).catch(() => undefined);
+      });
+      await awaitMigration(qmp, timeoutMs);
+      await qmp.ask("cont", {}, timeoutMs);
+      tellInit(spec.directory, copyWords(template.token));
+      if (!(await console.says(resumedWords, timeoutMs)))
+        throw bootFailure(spec.id, "its init does not say that it is a machine of its own");
+      return machine;
+    } catch (error) {
+      await machine.destroy().catch(() => undefined);
+      if (error instanceof MachineError) throw error;
+      throw bootFailure(spec.id, "it can't be made from a template", { cause: error });
+    }
+  }
+}
+
+async function openQmp({ directory }: MachineSpec, timeoutMs: number): Promise<Qmp> {
+  return await byShortPath(directory, (here) => Qmp.open(`${here}/${names.orders}`, timeoutMs));
+}
+
+/** Waits until a migration has come to its end. @throws MachineError `boot_failed` */
+async function awaitMigration(qmp: Qmp, timeoutMs: number): Promise<void> {
+  let told: { status?: string; "error-desc"?: string } = {};
+  const ended = async (): Promise<boolean> => {
+    told = (await qmp.ask("query-migrate", {}, timeoutMs)) as typeof told;
+    return ["completed", "failed", "cancelled"].includes(told.status ?? "");
+  };
+  if ((await holdsWithin(ended, timeoutMs, 10)) && told.status === "completed") return;
+  throw new MachineError(
+    "boot_failed",
+    `The state of a machine can't be moved: ${told["error-desc"] ?? told.status}`,
+  );
+}
+
+/** Writes to a file what QEMU sends while `send` lets it. */
+async function receiveState(
+  directory: string,
+  path: string,
+  send: (uri: string) => Promise<void>,
+): Promise<void> {
+  const connections: Socket[] = [];
+  const server = createServer({ allowHalfOpen: true }, (socket) => connections.push(socket));
+  await byShortPath(directory, async (here) => {
+    await once(server.listen(`${here}/${names.migration}`), "listening");
+    const written = once(server, "connection").then(([socket]) =>
+      pipeline(socket as Socket, createWriteStream(path, { mode: 0o600 })),
+    );
+    written.catch(() => undefined);
+    try {
+      await send(`unix:${names.migration}`);
+      await written;
+    } finally {
+      for (const socket of connections) socket.destroy();
+      server.close();
+    }
+  });
+}
