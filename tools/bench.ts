@@ -8,6 +8,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { defaultCacheDirectory } from "../packages/node/src/nats-server/cache-directory.ts";
+import { prepareMicroVms } from "../packages/testing/src/install.ts";
 import { startTestNexus } from "../packages/testing/src/nexus.ts";
 import { echoFunctionPath } from "../packages/testing/src/samples.ts";
 import { benchFunctions } from "./bench/functions.ts";
@@ -38,6 +40,8 @@ async function callUs(
 
 async function main(part: string | undefined): Promise<void> {
   const { nexPath } = await build();
+  const bootDirectory = await prepareMicroVms(defaultCacheDirectory(), console.log);
+  if (bootDirectory !== undefined) process.env["NEX_TEST_BOOT_DIRECTORY"] = bootDirectory;
   if (part === "machines") return await benchMachines();
   if (part === "functions") return await benchFunctions();
   await using nexus = await startTestNexus({ config: { machine_pool_size: 2 } });

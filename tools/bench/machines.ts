@@ -12,6 +12,7 @@ import { startTestNexus, type TestNexus } from "../../packages/testing/src/nexus
 import { sandboxLack, testDriverFiles } from "../../packages/testing/src/node.ts";
 import { commandLineOf, logsOf } from "../../packages/testing/src/observe.ts";
 import { echoFunctionPath, visitorService } from "../../packages/testing/src/samples.ts";
+import { benchMicroVms } from "./microvms.ts";
 import { eventually, median, quantile, row, timeMs } from "./support.ts";
 
 const boots = 15;
@@ -32,6 +33,7 @@ export async function benchMachines(): Promise<void> {
   for (const kind of kinds) await benchFirstReply(kind);
   if (lack === undefined) await benchRelay();
   for (const kind of kinds) await benchMemory(kind);
+  await benchMicroVms();
 }
 
 /** A machine until its agent has said hello, against a container of the same runtime and Node that does nothing. */

@@ -25,6 +25,7 @@ export class AcceptedChannels {
   readonly #mark: EpochMark;
   readonly #connections: PipeHandle[] = [];
   #calls: PipeHandle | undefined;
+  #current: FramePort | undefined;
   #epoch = 0;
   #wake: () => void = () => undefined;
 
@@ -37,6 +38,8 @@ export class AcceptedChannels {
     });
     accept(framesFd, (handle) => {
       this.#connections.push(handle);
+      // The host has begun anew, whether the end of the former connection has been seen or not.
+      this.#current?.close();
       this.#wake();
     });
   }
@@ -51,6 +54,7 @@ export class AcceptedChannels {
       const connection = this.#connections.pop();
       if (connection === undefined) continue;
       const port = new FramePort(socketOf(connection), this.#mark, this.#epoch);
+      this.#current = port;
       const frames = await this.#begun(port, leftMs);
       this.#epoch = port.epoch;
       if (frames !== undefined && (await this.#until(() => this.#calls !== undefined, callsTimeoutMs))) {
@@ -58,6 +62,7 @@ export class AcceptedChannels {
         lostAtMs = performance.now();
       }
       port.close();
+      this.#current = undefined;
     }
   }
 
