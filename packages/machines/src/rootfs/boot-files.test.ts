@@ -3,10 +3,21 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
+import { gzipSync } from "node:zlib";
 import { buildBootFiles } from "./boot-files.ts";
 import { cpioArchive } from "./cpio.ts";
 
 const version = "6.1.0-test";
+
+/** The header of a kernel, and what it unpacks behind two sectors. */
+function kernelWith(payload: Buffer): Buffer {
+  const kernel = Buffer.alloc(1024);
+  kernel.writeUInt8(1, 0x1f1);
+  kernel.write("HdrS", 0x202);
+  kernel.writeUInt16LE(1, 0x236);
+  kernel.writeUInt32LE(payload.length, 0x24c);
+  return Buffer.concat([kernel, payload]);
+}
 
 /** A tree with the header of a kernel and modules that say what they need. */
 async function makeTree(root: string, modules: Record<string, string>): Promise<void> {
@@ -14,10 +25,7 @@ async function makeTree(root: string, modules: Record<string, string>): Promise<
     await mkdir(dirname(join(root, place)), { recursive: true });
     await writeFile(join(root, place), content);
   };
-  const kernel = Buffer.alloc(1024);
-  kernel.write("HdrS", 0x202);
-  kernel.writeUInt16LE(1, 0x236);
-  await put(`boot/vmlinuz-${version}`, kernel);
+  await put(`boot/vmlinuz-${version}`, kernelWith(gzipSync(Buffer.from("\x7fELF of a kernel", "latin1"))));
   await put(`lib/modules/${version}/modules.builtin`, "kernel/fs/ext4/ext4.ko\n");
   for (const [name, needs] of Object.entries(modules)) {
     await put(
@@ -39,6 +47,11 @@ const modules = {
   virtio_mmio: "virtio,virtio_ring",
   virtio_blk: "virtio",
   virtio_console: "virtio",
+  "virtio-rng": "virtio",
+  vsock: "",
+  vmw_vsock_virtio_transport: "vsock,virtio",
+  lz4_decompress: "",
+  squashfs: "lz4_decompress",
 };
 
 async function withTree(act: (root: string) => Promise<void>): Promise<void> {
@@ -57,6 +70,7 @@ test("buildBootFiles writes a kernel, and an initramfs with its modules in the o
     const sources = { kernel: root, busybox: join(root, "busybox") };
     const first = await buildBootFiles(sources, files);
     assert.equal(first.version, version);
+    assert.equal(await readFile(files.kernel, "latin1"), "\x7fELF of a kernel");
     const archive = (await readFile(files.initramfs)).toString("latin1");
     const order = [...archive.matchAll(/lib\/modules\/\d\d-(\w+)\.ko/g)].map(([, name]) => name);
     assert.deepEqual(order, [
@@ -68,6 +82,11 @@ test("buildBootFiles writes a kernel, and an initramfs with its modules in the o
         "virtio_mmio",
         "virtio_blk",
         "virtio_console",
+        "virtio_rng",
+        "vsock",
+        "vmw_vsock_virtio_transport",
+        "lz4_decompress",
+        "squashfs",
       ],
     ]);
     assert.deepEqual(await buildBootFiles(sources, files), first);
@@ -87,6 +106,8 @@ test("buildBootFiles says what is missing or unfit", async () => {
     await refused({ kernel: root, busybox: process.execPath }, /not static/);
     await rm(join(root, `lib/modules/${version}/kernel/drivers/virtio_blk.ko`));
     await refused({ kernel: root, busybox }, /"virtio_blk" is missing/);
+    await writeFile(join(root, `boot/vmlinuz-${version}`), kernelWith(Buffer.from("unpacked already")));
+    await refused({ kernel: root, busybox }, /can't be unpacked: it is compressed, and neither/);
     await writeFile(join(root, `boot/vmlinuz-${version}`), "none");
     await refused({ kernel: root, busybox }, /no Linux kernel/);
   });
