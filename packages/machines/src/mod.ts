@@ -42,13 +42,18 @@ export {
   buildBootFiles,
 } from "./rootfs/boot-files.ts";
 export { buildRootfsDirectory } from "./rootfs/build.ts";
-export { imageName, packExt4, type RootfsImage } from "./rootfs/ext4.ts";
+export { packExt4 } from "./rootfs/ext4.ts";
+export { imageName, type RootfsImage } from "./rootfs/image-file.ts";
+export type { ImageFormat } from "./rootfs/image-format.ts";
 export {
+  type BaseNotes,
   type Rootfs,
   type RootfsFile,
   type RootfsManifest,
   type RootfsOptions,
+  type RootfsScript,
   rootfsPaths,
 } from "./rootfs/options.ts";
 export { type BootPackages, fetchBootPackages } from "./rootfs/packages.ts";
+export { packSquashfs } from "./rootfs/squashfs.ts";
 export { type RootfsVerdict, verifyRootfs } from "./rootfs/verify.ts";

@@ -1,7 +1,16 @@
 /** What the test guest does beside its channels. Each deed returns what it answers. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, openSync, readdirSync, readlinkSync, readSync, unlinkSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  readSync,
+  unlinkSync,
+  writeSync,
+} from "node:fs";
 import { networkDeeds } from "./guest-network.ts";
 import { writeAll } from "./write-all.ts";
 
@@ -29,6 +38,7 @@ export const deeds: Record<string, (argument: number, text: string) => unknown> 
     return "ignoring";
   },
   print: describe,
+  read: (_, path) => JSON.stringify(readFileSync(path, "utf8")),
   console: fillConsole,
   random: drawRandom,
   child: async () => {

@@ -4,7 +4,7 @@ import { guestFiles } from "../contract/guest-files.ts";
 import { type BootFiles, bootFilesIn } from "../rootfs/boot-files.ts";
 import { buildRootfsDirectory } from "../rootfs/build.ts";
 import { packExt4 } from "../rootfs/ext4.ts";
-import { rootfsPaths } from "../rootfs/options.ts";
+import { type Rootfs, rootfsPaths } from "../rootfs/options.ts";
 
 /** Where tests find the kernel of machines, if it was prepared. */
 export const bootDirectoryVariable = "NEX_TEST_BOOT_DIRECTORY";
@@ -27,11 +27,16 @@ export function contractImageIn(directory: string): ContractImage {
 
 /** Packs an image with the test guest. */
 export async function packContractImage(directory: string): Promise<void> {
+  await packExt4(await buildContractTree(directory), contractImageIn(directory).image);
+}
+
+/** Builds a tree with the test guest, over a base or over nothing. */
+export async function buildContractTree(directory: string, base?: string): Promise<Rootfs> {
   const contract = fileURLToPath(new URL("../contract/", import.meta.url));
-  const tree = await buildRootfsDirectory({
+  return await buildRootfsDirectory({
     output: join(directory, "rootfs"),
     agentPath: join(contract, "agent.mjs"),
     files: Object.fromEntries(guestFiles.map((name) => [`/usr/lib/nex/${name}`, join(contract, name)])),
+    ...(base !== undefined && { base }),
   });
-  await packExt4(tree, contractImageIn(directory).image);
 }

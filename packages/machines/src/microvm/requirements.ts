@@ -1,12 +1,9 @@
 import { constants } from "node:fs";
-import { access, open } from "node:fs/promises";
+import { access } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Lack } from "../host/lack.ts";
 import type { BootFiles } from "../rootfs/boot-files.ts";
-
-/** Where the magic number of an ext4 image is, and what it is. */
-const magicOffset = 0x438;
-const magic = 0xef53;
+import { imageFormatOf } from "../rootfs/image-format.ts";
 
 /** Are the files there that every machine boots? */
 export async function findBootFilesLack(boot: BootFiles): Promise<Lack | undefined> {
@@ -25,9 +22,8 @@ export async function findBootFilesLack(boot: BootFiles): Promise<Lack | undefin
 export async function findImageLack(path: string): Promise<Lack | undefined> {
   const advice = "Run: nex rootfs --format ext4";
   try {
-    await using file = await open(path, "r");
-    const { buffer } = await file.read(Buffer.alloc(2), 0, 2, magicOffset);
-    return buffer.readUInt16LE() === magic ? undefined : { reason: `"${path}" is no ext4 image`, advice };
+    if ((await imageFormatOf(path)) !== undefined) return undefined;
+    return { reason: `"${path}" is neither an ext4 nor a squashfs image`, advice };
   } catch {
     return { reason: `"${path}" is not there`, advice };
   }

@@ -1,12 +1,14 @@
 import { randomBytes } from "node:crypto";
-import { chmod, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
+import { mkdir, readdir, readlink, rename, stat } from "node:fs/promises";
+import { join, resolve } from "node:path";
 import { MachineError } from "../errors.ts";
 import { removeTree } from "../host/remove-tree.ts";
+import { readBase } from "./base/read.ts";
 import { gatherContents, type RootfsContents } from "./contents.ts";
 import { type Rootfs, type RootfsManifest, type RootfsOptions, rootfsPaths } from "./options.ts";
 import { placeFile } from "./place-file.ts";
 import { mountPoints } from "./texts.ts";
+import { writeTree } from "./write-tree.ts";
 
 const unfinishedPrefix = ".building-";
 /** A tree that is still unfinished after this time has lost its builder. */
@@ -20,45 +22,34 @@ const unfinishedMsMax = 3_600_000;
  * @throws MachineError `rootfs_failed`
  */
 export async function buildRootfsDirectory(options: RootfsOptions): Promise<Rootfs> {
-  const contents = await gatherContents(options);
-  const { manifest } = contents;
   const output = resolve(options.output);
-  const directory = join(output, manifest.digest.slice(0, 32));
-  if (await isWhole(directory, manifest)) return { directory, manifest, built: false };
   const unfinished = join(output, `${unfinishedPrefix}${randomBytes(8).toString("hex")}`);
+  const staging = `${unfinished}-base`;
   try {
+    const base = await readBase(options, staging);
+    const contents = await gatherContents(options, base?.tree);
+    const { manifest, replaced } = contents;
+    const notes = base && { replaced, hidden: contents.list.hidden, special: base.special };
+    const directory = join(output, manifest.digest.slice(0, 32));
+    const found = { directory, manifest, ...(notes && { base: notes }) };
+    if (await isWhole(directory, manifest)) return { ...found, built: false };
     await mkdir(output, { recursive: true });
     await removeAbandoned(output);
     await build(unfinished, contents);
-    return { directory, manifest, built: await install(unfinished, directory, manifest) };
+    return { ...found, built: await install(unfinished, directory, manifest) };
   } catch (cause) {
     if (cause instanceof MachineError) throw cause;
     throw new MachineError("rootfs_failed", `Cannot build a rootfs in "${output}"`, { cause });
   } finally {
     await removeTree(unfinished).catch(() => undefined);
+    await removeTree(staging).catch(() => undefined);
   }
 }
 
-async function build(directory: string, { manifest, sources }: RootfsContents): Promise<void> {
-  const made = new Set<string>();
-  await makeDirectory(directory, "/", made);
-  for (const place of mountPoints) await makeDirectory(directory, place, made);
-  for (const [place, source] of sources) {
-    await makeDirectory(directory, dirname(place), made);
-    await placeFile(source, join(directory, place), manifest.files[place]?.executable ?? false);
-  }
+async function build(directory: string, { manifest, list }: RootfsContents): Promise<void> {
+  await writeTree(directory, list);
   const text = `${JSON.stringify(manifest, undefined, 2)}\n`;
   await placeFile({ text }, join(directory, rootfsPaths.manifest), false);
-}
-
-/** Makes a directory that all may enter (and write to, if it is `/tmp`), whatever this process's mask is, and those above it. */
-async function makeDirectory(root: string, place: string, made: Set<string>): Promise<void> {
-  if (made.has(place)) return;
-  if (place !== "/") await makeDirectory(root, dirname(place), made);
-  const path = join(root, place);
-  await mkdir(path);
-  await chmod(path, place === "/tmp" ? 0o1777 : 0o755);
-  made.add(place);
 }
 
 /** Gives a finished tree its name. @returns whether it is ours, and not that of another builder. */
@@ -85,7 +76,11 @@ async function isWhole(directory: string, manifest: RootfsManifest): Promise<boo
     for (const [place, { bytes }] of Object.entries(manifest.files)) {
       if ((await stat(join(directory, place))).size !== bytes) return false;
     }
-    for (const place of [...mountPoints, rootfsPaths.manifest]) await stat(join(directory, place));
+    for (const [place, target] of Object.entries(manifest.links ?? {})) {
+      if ((await readlink(join(directory, place))) !== target) return false;
+    }
+    const places = [...mountPoints, ...(manifest.directories ?? []), rootfsPaths.manifest];
+    for (const place of places) await stat(join(directory, place));
     return true;
   } catch {
     return false;
@@ -97,7 +92,6 @@ async function removeAbandoned(output: string): Promise<void> {
     if (!name.startsWith(unfinishedPrefix)) continue;
     const path = join(output, name);
     const facts = await stat(path).catch(() => undefined);
-    if (facts && Date.now() - facts.mtimeMs > unfinishedMsMax)
-      await rm(path, { recursive: true, force: true });
+    if (facts && Date.now() - facts.mtimeMs > unfinishedMsMax) await removeTree(path);
   }
 }

@@ -2,9 +2,10 @@ import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
-import { isAbsolute, normalize } from "node:path";
+import { dirname, isAbsolute, normalize } from "node:path";
 import { promisify } from "node:util";
 import { MachineError } from "../errors.ts";
+import { FileTree, type Source, type TreeList } from "./file-tree.ts";
 import { findLibraries } from "./libraries.ts";
 import { type RootfsFile, type RootfsManifest, type RootfsOptions, rootfsPaths } from "./options.ts";
 import { mountPoints, rootfsTexts } from "./texts.ts";
@@ -13,33 +14,69 @@ import { mountPoints, rootfsTexts } from "./texts.ts";
 const formatVersion = 1;
 const versionTimeoutMs = 10_000;
 
-/** Where the bytes of a file come from. */
-export type Source = { path: string } | { text: string };
-
 /** All that a tree will have, and where it comes from. */
 export interface RootfsContents {
   manifest: RootfsManifest;
-  sources: Map<string, Source>;
+  list: TreeList;
+  /** Files of the base whose place is taken by one of Nex's own. */
+  replaced: string[];
 }
 
-/** Finds everything that belongs into a tree, and its digest. */
-export async function gatherContents(options: RootfsOptions): Promise<RootfsContents> {
+/**
+ * Finds everything that belongs into a tree, and its digest.
+ *
+ * @param tree What stands below Nex's own files, which are added to it.
+ * @throws MachineError `rootfs_failed`
+ */
+export async function gatherContents(
+  options: RootfsOptions,
+  tree: FileTree = new FileTree(),
+): Promise<RootfsContents> {
   const nodePath = options.nodePath ?? process.execPath;
-  const sources = new Map<string, Source>();
-  for (const [place, text] of Object.entries(rootfsTexts())) sources.set(place, { text });
-  for (const path of await findLibraries(nodePath)) sources.set(normalize(path), { path });
-  sources.set(rootfsPaths.node, { path: nodePath });
-  sources.set(rootfsPaths.agent, { path: options.agentPath });
-  for (const [place, path] of Object.entries(options.files ?? {})) sources.set(checkPlace(place), { path });
+  const own = new Map<string, Source>();
+  for (const [place, text] of Object.entries(rootfsTexts())) own.set(place, { text });
+  for (const path of await findLibraries(nodePath)) own.set(normalize(path), { path });
+  own.set(rootfsPaths.node, { path: nodePath });
+  own.set(rootfsPaths.agent, { path: options.agentPath });
+  for (const [place, path] of Object.entries(options.files ?? {})) own.set(checkPlace(place), { path });
+  const replaced = addOwn(tree, own);
+  const list = tree.list();
   const files: Record<string, RootfsFile> = {};
-  for (const place of [...sources.keys()].sort()) files[place] = await measure(place, sources.get(place));
-  const versions = { format: formatVersion, node: await nodeVersion(nodePath), arch: process.arch };
-  return { manifest: { digest: digestOf({ versions, files }), versions, files }, sources };
+  for (const [place, { source, executable }] of list.files) {
+    files[place] = { ...(await measure(source)), executable };
+  }
+  const directories = list.directories.filter((place) => !mountPoints.includes(place));
+  const told = {
+    versions: { format: formatVersion, node: await nodeVersion(nodePath), arch: process.arch },
+    files,
+    // A tree without a base has neither.
+    ...(list.links.length > 0 && { links: Object.fromEntries(list.links) }),
+    ...(directories.length > 0 && { directories }),
+  };
+  return { manifest: { digest: digestOf(told), ...told }, list, replaced };
+}
+
+/** @returns the files of the base that are gone by it. */
+function addOwn(tree: FileTree, own: ReadonlyMap<string, Source>): string[] {
+  for (const place of mountPoints) tree.clear(place);
+  const replaced: string[] = [];
+  for (const [place, source] of own) {
+    const executable = !place.startsWith("/etc/") && !place.startsWith("/usr/lib/nex/");
+    const isTaken = tree.find(place) !== undefined;
+    const found = tree.put(place, { kind: "file", source, executable });
+    if (isTaken) replaced.push(found);
+    if (found === place || (place !== rootfsPaths.node && place !== rootfsPaths.agent)) continue;
+    const why = `"${dirname(place)}" is a link in it, to "${dirname(found)}"`;
+    throw new MachineError("rootfs_failed", `Cannot put Node and the agent into the base: ${why}`);
+  }
+  return replaced.sort();
 }
 
 /** The digest of what a manifest says. */
-export function digestOf({ versions, files }: Omit<RootfsManifest, "digest">): string {
-  return createHash("sha256").update(JSON.stringify({ versions, files, mountPoints })).digest("hex");
+export function digestOf({ versions, files, links, directories }: Omit<RootfsManifest, "digest">): string {
+  return createHash("sha256")
+    .update(JSON.stringify({ versions, files, links, directories, mountPoints }))
+    .digest("hex");
 }
 
 /** A place in the tree that can't lead out of it, or under a mount. */
@@ -49,17 +86,16 @@ function checkPlace(place: string): string {
   throw new MachineError("rootfs_failed", `Cannot put a file at "${place}": it is no place in a rootfs`);
 }
 
-async function measure(place: string, source: Source | undefined): Promise<RootfsFile> {
-  const executable = !place.startsWith("/etc/") && !place.startsWith("/usr/lib/nex/");
+async function measure(source: Source): Promise<Omit<RootfsFile, "executable">> {
   const hash = createHash("sha256");
-  if (source === undefined || "text" in source) {
-    const bytes = Buffer.from(source?.text ?? "");
-    return { sha256: hash.update(bytes).digest("hex"), bytes: bytes.length, executable };
+  if ("text" in source) {
+    const bytes = Buffer.from(source.text);
+    return { sha256: hash.update(bytes).digest("hex"), bytes: bytes.length };
   }
   const { path } = source;
   try {
     for await (const chunk of createReadStream(path, { highWaterMark: 1_048_576 })) hash.update(chunk);
-    return { sha256: hash.digest("hex"), bytes: (await stat(path)).size, executable };
+    return { sha256: hash.digest("hex"), bytes: (await stat(path)).size };
   } catch (cause) {
     throw new MachineError("rootfs_failed", `Cannot read "${path}" for a rootfs`, { cause });
   }

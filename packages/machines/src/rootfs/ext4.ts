@@ -1,10 +1,15 @@
-import { execFile } from "node:child_process";
-import { createHash, randomBytes } from "node:crypto";
-import { mkdir, rename, rm, statfs } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
-import { promisify } from "node:util";
+import { createHash } from "node:crypto";
+import { basename, dirname, join } from "node:path";
 import { MachineError } from "../errors.ts";
-import { findProgram } from "../host/program.ts";
+import {
+  contentBytes,
+  findImageTool,
+  imageTime,
+  type RootfsImage,
+  runImageTool,
+  wholeBlocks,
+  writeImage,
+} from "./image-file.ts";
 import { type RootfsManifest, rootfsPaths } from "./options.ts";
 import { mountPoints } from "./texts.ts";
 
@@ -13,25 +18,11 @@ const mebibyte = 1_048_576;
 /** What a file system takes for itself, and a part of what is in it. */
 const spareBytes = 4 * mebibyte;
 const spareShare = 0.02;
-const toolTimeoutMs = 120_000;
-const outputBytesMax = 4 * mebibyte;
-/** The time of everything in an image, in seconds. 0 would mean none. */
-const imageTime = "1";
+const inodeBytes = 256;
 
 /** No journal, since nobody writes to an image. */
 const features =
   "none,extent,filetype,flex_bg,sparse_super,large_file,dir_nlink,extra_isize,metadata_csum,64bit";
-
-/** An image that has been written. */
-export interface RootfsImage {
-  path: string;
-  bytes: number;
-}
-
-/** The name of an image in a directory of them, by its manifest's digest. */
-export function imageName(digest: string): string {
-  return `${digest.slice(0, 32)}.ext4`;
-}
 
 /**
  * Packs a tree into a file with an ext4 file system, without root: everything is root's, of one time, and in the order
@@ -45,63 +36,32 @@ export async function packExt4(
   path: string,
   sizeBytes?: number,
 ): Promise<RootfsImage> {
-  const output = resolve(path);
-  const action = `Cannot write the image "${path}"`;
-  const [mkfs, debugfs] = await Promise.all([findFileSystemTool("mke2fs"), findFileSystemTool("debugfs")]);
+  const [mkfs, debugfs] = await Promise.all([findImageTool("mke2fs"), findImageTool("debugfs")]);
   const bytes = wholeBlocks(sizeBytes ?? neededBytes(tree.manifest));
-  const unfinished = join(dirname(output), `.${basename(output)}-${randomBytes(8).toString("hex")}`);
-  try {
-    await mkdir(dirname(output), { recursive: true });
-    await demandRoom(dirname(output), contentBytes(tree.manifest), action);
-    const files = Object.keys(tree.manifest.files).length;
-    await run(mkfs, [...mkfsArguments(tree.manifest, files), unfinished, String(bytes / blockBytes)], action);
+  return await writeImage(path, contentBytes(tree.manifest), async (unfinished, action) => {
+    const args = [...mkfsArguments(tree.manifest), unfinished, String(bytes / blockBytes)];
+    await runExt4Tool(mkfs, args, action);
     const script = packingScript(tree.directory, tree.manifest);
-    const told = await run(debugfs, ["-w", "-f", "-", unfinished], action, script);
+    const told = await runExt4Tool(debugfs, ["-w", "-f", "-", unfinished], action, script);
     const failure = told.stderr.split("\n").find((line) => line !== "" && !line.startsWith("debugfs "));
-    if (failure !== undefined)
-      throw new MachineError("rootfs_failed", `${action}: ${reasonOf(failure, bytes)}`);
-    await rename(unfinished, output);
-    return { path: output, bytes };
-  } catch (cause) {
-    if (cause instanceof MachineError) throw cause;
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new MachineError("rootfs_failed", `${action}: ${why}`, { cause });
-  } finally {
-    await rm(unfinished, { force: true });
-  }
+    if (failure === undefined) return;
+    throw new MachineError("rootfs_failed", `${action}: ${reasonOf(failure, bytes)}`);
+  });
 }
 
-/** @throws MachineError `rootfs_failed` when this host has no such program. */
-export async function findFileSystemTool(name: "mke2fs" | "debugfs" | "e2fsck"): Promise<string> {
-  for (const place of [name, `/usr/sbin/${name}`, `/sbin/${name}`]) {
-    const found = await findProgram(place);
-    if (found !== undefined) return found;
-  }
-  const advice = 'it comes with "e2fsprogs"';
-  throw new MachineError("rootfs_failed", `Cannot handle an ext4 image: "${name}" is not here; ${advice}`);
-}
-
-/** Runs a program of the file system with a fixed time. */
-export async function run(
+/** Runs a program of e2fsprogs. */
+export async function runExt4Tool(
   program: string,
   args: string[],
   action: string,
   input = "",
 ): Promise<{ stdout: string; stderr: string }> {
-  const running = promisify(execFile)(program, args, {
-    timeout: toolTimeoutMs,
-    maxBuffer: outputBytesMax,
-    env: { E2FSPROGS_FAKE_TIME: imageTime, SOURCE_DATE_EPOCH: imageTime, LC_ALL: "C", DEBUGFS_PAGER: "cat" },
-  });
-  running.child.stdin?.on("error", () => undefined);
-  running.child.stdin?.end(input);
-  return await running.catch((cause: NodeJS.ErrnoException & { stderr?: string }) => {
-    const said = cause.stderr?.trim().split("\n").at(-1);
-    throw new MachineError("rootfs_failed", `${action}: ${said || cause.message}`, { cause });
-  });
+  const env = { E2FSPROGS_FAKE_TIME: imageTime, SOURCE_DATE_EPOCH: imageTime, DEBUGFS_PAGER: "cat" };
+  return await runImageTool(program, args, action, { input, env });
 }
 
-function mkfsArguments({ digest }: RootfsManifest, files: number): string[] {
+function mkfsArguments(manifest: RootfsManifest): string[] {
+  const { digest } = manifest;
   const options = [
     `hash_seed=${uuidOf(`hash ${digest}`)}`,
     "root_owner=0:0",
@@ -109,28 +69,34 @@ function mkfsArguments({ digest }: RootfsManifest, files: number): string[] {
     "nodiscard",
   ];
   return [
-    ...["-q", "-F", "-t", "ext4", "-b", String(blockBytes), "-m", "0", "-I", "256"],
+    ...["-q", "-F", "-t", "ext4", "-b", String(blockBytes), "-m", "0", "-I", String(inodeBytes)],
     ...["-O", features],
-    ...["-N", String(4 * files + 64), "-U", uuidOf(digest), "-E", options.join(",")],
+    ...["-N", String(inodesFor(manifest)), "-U", uuidOf(digest), "-E", options.join(",")],
   ];
 }
 
 /** What `debugfs` is told. Directories come first: it takes the one above a new one from where it stands. */
 function packingScript(directory: string, manifest: RootfsManifest): string {
   const files = [...Object.keys(manifest.files), rootfsPaths.manifest].sort();
+  const links = Object.entries(manifest.links ?? {});
   const directories = new Map<string, number>();
   const add = (place: string): void => {
     if (place === "/" || directories.has(place)) return;
     add(dirname(place));
     directories.set(place, place === "/tmp" ? 0o41777 : 0o40755);
   };
-  for (const place of [...mountPoints, ...files.map((file) => dirname(file))].sort()) add(place);
+  const above = [...files, ...links.map(([place]) => place)].map((place) => dirname(place));
+  for (const place of [...mountPoints, ...(manifest.directories ?? []), ...above].sort()) add(place);
   const lines = ["rmdir /lost+found"];
   for (const [place, mode] of directories) lines.push(`mkdir ${quoted(place)}`, ...inode(place, mode));
   for (const place of files) {
     lines.push(`cd ${quoted(dirname(place))}`);
     lines.push(`write ${quoted(join(directory, place))} ${quoted(basename(place))}`);
     lines.push(...inode(place, manifest.files[place]?.executable === true ? 0o100755 : 0o100644));
+  }
+  for (const [place, target] of links) {
+    lines.push(`cd ${quoted(dirname(place))}`, `symlink ${quoted(basename(place))} ${quoted(target)}`);
+    lines.push(...inode(place, 0o120777));
   }
   // Counts what this host wrote to its disk meanwhile.
   lines.push("ssv kbytes_written 0");
@@ -151,27 +117,18 @@ function quoted(path: string): string {
   );
 }
 
-function contentBytes({ files }: RootfsManifest): number {
-  return Object.values(files).reduce((sum, file) => sum + wholeBlocks(file.bytes), 0);
+function inodesFor({ files, links = {}, directories = [] }: RootfsManifest): number {
+  const named = Object.keys(files).length + Object.keys(links).length + directories.length;
+  return 4 * named + 64;
 }
 
 function neededBytes(manifest: RootfsManifest): number {
-  const bytes = contentBytes(manifest) * (1 + spareShare) + spareBytes;
+  const { links = {}, directories = [] } = manifest;
+  // Long links and directories take a block each; of directories there are fewer than of everything else.
+  const blocks = Object.keys(links).length + 2 * directories.length + Object.keys(manifest.files).length;
+  const tables = inodesFor(manifest) * inodeBytes;
+  const bytes = contentBytes(manifest) * (1 + spareShare) + blocks * blockBytes + tables + spareBytes;
   return Math.ceil(bytes / mebibyte) * mebibyte;
-}
-
-function wholeBlocks(bytes: number): number {
-  return Math.ceil(bytes / blockBytes) * blockBytes;
-}
-
-async function demandRoom(directory: string, bytes: number, action: string): Promise<void> {
-  const { bavail, bsize } = await statfs(directory);
-  if (bavail * bsize >= bytes) return;
-  const free = Math.floor((bavail * bsize) / mebibyte);
-  throw new MachineError(
-    "rootfs_failed",
-    `${action}: it takes ${Math.ceil(bytes / mebibyte)} MiB, and "${directory}" has ${free} MiB left`,
-  );
 }
 
 function reasonOf(failure: string, bytes: number): string {

@@ -28,7 +28,8 @@ for module in /lib/modules/*.ko; do insmod "$module" || fail "cannot load $modul
 cat /dev/vdb >/run/config || fail "there is no second disk"
 . /run/config
 export nex_lost_ms
-mount -t ext4 -o ro,nosuid,nodev /dev/vda /image || fail "cannot mount the image"
+mount -t ext4 -o ro,nosuid,nodev /dev/vda /image 2>/dev/null ||
+  mount -t squashfs -o ro,nosuid,nodev /dev/vda /image || fail "cannot mount the image"
 
 mount -t tmpfs -o nosuid,noexec,mode=755,size=64k,nr_inodes=64 dev /image/dev
 mknod -m 666 /image/dev/null c 1 3

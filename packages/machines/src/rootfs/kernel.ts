@@ -20,7 +20,7 @@ export interface KernelModule {
 /** What the first disk, the channels, their buses and randomness need; what is built in is left out. */
 export const guestModules: readonly string[] = [
   ...["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_console", "virtio_rng"],
-  ...["vmw_vsock_virtio_transport", "ext4"],
+  ...["vmw_vsock_virtio_transport", "ext4", "squashfs"],
 ];
 
 /**

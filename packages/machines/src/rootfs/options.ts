@@ -8,6 +8,19 @@ export interface RootfsOptions {
   nodePath?: string;
   /** Further files: their places in the tree, and where they are on this host. */
   files?: Record<string, string>;
+  /** What stands below all of these: a directory, a tar archive, or an image in the form of OCI. Default nothing. */
+  base?: string;
+  /** A shell script that changes the base. */
+  script?: RootfsScript;
+}
+
+/** A script that is run in the base, before Nex's own files are put over it. */
+export interface RootfsScript {
+  path: string;
+  /** How long it may take. Default 600,000. */
+  timeoutMs?: number;
+  /** Is given what it prints. */
+  onOutput?: (chunk: Buffer) => void;
 }
 
 /** A rootfs that has been built, or was there already. */
@@ -17,6 +30,18 @@ export interface Rootfs {
   manifest: RootfsManifest;
   /** It was built now, not found. */
   built: boolean;
+  /** What became of a base; absent without one. */
+  base?: BaseNotes;
+}
+
+/** What is not in a rootfs as it was in its base, by place. */
+export interface BaseNotes {
+  /** Files whose place is taken by one of Nex's own. */
+  replaced: string[];
+  /** What not everybody may read, which is left out. */
+  hidden: string[];
+  /** Devices, pipes and sockets, which are left out. */
+  special: string[];
 }
 
 /** What is in a tree. It stands in the tree itself, at `/usr/lib/nex/rootfs.json`. */
@@ -26,6 +51,10 @@ export interface RootfsManifest {
   versions: { format: number; node: string; arch: string };
   /** By their places in the tree, in the order of their names. */
   files: Record<string, RootfsFile>;
+  /** Symbolic links of a base, with what they say. */
+  links?: Record<string, string>;
+  /** Empty directories of a base. */
+  directories?: string[];
 }
 
 /** One file of a tree. */

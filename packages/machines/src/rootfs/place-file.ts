@@ -1,5 +1,5 @@
 import { chmod, constants, copyFile, link, realpath, stat, writeFile } from "node:fs/promises";
-import type { Source } from "./contents.ts";
+import type { Source } from "./file-tree.ts";
 
 /**
  * Puts a file into a tree, readable for all. A big program is linked to where it stands or shares its blocks, where
@@ -8,7 +8,7 @@ import type { Source } from "./contents.ts";
 export async function placeFile(source: Source, target: string, executable: boolean): Promise<void> {
   const mode = executable ? 0o755 : 0o644;
   if ("text" in source) await writeFile(target, source.text, { flag: "wx" });
-  else if (await linked(source.path, target, mode)) return;
+  else if (source.mayChange !== true && (await linked(source.path, target, mode))) return;
   else await copyFile(source.path, target, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
   await chmod(target, mode);
 }

@@ -1,13 +1,14 @@
 import { spawn } from "node:child_process";
 import { createReadStream } from "node:fs";
-import { lstat, readdir } from "node:fs/promises";
+import { lstat, readdir, readlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
-import { findFileSystemTool, run } from "./ext4.ts";
+import { runExt4Tool } from "./ext4.ts";
+import { findImageTool } from "./image-file.ts";
 
 /** What stands at a place of a tree. */
 export interface TreeEntry {
-  kind: "file" | "directory" | "other";
+  kind: "file" | "directory" | "link" | "other";
   /** Permissions. */
   mode: number;
   bytes: number;
@@ -20,14 +21,18 @@ export interface TreeReader {
   /** What a directory holds, by name. */
   list(place: string): Promise<Map<string, TreeEntry>>;
   read(place: string): Readable;
+  /** What a link says. */
+  readLink(place: string): Promise<string>;
 }
 
 const typeMask = 0o170000;
 const kinds = new Map<number, TreeEntry["kind"]>([
   [0o100000, "file"],
   [0o040000, "directory"],
+  [0o120000, "link"],
 ]);
 const readTimeoutMs = 60_000;
+const linkBytesMax = 4_096;
 
 /** A tree that is a directory of this host. */
 export function directoryReader(root: string): TreeReader {
@@ -41,6 +46,7 @@ export function directoryReader(root: string): TreeReader {
       return entries;
     },
     read: (place) => createReadStream(join(root, place)),
+    readLink: (place) => readlink(join(root, place)),
   };
 }
 
@@ -51,11 +57,11 @@ export function directoryReader(root: string): TreeReader {
  */
 export async function ext4Reader(image: string): Promise<TreeReader> {
   const action = `Cannot read the image "${image}"`;
-  const [debugfs, check] = await Promise.all([findFileSystemTool("debugfs"), findFileSystemTool("e2fsck")]);
-  await run(check, ["-fn", image], `${action}: its file system is damaged`);
+  const [debugfs, check] = await Promise.all([findImageTool("debugfs"), findImageTool("e2fsck")]);
+  await runExt4Tool(check, ["-fn", image], `${action}: its file system is damaged`);
   return {
     async list(place) {
-      const { stdout } = await run(debugfs, ["-R", `ls -p "${place}"`, image], action);
+      const { stdout } = await runExt4Tool(debugfs, ["-R", `ls -p "${place}"`, image], action);
       const entries = new Map<string, TreeEntry>();
       for (const line of stdout.split("\n")) {
         const [, inode, mode, uid, gid, name = "", bytes] = line.split("/");
@@ -65,18 +71,38 @@ export async function ext4Reader(image: string): Promise<TreeReader> {
       }
       return entries;
     },
-    read(place) {
-      const child = spawn(debugfs, ["-R", `cat "${place}"`, image], {
-        stdio: ["ignore", "pipe", "ignore"],
-        timeout: readTimeoutMs,
-        env: {},
-      });
-      child.once("error", (error) => child.stdout.destroy(error));
-      return child.stdout;
+    read: (place) => outputOf(debugfs, ["-R", `cat "${place}"`, image]),
+    async readLink(place) {
+      const { stdout } = await runExt4Tool(debugfs, ["-R", `stat "${place}"`, image], action);
+      const short = /^Fast link dest: "(.*)"$/m.exec(stdout)?.[1];
+      return short ?? (await textOf(outputOf(debugfs, ["-R", `cat "${place}"`, image])));
     },
   };
 }
 
-function entryOf(mode: number, bytes: number): TreeEntry {
+/** What a program prints; reading fails when it does. */
+export function outputOf(program: string, args: string[]): Readable {
+  const child = spawn(program, args, {
+    stdio: ["ignore", "pipe", "ignore"],
+    timeout: readTimeoutMs,
+    env: { LC_ALL: "C" },
+  });
+  child.once("error", (error) => child.stdout.destroy(error));
+  return child.stdout;
+}
+
+async function textOf(stream: Readable): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    bytes += chunk.length;
+    if (bytes > linkBytesMax) break;
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+/** An entry from its type and permissions, as `stat` shows them. */
+export function entryOf(mode: number, bytes: number): TreeEntry {
   return { kind: kinds.get(mode & typeMask) ?? "other", mode: mode & 0o7777, bytes };
 }

@@ -3,7 +3,9 @@ import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { MachineError } from "../errors.ts";
 import { digestOf } from "./contents.ts";
+import { imageFormatOf } from "./image-format.ts";
 import { type RootfsFile, type RootfsManifest, rootfsPaths } from "./options.ts";
+import { squashfsReader } from "./squashfs-reader.ts";
 import { mountPoints } from "./texts.ts";
 import { directoryReader, ext4Reader, type TreeEntry, type TreeReader } from "./tree-reader.ts";
 
@@ -14,12 +16,12 @@ export interface RootfsVerdict {
   differences: string[];
 }
 
-const manifestBytesMax = 4_194_304;
-const entriesMax = 65_536;
+const manifestBytesMax = 33_554_432;
+const entriesMax = 131_072;
 const differencesMax = 100;
 
 /**
- * Compares a rootfs, which is a directory or an ext4 image, with the manifest in it: every file's digest, what is
+ * Compares a rootfs, which is a directory or an image, with the manifest in it: every file's digest, what is
  * there beside them, and the manifest's own digest.
  *
  * @throws MachineError `rootfs_failed` when it can't be read, or has no manifest.
@@ -36,6 +38,12 @@ export async function verifyRootfs(path: string): Promise<RootfsVerdict> {
     found.delete(place);
     differences.push(...(await differencesOf(reader, place, file, entry)));
   }
+  for (const [place, target] of Object.entries(manifest.links ?? {})) {
+    const isLink = found.get(place)?.kind === "link";
+    found.delete(place);
+    if (!isLink) differences.push(`${place} is missing`);
+    else if ((await reader.readLink(place)) !== target) differences.push(`${place} leads elsewhere`);
+  }
   differences.push(...differencesOfRest(found, manifest));
   return { manifest, differences: differences.slice(0, differencesMax) };
 }
@@ -44,7 +52,8 @@ async function readerOf(path: string): Promise<TreeReader> {
   const facts = await stat(path).catch((cause: unknown) => {
     throw new MachineError("rootfs_failed", `Cannot read the rootfs "${path}": it is not there`, { cause });
   });
-  return facts.isDirectory() ? directoryReader(path) : await ext4Reader(path);
+  if (facts.isDirectory()) return directoryReader(path);
+  return (await imageFormatOf(path)) === "squashfs" ? await squashfsReader(path) : await ext4Reader(path);
 }
 
 async function readManifest(reader: TreeReader, path: string): Promise<RootfsManifest> {
@@ -69,14 +78,25 @@ function isManifest(told: unknown): told is RootfsManifest {
     typeof value === "object" && value !== null && !Array.isArray(value);
   if (!isObject(told) || typeof told["digest"] !== "string") return false;
   if (!isObject(told["versions"]) || !isObject(told["files"])) return false;
+  const { links = {}, directories = [] } = told;
+  if (
+    !isObject(links) ||
+    !Object.entries(links).every(([place, to]) => isPlace(place) && typeof to === "string")
+  )
+    return false;
+  if (!Array.isArray(directories) || !directories.every(isPlace)) return false;
   return Object.entries(told["files"]).every(
     ([place, file]) =>
-      /^\/[^"\n]+$/.test(place) &&
+      isPlace(place) &&
       isObject(file) &&
       typeof file["sha256"] === "string" &&
       Number.isSafeInteger(file["bytes"]) &&
       typeof file["executable"] === "boolean",
   );
+}
+
+function isPlace(place: unknown): boolean {
+  return typeof place === "string" && /^\/[^"\n]+$/.test(place);
 }
 
 /** Everything in the tree, by place. */
@@ -115,10 +135,12 @@ async function differencesOf(
   return differences;
 }
 
-/** Beside the files of the manifest there are only their directories, the places for mounts, and the manifest. */
+/** Beside what the manifest names there are only the directories above, the places for mounts, and the manifest. */
 function differencesOfRest(rest: Map<string, TreeEntry>, manifest: RootfsManifest): string[] {
   const directories = new Set<string>();
-  for (const place of [...mountPoints.map((mount) => join(mount, "x")), ...Object.keys(manifest.files)]) {
+  const { files, links = {}, directories: empty = [] } = manifest;
+  const inside = [...mountPoints, ...empty].map((place) => join(place, "x"));
+  for (const place of [...inside, ...Object.keys(files), ...Object.keys(links)]) {
     for (let above = dirname(place); above !== "/"; above = dirname(above)) directories.add(above);
   }
   const missing = [...directories].filter((place) => rest.get(place)?.kind !== "directory");

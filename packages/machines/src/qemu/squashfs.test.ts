@@ -1,0 +1,37 @@
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { TestMachine } from "../contract/test-machine.ts";
+import { findProgram } from "../host/program.ts";
+import { buildContractTree } from "../microvm/contract-image.ts";
+import { packSquashfs } from "../rootfs/squashfs.ts";
+import { prepareQemu, qemuAbilities } from "./contract-driver.ts";
+import { QemuDriver } from "./driver.ts";
+
+const program = await findProgram("mksquashfs");
+
+test("a machine boots a squashfs image with a base, whose links lead where they should", {
+  skip: program === undefined && "squashfs-tools is not on this host",
+}, async (context) => {
+  await using microVms = await prepareQemu();
+  if (microVms.lack !== undefined) return context.skip(microVms.lack);
+  const directory = await mkdtemp(join(tmpdir(), "nex-squashfs-guest-"));
+  try {
+    const base = join(directory, "base");
+    await mkdir(join(base, "opt"), { recursive: true });
+    await writeFile(join(base, "opt/words"), "of the base");
+    await symlink("/opt/words", join(base, "link"));
+    const { path: image } = await packSquashfs(
+      await buildContractTree(directory, base),
+      join(directory, "guest.squashfs"),
+    );
+    const driver = new QemuDriver({ ...microVms.options, image });
+    await using machine = await TestMachine.ready(driver, qemuAbilities);
+    assert.match(JSON.parse(await machine.ask("read /proc/mounts")), /^\/dev\/vda \/ squashfs ro,/m);
+    assert.equal(JSON.parse(await machine.ask("read /link")), "of the base");
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+});

@@ -1,0 +1,151 @@
+import { execFile, spawn } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { promisify } from "node:util";
+import { MachineError } from "../../errors.ts";
+import { findProgram } from "../../host/program.ts";
+import { callProgram } from "../call-program.ts";
+import type { FileTree } from "../file-tree.ts";
+import type { RootfsScript } from "../options.ts";
+
+const timeoutMsDefault = 600_000;
+const probeTimeoutMs = 10_000;
+const scriptBytesMax = 1_048_576;
+const tailCharactersMax = 500;
+const shell = "/bin/sh";
+const searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const number = { chdir: 80, pivotRoot: 155, unmount: 166 } as const;
+const detach = 2;
+
+/** Namespaces of its own for everything: no network, no process of the host, and its mounts are nobody else's. */
+const namespaces = ["--mount", "--pid", "--fork", "--kill-child=SIGKILL", "--net", "--ipc", "--uts"];
+/** With it there is no root but of what the caller owns. */
+const userNamespace = ["--user", "--map-root-user"];
+
+/**
+ * What this host does between new namespaces and the script: mounts what programs expect, and makes the tree the root.
+ * The program that does the last is given, since nothing of this host can be run once the host is gone.
+ */
+const prepare = `
+set -e
+mount --rbind "$1" "$1"
+cd "$1"
+mount -t tmpfs -o mode=755,size=1m dev dev
+for name in null zero full random urandom; do
+  : >"dev/$name"
+  mount --bind "/dev/$name" "dev/$name"
+done
+ln -s /proc/self/fd dev/fd
+mount -t proc proc proc 2>/dev/null || :
+mount -t tmpfs -o mode=1777,size=256m tmp tmp
+mount -t tmpfs -o mode=755,size=4m nex nex
+head -c "$2" >nex/enter
+cat >nex/script
+chmod 755 nex/enter
+ulimit -f 16777216
+exec env -i "PATH=$3" HOME=/root TERM=dumb nex/enter ${shell} /nex/script </dev/null
+`;
+
+/**
+ * Runs a script in a tree, as its root: in namespaces of its own, without a network, and with the tree alone.
+ *
+ * @param root The tree, as a directory of this host that only we write to.
+ * @param tree The same.
+ * @throws MachineError `rootfs_failed` when it can't be run here, fails, or takes too long.
+ */
+export async function runScript(root: string, script: RootfsScript, tree: FileTree): Promise<void> {
+  const failed = (why: string, cause?: unknown): MachineError =>
+    new MachineError("rootfs_failed", `Cannot run the script "${script.path}" in the base: ${why}`, {
+      cause,
+    });
+  const text = await readFile(script.path).catch((cause: Error) => {
+    throw failed("it can't be read", cause);
+  });
+  if (text.length > scriptBytesMax) throw failed(`it has more than ${scriptBytesMax} bytes`);
+  if (tree.find(shell) === undefined) throw failed(`the base has no ${shell}`);
+  const program = await findProgram("/usr/bin/unshare");
+  if (process.platform !== "linux" || process.arch !== "x64" || program === undefined) {
+    throw failed('that takes Linux on x64, and "unshare" of util-linux');
+  }
+  const options = await namespaceOptions(program, failed);
+  const enter = enterProgram();
+  const args = [...options, "/bin/sh", "-c", prepare, "sh", root, String(enter.length), searchPath];
+  const why = await run(program, args, Buffer.concat([enter, text]), script);
+  if (why !== undefined) throw failed(why);
+}
+
+/** @returns which namespaces this host lets us have, found by trying. */
+async function namespaceOptions(
+  program: string,
+  failed: (why: string, cause?: unknown) => MachineError,
+): Promise<string[]> {
+  const withUser = [...userNamespace, ...namespaces];
+  const attempts = process.getuid?.() === 0 ? [withUser, namespaces] : [withUser];
+  let last: unknown;
+  for (const options of attempts) {
+    try {
+      await promisify(execFile)(program, [...options, "/bin/true"], { timeout: probeTimeoutMs, env: {} });
+      return options;
+    } catch (cause) {
+      last = cause;
+    }
+  }
+  const why = String((last as { stderr?: unknown }).stderr ?? "").trim() || String(last);
+  throw failed(
+    `this host lets us have no namespaces (${why}); allow user namespaces, run this as root on a host that does, or give a base in which the script has been run`,
+    last,
+  );
+}
+
+/** Makes the directory where it is the root, and lets go of the former one. */
+function enterProgram(): Buffer {
+  const [here, top] = [Buffer.from(".\0"), Buffer.from("/\0")];
+  return callProgram(
+    [
+      { number: number.pivotRoot, args: [here, here] },
+      { number: number.unmount, args: [here, detach] },
+      { number: number.chdir, args: [top] },
+    ],
+    "execute",
+  );
+}
+
+/** @returns why it has failed, if it has. */
+async function run(
+  program: string,
+  args: readonly string[],
+  input: Buffer,
+  { timeoutMs = timeoutMsDefault, onOutput }: RootfsScript,
+): Promise<string | undefined> {
+  let tail = "";
+  let isLate = false;
+  const child = spawn(program, [...args], {
+    stdio: ["pipe", "pipe", "pipe"],
+    env: { PATH: searchPath, LC_ALL: "C" },
+  });
+  const keep = (chunk: Buffer): void => {
+    tail = (tail + chunk.toString("utf8")).slice(-tailCharactersMax);
+    onOutput?.(chunk);
+  };
+  child.stdout.on("data", keep);
+  child.stderr.on("data", keep);
+  // One that ends early does not read all.
+  child.stdin.on("error", () => undefined);
+  child.stdin.end(input);
+  const timer = setTimeout(() => {
+    isLate = true;
+    child.kill("SIGKILL");
+  }, timeoutMs);
+  const { promise, resolve } = Promise.withResolvers<string | undefined>();
+  child.once("error", (error) => resolve(error.message));
+  child.once("close", (code, signal) => {
+    const said = tail.trim().split("\n").at(-1) ?? "";
+    const how = code === null ? `it was ended by ${signal}` : `it ended with ${code}`;
+    resolve(code === 0 ? undefined : said === "" ? how : `${how}: ${said}`);
+  });
+  try {
+    const why = await promise;
+    return isLate ? `it took longer than ${timeoutMs} ms` : why;
+  } finally {
+    clearTimeout(timer);
+  }
+}
