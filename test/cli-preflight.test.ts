@@ -2,7 +2,17 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { chownSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { describe, test } from "node:test";
@@ -99,6 +109,30 @@ describe("nex rootfs", () => {
     assert.match(verified.stdout, /all \d+ files are as the manifest [0-9a-f]{32} says/);
   });
 
+  test("builds over a base, as a tree and as both images, and tells what the base has lost", {
+    ...asPlainUser,
+    ...withoutTools,
+  }, () => {
+    using home = new PlainHome();
+    const base = join(home.path, "base");
+    mkdirSync(join(base, "etc"), { recursive: true });
+    writeFileSync(join(base, "etc/passwd"), "root::0:0::/:/bin/sh\n");
+    writeFileSync(join(base, "etc/words"), "words of the base", { mode: 0o644 });
+    symlinkSync("words", join(base, "etc/link"));
+    const formats = existsSync("/usr/bin/mksquashfs") ? ["ext4", "squashfs"] : ["ext4"];
+    for (const format of formats) {
+      const image = join(home.path, `x.${format}`);
+      const { status, stderr } = home.run("rootfs", "--format", format, "--base", base, "-o", image);
+      assert.equal(status, 0, stderr);
+      assert.match(stderr, /^\/etc\/passwd of the base gave way to Nex's own$/m);
+      const verified = home.run("rootfs", "verify", image, "--json");
+      assert.equal(verified.status, 0, verified.stderr);
+      assert.deepEqual(JSON.parse(verified.stdout).manifest.links, { "/etc/link": "words" });
+    }
+    const tree = built(home.run("rootfs", "--base", base, "-o", join(home.path, "trees"), "--json"));
+    assert.equal(readFileSync(join(tree.directory, "etc/link"), "utf8"), "words of the base");
+  });
+
   test("says what is wrong with an image, a size or a kernel, and writes nothing", asPlainUser, () => {
     using home = new PlainHome();
     const image = join(home.path, "x.ext4");
@@ -106,6 +140,9 @@ describe("nex rootfs", () => {
     const failures: Record<string, string[]> = {
       "damaged|e2fsck": ["verify", image],
       "not there": ["verify", join(home.path, "none")],
+      "no shell to run it": ["-o", home.path, "--script", "x.sh"],
+      "Cannot fetch the image": ["-o", home.path, "--image", "alpine"],
+      "base.*not there": ["-o", home.path, "--base", join(home.path, "none")],
       "--size is for": ["-o", home.path, "--size", "64MiB"],
       "nowhere.*not there": [
         "--format",

@@ -4,14 +4,17 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
+  type BaseNotes,
   type BuiltBootFiles,
   bootFilesIn,
   buildBootFiles,
   buildRootfsDirectory,
   fetchBootPackages,
+  type ImageFormat,
   imageName,
   MachineError,
   packExt4,
+  packSquashfs,
   type Rootfs,
   verifyRootfs,
 } from "@nexengine/machines";
@@ -24,39 +27,49 @@ import { note, print, printJson } from "../output.ts";
 
 interface RootfsOptions {
   output?: string;
-  format: "dir" | "ext4";
+  format: "dir" | ImageFormat;
   size?: number;
   kernel?: string;
   busybox?: string;
   agent?: string;
+  base?: string;
+  script?: string;
+  image?: string;
   json: boolean;
 }
 
 /** What stands for the kernel of the distribution. */
 const distributionKernel = "apt";
+const placesShownMax = 5;
 
 /** Adds the command. */
 export function addRootfs(program: Command): void {
   const command = program
     .command("rootfs")
     .alias("fs")
-    .description("build what machines start from: Node, the agent, and nothing else")
+    .description("build what machines start from: Node, the agent, and nothing else but a base that is given")
     .option(
       "-o, --output <path>",
       "the image; or the directory in which trees and images are kept, each under its digest; the node's own place otherwise",
     )
     .addOption(
       new Option("--format <format>", "a directory, for containers, or an image, for microVMs")
-        .choices(["dir", "ext4"])
+        .choices(["dir", "ext4", "squashfs"])
         .default("dir"),
     )
-    .option("--size <bytes>", "size of the image, such as 256M; what it needs otherwise", parseBytes)
+    .option("--size <bytes>", "size of an ext4 image, such as 256M; what it needs otherwise", parseBytes)
     .option(
       "--kernel <path>",
       `also write a kernel and an initramfs beside it, from a Debian package, an unpacked one, or "${distributionKernel}"`,
     )
     .option("--busybox <path>", "a static busybox for the initramfs, or the Debian package of one")
     .option("--agent <file>", "the agent's bundle; this command's own otherwise")
+    .option(
+      "--base <path>",
+      "what is below that: a directory, a tar archive (also .gz and .zst), or an image in the form of OCI",
+    )
+    .option("--script <file>", "a shell script that changes the base first; it is run in it, without network")
+    .addOption(new Option("--image <name>", "an image of a registry, which is not fetched: see --base"))
     .option("--json", "print the manifest as JSON", false)
     .action(async (options: RootfsOptions) => {
       await told(rootfs(options));
@@ -80,12 +93,11 @@ async function told(work: Promise<void>): Promise<void> {
 }
 
 async function rootfs(options: RootfsOptions): Promise<void> {
-  if (options.size !== undefined && options.format === "dir") {
-    throw new NexError("usage", 'Cannot give a directory a size: --size is for "--format ext4"');
-  }
+  demandSense(options);
   // Nothing is left of an order with a kernel that can't be taken.
   const boot = options.kernel === undefined ? undefined : await buildBoot(options, options.kernel);
-  const built = options.format === "dir" ? await buildTree(options) : await buildImage(options);
+  const built =
+    options.format === "dir" ? await buildTree(options) : await buildImage(options, options.format);
   if (options.json) {
     printJson({ ...built, ...(boot && { boot }) });
     return;
@@ -96,29 +108,72 @@ async function rootfs(options: RootfsOptions): Promise<void> {
   note(
     `${built.built ? "Built" : "Was there already:"} Node ${manifest.versions.node} (${manifest.versions.arch}), ${files} files, ${(bytes / 1e6).toFixed(1)} MB`,
   );
+  for (const line of baseLines(built.base)) note(line);
   if (boot !== undefined) note(`Linux ${boot.version}: ${boot.kernel}, ${boot.initramfs}`);
   print("image" in built ? built.image : built.directory);
 }
 
+/** @throws NexError `usage` */
+function demandSense({ size, format, image, base, script }: RootfsOptions): void {
+  if (size !== undefined && format !== "ext4") {
+    throw new NexError(
+      "usage",
+      `Cannot give a size with "--format ${format}": --size is for "--format ext4"`,
+    );
+  }
+  if (image !== undefined) {
+    throw new NexError("usage", `Cannot fetch the image "${image}": nothing is fetched for a rootfs`, {
+      advice: `Bring it here and give it with --base, such as: skopeo copy docker://${image} oci-archive:base.tar`,
+    });
+  }
+  if (script !== undefined && base === undefined) {
+    throw new NexError("usage", `Cannot run "${script}": without --base there is no shell to run it`);
+  }
+}
+
 function buildTree(options: RootfsOptions): Promise<Rootfs> {
+  const { base, script } = options;
   return buildRootfsDirectory({
     output: options.output ?? defaultRootfsDirectory(),
     agentPath: options.agent ?? agentPath(),
+    ...(base !== undefined && { base }),
+    ...(script !== undefined && {
+      script: { path: script, onOutput: (chunk) => void process.stderr.write(chunk) },
+    }),
   });
+}
+
+/** What people may wonder about: what their base has lost. */
+function baseLines(notes?: BaseNotes): string[] {
+  if (notes === undefined) return [];
+  const lines: [places: string[], what: string][] = [
+    [notes.replaced, "of the base gave way to Nex's own"],
+    [notes.hidden, "of the base left out: not everybody may read it"],
+    [notes.special, "of the base left out: a device, a pipe or a socket"],
+  ];
+  return lines
+    .filter(([places]) => places.length > 0)
+    .map(([places, what]) => `${places.slice(0, placesShownMax).join(", ")}${more(places.length)} ${what}`);
+}
+
+function more(count: number): string {
+  return count > placesShownMax ? ` and ${count - placesShownMax} more` : "";
 }
 
 /** Packs a tree that nobody needs afterwards. */
 async function buildImage(
   options: RootfsOptions,
-): Promise<Pick<Rootfs, "manifest" | "built"> & { image: string; bytes: number }> {
+  format: ImageFormat,
+): Promise<Pick<Rootfs, "manifest" | "built" | "base"> & { image: string; bytes: number }> {
   const directory = await mkdtemp(join(tmpdir(), "nex-rootfs-"));
   try {
     const tree = await buildTree({ ...options, output: directory });
-    const { manifest } = tree;
+    const { manifest, base } = tree;
     const place = placeOf(options);
-    const path = "image" in place ? place.image : join(place.directory, imageName(manifest.digest));
-    const image = await packExt4(tree, path, options.size);
-    return { image: image.path, bytes: image.bytes, manifest, built: true };
+    const path = "image" in place ? place.image : join(place.directory, imageName(manifest.digest, format));
+    const image =
+      format === "ext4" ? await packExt4(tree, path, options.size) : await packSquashfs(tree, path);
+    return { image: image.path, bytes: image.bytes, manifest, built: true, ...(base && { base }) };
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
@@ -151,7 +206,7 @@ function placeOf({ output, format }: RootfsOptions): { image: string } | { direc
 }
 
 function besideImage(image: string, extension: string): string {
-  return `${image.replace(/\.ext4$/, "")}.${extension}`;
+  return `${image.replace(/\.(?:ext4|squashfs)$/, "")}.${extension}`;
 }
 
 async function verify(path: string, json: boolean): Promise<void> {
