@@ -7,4 +7,6 @@ export * from "./nats-server/cache-directory.ts";
 export * from "./nats-server/fetch.ts";
 export * from "./nats-server/find.ts";
 export * from "./nats-server/start.ts";
+export * from "./programs/install.ts";
+export * from "./programs/installed.ts";
 export * from "./state/default-directories.ts";

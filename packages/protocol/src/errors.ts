@@ -166,6 +166,11 @@ export const errorCatalogue = {
   config_invalid: entry("user", 2, "The configuration file can't be used"),
   sandbox_unavailable: entry("system", 5, "The wanted sandbox can't be had on this host"),
   rootfs_failed: entry("system", 5, "A rootfs could not be built or read, or is not what its manifest says"),
+  install_failed: entry(
+    "system",
+    5,
+    "What microVMs need could not be downloaded, or is not what was expected",
+  ),
   nats_server_missing: entry("system", 5, "No nats-server could be found or fetched"),
   nats_server_too_old: entry("user", 5, "A nats-server is older than what Nex needs"),
   nats_server_port_taken: entry("user", 3, "The port for the nats-server belongs to another program"),

@@ -3,7 +3,7 @@ import { access, readdir, stat } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { NexError } from "@nexengine/protocol/internal";
-import { runCommand } from "./run-command.ts";
+import { type CommandResult, runCommand } from "./run-command.ts";
 
 /** The oldest nats-server that Nex works with. */
 export const natsServerVersionMin = "2.9.0";
@@ -135,8 +135,11 @@ async function isExecutable(path: string): Promise<boolean> {
   }
 }
 
-/** A binary that was written a moment ago can be busy: a child forked meanwhile still has it open for writing. */
-async function askVersion(path: string) {
+/**
+ * Runs a binary with `--version`. One that was written a moment ago can be busy: a child forked meanwhile still has it
+ * open for writing.
+ */
+export async function askVersion(path: string): Promise<CommandResult> {
   for (let retry = 0; ; retry++) {
     const result = await runCommand(path, ["--version"], { timeoutMs: probeTimeoutMs });
     if (result.ok || !result.state.includes("ETXTBSY") || retry === busyRetriesMax) return result;
