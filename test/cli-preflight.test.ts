@@ -48,6 +48,8 @@ function plainLack(): { skip?: string } {
 }
 
 const asPlainUser = plainLack();
+const isX64 = process.platform === "linux" && process.arch === "x64";
+const onX64 = isX64 ? asPlainUser : { skip: "microVMs are made on Linux for x64 only" };
 const hasTools = ["/usr/sbin/mke2fs", "/sbin/mke2fs"].some((path) => existsSync(path));
 const withoutTools = hasTools ? {} : { skip: "e2fsprogs is not on this host" };
 const lack = await sandboxLack("container");
@@ -246,6 +248,42 @@ describe("nex preflight", () => {
     assert.equal(status, 0, stderr);
     assert.match(stderr, /^Left "\.\/config\.json" as it is$/m);
     assert.equal(readFileSync(path, "utf8"), '{"sandbox":"process"}');
+  });
+
+  test("installs nothing that is not pinned, and says where the hash stands", onX64, () => {
+    using home = new PlainHome();
+    const refused = (message: RegExp, status: number, ...args: string[]): void => {
+      const ended = home.run("preflight", "--install", ...args);
+      assert.equal(ended.status, status, ended.stderr);
+      assert.match(ended.stderr, message);
+    };
+    const url = "http://127.0.0.1:1/x";
+    const hash = "0".repeat(64);
+    refused(
+      /without --firecracker-sha256: nothing is taken unverified[^]*x\.sha256\.txt/,
+      2,
+      "--firecracker-url",
+      url,
+    );
+    refused(/without --kernel-sha256/, 2, "--kernel-url", url);
+    refused(/without --busybox-url/, 2, "--busybox-sha256", hash);
+    refused(/is no address/, 2, "--firecracker-url", "file:///x", "--firecracker-sha256", hash);
+    refused(/is no SHA-256/, 2, "--firecracker-url", url, "--firecracker-sha256", "short");
+    refused(
+      /Cannot install Firecracker from .*: the download failed/,
+      5,
+      "--firecracker-url",
+      url,
+      "--firecracker-sha256",
+      hash,
+    );
+    assert.equal(existsSync(join(home.path, ".cache", "nex", "firecracker-1.12.1")), false);
+  });
+
+  test("installs nothing with --check", onX64, () => {
+    using home = new PlainHome();
+    const { stderr } = home.run("preflight", "--check", "--install", "--kernel-url", "http://127.0.0.1:1/x");
+    assert.doesNotMatch(stderr, /Cannot install/);
   });
 
   test("names what is wrong with a configuration, and warns of what changes nothing", asPlainUser, () => {

@@ -23,8 +23,9 @@ import { commandName } from "../daemon.ts";
 import { addSwitch } from "../option-values.ts";
 import { note, print, printJson } from "../output.ts";
 import { driverFiles, sandboxOf, trialLine } from "../sandbox.ts";
+import { addInstallOptions, type InstallOptions, install } from "./preflight-install.ts";
 
-interface PreflightOptions {
+interface PreflightOptions extends InstallOptions {
   config: string;
   init?: keyof typeof samples;
   check?: boolean;
@@ -53,7 +54,7 @@ const samples = {
   nosandbox: { sandbox: "process", machine_pool_size: 1, valid_issuers: [] },
 } as const;
 
-/** What the reference downloads by these, we carry with us. */
+/** What the reference is told by these, we do unasked or not at all. */
 const idleSwitches = ["force", "verify", "verbose"] as const;
 const idleValues = ["install_version", "cni_ns"] as const;
 
@@ -69,8 +70,9 @@ export function addPreflight(parent: Command): void {
       ),
     )
     .option("--json", "print the findings as JSON", false);
+  addInstallOptions(command);
   addSwitch(command, "check", "write nothing that stays, whatever else is said");
-  for (const name of idleSwitches) addSwitch(command, name, "accepted; nothing has to be downloaded");
+  for (const name of idleSwitches) addSwitch(command, name, "accepted; it changes nothing");
   for (const name of idleValues) command.option(`--${name} <value>`, "accepted; it has no meaning here");
   command.action(async (_: unknown, self: Command) => {
     await preflight(self.optsWithGlobals<PreflightOptions>());
@@ -80,6 +82,9 @@ export function addPreflight(parent: Command): void {
 async function preflight(options: PreflightOptions): Promise<void> {
   if (options.init !== undefined && options.check !== true) writeSample(options.config, options.init);
   const { config, finding } = await findConfiguration(options.config);
+  if (options.install && options.check !== true) {
+    await install(options, driverFiles(config).rootfsDirectory ?? defaultRootfsDirectory());
+  }
   const sandbox = sandboxOf({}, config);
   const trials = await tryAll(config, sandbox, options.check === true);
   const works = ({ kind, found }: SandboxTrial): boolean =>
