@@ -260,7 +260,7 @@ describe("nex preflight", () => {
     const url = "http://127.0.0.1:1/x";
     const hash = "0".repeat(64);
     refused(
-      /without --firecracker-sha256: nothing is taken unverified[^]*x\.sha256\.txt/,
+      /without --firecracker-sha256: nothing is taken unverified[\s\S]*x\.sha256\.txt/,
       2,
       "--firecracker-url",
       url,
