@@ -1,6 +1,7 @@
 /** What the test guest does beside its channels. Each deed returns what it answers. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+<<<<<<< HEAD
 import {
   closeSync,
   openSync,
@@ -11,6 +12,10 @@ import {
   unlinkSync,
   writeSync,
 } from "node:fs";
+=======
+import { closeSync, openSync, readdirSync, readlinkSync, unlinkSync, writeSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+>>>>>>> 73e6c14 (test: the squashfs guest says itself what its driver can, so that the contract's tests stay as they are)
 import { networkDeeds } from "./guest-network.ts";
 import { writeAll } from "./write-all.ts";
 
@@ -30,6 +35,7 @@ const chunk = Buffer.alloc(1_048_576, 1);
 export const deeds: Record<string, (argument: number, text: string) => unknown> = {
   ...Object.fromEntries(Object.entries(networkDeeds).map(([name, deed]) => [name, (_, text) => deed(text)])),
   hello: () => process.pid,
+  read: async (_, path) => JSON.stringify(await readFile(path, "utf8")),
   exit: (code) => process.exit(code),
   spin: spinSoon,
   ignore: () => {
@@ -38,7 +44,6 @@ export const deeds: Record<string, (argument: number, text: string) => unknown> 
     return "ignoring";
   },
   print: describe,
-  read: (_, path) => JSON.stringify(readFileSync(path, "utf8")),
   console: fillConsole,
   random: drawRandom,
   child: async () => {

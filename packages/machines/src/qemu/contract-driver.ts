@@ -1,8 +1,6 @@
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { DriverAbilities } from "../contract/abilities.ts";
-import { processesOf } from "../contract/host-processes.ts";
 import { contractImageIn, packContractImage } from "../microvm/contract-image.ts";
 import { QemuDriver } from "./driver.ts";
 import { completeOptions, type QemuDriverOptions } from "./options.ts";
@@ -15,19 +13,6 @@ const optionsVariable = "NEX_CONTRACT_QEMU";
 export function makeDriver(): QemuDriver {
   return new QemuDriver(JSON.parse(process.env[optionsVariable] ?? "{}") as QemuDriverOptions);
 }
-
-/** What of the contract holds for its machines. */
-export const qemuAbilities: DriverAbilities = {
-  bootTimeoutMs: 180_000,
-  reattach: true,
-  recover: true,
-  enforces: ["memoryBytes", "vcpus", "processes", "diskBytes"],
-  exitStatus: true,
-  realGuest: true,
-  endsWithNode: "none",
-  driverModule: new URL(import.meta.url),
-  leftovers: processesOf,
-};
 
 /** What tests of microVMs need, removed at the end of its scope. */
 export interface Preparation extends AsyncDisposable {
