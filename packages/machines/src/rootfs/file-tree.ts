@@ -9,7 +9,7 @@ export interface FileNode {
   kind: "file";
   source: Source;
   executable: boolean;
-  /** Not everybody may read it. */
+  /** Not everybody may read it; absent of a file of Nex's own, which has no permissions yet. */
   isPrivate?: boolean;
 }
 
@@ -219,8 +219,19 @@ function addToList(list: TreeList, place: string, { children }: DirectoryNode): 
     } else if (child.children.size === 0) list.directories.push(inside);
     else if (child.isPrivate === true) {
       list.hidden.push(inside);
-      list.directories.push(inside);
+      const former = list.files.length;
+      addOwn(list, inside, child);
+      if (list.files.length === former) list.directories.push(inside);
     } else addToList(list, inside, child);
+  }
+}
+
+/** Of a directory that not everybody may enter there is only what did not come with it. */
+function addOwn(list: TreeList, place: string, { children }: DirectoryNode): void {
+  for (const [name, child] of children) {
+    const inside = join(place, name);
+    if (child.kind === "file" && child.isPrivate === undefined) list.files.push([inside, child]);
+    else if (child.kind === "directory") addOwn(list, inside, child);
   }
 }
 

@@ -85,6 +85,23 @@ suite("a base", { skip }, () => {
     assert.deepEqual((await verifyRootfs(built.directory)).differences, ["/opt/data has another content"]);
   });
 
+  test("that not everybody may enter has Node and the agent nevertheless, and nothing else", async () => {
+    await using bench = await Bench.make();
+    const closed = await tarWith([
+      { name: "usr/", mode: 0o700 },
+      { name: "usr/bin/tool", content: "tool", mode: 0o755 },
+      { name: "etc/", mode: 0o750 },
+      { name: "etc/words", content: "words" },
+    ]);
+    const { directory, manifest, base } = await bench.build({ base: await bench.write("base.tar", closed) });
+    assert.deepEqual(base?.hidden, ["/etc", "/usr"]);
+    const places = Object.keys(manifest.files);
+    for (const place of ["/usr/bin/node", "/usr/lib/nex/agent.mjs", "/etc/passwd"])
+      assert.ok(places.includes(place));
+    for (const place of ["/usr/bin/tool", "/etc/words"]) assert.ok(!places.includes(place), place);
+    assert.deepEqual((await verifyRootfs(directory)).differences, []);
+  });
+
   test("with one directory for all programs and libraries takes Node and its libraries in", async () => {
     await using bench = await Bench.make();
     const links = ["bin", "lib", "lib64"].map(
