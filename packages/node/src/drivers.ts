@@ -26,6 +26,7 @@ import {
   type SandboxKind,
 } from "@nexengine/machines";
 import { NexError } from "@nexengine/protocol/internal";
+import { findFirecracker } from "./programs/installed.ts";
 import { defaultRootfsDirectory, hostIdsDirectory } from "./state/default-directories.ts";
 
 /** What the kinds of machine are made from. */
@@ -51,6 +52,8 @@ export interface DriverFiles {
 /** What both kinds of microVM boot. */
 interface MicroVmFiles {
   program?: string;
+  /** An image of their root; built by the node when absent. */
+  image?: string;
   kernel?: string;
   initramfs?: string;
 }
@@ -187,10 +190,21 @@ async function lackOf(
 
 async function makeDriver(kind: SandboxKind, files: DriverFiles, stateDirectory: string): Promise<Driver> {
   if (kind === "process") return processDriver(files);
+  const given = kind === "container" ? undefined : files[kind]?.image;
+  if (kind !== "container" && given !== undefined) return microVmDriver(kind, files, stateDirectory, given);
   const rootfs = await builtRootfs(files);
   if (kind === "container") return containerDriver(files, stateDirectory, rootfs.directory);
   const image = join(dirname(rootfs.directory), imageName(rootfs.manifest.digest));
   if (!existsSync(image)) await packExt4(rootfs, image);
+  return microVmDriver(kind, files, stateDirectory, image);
+}
+
+function microVmDriver(
+  kind: "qemu" | "firecracker",
+  files: DriverFiles,
+  stateDirectory: string,
+  image: string,
+): Driver {
   return kind === "qemu"
     ? new QemuDriver({ ...qemuOptions(files, stateDirectory), image })
     : new FirecrackerDriver({ ...firecrackerOptions(files, stateDirectory), image });
@@ -245,12 +259,13 @@ function qemuOptions(files: DriverFiles, stateDirectory: string): QemuDriverOpti
 }
 
 function firecrackerOptions(files: DriverFiles, stateDirectory: string): FirecrackerDriverOptions {
-  const { jailer, rateLimiters, ...common } = files.firecracker ?? {};
+  const { rateLimiters, ...told } = files.firecracker ?? {};
+  const { jailer, ...common } = { ...findFirecracker(), ...told };
   return {
     ...microVmOptions("firecracker", common, files, stateDirectory),
     idsDirectory: files.idsDirectory ?? hostIdsDirectory,
     cgroupParent: cgroupParentOf(files, stateDirectory),
-    ...(jailer === undefined ? {} : { jailer }),
+    jailer,
     ...(rateLimiters === undefined ? {} : { rateLimiters }),
   };
 }

@@ -15,6 +15,11 @@ export type Report = (line: string) => void;
 const containerTools: Readonly<Record<string, string>> = { runc: "runc", nft: "nftables", ip: "iproute2" };
 
 const qemuProgram = "qemu-system-x86_64";
+/** The same for microVMs; without the last, images are ext4 only. */
+const microVmTools: Readonly<Record<string, string>> = {
+  [qemuProgram]: "qemu-system-x86",
+  mksquashfs: "squashfs-tools",
+};
 
 /** Is there such a program on the path? */
 export function hasProgram(name: string): boolean {
@@ -65,7 +70,12 @@ export async function installContainerTools(report: Report): Promise<void> {
  */
 export async function prepareMicroVms(cacheDirectory: string, report: Report): Promise<string | undefined> {
   if (process.platform !== "linux" || process.arch !== "x64") return undefined;
-  if (!hasProgram(qemuProgram)) await installPackages(["qemu-system-x86"], report);
+  const lacking = Object.entries(microVmTools).filter(([program]) => !hasProgram(program));
+  if (lacking.length > 0)
+    await installPackages(
+      lacking.map(([, name]) => name),
+      report,
+    );
   if (!hasProgram(qemuProgram)) {
     report(`MicroVMs are not tested: "${qemuProgram}" is not here. apt-get install qemu-system-x86`);
     return undefined;

@@ -1,21 +1,8 @@
 /** What the test guest does beside its channels. Each deed returns what it answers. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-<<<<<<< HEAD
-import {
-  closeSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  readSync,
-  unlinkSync,
-  writeSync,
-} from "node:fs";
-=======
-import { closeSync, openSync, readdirSync, readlinkSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readlinkSync, readSync, unlinkSync, writeSync } from "node:fs";
 import { readFile } from "node:fs/promises";
->>>>>>> 73e6c14 (test: the squashfs guest says itself what its driver can, so that the contract's tests stay as they are)
 import { networkDeeds } from "./guest-network.ts";
 import { writeAll } from "./write-all.ts";
 

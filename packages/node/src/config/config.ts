@@ -106,16 +106,20 @@ const configSchema = z.object({
       /** What machines boot; beside the rootfs trees when absent. */
       kernel: z.string().min(1).optional(),
       initramfs: z.string().min(1).optional(),
+      /** An image that `nex rootfs` has written; the node builds its own when absent. */
+      image: z.string().min(1).optional(),
     })
     .prefault({}),
   firecracker: z
     .object({
-      /** Firecracker and its jailer: names or paths of programs. */
-      program: z.string().min(1).default("firecracker"),
-      jailer: z.string().min(1).default("jailer"),
+      /** Firecracker and its jailer: names or paths of programs; those that are installed when absent. */
+      program: z.string().min(1).optional(),
+      jailer: z.string().min(1).optional(),
       /** What machines boot; beside the rootfs trees when absent. */
       kernel: z.string().min(1).optional(),
       initramfs: z.string().min(1).optional(),
+      /** An image that `nex rootfs` has written; the node builds its own when absent. */
+      image: z.string().min(1).optional(),
     })
     .prefault({}),
   /** The most that goes through the disk of a machine of Firecracker. */
