@@ -64,6 +64,8 @@ export async function prepareFirecrackerPlace(
     const packages = await fetchBootPackages(join(cacheDirectory, "packages"));
     const programs = await fetchTestFirecracker(cacheDirectory);
     const contract = join(directory, "contract");
+    const modules = join(directory, "modules");
+    await linkModules(join(root, "node_modules"), modules);
     await buildBootFiles(packages, bootFilesIn(contract));
     await packContractImage(contract);
     const told = await promisify(execFile)(programs.firecracker, ["--version"], {
@@ -80,6 +82,7 @@ export async function prepareFirecrackerPlace(
         "/contract/jailer": programs.jailer,
         "/nex/package.json": join(root, "package.json"),
         "/nex/packages": join(root, "packages"),
+        "/nex/node_modules": modules,
         ...(await nodeFiles(directory, isLong)),
       },
     };
@@ -96,13 +99,10 @@ async function nodeFiles(directory: string, isLong: boolean): Promise<Record<str
   const rootfs = join(prepared, "nex-test-rootfs");
   const tree = await buildRootfsDirectory({ output: rootfs, agentPath: agentBundlePath() });
   await packExt4(tree, join(rootfs, imageName(tree.manifest.digest)));
-  const modules = join(directory, "modules");
-  await linkModules(join(root, "node_modules"), modules);
   const natsServer = process.env["NEX_NATS_SERVER"];
   const probe = await probeService();
   return {
     "/prepared": prepared,
-    "/nex/node_modules": modules,
     "/nex/dist": join(root, "dist"),
     "/nex/test": join(root, "test"),
     "/nex/examples": join(root, "examples"),
