@@ -144,6 +144,27 @@ test("an agent takes one epoch after the other from the sockets that it inherits
   for (const socket of [...second, ...third]) socket.destroy();
 });
 
+test("an agent makes its calls over the connection of its epoch, whatever was connected before", {
+  skip,
+}, async () => {
+  await using machine = new Machine();
+  await machine.start();
+  for (const socket of await begin(machine, firstToken, 1)) socket.destroy();
+  // What a template was connected by is there in each of its copies, and has ended.
+  const stale = await machine.connect("calls");
+  stale.destroy();
+  const frames = await machine.connect("frames");
+  frames.write(markOf(firstToken, 2));
+  assert.deepEqual(await read(frames, 24), markOf(firstToken, 2));
+  const calls = await machine.connect("calls");
+  calls.write(markOf(firstToken, 2));
+  frames.write("2");
+  assert.equal(String((await read(calls, 24 + 6)).subarray(24)), "call 2");
+  calls.write("late");
+  assert.equal(String(await read(frames, 13)), "answered late");
+  for (const socket of [frames, calls]) socket.destroy();
+});
+
 test("an agent answers to the token that its machine has by then, and to no other", { skip }, async () => {
   await using machine = new Machine();
   await machine.start();

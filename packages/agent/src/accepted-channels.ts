@@ -17,14 +17,17 @@ const callsFd = 4;
 const backlog = 8;
 /** So often is the token looked at while a mark is missing. */
 const tokenMs = 2;
-/** Calls are connected when frames are; more than a turn of the loop they don't take. */
+/** Calls are connected before frames are; more than a turn of the loop they don't take. */
 const callsTimeoutMs = 2_000;
 
 /** Accepts what the host connects, of each kind the latest. */
 export class AcceptedChannels {
   readonly #mark: EpochMark;
   readonly #connections: PipeHandle[] = [];
+  /** The latest connection of calls, of which nothing has been read. */
   #calls: PipeHandle | undefined;
+  /** That of the epoch whose frames have begun. */
+  #line: { epoch: number; line: CallLine } | undefined;
   #current: FramePort | undefined;
   #epoch = 0;
   #wake: () => void = () => undefined;
@@ -57,7 +60,7 @@ export class AcceptedChannels {
       this.#current = port;
       const frames = await this.#begun(port, leftMs);
       this.#epoch = port.epoch;
-      if (frames !== undefined && (await this.#until(() => this.#calls !== undefined, callsTimeoutMs))) {
+      if (frames !== undefined && (await this.#until(() => this.#callsBegun(port.epoch), callsTimeoutMs))) {
         yield frames;
         lostAtMs = performance.now();
       }
@@ -68,9 +71,21 @@ export class AcceptedChannels {
 
   /** The calls of an epoch whose frames have begun. @throws NexError when there are none. */
   openCalls(epoch: number): CallLine {
+    const begun = this.#line;
+    this.#line = undefined;
+    if (begun?.epoch === epoch) return begun.line;
+    begun?.line.close();
+    throw channelEnded();
+  }
+
+  /**
+   * Takes the connection of calls that begins with the mark of this epoch. One that has been accepted may be that of an
+   * earlier epoch, also of the time before a copy was made, and that of this one still be to come.
+   */
+  #callsBegun(epoch: number): boolean {
     const handle = this.#calls;
     this.#calls = undefined;
-    if (handle === undefined) throw channelEnded();
+    if (handle === undefined) return false;
     handle.setBlocking(true);
     const line = lineOf(handle.fd, handle.fd, () => handle.close());
     const wanted = this.#mark.of(epoch);
@@ -79,11 +94,13 @@ export class AcceptedChannels {
       for (let at = 0; at < mark.length; ) at += line.readSome(mark, at);
       if (!mark.equals(wanted)) throw channelEnded();
       line.write(wanted);
-      return line;
-    } catch (error) {
+    } catch {
       line.close();
-      throw error;
+      return false;
     }
+    this.#line?.line.close();
+    this.#line = { epoch, line };
+    return true;
   }
 
   /** Waits for the mark of a connection, or for the next connection. */

@@ -14,6 +14,7 @@ const framesFd = 3;
 const callsFd = 4;
 const backlog = 8;
 const pollMs = 2;
+const callsTimeoutMs = 5_000;
 
 /** One epoch after the other, until the node stays away. */
 export async function* socketSessions(
@@ -34,10 +35,10 @@ export async function* socketSessions(
     for await (const { epoch, frames: stream } of epochsOf(port, () => readToken(directory))) {
       const token = readToken(directory);
       port.write(markOf(token, epoch));
-      const line = new CallLine();
+      const line = await beginCalls(calls, markOf(token, epoch));
       yield {
         frames: stream,
-        attach: (wanted) => line.begin(calls.splice(0), markOf(token, wanted)),
+        attach: () => undefined,
         call: (request, answerBytes) => line.call(request, answerBytes),
       };
       line.close();
@@ -57,19 +58,37 @@ function accepted(fd: number): PipeHandle[] {
   return connections;
 }
 
+/** Takes the connection that begins with this mark: one that is there may be of an earlier epoch. */
+async function beginCalls(connections: PipeHandle[], mark: Buffer): Promise<CallLine> {
+  const deadline = performance.now() + callsTimeoutMs;
+  do {
+    for (const handle of connections.splice(0)) {
+      const line = new CallLine(handle);
+      if (line.begin(mark)) return line;
+      line.close();
+    }
+    await delay(pollMs);
+  } while (performance.now() < deadline);
+  return new CallLine(undefined);
+}
+
 /** Blocking calls over a connection. */
 class CallLine {
   #handle: PipeHandle | undefined;
 
-  begin(connections: PipeHandle[], mark: Buffer): void {
-    const handle = connections.pop();
-    for (const former of connections) former.close();
-    if (handle === undefined) return;
-    handle.setBlocking(true);
+  constructor(handle: PipeHandle | undefined) {
     this.#handle = handle;
-    const came = this.#read(mark.length);
-    if (came.equals(mark)) writeAll(handle.fd, mark);
-    else this.close();
+    handle?.setBlocking(true);
+  }
+
+  begin(mark: Buffer): boolean {
+    if (this.#handle === undefined || !this.#read(mark.length).equals(mark)) return false;
+    try {
+      writeAll(this.#handle.fd, mark);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   /** Waits for an answer and the byte after it; fewer bytes when the node has gone. */
