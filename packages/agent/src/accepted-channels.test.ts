@@ -165,6 +165,19 @@ test("an agent makes its calls over the connection of its epoch, whatever was co
   for (const socket of [frames, calls]) socket.destroy();
 });
 
+test("an agent that still waits for the calls of an epoch leaves those of the next alone", {
+  skip,
+}, async () => {
+  await using machine = new Machine();
+  await machine.start();
+  // As in a copy of a machine that was stopped here: the calls of its epoch never come.
+  const former = await machine.connect("frames");
+  former.write(markOf(firstToken, 1));
+  assert.deepEqual(await read(former, 24), markOf(firstToken, 1));
+  for (const socket of await begin(machine, firstToken, 2)) socket.destroy();
+  former.destroy();
+});
+
 test("an agent answers to the token that its machine has by then, and to no other", { skip }, async () => {
   await using machine = new Machine();
   await machine.start();

@@ -24,8 +24,8 @@ const callsTimeoutMs = 2_000;
 export class AcceptedChannels {
   readonly #mark: EpochMark;
   readonly #connections: PipeHandle[] = [];
-  /** The latest connection of calls, of which nothing has been read. */
-  #calls: PipeHandle | undefined;
+  /** The latest connection of calls, of which nothing but its mark has been read. */
+  #calls: { line: CallLine; mark: Buffer; read: number } | undefined;
   /** That of the epoch whose frames have begun. */
   #line: { epoch: number; line: CallLine } | undefined;
   #current: FramePort | undefined;
@@ -35,8 +35,10 @@ export class AcceptedChannels {
   constructor(directory: string) {
     this.#mark = new EpochMark(directory);
     accept(callsFd, (handle) => {
-      this.#calls?.close();
-      this.#calls = handle;
+      this.#calls?.line.close();
+      handle.setBlocking(true);
+      const line = lineOf(handle.fd, handle.fd, () => handle.close());
+      this.#calls = { line, mark: Buffer.alloc(this.#mark.byteLength), read: 0 };
       this.#wake();
     });
     accept(framesFd, (handle) => {
@@ -60,7 +62,7 @@ export class AcceptedChannels {
       this.#current = port;
       const frames = await this.#begun(port, leftMs);
       this.#epoch = port.epoch;
-      if (frames !== undefined && (await this.#until(() => this.#callsBegun(port.epoch), callsTimeoutMs))) {
+      if (frames !== undefined && (await this.#callsOf(port.epoch))) {
         yield frames;
         lostAtMs = performance.now();
       }
@@ -78,26 +80,32 @@ export class AcceptedChannels {
     throw channelEnded();
   }
 
+  /** Waits for the calls of an epoch, unless the host begins another one. @returns whether they are there. */
+  async #callsOf(epoch: number): Promise<boolean> {
+    await this.#until(() => this.#callsBegun(epoch) || this.#connections.length > 0, callsTimeoutMs);
+    return this.#line?.epoch === epoch;
+  }
+
   /**
-   * Takes the connection of calls that begins with the mark of this epoch. One that has been accepted may be that of an
-   * earlier epoch, also of the time before a copy was made, and that of this one still be to come.
+   * Is there a connection of calls that begins with the mark of this epoch? One that has been accepted may be that of an
+   * earlier epoch, also of the time before a copy was made, or already that of a later one, and stays then.
    */
   #callsBegun(epoch: number): boolean {
-    const handle = this.#calls;
-    this.#calls = undefined;
-    if (handle === undefined) return false;
-    handle.setBlocking(true);
-    const line = lineOf(handle.fd, handle.fd, () => handle.close());
+    const accepted = this.#calls;
+    if (accepted === undefined) return false;
     const wanted = this.#mark.of(epoch);
-    const mark = Buffer.alloc(wanted.length);
+    const { line } = accepted;
     try {
-      for (let at = 0; at < mark.length; ) at += line.readSome(mark, at);
-      if (!mark.equals(wanted)) throw channelEnded();
+      for (; accepted.read < accepted.mark.length; )
+        accepted.read += line.readSome(accepted.mark, accepted.read);
+      if (!accepted.mark.equals(wanted)) return false;
       line.write(wanted);
     } catch {
       line.close();
+      this.#calls = undefined;
       return false;
     }
+    this.#calls = undefined;
     this.#line?.line.close();
     this.#line = { epoch, line };
     return true;

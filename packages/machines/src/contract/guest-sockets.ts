@@ -21,8 +21,10 @@ export async function* socketSessions(
   directory: string,
   nodeLostTimeoutMs: number,
 ): AsyncGenerator<GuestChannels> {
-  const frames = accepted(framesFd);
-  const calls = accepted(callsFd);
+  const frames: PipeHandle[] = [];
+  accept(framesFd, (handle) => frames.push(handle));
+  const calls: CallLine[] = [];
+  accept(callsFd, (handle) => calls.push(new CallLine(handle)));
   let deadline = performance.now() + nodeLostTimeoutMs;
   while (performance.now() < deadline) {
     const connection = frames.splice(0).pop();
@@ -35,7 +37,7 @@ export async function* socketSessions(
     for await (const { epoch, frames: stream } of epochsOf(port, () => readToken(directory))) {
       const token = readToken(directory);
       port.write(markOf(token, epoch));
-      const line = await beginCalls(calls, markOf(token, epoch));
+      const line = await beginCalls(calls, markOf(token, epoch), () => frames.length > 0);
       yield {
         frames: stream,
         attach: () => undefined,
@@ -47,48 +49,51 @@ export async function* socketSessions(
   }
 }
 
-/** What has been connected to a listening socket and not yet been taken. */
-function accepted(fd: number): PipeHandle[] {
-  const connections: PipeHandle[] = [];
+/** Hands over what is connected to a listening socket. */
+function accept(fd: number, take: (connection: PipeHandle) => void): void {
   const server = pipeOf("SERVER", fd);
   server.onconnection = (status, handle) => {
-    if (status === 0 && handle !== undefined) connections.push(handle);
+    if (status === 0 && handle !== undefined) take(handle);
   };
   server.listen(backlog);
-  return connections;
 }
 
-/** Takes the connection that begins with this mark: one that is there may be of an earlier epoch. */
-async function beginCalls(connections: PipeHandle[], mark: Buffer): Promise<CallLine> {
+/**
+ * Takes the connection that begins with this mark: one that is there may be of an earlier epoch, which has ended, or
+ * already of a later one, which stays.
+ */
+async function beginCalls(lines: CallLine[], mark: Buffer, isOver: () => boolean): Promise<CallLine> {
   const deadline = performance.now() + callsTimeoutMs;
   do {
-    for (const handle of connections.splice(0)) {
-      const line = new CallLine(handle);
+    for (const line of lines.splice(0)) {
       if (line.begin(mark)) return line;
-      line.close();
+      if (!line.ended) lines.push(line);
     }
     await delay(pollMs);
-  } while (performance.now() < deadline);
+  } while (performance.now() < deadline && !isOver());
   return new CallLine(undefined);
 }
 
 /** Blocking calls over a connection. */
 class CallLine {
   #handle: PipeHandle | undefined;
+  #mark: Buffer | undefined;
 
   constructor(handle: PipeHandle | undefined) {
     this.#handle = handle;
     handle?.setBlocking(true);
   }
 
+  get ended(): boolean {
+    return this.#handle === undefined;
+  }
+
   begin(mark: Buffer): boolean {
-    if (this.#handle === undefined || !this.#read(mark.length).equals(mark)) return false;
-    try {
-      writeAll(this.#handle.fd, mark);
-      return true;
-    } catch {
-      return false;
-    }
+    this.#mark ??= this.#read(mark.length);
+    if (this.#mark.length < mark.length) this.close();
+    if (this.#handle === undefined || !this.#mark.equals(mark)) return false;
+    writeAll(this.#handle.fd, mark);
+    return true;
   }
 
   /** Waits for an answer and the byte after it; fewer bytes when the node has gone. */
