@@ -238,19 +238,25 @@ export const functionCases: readonly FunctionCase[] = [
     hostile("for (let n = 0; n < 2e4; n++) Promise.reject(new Error('nobody ' + n)); return 'held';"),
     answers(/^"held"$/),
   ),
-  trick(
-    "a console flood",
-    "Writes 100,000 lines in one call",
-    "Held to the rate; dropped lines are counted and told of",
-    hostile("const line = 'x'.repeat(100); for (let n = 0; n < 1e5; n++) console.log(line); return 'held';"),
-    async (attack) => {
-      attack.demandDeployed();
-      await attack.call("x").catch(() => undefined);
-      await attack.until("dropped lines", ({ lines }) => {
-        void attack.call("").catch(() => undefined);
-        return lines.find((line) => /lines were dropped/.test(line));
-      });
-      assert.ok(attack.story.lineCount < 60_000, `${attack.story.lineCount} lines came through`);
-    },
-  ),
+  {
+    ...trick(
+      "a console flood",
+      "Writes 100,000 lines in one call",
+      "Held to the rate; dropped lines are counted and told of",
+      hostile(
+        "const line = 'x'.repeat(100); for (let n = 0; n < 1e5; n++) console.log(line); return 'held';",
+      ),
+      async (attack) => {
+        attack.demandDeployed();
+        await attack.call("x").catch(() => undefined);
+        await attack.until("dropped lines", ({ lines }) => {
+          void attack.call("").catch(() => undefined);
+          return lines.find((line) => /lines were dropped/.test(line));
+        });
+        assert.ok(attack.story.lineCount < 60_000, `${attack.story.lineCount} lines came through`);
+      },
+    ),
+    // A machine that others keep busy writes slower, and is to be held all the same.
+    limits: { logBytesPerSecond: 65_536 },
+  },
 ];

@@ -10,11 +10,21 @@ export interface LoggingWorkload extends EventWorkload {
   logBytesPerSecond?: number | undefined;
 }
 
+/** What a workload has written in a second, and what of it was dropped. */
+interface Rate {
+  second: number;
+  bytes: number;
+  dropped: number;
+  timer?: NodeJS.Timeout | undefined;
+}
+
+const msPerSecond = 1_000;
+
 export class Logs {
   readonly #connection: NatsConnection;
   readonly #nodeId: string;
   readonly #bytesPerSecondMax: number;
-  readonly #rates = new Map<string, { second: number; bytes: number; dropped: number }>();
+  readonly #rates = new Map<string, Rate>();
 
   constructor(connection: NatsConnection, nodeId: string, bytesPerSecondMax: number) {
     this.#connection = connection;
@@ -26,23 +36,35 @@ export class Logs {
   line(workload: LoggingWorkload, level: LogLevel, text: string): void {
     const second = Math.floor(Date.now() / 1000);
     const kept = this.#rates.get(workload.id);
-    const rate = kept ?? { second, bytes: 0, dropped: 0 };
+    const rate: Rate = kept ?? { second, bytes: 0, dropped: 0 };
     if (kept === undefined) this.#rates.set(workload.id, rate);
     if (rate.second !== second) {
-      const { dropped } = rate;
       rate.second = second;
       rate.bytes = 0;
-      rate.dropped = 0;
-      if (dropped > 0)
-        this.#publish(workload, "WARN", `${dropped} log lines were dropped: the workload wrote too fast`);
+      this.#tellDropped(workload, rate);
     }
     rate.bytes += text.length;
-    if (rate.bytes > (workload.logBytesPerSecond ?? this.#bytesPerSecondMax)) rate.dropped++;
-    else this.#publish(workload, level, text);
+    if (rate.bytes <= (workload.logBytesPerSecond ?? this.#bytesPerSecondMax)) {
+      this.#publish(workload, level, text);
+      return;
+    }
+    rate.dropped++;
+    // What was dropped is told of also where no further line comes.
+    rate.timer ??= setTimeout(() => this.#tellDropped(workload, rate), msPerSecond).unref();
+  }
+
+  #tellDropped(workload: LoggingWorkload, rate: Rate): void {
+    clearTimeout(rate.timer);
+    rate.timer = undefined;
+    const { dropped } = rate;
+    rate.dropped = 0;
+    if (dropped > 0)
+      this.#publish(workload, "WARN", `${dropped} log lines were dropped: the workload wrote too fast`);
   }
 
   /** Forgets what was counted for a workload. */
   forget(workloadId: string): void {
+    clearTimeout(this.#rates.get(workloadId)?.timer);
     this.#rates.delete(workloadId);
   }
 
