@@ -8,6 +8,8 @@ import { isAbandonedTemplate, newTemplateId } from "./template-id.ts";
 
 /** A template is as large as the memory of its machines. */
 const templatesMax = 4;
+/** Kinds of which one machine was asked for; the oldest is forgotten. */
+const askedMax = 64;
 
 /** How one kind of monitor makes machines. `Template` is what it needs to copy one. */
 export interface Copier<Template> {
@@ -94,6 +96,8 @@ export class Templates<Template> {
     const known = this.#made.get(kind);
     if (known !== undefined) return await known;
     if (!this.#asked.has(kind)) {
+      const [oldest] = this.#asked;
+      if (this.#asked.size >= askedMax && oldest !== undefined) this.#asked.delete(oldest);
       this.#asked.add(kind);
       return undefined;
     }

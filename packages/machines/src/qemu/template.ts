@@ -55,7 +55,7 @@ export class QemuCopier implements Copier<Template> {
       using qmp = await openQmp(spec, timeoutMs);
       await qmp.ask("stop", {}, timeoutMs);
       await qmp.ask("migrate-set-capabilities", memoryApart, timeoutMs);
-      await receiveState(spec.directory, template.state, async (uri) => {
+      await receiveState(spec.directory, template.state, timeoutMs, async (uri) => {
         await qmp.ask("migrate", { uri }, timeoutMs);
         await awaitMigration(qmp, timeoutMs);
       });
@@ -77,7 +77,8 @@ export class QemuCopier implements Copier<Template> {
       await byShortPath(spec.directory, async (here) => {
         const socket = connect(`${here}/${names.migration}`);
         // It hangs up when it has all that it needs; whether it has is asked for then.
-        await pipeline(createReadStream(template.state), socket).catch(() => undefined);
+        const signal = AbortSignal.timeout(timeoutMs);
+        await pipeline(createReadStream(template.state), socket, { signal }).catch(() => undefined);
       });
       await awaitMigration(qmp, timeoutMs);
       await qmp.ask("cont", {}, timeoutMs);
@@ -115,6 +116,7 @@ async function awaitMigration(qmp: Qmp, timeoutMs: number): Promise<void> {
 async function receiveState(
   directory: string,
   path: string,
+  timeoutMs: number,
   send: (uri: string) => Promise<void>,
 ): Promise<void> {
   const connections: Socket[] = [];
@@ -122,7 +124,9 @@ async function receiveState(
   await byShortPath(directory, async (here) => {
     await once(server.listen(`${here}/${names.migration}`), "listening");
     const written = once(server, "connection").then(([socket]) =>
-      pipeline(socket as Socket, createWriteStream(path, { mode: 0o600 })),
+      pipeline(socket as Socket, createWriteStream(path, { mode: 0o600 }), {
+        signal: AbortSignal.timeout(timeoutMs),
+      }),
     );
     written.catch(() => undefined);
     try {
