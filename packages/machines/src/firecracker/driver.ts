@@ -1,16 +1,6 @@
-import type {
-  Driver,
-  Fingerprint,
-  LimitName,
-  Machine,
-  MachineNetwork,
-  MachineRecord,
-  MachineSpec,
-} from "../driver.ts";
-import { HeldMachines } from "../microvm/held-machines.ts";
-import { recoverMicroVm } from "../microvm/recover.ts";
+import type { Fingerprint } from "../driver.ts";
+import { MicroVmDriver } from "../microvm/driver.ts";
 import { Templates } from "../microvm/templates.ts";
-import { bootInDirectory } from "../spec.ts";
 import { fingerprintFirecracker } from "./fingerprint.ts";
 import { FirecrackerHost } from "./host.ts";
 import { completeOptions, type FirecrackerDriverOptions } from "./options.ts";
@@ -33,53 +23,24 @@ import { FirecrackerCopier } from "./template.ts";
  *
  * A machine outlives the node that booted it, and can be recovered from its record.
  */
-export class FirecrackerDriver implements Driver {
+export class FirecrackerDriver extends MicroVmDriver {
   readonly kind = "firecracker";
-  readonly enforces: ReadonlySet<LimitName> = new Set<LimitName>([
-    "memoryBytes",
-    "vcpus",
-    "processes",
-    "diskBytes",
-  ]);
-  readonly networks: ReadonlySet<MachineNetwork> = new Set<MachineNetwork>(["none", "nats"]);
-  readonly ownLoopback = true;
-  readonly carriesIpv6 = false;
-  readonly #host: FirecrackerHost;
-  readonly #templates: Templates<unknown>;
-  readonly #machines = new HeldMachines();
+  protected readonly monitor: FirecrackerHost;
+  protected readonly templates: Templates<unknown>;
 
   constructor(options: FirecrackerDriverOptions) {
-    this.#host = new FirecrackerHost(completeOptions(options));
-    this.#templates = new Templates(
-      this.#host,
-      new FirecrackerCopier(this.#host),
-      this.#host.settings.stateDirectory,
-    );
+    super();
+    this.monitor = new FirecrackerHost(completeOptions(options));
+    const { stateDirectory } = this.monitor.settings;
+    this.templates = new Templates(this.monitor, new FirecrackerCopier(this.monitor), stateDirectory);
   }
 
   async fingerprint(): Promise<Fingerprint> {
-    return await fingerprintFirecracker(this.#host);
+    return await fingerprintFirecracker(this.monitor);
   }
 
-  async boot(spec: MachineSpec): Promise<Machine> {
-    return await bootInDirectory(this, spec, async (owned) =>
-      this.#machines.keep(await this.#templates.boot(owned)),
-    );
-  }
-
-  /**
-   * Finds a machine that another process booted; what is left of one that has ended is removed. One that this driver
-   * holds is the same object.
-   *
-   * @throws MachineError `destroy_failed` when something of an ended machine can't be removed.
-   */
-  async recover(record: MachineRecord): Promise<Machine | undefined> {
-    return await this.#machines.recover(record, () => recoverMicroVm(this.#host, record));
-  }
-
-  /** Removes what machines are copied from. */
-  async close(): Promise<void> {
-    await this.#templates.clear();
-    await this.#host.close();
+  override async close(): Promise<void> {
+    await super.close();
+    await this.monitor.close();
   }
 }

@@ -1,16 +1,6 @@
-import type {
-  Driver,
-  Fingerprint,
-  LimitName,
-  Machine,
-  MachineNetwork,
-  MachineRecord,
-  MachineSpec,
-} from "../driver.ts";
-import { HeldMachines } from "../microvm/held-machines.ts";
-import { recoverMicroVm } from "../microvm/recover.ts";
+import type { Fingerprint } from "../driver.ts";
+import { MicroVmDriver } from "../microvm/driver.ts";
 import { Templates } from "../microvm/templates.ts";
-import { bootInDirectory } from "../spec.ts";
 import { fingerprintQemu } from "./fingerprint.ts";
 import { QemuHost } from "./host.ts";
 import { completeOptions, type QemuDriverOptions } from "./options.ts";
@@ -37,52 +27,19 @@ import { QemuCopier } from "./template.ts";
  *
  * A machine outlives the node that booted it, and can be recovered from its record.
  */
-export class QemuDriver implements Driver {
+export class QemuDriver extends MicroVmDriver {
   readonly kind = "qemu";
-  readonly enforces: ReadonlySet<LimitName> = new Set<LimitName>([
-    "memoryBytes",
-    "vcpus",
-    "processes",
-    "diskBytes",
-  ]);
-  readonly networks: ReadonlySet<MachineNetwork> = new Set<MachineNetwork>(["none", "nats"]);
-  readonly ownLoopback = true;
-  readonly carriesIpv6 = false;
-  readonly #host: QemuHost;
-  readonly #templates: Templates<unknown>;
-  readonly #machines = new HeldMachines();
+  protected readonly monitor: QemuHost;
+  protected readonly templates: Templates<unknown>;
 
   constructor(options: QemuDriverOptions) {
-    this.#host = new QemuHost(completeOptions(options));
-    this.#templates = new Templates(
-      this.#host,
-      new QemuCopier(this.#host),
-      this.#host.settings.stateDirectory,
-    );
+    super();
+    this.monitor = new QemuHost(completeOptions(options));
+    const { stateDirectory } = this.monitor.settings;
+    this.templates = new Templates(this.monitor, new QemuCopier(this.monitor), stateDirectory);
   }
 
   async fingerprint(): Promise<Fingerprint> {
-    return await fingerprintQemu(this.#host);
-  }
-
-  async boot(spec: MachineSpec): Promise<Machine> {
-    return await bootInDirectory(this, spec, async (owned) =>
-      this.#machines.keep(await this.#templates.boot(owned)),
-    );
-  }
-
-  /**
-   * Finds a machine that another process booted; what is left of one that has ended is removed. One that this driver
-   * holds is the same object.
-   *
-   * @throws MachineError `destroy_failed` when something of an ended machine can't be removed.
-   */
-  async recover(record: MachineRecord): Promise<Machine | undefined> {
-    return await this.#machines.recover(record, () => recoverMicroVm(this.#host, record));
-  }
-
-  /** Removes what machines are copied from. */
-  async close(): Promise<void> {
-    await this.#templates.clear();
+    return await fingerprintQemu(this.monitor);
   }
 }
