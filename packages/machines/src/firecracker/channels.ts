@@ -11,17 +11,25 @@ const answerForm = /^OK \d+\n$/;
 const answerBytesMax = 32;
 
 /**
- * Opens the channels of an epoch by Firecracker's socket of the machine's ports.
+ * Opens the channels of an epoch by Firecracker's socket of the machine's ports. The kernel of a copy ends all connections
+ * when it notices that it is one, those too that were made a moment before; so both are made anew until the guest has
+ * answered on both.
  *
  * @param root Of the machine's jail.
  * @throws MachineError `attach_failed`
  */
 export async function openVsockChannels(root: string, next: NextEpoch): Promise<EpochChannels> {
-  return await byShortPath(root, (here) =>
-    openChannels(next, (name, signal) =>
-      connectToPort(`${here}/${jailNames.vsock}`, guestPorts[name], signal),
-    ),
-  );
+  return await byShortPath(root, async (here) => {
+    for (;;) {
+      const channels = await openChannels(
+        next,
+        (name, signal) => connectToPort(`${here}/${jailNames.vsock}`, guestPorts[name], signal),
+        async ({ frames, calls }) => (await frames.begun) && (await calls.begun),
+      );
+      if (channels !== undefined) return channels;
+      await delay(retryMs);
+    }
+  });
 }
 
 /** Until the guest listens, Firecracker closes the connection without a word. */

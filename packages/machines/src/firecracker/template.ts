@@ -1,10 +1,9 @@
 import { chmod, rename } from "node:fs/promises";
 import { join } from "node:path";
 import type { MachineSpec } from "../driver.ts";
-import { bootFailure } from "../host/boot-failure.ts";
-import { copyWords, openToAgent } from "../microvm/copies.ts";
+import { becomeOwn, openToAgent } from "../microvm/copies.ts";
 import { newToken } from "../microvm/epoch-mark.ts";
-import { MicroVm, tellInit } from "../microvm/machine.ts";
+import { MicroVm } from "../microvm/machine.ts";
 import type { Copier } from "../microvm/templates.ts";
 import { FirecrackerApi } from "./api.ts";
 import { bootFirecracker, inNewJail } from "./boot.ts";
@@ -55,7 +54,6 @@ export class FirecrackerCopier implements Copier<Template> {
     }
   }
 
-  /** The agent answers to the new token only, which it finds when all else of the copy is its own. */
   async copy(spec: MachineSpec, files: Template): Promise<MicroVm> {
     const host = this.#host;
     return await inNewJail(host, spec, async (idRange) => {
@@ -66,11 +64,7 @@ export class FirecrackerCopier implements Copier<Template> {
         mem_backend: { backend_type: "File", backend_path: `/${jailNames.memory}` },
         resume_vm: true,
       });
-      try {
-        tellInit(spec.directory, copyWords(token));
-      } catch (cause) {
-        throw bootFailure(spec.id, "its init can't be told that it is a copy", { cause });
-      }
+      await becomeOwn(spec, console, token, host.settings.attachTimeoutMs);
       return new MicroVm(host, spec, { identity, token, idRange }, console);
     });
   }

@@ -4,7 +4,6 @@ import { open, readFile, writeFile } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { MachineError } from "../errors.ts";
-import type { EpochChannels } from "../host/attachments.ts";
 import { EpochChannel } from "./epoch-channel.ts";
 import { epochMark } from "./epoch-mark.ts";
 import { layoutOf } from "./layout.ts";
@@ -26,29 +25,39 @@ export interface NextEpoch {
   signal: AbortSignal;
 }
 
+/** Both ends of an epoch on the node's side. */
+export interface OpenedChannels {
+  frames: EpochChannel;
+  calls: EpochChannel;
+}
+
 /**
- * Opens the channels of an epoch: connects to both, begins the epoch on both, and waits until the guest has answered on
- * the frames.
+ * Opens the channels of an epoch: connects to both, begins the epoch on both, and waits until the guest has answered.
  *
+ * @param answered Whether it has, on the channels where it does so by itself.
+ * @returns `undefined` when it has hung up instead.
  * @throws MachineError `attach_failed`
  */
 export async function openChannels(
   { directory, token, epoch, signal }: NextEpoch,
   connect: ConnectChannel,
-): Promise<EpochChannels> {
+  answered: (channels: OpenedChannels) => Promise<boolean>,
+): Promise<OpenedChannels | undefined> {
   await writeFile(layoutOf(directory).epoch, `${epoch}\n`);
   const mark = epochMark(token, epoch);
   const calls = new EpochChannel(await connect("calls", signal), mark);
   let frames: EpochChannel | undefined;
+  let isOpen = false;
   try {
     frames = new EpochChannel(await connect("frames", signal), mark);
     calls.write(mark);
-    await beginEpoch(frames, mark, signal);
-    return { frames, calls };
-  } catch (error) {
-    frames?.destroy();
-    calls.destroy();
-    throw error;
+    isOpen = await beginEpoch(frames, answered({ frames, calls }), mark, signal);
+    return isOpen ? { frames, calls } : undefined;
+  } finally {
+    if (!isOpen) {
+      frames?.destroy();
+      calls.destroy();
+    }
   }
 }
 
@@ -86,8 +95,13 @@ export async function latestEpoch(directory: string): Promise<number> {
   return Number.isSafeInteger(epoch) ? epoch : 0;
 }
 
-/** Says the mark until the guest says it too. */
-async function beginEpoch(frames: EpochChannel, mark: Buffer, signal: AbortSignal): Promise<void> {
+/** Says the mark until the guest has answered. @returns whether it has. */
+async function beginEpoch(
+  frames: EpochChannel,
+  answered: Promise<boolean>,
+  mark: Buffer,
+  signal: AbortSignal,
+): Promise<boolean> {
   const { promise, reject } = Promise.withResolvers<never>();
   promise.catch(() => undefined);
   const aborted = (): void => reject(attachFailure(signal.reason));
@@ -100,7 +114,7 @@ async function beginEpoch(frames: EpochChannel, mark: Buffer, signal: AbortSigna
   try {
     if (signal.aborted) aborted();
     else say(sayAgainFirstMs);
-    await Promise.race([frames.begun, promise]);
+    return await Promise.race([answered, promise]);
   } finally {
     clearTimeout(timer);
     signal.removeEventListener("abort", aborted);

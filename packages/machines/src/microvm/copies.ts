@@ -1,6 +1,10 @@
 /** What turns a copy of a machine into one of its own, for both kinds of microVM. */
 import { randomBytes } from "node:crypto";
-import type { MicroVm, Monitor } from "./machine.ts";
+import type { MachineSpec } from "../driver.ts";
+import { bootFailure } from "../host/boot-failure.ts";
+import type { FifoConsole } from "../host/fifo-console.ts";
+import { copyReadyWords } from "../rootfs/guest-init.ts";
+import { type MicroVm, type Monitor, tellInit } from "./machine.ts";
 
 /** Before this no node speaks: a template is ready when its agent has answered to it. */
 const templateEpoch = 0;
@@ -32,8 +36,28 @@ export function tokenOf(machine: MicroVm): string {
   return String(machine.record().facts["token"]);
 }
 
-/** What the init of a copy is told: its token, new randomness, and what time it is. */
-export function copyWords(token: string): string {
+/**
+ * Makes a copy that runs a machine of its own: tells its init a token, new randomness and what time it is, and waits
+ * until it says that all of it is in place.
+ *
+ * @throws MachineError `boot_failed`
+ */
+export async function becomeOwn(
+  { id, directory }: Pick<MachineSpec, "id" | "directory">,
+  console: FifoConsole,
+  token: string,
+  timeoutMs: number,
+): Promise<void> {
+  try {
+    tellInit(directory, copyWords(token));
+  } catch (cause) {
+    throw bootFailure(id, "its init can't be told that it is a copy", { cause });
+  }
+  if (!(await console.says(copyReadyWords, timeoutMs)))
+    throw bootFailure(id, "its init does not say that it is a machine of its own");
+}
+
+function copyWords(token: string): string {
   const now = BigInt(Date.now());
   const time = Buffer.alloc(16);
   time.writeBigInt64LE(now / msPerSecond, 0);

@@ -1,12 +1,11 @@
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
-import { MachineError } from "../errors.ts";
 import { MarkFinder } from "./epoch-mark.ts";
 
 /** The node's end of a channel of one epoch: what the guest wrote before that began is thrown away. */
 export class EpochChannel extends Duplex {
   readonly #socket: Socket;
-  readonly #begun = Promise.withResolvers<void>();
+  readonly #begun = Promise.withResolvers<boolean>();
   #finder: MarkFinder | undefined;
 
   /** @param socket Owned from now on. */
@@ -15,18 +14,17 @@ export class EpochChannel extends Duplex {
     this.#socket = socket;
     this.#finder = new MarkFinder(mark);
     this.on("error", () => undefined);
-    this.#begun.promise.catch(() => undefined);
     socket.on("data", (chunk: Buffer) => this.#take(chunk));
     socket.once("error", (error) => this.destroy(error));
     socket.once("close", () => {
-      this.#begun.reject(new MachineError("attach_failed", "Cannot attach: the machine has hung up"));
+      this.#begun.resolve(false);
       // What was read before stays there to be read.
       this.push(null);
     });
   }
 
-  /** Settles when the guest has begun the epoch, or has hung up. */
-  get begun(): Promise<void> {
+  /** Whether the guest has begun the epoch: not when it hangs up before. */
+  get begun(): Promise<boolean> {
     return this.#begun.promise;
   }
 
@@ -34,7 +32,7 @@ export class EpochChannel extends Duplex {
     const bytes = this.#finder === undefined ? chunk : this.#finder.add(chunk);
     if (bytes === undefined) return;
     this.#finder = undefined;
-    this.#begun.resolve();
+    this.#begun.resolve(true);
     if (bytes.length > 0 && !this.push(bytes)) this.#socket.pause();
   }
 

@@ -1,10 +1,21 @@
 import type { EpochChannels } from "../host/attachments.ts";
-import { byShortPath, connectTo, type NextEpoch, openChannels } from "../microvm/attachment.ts";
+import {
+  attachFailure,
+  byShortPath,
+  connectTo,
+  type NextEpoch,
+  openChannels,
+} from "../microvm/attachment.ts";
 import { names } from "./names.ts";
 
 /** Opens the channels of an epoch by both sockets of QEMU. @throws MachineError `attach_failed` */
 export async function openQemuChannels(next: NextEpoch): Promise<EpochChannels> {
-  return await byShortPath(next.directory, (here) =>
-    openChannels(next, (name, signal) => connectTo(`${here}/${names[name]}`, signal)),
+  const channels = await byShortPath(next.directory, (here) =>
+    openChannels(
+      next,
+      (name, signal) => connectTo(`${here}/${names[name]}`, signal),
+      ({ frames }) => frames.begun,
+    ),
   );
+  return channels ?? Promise.reject(attachFailure("the machine has hung up"));
 }

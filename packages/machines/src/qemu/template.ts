@@ -9,8 +9,8 @@ import { MachineError } from "../errors.ts";
 import { bootFailure } from "../host/boot-failure.ts";
 import { holdsWithin } from "../host/wait.ts";
 import { byShortPath } from "../microvm/attachment.ts";
-import { copyWords, openToAgent, tokenOf } from "../microvm/copies.ts";
-import { type MicroVm, tellInit } from "../microvm/machine.ts";
+import { becomeOwn, openToAgent, tokenOf } from "../microvm/copies.ts";
+import type { MicroVm } from "../microvm/machine.ts";
 import type { Copier } from "../microvm/templates.ts";
 import { bootQemu } from "./boot.ts";
 import type { QemuHost } from "./host.ts";
@@ -27,7 +27,6 @@ interface Template {
 
 /** The memory is a file that its machines map for themselves, so it is not written down with the rest. */
 const memoryApart = { capabilities: [{ capability: "x-ignore-shared", state: true }] };
-const resumedWords = "[nex: a machine of its own]";
 
 /** Makes machines of QEMU. */
 export class QemuCopier implements Copier<Template> {
@@ -66,7 +65,7 @@ export class QemuCopier implements Copier<Template> {
     }
   }
 
-  /** A port may not show the agent that its host has changed, so all copies keep the token, and say when they are ready. */
+  /** A port may not show the agent that its host has changed, so all copies keep the token. */
   async copy(spec: MachineSpec, template: Template): Promise<MicroVm> {
     const timeoutMs = this.#host.settings.attachTimeoutMs;
     const { machine, console } = await bootQemu(this.#host, spec, { ...template, isCopy: true });
@@ -82,9 +81,7 @@ export class QemuCopier implements Copier<Template> {
       });
       await awaitMigration(qmp, timeoutMs);
       await qmp.ask("cont", {}, timeoutMs);
-      tellInit(spec.directory, copyWords(template.token));
-      if (!(await console.says(resumedWords, timeoutMs)))
-        throw bootFailure(spec.id, "its init does not say that it is a machine of its own");
+      await becomeOwn(spec, console, template.token, timeoutMs);
       return machine;
     } catch (error) {
       await machine.destroy().catch(() => undefined);

@@ -1,3 +1,6 @@
+/** What the init of a copy says when it is a machine of its own. */
+export const copyReadyWords = "[nex: a machine of its own]";
+
 /**
  * The first program of a microVM, in its initramfs: loads modules, mounts the image read-only and what can be written
  * over it, starts the agent as the user 1000, and turns the machine off when the agent has ended.
@@ -94,7 +97,7 @@ while read -r word token seed; do
     resume)
       printf "$seed" | reseed 3>/dev/urandom || fail "cannot seed this copy"
       echo "$token" >/image/nex/.token && mv /image/nex/.token /image/nex/token
-      [ "$nex_transport" = port ] && echo "[nex: a machine of its own]" >&3
+      echo "${copyReadyWords}" >&3
       ;;
   esac
 done <&3 &
