@@ -26,7 +26,7 @@ function tables(): string {
       const cases = hostileCases.filter((hostile) => hostile.kind === kind);
       return [
         `\n**${title}** (${cases.length})\n`,
-        "| case | technique | in a container | as a plain process |\n| --- | --- | --- | --- |",
+        "| case | technique | in a container | in a microVM | as a plain process |\n| --- | --- | --- | --- | --- |",
         ...cases.map(row),
       ];
     })
@@ -34,7 +34,8 @@ function tables(): string {
     .concat("\n");
 }
 
-function row({ name, technique, outcome, onProcess }: HostileCase): string {
-  const cells = [name, technique, outcome, onProcess === "held" ? "the same" : "*not isolated*"];
+function row({ name, technique, outcome, inMicroVm, onProcess }: HostileCase): string {
+  const inVm = inMicroVm?.outcome ?? "the same";
+  const cells = [name, technique, outcome, inVm, onProcess === "held" ? "the same" : "*not isolated*"];
   return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
 }

@@ -4,6 +4,8 @@ import { FrameFlag, FrameType, framePayloadBytesMax, readInvocation } from "@nex
 import type { Frame, Wire } from "./wire.ts";
 
 const forgeriesMax = 2_000;
+/** Longer than any call may take. */
+const lateMs = 3_000;
 
 /** Answers each call with its own payload, as soon as the handler has done what it wants. */
 async function serve(wire: Wire, deed: (frame: Frame) => Promise<void> | void): Promise<void> {
@@ -59,7 +61,7 @@ export const functionDeeds = {
   "late results": (wire: Wire) =>
     serve(wire, async (frame) => {
       start(wire);
-      if (payloadOf(frame).toString() === "late") await delay(1_500);
+      if (payloadOf(frame).toString() === "late") await delay(lateMs);
       reply(wire, frame);
     }),
   "result without end": (wire: Wire) =>

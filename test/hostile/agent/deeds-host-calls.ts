@@ -1,16 +1,8 @@
 /** Agents that abuse the host services. */
-import { closeSync, openSync, writeSync } from "node:fs";
 import { encodeHostCall, FrameType, HostMethod } from "@nexengine/protocol/internal";
 import type { Wire } from "./wire.ts";
 
 const floodCalls = 2_000;
-
-/** Writes to the channel of blocking calls, as its epoch has it. */
-function block(bytes: Uint8Array): void {
-  const fd = openSync("/nex/req.1", "w");
-  writeSync(fd, bytes);
-  closeSync(fd);
-}
 
 function framed(length: number, id: number, body: Uint8Array): Buffer {
   const head = Buffer.alloc(8);
@@ -32,11 +24,11 @@ export const hostCallDeeds = {
   },
   "endless host call": async (wire: Wire) => {
     await wire.run();
-    block(framed(0xffff_ffff, 1, call));
+    wire.block(framed(0xffff_ffff, 1, call));
   },
   "two blocking host calls": async (wire: Wire) => {
     await wire.run();
-    block(Buffer.concat([framed(call.length + 4, 1, call), framed(call.length + 4, 2, call)]));
+    wire.block(Buffer.concat([framed(call.length + 4, 1, call), framed(call.length + 4, 2, call)]));
   },
   "malformed host call": async (wire: Wire) => {
     await wire.run();

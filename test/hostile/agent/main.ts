@@ -1,4 +1,5 @@
 /** An agent that is hostile where a case wants it, and the real one everywhere else. */
+import { parseArgs } from "node:util";
 import { FrameType } from "@nexengine/protocol/internal";
 import { deeds } from "./deeds.ts";
 import { deedOf } from "./names.ts";
@@ -13,7 +14,9 @@ if (name === undefined) await import(honestAgent);
 else {
   setTimeout(() => process.exit(), endMs);
   process.on("SIGTERM", () => undefined);
-  const wire = await Wire.open();
+  const wire = await Wire.open(
+    parseArgs({ options: { channels: { type: "string", default: "" } } }).values.channels,
+  );
   if (name !== "silent undeploy") void wire.first(FrameType.undeploy).then(() => process.exit());
   await deeds[name](wire);
 }

@@ -1,16 +1,18 @@
-/** The agent's end of the frame channel, for agents that don't keep to it. */
+/** The agent's end of both channels, for agents that don't keep to them. */
 import { once } from "node:events";
-import { connect, type Socket } from "node:net";
-import { setTimeout as delay } from "node:timers/promises";
+import type { Duplex } from "node:stream";
 import {
   agentProtocolVersion,
   FrameDecoder,
   FrameType,
   frameHeaderBytes,
 } from "@nexengine/protocol/internal";
+import type { OpenCalls } from "../../../packages/agent/src/call-line.ts";
+import { openChannels } from "../../../packages/agent/src/channels.ts";
 
-const retryMs = 10;
-const triesMax = 300;
+const nodeLostTimeoutMs = 60_000;
+/** A hostile agent does not live longer. */
+const epoch = 1;
 const noBytes = Buffer.alloc(0);
 
 export interface Frame {
@@ -21,13 +23,15 @@ export interface Frame {
 }
 
 export class Wire {
-  readonly socket: Socket;
+  readonly socket: Duplex;
+  readonly #openCalls: OpenCalls;
   readonly #waits = new Map<number, PromiseWithResolvers<Frame>>();
   /** Sees every frame of the node. */
   onFrame: (frame: Frame) => void = () => undefined;
 
-  private constructor(socket: Socket) {
+  private constructor(socket: Duplex, openCalls: OpenCalls) {
     this.socket = socket;
+    this.#openCalls = openCalls;
     const decoder = new FrameDecoder((type, flags, id, payload) => {
       const frame = { type, flags, id, payload: Buffer.from(payload) };
       this.onFrame(frame);
@@ -37,17 +41,11 @@ export class Wire {
     socket.on("error", () => undefined);
   }
 
-  static async open(): Promise<Wire> {
-    for (let tries = 0; ; tries++) {
-      const socket = connect({ path: "/nex/frames.sock", allowHalfOpen: true });
-      try {
-        await once(socket, "connect");
-        return new Wire(socket);
-      } catch (error) {
-        if (tries === triesMax) throw error;
-        await delay(retryMs);
-      }
-    }
+  /** @param channels As the agent is told to open them. */
+  static async open(channels: string): Promise<Wire> {
+    const { frames, openCalls } = openChannels(channels, { nodeLostTimeoutMs });
+    for await (const socket of frames) return new Wire(socket, openCalls);
+    throw new Error("the node stays away");
   }
 
   #wait(type: number): PromiseWithResolvers<Frame> {
@@ -59,6 +57,11 @@ export class Wire {
   /** The first frame of a type. */
   first(type: number): Promise<Frame> {
     return this.#wait(type).promise;
+  }
+
+  /** Writes to the channel of blocking calls. */
+  block(bytes: Buffer): void {
+    this.#openCalls(epoch).write(bytes);
   }
 
   raw(bytes: Uint8Array): void {

@@ -4,6 +4,8 @@ import type { DeedName } from "../agent/deeds.ts";
 import type { Attack } from "../support/attack.ts";
 import type { Place } from "../support/place.ts";
 
+export type Check = (attack: Attack) => Promise<void>;
+
 /** What the guide says of a case, and whether it is true is what the tests find out. */
 interface Told {
   name: string;
@@ -11,6 +13,8 @@ interface Told {
   technique: string;
   /** What must come of it in a container. */
   outcome: string;
+  /** What must come of it in a microVM, where it is something else. */
+  inMicroVm?: { outcome: string; check: Check };
   /** Whether the process driver holds it too. */
   onProcess: "held" | "not isolated";
   /** It does no harm on the process driver, and shows there that the line above is true. */
@@ -19,7 +23,7 @@ interface Told {
   /** Takes longer than a second or so. */
   slow?: boolean;
   /** Throws when the outcome is another one. */
-  check(attack: Attack): Promise<void>;
+  check: Check;
 }
 
 /** A static executable that tries what its arguments say, see fixtures/attacker.c. */

@@ -1,8 +1,18 @@
 /** What cases expect, in one word each. */
 import assert from "node:assert/strict";
-import type { Attack } from "../support/attack.ts";
+import type { Check, HostileCase } from "./case.ts";
 
-export type Check = (attack: Attack) => Promise<void>;
+/** It comes to its verdict; whatever its machine's own kernel has let it do, the host has not heard of it. */
+export const ownKernel: HostileCase["inMicroVm"] & object = {
+  outcome: "May meet the machine's own kernel, and nothing of the host",
+  check: async (attack) => void (await attack.verdict()),
+};
+
+/** Refused by the machine's own kernel, which has other words for it. */
+export const refusedByOwnKernel: HostileCase["inMicroVm"] & object = {
+  outcome: "Refused by the machine's own kernel",
+  check: (attack) => held(/^held /)(attack),
+};
 
 /** It says itself that it was held, and how. */
 export function held(how: RegExp): Check {

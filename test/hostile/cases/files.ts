@@ -1,8 +1,8 @@
 /** Files and processes of the host, of the node and of other machines, and the tricks of past escapes from runc. */
 import assert from "node:assert/strict";
 import type { Place } from "../support/place.ts";
-import type { ServiceCase } from "./case.ts";
-import { allFail, broken, type Check, ends, held } from "./checks.ts";
+import type { Check, ServiceCase } from "./case.ts";
+import { allFail, broken, ends, held } from "./checks.ts";
 
 function way(
   name: string,
@@ -63,27 +63,45 @@ export const fileCases: readonly ServiceCase[] = [
     "root-writes",
     held(/^held \/planted EROFS, .* E(ACCES|ROFS), .*planted.mjs EROFS$/),
   ),
-  way(
-    "the channel directory",
-    "Plants a link and a FIFO for the node to open; removes, renames and locks the node's own",
-    readOnly,
-    "channel-files",
-    allFail("EROFS"),
-  ),
-  way(
-    "a second connection",
-    "Connects to the agent's socket again",
-    "Refused (ECONNREFUSED): the node takes one",
-    "channel-again",
-    allFail("ECONNREFUSED"),
-  ),
-  way(
-    "the node's FIFOs",
-    "Opens them the wrong way, fills them and holds them",
-    "Ended: what it writes there is no call of a host service",
-    "channel-fifos",
-    broken(/a call of a host service/),
-  ),
+  {
+    ...way(
+      "the channel directory",
+      "Plants a link and a FIFO for the node to open; removes, renames and locks the node's own",
+      readOnly,
+      "channel-files",
+      allFail("EROFS"),
+    ),
+    inMicroVm: { outcome: "Refused (EACCES), or not there", check: allFail("EACCES", "ENOENT") },
+  },
+  {
+    ...way(
+      "a second connection",
+      "Connects to the agent's socket again, or opens its port",
+      "Refused (ECONNREFUSED): the node takes one",
+      "channel-again",
+      allFail("ECONNREFUSED", "ENOENT"),
+    ),
+    inMicroVm: {
+      outcome: "Refused (EBUSY), or there is nothing to open",
+      check: allFail("EBUSY", "ENOENT"),
+    },
+  },
+  {
+    ...way(
+      "the channel of calls",
+      "Opens it the wrong way, fills it and holds it",
+      "Ended: what it writes there is no call of a host service",
+      "channel-calls",
+      broken(/a call of a host service/),
+    ),
+    inMicroVm: {
+      outcome: "Ended likewise, or there is nothing to open",
+      check: async (attack) => {
+        await attack.until("a verdict or an end", ({ lines, ends: told }) => lines[1] ?? told[0]);
+        assert.doesNotMatch(attack.story.lines.join(), /ESCAPED/);
+      },
+    },
+  },
   way(
     "/proc/self/exe",
     "Writes to the program that is being run, its own and the agent's (CVE-2019-5736)",

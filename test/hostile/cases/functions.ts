@@ -1,7 +1,6 @@
 /** Functions that leave their realm, take all there is, or answer with traps. */
 import assert from "node:assert/strict";
-import type { FunctionCase } from "./case.ts";
-import type { Check } from "./checks.ts";
+import type { Check, FunctionCase } from "./case.ts";
 
 interface Facts {
   onProcess?: FunctionCase["onProcess"];
@@ -177,13 +176,19 @@ export const functionCases: readonly FunctionCase[] = [
     hostile("const again = () => again() + 1; return again();"),
     fails(/function_threw/),
   ),
-  trick(
-    "a huge reply",
-    "Returns 32 MiB",
-    "The call fails and says why",
-    hostile("return new Uint8Array(32 << 20);"),
-    fails(/function_threw/, /the reply has 33554432 bytes/),
-  ),
+  {
+    ...trick(
+      "a huge reply",
+      "Returns 32 MiB",
+      "The call fails and says why",
+      hostile("return new Uint8Array(32 << 20);"),
+      fails(/function_threw/, /the reply has 33554432 bytes/),
+    ),
+    inMicroVm: {
+      outcome: "Likewise, or ended at its time limit where it is emulated",
+      check: fails(/function_(threw|timed_out)/),
+    },
+  },
   trick(
     "hostile replies",
     "Replies whose `toJSON` and getters throw proxies and never end",
@@ -256,6 +261,17 @@ export const functionCases: readonly FunctionCase[] = [
         assert.ok(attack.story.lineCount < 60_000, `${attack.story.lineCount} lines came through`);
       },
     ),
+    inMicroVm: {
+      outcome: "Held to the rate, or ended at its time limit where it is emulated",
+      check: async (attack) => {
+        attack.demandDeployed();
+        await attack.call("x").catch(() => undefined);
+        await attack.until(
+          "dropped lines or a restart",
+          ({ lines, restarts }) => restarts[0] ?? lines.find((line) => /lines were dropped/.test(line)),
+        );
+      },
+    },
     // A machine that others keep busy writes slower, and is to be held all the same.
     limits: { logBytesPerSecond: 65_536 },
   },

@@ -1,8 +1,8 @@
 /** Ways over the network: to the host, to clouds, to other machines, past the filters. */
 
 import type { Place } from "../support/place.ts";
-import type { ServiceCase } from "./case.ts";
-import { allFail, type Check } from "./checks.ts";
+import type { Check, ServiceCase } from "./case.ts";
+import { allFail, held, ownKernel } from "./checks.ts";
 
 function way(
   name: string,
@@ -24,13 +24,29 @@ export const networkCases: readonly ServiceCase[] = [
     () => ["raw-sockets"],
     allFail("EPERM"),
   ),
-  way(
-    "other socket families",
-    "vsock, kernel crypto, netfilter, audit, uevents, Bluetooth, key management, XDP, TIPC",
-    "Refused (EPERM)",
-    () => ["socket-families"],
-    allFail("EPERM"),
-  ),
+  {
+    ...way(
+      "other socket families",
+      "vsock, kernel crypto, netfilter, audit, uevents, Bluetooth, key management, XDP, TIPC",
+      "Refused (EPERM)",
+      () => ["socket-families"],
+      allFail("EPERM"),
+    ),
+    inMicroVm: ownKernel,
+  },
+  {
+    ...way(
+      "vsock",
+      "Connects to ports of the host, of the hypervisor and of its own agent by vsock",
+      "Refused (EPERM)",
+      () => ["vsock"],
+      allFail("EPERM"),
+    ),
+    inMicroVm: {
+      outcome: "Nobody listens there (ECONNRESET, ENODEV, ETIMEDOUT)",
+      check: held(/^held /),
+    },
+  },
   {
     ...way(
       "abstract sockets",

@@ -1,7 +1,7 @@
 /** Services that take more than they are given. */
 import assert from "node:assert/strict";
-import type { ServiceCase } from "./case.ts";
-import { type Check, ends, held, refused } from "./checks.ts";
+import type { Check, ServiceCase } from "./case.ts";
+import { ends, held, refused } from "./checks.ts";
 
 const slowOnes: ReadonlySet<string> = new Set(["processor", "log-flood", "deaf", "stopped", "orphans"]);
 

@@ -1,6 +1,6 @@
 /** System calls that lead, or have led, out of a sandbox: a filter refuses them, whatever the kernel would say. */
-import type { ServiceCase } from "./case.ts";
-import { allFail, type Check, held } from "./checks.ts";
+import type { Check, ServiceCase } from "./case.ts";
+import { allFail, held, ownKernel, refusedByOwnKernel } from "./checks.ts";
 
 const byFilter = "Refused (EPERM)";
 
@@ -10,6 +10,7 @@ function call(
   technique: string,
   outcome = byFilter,
   check: Check = allFail("EPERM"),
+  inMicroVm?: ServiceCase["inMicroVm"],
 ): ServiceCase {
   return {
     kind: "service",
@@ -19,14 +20,20 @@ function call(
     onProcess: "not isolated",
     argv: () => [argument],
     check,
+    ...(inMicroVm === undefined ? {} : { inMicroVm }),
   };
 }
 
+/** Refused by a filter in a container, and nothing to forbid where the kernel is the machine's own. */
+function forbidden(name: string, argument: string, technique: string, inMicroVm = ownKernel): ServiceCase {
+  return call(name, argument, technique, byFilter, allFail("EPERM"), inMicroVm);
+}
+
 export const systemCallCases: readonly ServiceCase[] = [
-  call("kernel keyrings", "keyrings", "`add_key`, `request_key`, `keyctl`"),
+  forbidden("kernel keyrings", "keyrings", "`add_key`, `request_key`, `keyctl`"),
   call("BPF", "bpf", "`bpf`: a map, a program"),
-  call("page faults", "faults", "`userfaultfd`"),
-  call("io_uring", "rings", "`io_uring_setup`, `io_uring_register`"),
+  forbidden("page faults", "faults", "`userfaultfd`"),
+  forbidden("io_uring", "rings", "`io_uring_setup`, `io_uring_register`"),
   call(
     "tracing",
     "tracing",
@@ -34,11 +41,16 @@ export const systemCallCases: readonly ServiceCase[] = [
     byFilter,
     held(/^held PTRACE_ATTACH EPERM, PTRACE_SEIZE EPERM, PTRACE_TRACEME fails$/),
   ),
-  call("memory of others", "other-memory", "`process_vm_readv`, `process_vm_writev`, `kcmp`, `pidfd_getfd`"),
-  call(
+  forbidden(
+    "memory of others",
+    "other-memory",
+    "`process_vm_readv`, `process_vm_writev`, `kcmp`, `pidfd_getfd`",
+  ),
+  forbidden(
     "mounts",
     "mounts",
     "`mount` (also of a cgroup hierarchy, for its release agent), `umount`, `pivot_root`, `chroot`, `open_tree`, `move_mount`, `fsopen`, `fsconfig`",
+    refusedByOwnKernel,
   ),
   call(
     "namespaces",
@@ -48,21 +60,27 @@ export const systemCallCases: readonly ServiceCase[] = [
     held(
       /^held unshare user EPERM, unshare mount EPERM, unshare net EPERM, clone user fails, clone3 user fails, setns EPERM$/,
     ),
+    refusedByOwnKernel,
   ),
-  call("performance counters", "counters", "`perf_event_open`"),
+  forbidden("performance counters", "counters", "`perf_event_open`", refusedByOwnKernel),
   call("kernel modules", "modules", "`init_module`, `finit_module`, `delete_module`, `kexec_load`"),
-  call(
+  forbidden(
     "administration",
     "administration",
     "`clock_settime`, `sethostname`, `reboot`, `swapon`, `acct`, `syslog`, `quotactl`, `iopl`",
+    refusedByOwnKernel,
   ),
-  call(
+  forbidden(
     "file handles",
     "handles",
     "`name_to_handle_at`, `open_by_handle_at` of the root of the disk (Shocker)",
   ),
-  call("System V and POSIX queues", "ipc", "`shmget`, `semget`, `msgget`, `mq_open`"),
-  call("weaker personalities", "personalities", "`personality`: no address randomisation, data as programs"),
+  forbidden("System V and POSIX queues", "ipc", "`shmget`, `semget`, `msgget`, `mq_open`"),
+  forbidden(
+    "weaker personalities",
+    "personalities",
+    "`personality`: no address randomisation, data as programs",
+  ),
   call(
     "other system call tables",
     "other-abis",
@@ -71,6 +89,7 @@ export const systemCallCases: readonly ServiceCase[] = [
     held(
       /^held (a 32-bit call (is killed by signal \d+|fails), an x32 call (is killed by signal \d+|fails)|no other ABI)$/,
     ),
+    ownKernel,
   ),
   call(
     "device nodes",
@@ -86,6 +105,7 @@ export const systemCallCases: readonly ServiceCase[] = [
     "Reads which ids of the host its own are",
     "They are a range that nobody else has",
     held(/ids of its own/),
+    ownKernel,
   ),
   call(
     "priorities",

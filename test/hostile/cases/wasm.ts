@@ -1,8 +1,7 @@
 /** Functions in Wasm that take all there is, reach for what is not theirs, or are no modules. */
 import assert from "node:assert/strict";
 import { assemble } from "@nexengine/testing";
-import type { WasmCase } from "./case.ts";
-import type { Check } from "./checks.ts";
+import type { Check, WasmCase } from "./case.ts";
 
 /** What it imports beside the two that every function here has. */
 interface Fields {

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Artifact, Deployment } from "@nexengine/client";
-import { driverSource, type SandboxChoice } from "@nexengine/node/internal";
+import type { SandboxKind } from "@nexengine/machines";
+import { driverSource } from "@nexengine/node/internal";
 import { toNexError } from "@nexengine/protocol/internal";
 import {
   compileC,
@@ -19,18 +20,39 @@ import { Attack } from "./attack.ts";
 import { Bounds } from "./bounds.ts";
 import { Neighbours, neighbourCount } from "./neighbours.ts";
 import { Place } from "./place.ts";
-import { Remains } from "./remains.ts";
+import { type Holdings, Remains } from "./remains.ts";
 import { Watch } from "./watch.ts";
 
 const poolSize = 2;
 /** Of a machine that asks for nothing else: small, so that a hostile one ends soon. */
 const limits = { vcpus: 0.5, memory_bytes: 134_217_728, disk_bytes: 16_777_216, processes: 64 };
+/** With a kernel of its own, which takes memory and boots. */
+const microVmLimits = { ...limits, vcpus: 1, memory_bytes: 201_326_592 };
+const times = { handshakeMs: 2_000, deployMs: 2_000, callMs: 1_000, answerMsMax: 2_000 };
+/** Emulated, where all takes many times as long. */
+const slowTimes = { handshakeMs: 5_000, deployMs: 8_000, callMs: 2_000, answerMsMax: 20_000 };
+
+/** What differs between kinds of machine. */
+interface Ground {
+  limits?: typeof limits;
+  times: typeof times;
+  /** Absent where nothing is bounded. */
+  holdings?: Holdings;
+}
+
+const grounds: Record<SandboxKind, Ground> = {
+  process: { times },
+  container: { limits, times, holdings: { cgroup: true, idRange: true } },
+  qemu: { limits: microVmLimits, times: slowTimes, holdings: { cgroup: false, idRange: false } },
+  firecracker: { limits: microVmLimits, times: slowTimes, holdings: { cgroup: true, idRange: true } },
+};
+
 const bucket = "hostile";
 const bucketBytesMax = 67_108_864;
 const attackerSource = join(import.meta.dirname, "../fixtures/attacker.c");
 
 export interface FieldOptions {
-  sandbox: Extract<SandboxChoice, "container" | "process">;
+  sandbox: SandboxKind;
   /** The OCI runtime; for the test of the tests, one that takes a defence away. */
   runtime?(directory: string): string;
 }
@@ -43,6 +65,7 @@ export class Field implements AsyncDisposable {
   readonly #remains: Remains | undefined;
   readonly #stack: AsyncDisposableStack;
   readonly #attacker: Artifact;
+  readonly #isMicroVm: boolean;
   #count = 0;
 
   private constructor(parts: Pick<Field, "nexus" | "neighbours" | "place">, rest: FieldRest) {
@@ -53,6 +76,7 @@ export class Field implements AsyncDisposable {
     this.#remains = rest.remains;
     this.#stack = rest.stack;
     this.#attacker = rest.attacker;
+    this.#isMicroVm = rest.isMicroVm;
   }
 
   static async start({ sandbox, runtime }: FieldOptions): Promise<Field> {
@@ -61,6 +85,8 @@ export class Field implements AsyncDisposable {
     await using stack = new AsyncDisposableStack();
     const bounds = stack.use(new Bounds());
     const { directory, cgroup } = bounds;
+    const ground = grounds[sandbox];
+    const { handshakeMs, deployMs, callMs, answerMsMax } = ground.times;
     const files = {
       ...testDriverFiles(),
       agentPath: await buildHostileAgent(directory),
@@ -75,15 +101,15 @@ export class Field implements AsyncDisposable {
         directory: nodeDirectory,
         config: {
           machine_pool_size: poolSize,
-          agent_handshake_timeout_ms: 2_000,
-          ...(sandbox === "container" ? { limits: { default: limits } } : {}),
+          agent_handshake_timeout_ms: handshakeMs,
+          ...(ground.limits === undefined ? {} : { limits: { default: ground.limits } }),
         },
         tuning: {
-          callTimeMs: 1_000,
-          deployTimeMs: 2_000,
+          callTimeMs: callMs,
+          deployTimeMs: deployMs,
           stopGraceMs: 500,
           callDrainMs: 200,
-          callQueueTimeMs: 3_000,
+          callQueueTimeMs: 3 * callMs,
         },
       }),
     );
@@ -94,14 +120,17 @@ export class Field implements AsyncDisposable {
       { path: attackerFile.path },
       { bucket, key: "attacker", bucketBytesMax },
     );
-    const neighbours = stack.use(await Neighbours.start(nexus));
+    const neighbours = stack.use(await Neighbours.start(nexus, answerMsMax));
     const machines = neighbourCount + poolSize;
     const remains =
-      sandbox === "container"
-        ? new Remains(bounds, nodeDirectory, files.idsDirectory ?? "", machines)
-        : undefined;
+      ground.holdings &&
+      new Remains(bounds, nodeDirectory, files.idsDirectory ?? "", machines, ground.holdings);
     const attacker = { bucket, key };
-    return new Field({ nexus, neighbours, place }, { watch, remains, attacker, stack: stack.move() });
+    const isMicroVm = sandbox === "qemu" || sandbox === "firecracker";
+    return new Field(
+      { nexus, neighbours, place },
+      { watch, remains, attacker, isMicroVm, stack: stack.move() },
+    );
   }
 
   /** Runs a case, and looks at the neighbours and at what is left. @throws AssertionError when it does not hold. */
@@ -111,7 +140,7 @@ export class Field implements AsyncDisposable {
     const { visits } = this.place;
     const attack = new Attack(this.nexus, name, this.#watch.of(name), await this.#deploy(hostile, name));
     try {
-      await hostile.check(attack);
+      await (this.#isMicroVm ? (hostile.inMicroVm?.check ?? hostile.check) : hostile.check)(attack);
     } finally {
       await attack.finish();
       this.#watch.forget(name);
@@ -172,5 +201,6 @@ interface FieldRest {
   watch: Watch;
   remains: Remains | undefined;
   attacker: Artifact;
+  isMicroVm: boolean;
   stack: AsyncDisposableStack;
 }

@@ -3,9 +3,8 @@ import assert from "node:assert/strict";
 import { setTimeout as delay } from "node:timers/promises";
 import { echoService, type TestNexus } from "@nexengine/testing";
 
-const answerMsMax = 2_000;
 const pauseMs = 25;
-const listenMsMax = 5_000;
+const listenTries = 3;
 const bucketBytesMax = 67_108_864;
 export const neighbourFunction = "neighbour-function";
 export const neighbourService = "neighbour-service";
@@ -16,17 +15,20 @@ export const neighbourCount = 2;
 /** Calls both until the end of its scope. */
 export class Neighbours implements AsyncDisposable {
   readonly #nexus: TestNexus;
+  readonly #answerMsMax: number;
   readonly #failures: string[] = [];
   #ended = false;
   #loop: Promise<void> | undefined;
   calls = 0;
   slowestMs = 0;
 
-  private constructor(nexus: TestNexus) {
+  private constructor(nexus: TestNexus, answerMsMax: number) {
     this.#nexus = nexus;
+    this.#answerMsMax = answerMsMax;
   }
 
-  static async start(nexus: TestNexus): Promise<Neighbours> {
+  /** @param answerMsMax How long any answer may take. */
+  static async start(nexus: TestNexus, answerMsMax: number): Promise<Neighbours> {
     const service = await echoService();
     assert.ok(service, "the echo service can't be built");
     await nexus.function("(subject, payload) => payload", { name: neighbourFunction, bucketBytesMax });
@@ -39,7 +41,7 @@ export class Neighbours implements AsyncDisposable {
         environment: { NATS_URL: nexus.server.url, ECHO_SUBJECT: neighbourService },
       },
     );
-    const neighbours = new Neighbours(nexus);
+    const neighbours = new Neighbours(nexus, answerMsMax);
     await neighbours.#listening();
     neighbours.#loop = neighbours.#call();
     return neighbours;
@@ -47,7 +49,7 @@ export class Neighbours implements AsyncDisposable {
 
   /** A service needs a moment until it has subscribed. */
   async #listening(): Promise<void> {
-    const deadline = performance.now() + listenMsMax;
+    const deadline = performance.now() + listenTries * this.#answerMsMax;
     do {
       this.#failures.length = 0;
       await this.#ask(neighbourService);
@@ -65,7 +67,7 @@ export class Neighbours implements AsyncDisposable {
     const text = `call ${++this.calls}`;
     const askedAt = performance.now();
     try {
-      const { data } = await this.#nexus.client.call(subject, text, { timeoutMs: answerMsMax });
+      const { data } = await this.#nexus.client.call(subject, text, { timeoutMs: this.#answerMsMax });
       this.slowestMs = Math.max(this.slowestMs, performance.now() - askedAt);
       if (Buffer.from(data).toString() !== text)
         this.#failures.push(`${subject} answers with something else`);

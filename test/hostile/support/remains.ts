@@ -8,6 +8,12 @@ const pollMs = 20;
 /** The node, which is in this process, and its server. */
 const ownProcesses = 2;
 
+/** What a kind of machine has of the host beside its directory. */
+export interface Holdings {
+  cgroup: boolean;
+  idRange: boolean;
+}
+
 /** Compares with what there was when it was made. */
 export class Remains {
   readonly #bounds: Bounds;
@@ -15,9 +21,17 @@ export class Remains {
   readonly #idsDirectory: string;
   readonly #mounts: number;
   readonly #machines: number;
+  readonly #holdings: Holdings;
 
   /** @param machines How many run when no hostile one does. */
-  constructor(bounds: Bounds, nodeDirectory: string, idsDirectory: string, machines: number) {
+  constructor(
+    bounds: Bounds,
+    nodeDirectory: string,
+    idsDirectory: string,
+    machines: number,
+    holdings: Holdings,
+  ) {
+    this.#holdings = holdings;
     this.#bounds = bounds;
     this.#directories = `${nodeDirectory}/machines`;
     this.#idsDirectory = idsDirectory;
@@ -40,12 +54,15 @@ export class Remains {
   }
 
   #look(): string[] {
+    const { cgroup, idRange } = this.#holdings;
+    const machines = this.#machines;
     const counts: [string, number, number][] = [
-      ["control groups", this.#bounds.cgroup.machines().length, this.#machines],
-      ["machine directories", entries(this.#directories), this.#machines],
-      ["ranges of ids", entries(this.#idsDirectory), this.#machines],
+      ["control groups", this.#bounds.cgroup.machines().length, cgroup ? machines : 0],
+      ["machine directories", entries(this.#directories), machines],
+      ["ranges of ids", entries(this.#idsDirectory), idRange ? machines : 0],
       ["mounts", this.#mountCount(), this.#mounts],
-      ["processes", this.#bounds.cgroup.pids().length, ownProcesses],
+      // Where a machine has no group of its own, its process is beside ours.
+      ["processes", this.#bounds.cgroup.pids().length, ownProcesses + (cgroup ? 0 : machines)],
     ];
     return counts
       .filter(([, now, wanted]) => now !== wanted)

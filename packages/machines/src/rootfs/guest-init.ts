@@ -23,6 +23,10 @@ fail() {
 limit() {
   echo "$1" >"$2" || fail "cannot write $2"
 }
+# What of the kernel no workload needs; not every kernel has every setting.
+harden() {
+  [ ! -e "/proc/sys/$1" ] || echo "$2" >"/proc/sys/$1" || fail "cannot set $1"
+}
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
@@ -41,7 +45,7 @@ mknod -m 666 /image/dev/full c 1 7
 mknod -m 666 /image/dev/random c 1 8
 mknod -m 666 /image/dev/urandom c 1 9
 ln -s /proc/self/fd /image/dev/fd
-mount -t proc -o nosuid,nodev,noexec proc /image/proc
+mount -t proc -o nosuid,nodev,noexec,hidepid=2 proc /image/proc
 mount -t tmpfs -o "nosuid,nodev,noexec,mode=700,uid=1000,gid=1000,$nex_tmp" tmp /image/tmp || fail "cannot mount /tmp"
 mount -t tmpfs -o "nosuid,nodev,mode=700,uid=1000,gid=1000,$nex_work" work /image/work || fail "cannot mount /work"
 
@@ -75,6 +79,12 @@ fi
 ip link set lo up
 for address in $nex_loopback; do ip addr add "$address" dev lo; done
 echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start
+harden user/max_user_namespaces 0
+harden vm/unprivileged_userfaultfd 0
+for setting in unprivileged_bpf_disabled=1 io_uring_disabled=2 perf_event_paranoid=4 kptr_restrict=2 \\
+  dmesg_restrict=1 yama/ptrace_scope=3 sysrq=0 kexec_load_disabled=1 modules_disabled=1; do
+  harden "kernel/\${setting%=*}" "\${setting#*=}"
+done
 
 mount -t cgroup2 cgroup /sys/fs/cgroup
 limit "+pids +cpu" /sys/fs/cgroup/cgroup.subtree_control

@@ -1,0 +1,35 @@
+/** Hostile workloads in microVMs; in `npm test` those that a kernel of its own makes different, and the strongest. */
+import { after, before, describe, test } from "node:test";
+import { sandboxLack } from "@nexengine/testing";
+import { hostileCases } from "./cases/all.ts";
+import { Field } from "./support/field.ts";
+import { hostileLack, longRun } from "./support/lack.ts";
+
+const suiteMsMax = 3_600_000;
+const everyRun: ReadonlySet<string> = new Set([
+  ...["memory of others", "device nodes", "root", "settings of the kernel", "a walk of /proc"],
+  ...["the node's files", "a search for secrets", "the root file system", "signals outwards"],
+  ...["the channel directory", "a second connection", "the channel of calls", "the end of its agent"],
+  ...["vsock", "abstract sockets", "the host's loopback", "the host's addresses", "the internet"],
+  ...["a fork bomb", "a memory bomb", "a full disk", "a deaf service"],
+  ...["an endless loop", "a memory bomb of objects"],
+  ...["garbage", "flood of log frames", "relay beyond the window", "channel let go", "channels by Node"],
+]);
+
+for (const sandbox of ["qemu", "firecracker"] as const) {
+  const lack = (await hostileLack()) ?? (await sandboxLack(sandbox));
+  describe(`a hostile workload in a microVM of ${sandbox}`, {
+    skip: lack ?? false,
+    timeout: suiteMsMax,
+  }, () => {
+    let field: Field | undefined;
+    before(async () => {
+      field = await Field.start({ sandbox });
+    });
+    after(() => field?.[Symbol.asyncDispose]());
+
+    for (const hostile of hostileCases.filter(({ name }) => longRun || everyRun.has(name))) {
+      test(`${hostile.kind}: ${hostile.name}`, () => field?.run(hostile));
+    }
+  });
+}
