@@ -1,21 +1,24 @@
 /**
- * Both contracts on a real Firecracker and jailer. Where KVM does not work, which is nearly everywhere in CI, they run in
- * an emulated host; in `npm test` a few cases of the driver contract, in `npm run test:firecracker` all of both.
+ * Both contracts and the hostile workloads on a real Firecracker and jailer. Where KVM does not work, which is nearly
+ * everywhere in CI, they run in an emulated host; in `npm test` a few cases of the driver contract, in
+ * `npm run test:firecracker` all of it.
  */
 import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { test } from "node:test";
+import { agentBundlePath, compileC, echoService, probeService } from "@nexengine/testing";
 import {
   type EmulatedRun,
   type FirecrackerPlace,
   prepareFirecrackerPlace,
   runInEmulatedHost,
 } from "@nexengine/testing/internal";
+import { buildHostileAgent } from "./hostile/support/agent-bundle.ts";
 
 const isLong = process.env["NEX_TEST_FIRECRACKER"] === "long";
-const tries = 3;
+const tries = 2;
 const shortTimeoutMs = 180_000;
 const longTimeoutMs = 1_800_000;
 /** Of the short form: boot, copies, both channels, the end, and another node. */
@@ -30,24 +33,36 @@ const shortCases = [
 ];
 
 const directory = await mkdtemp(join(tmpdir(), "nex-fc-"));
-const place = await prepareFirecrackerPlace(directory, isLong);
+const hostileAgent = isLong ? await buildHostileAgent(directory) : "";
+const place = await prepareFirecrackerPlace(directory, isLong ? [agentBundlePath(), hostileAgent] : []);
 const lack = "lack" in place ? place.lack : "";
 const mayBeMissing = !isLong || process.env["NEX_TEST_ALLOW_MISSING"] === "1";
 test.after(() => rm(directory, { recursive: true, force: true }));
 
-/** The emulation stalls or fails a boot once in a while, which is no finding; three times in a row are one. */
+/** Programs for workloads, which an emulated host finds as if it had compiled them. */
+async function workloadPrograms(): Promise<Record<string, string>> {
+  const attacker = join(import.meta.dirname, "hostile/fixtures/attacker.c");
+  const built = await Promise.all([compileC(attacker), echoService(), probeService()]);
+  const paths = built.flatMap((program) => program?.path ?? []);
+  return Object.fromEntries(paths.map((path) => [`/cache/nex/programs/${basename(path)}`, path]));
+}
+
+/** An emulated host may stall once, under a host that has no time for it; twice in a row is a finding. */
 async function runTests(
   { packages, files, links, version }: FirecrackerPlace,
   pattern: string,
   args: string[],
 ): Promise<string> {
   const timeoutMs = isLong ? longTimeoutMs : shortTimeoutMs;
+  const programs = isLong
+    ? { ...(await workloadPrograms()), "/programs/hostile-agent.mjs": hostileAgent }
+    : {};
   let last: EmulatedRun | undefined;
   for (let attempt = 1; attempt <= tries; attempt++) {
     const command = scriptFor(pattern, args);
     last = await runInEmulatedHost({
       packages,
-      files,
+      files: { ...files, ...programs },
       links,
       command,
       timeoutMs,
@@ -77,8 +92,8 @@ function scriptFor(file: string, args: string[]): string {
 cp -r /contract /tmp/contract && cd /nex && mkdir -p /tmp/t && cp -r /prepared/. /tmp/t/
 export PATH=/bin:/usr/bin HOME=/tmp TMPDIR=/tmp/t NODE_COMPILE_CACHE=/tmp/compiled
 export NEX_CONTRACT_FIRECRACKER=/tmp/contract NEX_TEST_FIRECRACKER_DIRECTORY=/tmp/contract
-export NEX_TEST_BOOT_DIRECTORY=/tmp/contract NEX_NATS_SERVER=/programs/nats-server NEX_TEST_PROBE=/programs/probe
-export NEX_TEST_FIRECRACKER=long
+export NEX_TEST_BOOT_DIRECTORY=/tmp/contract NEX_NATS_SERVER=/programs/nats-server XDG_CACHE_HOME=/cache
+export NEX_TEST_FIRECRACKER=long NEX_TEST_HOSTILE=long NEX_TEST_HOSTILE_AGENT=/programs/hostile-agent.mjs
 node ${options.join(" ")} --test-timeout=600000 ${args.map((arg) => `"${arg}"`).join(" ")} ${file}
 `;
 }
@@ -95,11 +110,18 @@ test("the driver contract holds on Firecracker", {
   context.diagnostic(await runTests(place, driverFile, patterns));
 });
 
-test("the machine contract holds on Firecracker", {
+const long = {
   ...skip,
   ...(isLong ? {} : { skip: "it takes minutes: npm run test:firecracker" }),
   timeout: tries * longTimeoutMs,
-}, async (context) => {
+};
+
+test("the machine contract holds on Firecracker", long, async (context) => {
   assert.ok(!("lack" in place), lack);
   context.diagnostic(await runTests(place, "test/machines-firecracker.test.ts", []));
+});
+
+test("hostile workloads are held by Firecracker", long, async (context) => {
+  assert.ok(!("lack" in place), lack);
+  context.diagnostic(await runTests(place, "test/hostile/microvm.test.ts", []));
 });

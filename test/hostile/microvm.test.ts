@@ -1,6 +1,5 @@
 /** Hostile workloads in microVMs; in `npm test` those that a kernel of its own makes different, and the strongest. */
 import { after, before, describe, test } from "node:test";
-import { sandboxLack } from "@nexengine/testing";
 import { hostileCases } from "./cases/all.ts";
 import { Field } from "./support/field.ts";
 import { hostileLack, longRun } from "./support/lack.ts";
@@ -17,7 +16,7 @@ const everyRun: ReadonlySet<string> = new Set([
 ]);
 
 for (const sandbox of ["qemu", "firecracker"] as const) {
-  const lack = (await hostileLack()) ?? (await sandboxLack(sandbox));
+  const lack = await hostileLack(sandbox);
   describe(`a hostile workload in a microVM of ${sandbox}`, {
     skip: lack ?? false,
     timeout: suiteMsMax,

@@ -124,6 +124,10 @@ export const fileCases: readonly ServiceCase[] = [
       ({ nodePid }) => ["signals", String(nodePid)],
       held(/^held kill ESRCH, pidfd_open ESRCH, the agent lives$/),
     ),
+    inMicroVm: {
+      outcome: "May meet the machine's own processes of that number; the agent lives",
+      check: async (attack) => assert.match(await attack.verdict(), /, the agent lives$/),
+    },
   },
   way(
     "the end of its agent",

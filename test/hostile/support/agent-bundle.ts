@@ -2,11 +2,16 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { agentBundlePath } from "@nexengine/testing";
-import { build, stop } from "esbuild";
+
+/** Where a host that can't build it has it. */
+export const hostileAgentVariable = "NEX_TEST_HOSTILE_AGENT";
 
 /** @returns its path. */
 export async function buildHostileAgent(directory: string): Promise<string> {
+  const built = process.env[hostileAgentVariable];
+  if (built !== undefined) return built;
   const outfile = join(directory, "hostile-agent.mjs");
+  const { build, stop } = await import("esbuild");
   const honest = `data:text/javascript;base64,${readFileSync(agentBundlePath()).toString("base64")}`;
   await build({
     entryPoints: [join(import.meta.dirname, "../agent/main.ts")],

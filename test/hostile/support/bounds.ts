@@ -51,7 +51,7 @@ function mount(source: string, directory: string): void {
 /** Also while something still has a file of it open. */
 function unmount(directory: string): void {
   try {
-    execFileSync("umount", ["--lazy", directory], { stdio: "ignore" });
+    execFileSync("umount", ["-l", directory], { stdio: "ignore" });
   } catch {}
 }
 

@@ -82,13 +82,16 @@ export class Field implements AsyncDisposable {
   static async start({ sandbox, runtime }: FieldOptions): Promise<Field> {
     const attackerFile = await compileC(attackerSource);
     assert.ok(attackerFile, "the hostile service can't be built");
+    // What machines are made from takes long to build, and is the same outside of the bounds.
+    const driverFiles = testDriverFiles();
     await using stack = new AsyncDisposableStack();
     const bounds = stack.use(new Bounds());
     const { directory, cgroup } = bounds;
     const ground = grounds[sandbox];
     const { handshakeMs, deployMs, callMs, answerMsMax } = ground.times;
     const files = {
-      ...testDriverFiles(),
+      ...driverFiles,
+      idsDirectory: join(directory, "ids"),
       agentPath: await buildHostileAgent(directory),
       cgroupParent: cgroup.name,
       ...(runtime === undefined ? {} : { runtime: runtime(directory) }),
@@ -123,8 +126,7 @@ export class Field implements AsyncDisposable {
     const neighbours = stack.use(await Neighbours.start(nexus, answerMsMax));
     const machines = neighbourCount + poolSize;
     const remains =
-      ground.holdings &&
-      new Remains(bounds, nodeDirectory, files.idsDirectory ?? "", machines, ground.holdings);
+      ground.holdings && new Remains(bounds, nodeDirectory, files.idsDirectory, machines, ground.holdings);
     const attacker = { bucket, key };
     const isMicroVm = sandbox === "qemu" || sandbox === "firecracker";
     return new Field(

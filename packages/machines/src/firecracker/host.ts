@@ -14,6 +14,7 @@ import type { MachineFacts } from "../microvm/facts.ts";
 import type { Monitor } from "../microvm/machine.ts";
 import { openVsockChannels } from "./channels.ts";
 import { jailOf, jailsDirectory, programName, programPath, sharedDirectory } from "./layout.ts";
+import { Metrics } from "./metrics.ts";
 import type { FirecrackerDriverSettings } from "./options.ts";
 
 /** What Firecracker is to its machines: jails, control groups and user ids of this host. */
@@ -23,6 +24,7 @@ export class FirecrackerHost implements Monitor {
   readonly ranges: IdRanges;
   readonly cgroupMounts: readonly CgroupMount[];
   readonly #ids = new Set<string>();
+  readonly #metrics = new Map<string, Metrics>();
   #prepared: Promise<void> | undefined;
 
   constructor(settings: FirecrackerDriverSettings) {
@@ -80,6 +82,25 @@ export class FirecrackerHost implements Monitor {
     return await openVsockChannels(jailOf(this.settings.stateDirectory, machineId).root, next);
   }
 
+  /** Lets a machine count what goes wrong with it. */
+  async meter(machineId: string, userId: number): Promise<void> {
+    const { root } = jailOf(this.settings.stateDirectory, machineId);
+    this.#metrics.set(machineId, await Metrics.make(root, userId));
+  }
+
+  adopt(machineId: string): void {
+    const { root } = jailOf(this.settings.stateDirectory, machineId);
+    try {
+      this.#metrics.set(machineId, new Metrics(root));
+    } catch {
+      // A machine that is not counted runs all the same.
+    }
+  }
+
+  lastWords(machineId: string): string {
+    return this.#metrics.get(machineId)?.faults() ?? "";
+  }
+
   /** Says that a machine may be there from now on, so that the group above it stays. */
   enter(machineId: string): void {
     this.#ids.add(machineId);
@@ -87,6 +108,8 @@ export class FirecrackerHost implements Monitor {
 
   async release(machineId: string, facts: Pick<MachineFacts, "idRange"> | undefined): Promise<void> {
     const { cgroupParent, killTimeoutMs, stateDirectory } = this.settings;
+    this.#metrics.get(machineId)?.close();
+    this.#metrics.delete(machineId);
     const left: string[] = [];
     const cgroup = new Cgroup(this.cgroupMounts, cgroupParent, machineId);
     const pids = await killCgroup(cgroup, killTimeoutMs);

@@ -56,6 +56,7 @@ export async function jail(
     await link(await host.linkable(path), join(root, jailNames[name as keyof typeof jailNames]));
   }
   await makeFifos([layout.controlIn], 0o600);
+  await host.meter(spec.id, userId);
   const { console, outputFd } = await FifoConsole.make(layout.controlOut);
   try {
     const args = [
@@ -69,8 +70,10 @@ export async function jail(
     await run(jailer, args, spec, outputFd, settings.apiTimeoutMs);
     const identity = await identityIn(pid, spec.id);
     const api = new FirecrackerApi(root, settings.apiTimeoutMs);
-    if (await api.ready(() => !isAlive(identity))) return { identity, console, api, root };
-    throw bootFailure(spec.id, `"${settings.program}" does not take orders`);
+    if (!(await api.ready(() => !isAlive(identity))))
+      throw bootFailure(spec.id, `"${settings.program}" does not take orders`);
+    await api.put("/metrics", { metrics_path: `/${jailNames.metrics}` });
+    return { identity, console, api, root };
   } catch (error) {
     const said = (await console.end()).trim();
     const why = error instanceof Error ? error.message : String(error);

@@ -26,6 +26,7 @@ export const jailNames = {
   initramfs: "initramfs",
   image: "image.ext4",
   config: "config.img",
+  metrics: "metrics",
   state: "state",
   memory: "memory",
 } as const;

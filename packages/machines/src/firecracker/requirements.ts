@@ -1,22 +1,25 @@
 import { execFile } from "node:child_process";
-import { constants } from "node:fs";
-import { access } from "node:fs/promises";
 import { promisify } from "node:util";
 import { readCgroupMounts, withController } from "../host/cgroup-mounts.ts";
 import type { Lack } from "../host/lack.ts";
 import { findProgram } from "../host/program.ts";
-import { findBootFilesLack, findImageLack } from "../microvm/requirements.ts";
+import {
+  findBootFilesLack,
+  findImageLack,
+  findKvmLack,
+  findPlatformLack,
+  findSpaceLack,
+  firstLack,
+  type Requirement,
+} from "../microvm/requirements.ts";
 import { completeOptions, type FirecrackerDriverOptions, type FirecrackerDriverSettings } from "./options.ts";
 
-type Requirement = (settings: FirecrackerDriverSettings) => Promise<Lack | undefined> | Lack | undefined;
-
 const versionTimeoutMs = 10_000;
-const kvmDevice = "/dev/kvm";
 const install = "Get it with: nex preflight --install";
 
-const beforeImage: readonly Requirement[] = [
-  linux,
-  kvm,
+const beforeImage: readonly Requirement<FirecrackerDriverSettings>[] = [
+  findPlatformLack,
+  () => findKvmLack("use another sandbox"),
   root,
   programs,
   cgroups,
@@ -41,42 +44,13 @@ export async function findFirecrackerLack(needs: FirecrackerNeeds): Promise<Lack
 
 /** Finds the first thing that is missing. */
 export async function findLack(settings: FirecrackerDriverSettings): Promise<Lack | undefined> {
-  return await firstLack([...beforeImage, ({ image }) => findImageLack(image)], settings);
+  return await firstLack([...beforeImage, ({ image }) => findImageLack(image), findSpaceLack], settings);
 }
 
 /** The version of a program of Firecracker. */
 export async function firecrackerVersion(path: string): Promise<string> {
   const { stdout } = await promisify(execFile)(path, ["--version"], { timeout: versionTimeoutMs, env: {} });
   return /v(\d\S+)/.exec(stdout)?.[1] ?? "unknown";
-}
-
-async function firstLack(
-  requirements: readonly Requirement[],
-  settings: FirecrackerDriverSettings,
-): Promise<Lack | undefined> {
-  for (const requirement of requirements) {
-    const lack = await requirement(settings);
-    if (lack !== undefined) return lack;
-  }
-  return undefined;
-}
-
-function linux(): Lack | undefined {
-  if (process.platform === "linux" && process.arch === "x64") return undefined;
-  return {
-    reason: `microVMs are made on Linux for x64 only, and this is ${process.platform} for ${process.arch}`,
-    advice: "Use another sandbox",
-  };
-}
-
-async function kvm(): Promise<Lack | undefined> {
-  try {
-    await access(kvmDevice, constants.R_OK | constants.W_OK);
-    return undefined;
-  } catch (error) {
-    const why = (error as NodeJS.ErrnoException).code === "EACCES" ? "may not be opened" : "is not there";
-    return { reason: `${kvmDevice} ${why}`, advice: "Run the node where KVM works, or use another sandbox" };
-  }
 }
 
 function root(): Lack | undefined {

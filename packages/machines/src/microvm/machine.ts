@@ -34,6 +34,10 @@ export interface Monitor {
   readonly settings: MicroVmSettings;
   /** @throws MachineError `attach_failed` */
   openChannels(machineId: string, next: NextEpoch): Promise<EpochChannels>;
+  /** A machine was found that another process booted. */
+  adopt?(machineId: string): void;
+  /** What the monitor itself tells of a machine that has ended, for people; nothing where all was well. */
+  lastWords?(machineId: string): string;
   /**
    * Ends what still runs of a machine, and removes what it holds beside its directory. Idempotent.
    *
@@ -165,7 +169,8 @@ export class MicroVm implements Machine {
     this.#running = false;
     this.#attachments.hangUp();
     const told = takeExitReport(await console.end());
-    return { ...this.#describe(told.report), console: told.console };
+    const ownWords = this.#monitor.lastWords?.(this.id) ?? "";
+    return { ...this.#describe(told.report), console: told.console + ownWords };
   }
 
   #describe(report: ExitReport | undefined): Omit<MachineExit, "console"> {

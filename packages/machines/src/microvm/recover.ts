@@ -26,6 +26,7 @@ export async function recoverMicroVm(
     const { controlOut } = layoutOf(owned);
     if (known !== undefined && readFate(known.identity) === undefined && existsSync(controlOut)) {
       const epoch = await latestEpoch(owned);
+      monitor.adopt?.(id);
       return new MicroVm(monitor, { id, directory: owned }, known, new FifoConsole(controlOut), epoch);
     }
     await endLeftovers(owned);

@@ -1,19 +1,77 @@
 import { constants } from "node:fs";
-import { access } from "node:fs/promises";
+import { access, mkdir, open, readFile, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Lack } from "../host/lack.ts";
 import type { BootFiles } from "../rootfs/boot-files.ts";
-import { imageFormatOf } from "../rootfs/image-format.ts";
+import { readImageHead } from "../rootfs/image-format.ts";
+import type { MicroVmSettings } from "./settings.ts";
 
-/** Are the files there that every machine boots? */
+/** Finds what is missing of one thing. */
+export type Requirement<Settings> = (settings: Settings) => Promise<Lack | undefined> | Lack | undefined;
+
+const kvmDevice = "/dev/kvm";
+const mebibyte = 1_048_576;
+/** How the boot files begin: an ELF program of 64 bits, the lowest byte first, and an archive of cpio. */
+const elfMark = "7f454c460201";
+const elfMachineAt = 18;
+const elfMachineX64 = 62;
+const cpioMark = Buffer.from("070701").toString("hex");
+const headBytes = 64;
+
+/** Finds the first thing that is missing. */
+export async function firstLack<Settings>(
+  requirements: readonly Requirement<Settings>[],
+  settings: Settings,
+): Promise<Lack | undefined> {
+  for (const requirement of requirements) {
+    const lack = await requirement(settings);
+    if (lack !== undefined) return lack;
+  }
+  return undefined;
+}
+
+/** MicroVMs are made here for one kind of processor only. */
+export function findPlatformLack(): Lack | undefined {
+  if (process.platform === "linux" && process.arch === "x64") return undefined;
+  return {
+    reason: `microVMs are made on Linux for x64 only, and this is ${process.platform} for ${process.arch}`,
+    advice: "Use another sandbox",
+  };
+}
+
+/** @param otherwise What can be done where there is none. */
+export async function findKvmLack(otherwise: string): Promise<Lack | undefined> {
+  try {
+    await access(kvmDevice, constants.R_OK | constants.W_OK);
+    return undefined;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EACCES")
+      return {
+        reason: `${kvmDevice} may not be opened`,
+        advice: `Add the node's user to the group of ${kvmDevice}`,
+      };
+    const isGuest = / hypervisor( |$)/m.test(await readFile("/proc/cpuinfo", "latin1").catch(() => ""));
+    const where = isGuest ? ": this host is a virtual machine itself, without nested virtualization" : "";
+    return {
+      reason: `${kvmDevice} is not there${where}`,
+      advice: `Run the node where KVM works, or ${otherwise}`,
+    };
+  }
+}
+
+/** Are the files whole that every machine boots? */
 export async function findBootFilesLack(boot: BootFiles): Promise<Lack | undefined> {
-  for (const path of [boot.kernel, boot.initramfs]) {
-    const there = await access(path, constants.R_OK).then(
-      () => true,
-      () => false,
-    );
-    const advice = `Run: nex rootfs --format ext4 --kernel apt --output ${dirname(dirname(path))}/`;
-    if (!there) return { reason: `"${path}" is not there`, advice };
+  const advice = `Run: nex rootfs --format ext4 --kernel apt --output ${dirname(dirname(boot.kernel))}/`;
+  for (const [path, mark] of [
+    [boot.kernel, elfMark],
+    [boot.initramfs, cpioMark],
+  ] as const) {
+    const head = await readHead(path);
+    if (head === undefined) return { reason: `"${path}" is not there`, advice };
+    const isWhole = head.toString("hex").startsWith(mark);
+    if (!isWhole) return { reason: `"${path}" is damaged, or not what "nex rootfs" writes`, advice };
+    if (path !== boot.kernel || head.readUInt16LE(elfMachineAt) === elfMachineX64) continue;
+    return { reason: `"${path}" is a kernel for another kind of processor`, advice };
   }
   return undefined;
 }
@@ -22,9 +80,40 @@ export async function findBootFilesLack(boot: BootFiles): Promise<Lack | undefin
 export async function findImageLack(path: string): Promise<Lack | undefined> {
   const advice = "Run: nex rootfs --format ext4";
   try {
-    if ((await imageFormatOf(path)) !== undefined) return undefined;
-    return { reason: `"${path}" is neither an ext4 nor a squashfs image`, advice };
+    const head = await readImageHead(path);
+    if (head === undefined) return { reason: `"${path}" is neither an ext4 nor a squashfs image`, advice };
+    return head.isCutOff ? { reason: `"${path}" is cut off`, advice } : undefined;
   } catch {
     return { reason: `"${path}" is not there`, advice };
+  }
+}
+
+/** Is there room for the memory of machines, of which copies are made? */
+export async function findSpaceLack({
+  stateDirectory,
+  memoryBytesDefault,
+}: Pick<MicroVmSettings, "memoryBytesDefault"> & { stateDirectory: string }): Promise<Lack | undefined> {
+  try {
+    await mkdir(stateDirectory, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    const { code = "an error" } = error as NodeJS.ErrnoException;
+    return { reason: `"${stateDirectory}" can't be made (${code})`, advice: "Name another state directory" };
+  }
+  const { bavail, bsize } = await statfs(stateDirectory);
+  const freeBytes = bavail * bsize;
+  if (freeBytes >= memoryBytesDefault) return undefined;
+  const [free, needed] = [freeBytes, memoryBytesDefault].map((bytes) => Math.floor(bytes / mebibyte));
+  return {
+    reason: `the disk of "${stateDirectory}" has ${free} MiB left, and machines need ${needed} MiB to be copied from`,
+    advice: "Make room there, or name another state directory",
+  };
+}
+
+async function readHead(path: string): Promise<Buffer | undefined> {
+  try {
+    await using file = await open(path, "r");
+    return (await file.read(Buffer.alloc(headBytes), 0, headBytes, 0)).buffer;
+  } catch {
+    return undefined;
   }
 }

@@ -3,27 +3,13 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { DriverAbilities } from "../contract/abilities.ts";
-import { processesOf } from "../contract/host-processes.ts";
 import { TestMachine } from "../contract/test-machine.ts";
 import { findProgram } from "../host/program.ts";
 import { buildContractTree } from "../microvm/contract-image.ts";
 import { packSquashfs } from "../rootfs/squashfs.ts";
-import { prepareQemu } from "./contract-driver.ts";
+import { prepareQemu, qemuAbilities } from "./contract-driver.ts";
 import { QemuDriver } from "./driver.ts";
 
-/** One machine is booted, and asked two things. */
-const abilities: DriverAbilities = {
-  bootTimeoutMs: 180_000,
-  reattach: true,
-  recover: true,
-  enforces: ["memoryBytes", "vcpus", "processes", "diskBytes"],
-  exitStatus: true,
-  realGuest: true,
-  endsWithNode: "none",
-  driverModule: new URL("./contract-driver.ts", import.meta.url),
-  leftovers: processesOf,
-};
 const program = await findProgram("mksquashfs");
 
 test("a machine boots a squashfs image with a base, whose links lead where they should", {
@@ -42,7 +28,7 @@ test("a machine boots a squashfs image with a base, whose links lead where they 
       join(directory, "guest.squashfs"),
     );
     const driver = new QemuDriver({ ...microVms.options, image });
-    await using machine = await TestMachine.ready(driver, abilities);
+    await using machine = await TestMachine.ready(driver, qemuAbilities);
     assert.match(JSON.parse(await machine.ask("read /proc/mounts")), /^\/dev\/vda \/ squashfs ro,/m);
     assert.equal(JSON.parse(await machine.ask("read /link")), "of the base");
   } finally {

@@ -3,7 +3,7 @@ import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { MachineError } from "../errors.ts";
 import { digestOf } from "./contents.ts";
-import { imageFormatOf } from "./image-format.ts";
+import { readImageHead } from "./image-format.ts";
 import { type RootfsFile, type RootfsManifest, rootfsPaths } from "./options.ts";
 import { squashfsReader } from "./squashfs-reader.ts";
 import { mountPoints } from "./texts.ts";
@@ -59,7 +59,9 @@ async function readerOf(path: string): Promise<TreeReader> {
     throw new MachineError("rootfs_failed", `Cannot read the rootfs "${path}": it is not there`, { cause });
   });
   if (facts.isDirectory()) return directoryReader(path);
-  return (await imageFormatOf(path)) === "squashfs" ? await squashfsReader(path) : await ext4Reader(path);
+  return (await readImageHead(path))?.format === "squashfs"
+    ? await squashfsReader(path)
+    : await ext4Reader(path);
 }
 
 async function readManifest(reader: TreeReader, path: string): Promise<RootfsManifest> {

@@ -16,8 +16,6 @@ import { packContractImage } from "@nexengine/machines/internal";
 import { defaultCacheDirectory } from "@nexengine/node/internal";
 import { errorText } from "@nexengine/protocol/internal";
 import { hasProgram } from "../install.ts";
-import { agentBundlePath } from "../node.ts";
-import { probeService } from "../samples.ts";
 import { fetchTestFirecracker } from "./fetch-firecracker.ts";
 
 const root = join(import.meta.dirname, "../../../..");
@@ -48,12 +46,12 @@ export interface FirecrackerPlace {
  * Prepares what the contracts need.
  *
  * @param directory Where it is put.
- * @param isLong Nodes and their workloads too.
+ * @param agents Bundles of the agents that nodes put into machines; none for tests without nodes.
  * @returns why it can't be, if it can't.
  */
 export async function prepareFirecrackerPlace(
   directory: string,
-  isLong: boolean,
+  agents: readonly string[],
 ): Promise<FirecrackerPlace | { lack: string }> {
   if (process.platform !== "linux" || process.arch !== "x64")
     return { lack: "Firecracker is tried on Linux for x64 only" };
@@ -83,7 +81,7 @@ export async function prepareFirecrackerPlace(
         "/nex/package.json": join(root, "package.json"),
         "/nex/packages": join(root, "packages"),
         "/nex/node_modules": modules,
-        ...(await nodeFiles(directory, isLong)),
+        ...(await nodeFiles(directory, agents)),
       },
     };
   } catch (error) {
@@ -91,23 +89,23 @@ export async function prepareFirecrackerPlace(
   }
 }
 
-/** What a node needs in the emulated host, and a rootfs that it finds built. */
-async function nodeFiles(directory: string, isLong: boolean): Promise<Record<string, string>> {
+/** What nodes need in the emulated host, and rootfs images that they find built. */
+async function nodeFiles(directory: string, agents: readonly string[]): Promise<Record<string, string>> {
   const prepared = join(directory, "prepared");
   await mkdir(prepared);
-  if (!isLong) return { "/prepared": prepared };
+  if (agents.length === 0) return { "/prepared": prepared };
   const rootfs = join(prepared, "nex-test-rootfs");
-  const tree = await buildRootfsDirectory({ output: rootfs, agentPath: agentBundlePath() });
-  await packExt4(tree, join(rootfs, imageName(tree.manifest.digest)));
+  for (const agentPath of agents) {
+    const tree = await buildRootfsDirectory({ output: rootfs, agentPath });
+    await packExt4(tree, join(rootfs, imageName(tree.manifest.digest)));
+  }
   const natsServer = process.env["NEX_NATS_SERVER"];
-  const probe = await probeService();
   return {
     "/prepared": prepared,
     "/nex/dist": join(root, "dist"),
     "/nex/test": join(root, "test"),
     "/nex/examples": join(root, "examples"),
     ...(natsServer === undefined ? {} : { "/programs/nats-server": natsServer }),
-    ...(probe === undefined ? {} : { "/programs/probe": probe.path }),
   };
 }
 

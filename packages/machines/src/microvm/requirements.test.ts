@@ -1,0 +1,59 @@
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { after, beforeEach, suite, test } from "node:test";
+import { bootFilesIn } from "../rootfs/boot-files.ts";
+import { findBootFilesLack, findImageLack, findSpaceLack } from "./requirements.ts";
+
+const directory = await mkdtemp(join(tmpdir(), "nex-requirements-"));
+const boot = bootFilesIn(directory);
+const elfHead = Buffer.from("7f454c4602010100000000000000000002003e0000000000", "hex");
+const armHead = Buffer.from(elfHead).fill(183, 18, 19);
+
+suite("what microVMs need", () => {
+  after(() => rm(directory, { recursive: true, force: true }));
+  beforeEach(async () => {
+    await mkdir(dirname(boot.kernel), { recursive: true });
+    await writeFile(boot.kernel, elfHead);
+    await writeFile(boot.initramfs, "070701 and so on");
+  });
+
+  test("is a kernel and an initramfs that are whole and for this kind of processor", async () => {
+    assert.equal(await findBootFilesLack(boot), undefined);
+    await writeFile(boot.kernel, armHead);
+    assert.match((await findBootFilesLack(boot))?.reason ?? "", /vmlinux" is a kernel for another kind/);
+    await writeFile(boot.kernel, Buffer.alloc(100));
+    assert.match((await findBootFilesLack(boot))?.reason ?? "", /vmlinux" is damaged/);
+    await writeFile(boot.kernel, elfHead);
+    await writeFile(boot.initramfs, "");
+    const lack = await findBootFilesLack(boot);
+    assert.match(lack?.reason ?? "", /initramfs" is damaged/);
+    assert.match(lack?.advice ?? "", /^Run: nex rootfs /);
+    await rm(boot.initramfs);
+    assert.match((await findBootFilesLack(boot))?.reason ?? "", /initramfs" is not there/);
+  });
+
+  test("is an image as long as it says", async () => {
+    const path = join(directory, "image");
+    const ext4 = Buffer.alloc(16_384);
+    ext4.writeUInt32LE(16, 0x404);
+    ext4.writeUInt16LE(0xef53, 0x438);
+    await writeFile(path, ext4);
+    assert.equal(await findImageLack(path), undefined);
+    await writeFile(path, ext4.subarray(0, 8_192));
+    assert.match((await findImageLack(path))?.reason ?? "", /image" is cut off/);
+  });
+
+  test("is room in a state directory that can be made", async () => {
+    const stateDirectory = join(directory, "state");
+    assert.equal(await findSpaceLack({ stateDirectory, memoryBytesDefault: 1 }), undefined);
+    const full = await findSpaceLack({ stateDirectory, memoryBytesDefault: 2 ** 60 });
+    assert.match(full?.reason ?? "", /state" has \d+ MiB left, and machines need 1099511627776 MiB/);
+    const nowhere = await findSpaceLack({
+      stateDirectory: join(boot.kernel, "state"),
+      memoryBytesDefault: 1,
+    });
+    assert.match(nowhere?.reason ?? "", /can't be made \(ENOTDIR\)/);
+  });
+});

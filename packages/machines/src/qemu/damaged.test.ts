@@ -1,0 +1,48 @@
+import assert from "node:assert/strict";
+import { open, readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { makeSpec } from "../contract/spec.ts";
+import { TestMachine } from "../contract/test-machine.ts";
+import { prepareQemu, qemuAbilities } from "./contract-driver.ts";
+import { QemuDriver } from "./driver.ts";
+
+/** Overwrites a file from a place on. */
+async function damage(path: string, from: number): Promise<void> {
+  const { size } = await stat(path);
+  await using file = await open(path, "r+");
+  await file.write(Buffer.alloc(size - from, 0xa5), 0, size - from, from);
+}
+
+test("a template that was damaged costs one boot, and the next machines come by themselves", async (context) => {
+  await using microVms = await prepareQemu();
+  if (microVms.lack !== undefined) return context.skip(microVms.lack);
+  const driver = new QemuDriver(microVms.options);
+  try {
+    for (let machine = 0; machine < 2; machine++)
+      await (await TestMachine.ready(driver, qemuAbilities))[Symbol.asyncDispose]();
+    const templates = join(microVms.options.stateDirectory, "templates");
+    const [id = assert.fail("no template")] = await readdir(templates);
+    await damage(join(templates, id, "state"), 0);
+    const spec = await makeSpec();
+    await assert.rejects(driver.boot(spec), { code: "boot_failed" });
+    await assert.rejects(stat(spec.directory), { code: "ENOENT" });
+    assert.deepEqual(await readdir(templates), []);
+    await using machine = await TestMachine.ready(driver, qemuAbilities);
+    assert.match(await machine.ask("hello"), /^\d+$/);
+  } finally {
+    await driver.close();
+  }
+});
+
+test("an image that was damaged is found by the trial, with what the guest has said", async (context) => {
+  await using microVms = await prepareQemu();
+  if (microVms.lack !== undefined) return context.skip(microVms.lack);
+  await damage(microVms.options.image, 2_048);
+  const found = await new QemuDriver(microVms.options).fingerprint();
+  assert.ok(!found.available);
+  assert.match(
+    found.reason,
+    /a trial failed\. The machine has ended before its agent answered, with: .*nex init/,
+  );
+});
