@@ -97,7 +97,10 @@ export const fileCases: readonly ServiceCase[] = [
     inMicroVm: {
       outcome: "Ended likewise, or there is nothing to open",
       check: async (attack) => {
-        await attack.until("a verdict or an end", ({ lines, ends: told }) => lines[1] ?? told[0]);
+        await attack.until(
+          "a verdict or an end",
+          ({ lines, ends: told }) => lines.find((line) => /^(held|ESCAPED) /.test(line)) ?? told[0],
+        );
         assert.doesNotMatch(attack.story.lines.join(), /ESCAPED/);
       },
     },
