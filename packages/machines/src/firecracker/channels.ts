@@ -7,6 +7,8 @@ import { guestPorts } from "../rootfs/guest-programs.ts";
 import { jailNames } from "./layout.ts";
 
 const retryMs = 10;
+/** For a guest that hangs up again and again. */
+const retryMaxMs = 1_000;
 const answerForm = /^OK \d+\n$/;
 const answerBytesMax = 32;
 
@@ -20,14 +22,14 @@ const answerBytesMax = 32;
  */
 export async function openVsockChannels(root: string, next: NextEpoch): Promise<EpochChannels> {
   return await byShortPath(root, async (here) => {
-    for (;;) {
+    for (let againMs = retryMs; ; againMs = Math.min(againMs * 2, retryMaxMs)) {
       const channels = await openChannels(
         next,
         (name, signal) => connectToPort(`${here}/${jailNames.vsock}`, guestPorts[name], signal),
         async ({ frames, calls }) => (await frames.begun) && (await calls.begun),
       );
       if (channels !== undefined) return channels;
-      await delay(retryMs);
+      await delay(againMs);
     }
   });
 }
