@@ -12,15 +12,17 @@ import { removeTree } from "../host/remove-tree.ts";
 import type { NextEpoch } from "../microvm/attachment.ts";
 import type { MachineFacts } from "../microvm/facts.ts";
 import type { Monitor } from "../microvm/machine.ts";
+import { Egress } from "../network/egress.ts";
 import { openVsockChannels } from "./channels.ts";
 import { jailOf, jailsDirectory, programName, programPath, sharedDirectory } from "./layout.ts";
 import type { FirecrackerDriverSettings } from "./options.ts";
 
-/** What Firecracker is to its machines: jails, control groups and user ids of this host. */
+/** What Firecracker is to its machines: jails, control groups, user ids and egress of this host. */
 export class FirecrackerHost implements Monitor {
   readonly kind = "firecracker";
   readonly settings: FirecrackerDriverSettings;
   readonly ranges: IdRanges;
+  readonly egress: Egress;
   readonly cgroupMounts: readonly CgroupMount[];
   readonly #ids = new Set<string>();
   #prepared: Promise<void> | undefined;
@@ -29,6 +31,7 @@ export class FirecrackerHost implements Monitor {
     this.settings = settings;
     const { idsDirectory, hostIdFirst, stateDirectory } = settings;
     this.ranges = new IdRanges(idsDirectory, hostIdFirst, jailsDirectory(stateDirectory));
+    this.egress = new Egress(settings.egressNetwork, stateDirectory, "tap");
     this.cgroupMounts = readCgroupMounts();
   }
 
@@ -85,7 +88,10 @@ export class FirecrackerHost implements Monitor {
     this.#ids.add(machineId);
   }
 
-  async release(machineId: string, facts: Pick<MachineFacts, "idRange"> | undefined): Promise<void> {
+  async release(
+    machineId: string,
+    facts: Pick<MachineFacts, "idRange" | "egressAddress"> | undefined,
+  ): Promise<void> {
     const { cgroupParent, killTimeoutMs, stateDirectory } = this.settings;
     const left: string[] = [];
     const cgroup = new Cgroup(this.cgroupMounts, cgroupParent, machineId);
@@ -94,6 +100,8 @@ export class FirecrackerHost implements Monitor {
     left.push(...(await cgroup.remove()));
     const note = (error: unknown): unknown =>
       left.push(error instanceof Error ? error.message : String(error));
+    if (facts === undefined || facts.egressAddress !== undefined)
+      await this.egress.release(machineId).catch(note);
     await removeTree(jailOf(stateDirectory, machineId).directory).catch(note);
     if (left.length > 0) {
       const what = left.join("; ");

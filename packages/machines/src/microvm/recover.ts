@@ -26,6 +26,9 @@ export async function recoverMicroVm(
     const { controlOut } = layoutOf(owned);
     if (known !== undefined && readFate(known.identity) === undefined && existsSync(controlOut)) {
       const epoch = await latestEpoch(owned);
+      const { egressAddress } = known;
+      // A filter that can't be changed now is no reason to lose a machine.
+      if (egressAddress !== undefined) await monitor.egress.list(id, egressAddress).catch(() => undefined);
       return new MicroVm(monitor, { id, directory: owned }, known, new FifoConsole(controlOut), epoch);
     }
     await endLeftovers(owned);

@@ -74,6 +74,12 @@ fi
 
 ip link set lo up
 for address in $nex_loopback; do ip addr add "$address" dev lo; done
+if [ -n "$nex_egress" ]; then
+  [ ! -d /proc/sys/net/ipv6 ] || limit 1 /proc/sys/net/ipv6/conf/eth0/disable_ipv6
+  # The other end has the same link-layer address, so none is asked for.
+  ip link set eth0 arp off && ip addr add "$nex_egress/32" dev eth0 && ip link set eth0 up &&
+    ip route add default dev eth0 || fail "cannot set the network"
+fi
 echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start
 
 mount -t cgroup2 cgroup /sys/fs/cgroup
