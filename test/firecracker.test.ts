@@ -18,7 +18,7 @@ const isLong = process.env["NEX_TEST_FIRECRACKER"] === "long";
 const tries = 3;
 const shortTimeoutMs = 180_000;
 const longTimeoutMs = 1_800_000;
-/** Of the short form: boot, copies, both channels, the end, and another node. */
+/** Of the short form: boot, copies, both channels, the end, another node, and egress. */
 const shortCases = [
   "answers over the frames",
   "copies of a machine",
@@ -27,6 +27,7 @@ const shortCases = [
   "kills a guest that ignores",
   "recover finds a running machine",
   "100 bytes that its node",
+  "reach what is listed by TCP",
 ];
 
 const directory = await mkdtemp(join(tmpdir(), "nex-fc-"));
@@ -38,13 +39,13 @@ test.after(() => rm(directory, { recursive: true, force: true }));
 /** The emulation stalls or fails a boot once in a while, which is no finding; three times in a row are one. */
 async function runTests(
   { packages, files, links, version }: FirecrackerPlace,
-  pattern: string,
+  testFiles: string,
   args: string[],
 ): Promise<string> {
   const timeoutMs = isLong ? longTimeoutMs : shortTimeoutMs;
   let last: EmulatedRun | undefined;
   for (let attempt = 1; attempt <= tries; attempt++) {
-    const command = scriptFor(pattern, args);
+    const command = scriptFor(testFiles, args);
     last = await runInEmulatedHost({
       packages,
       files,
@@ -66,7 +67,7 @@ async function runTests(
 }
 
 /** What is copied lies in memory, where machines can have names of their own for it. */
-function scriptFor(file: string, args: string[]): string {
+function scriptFor(files: string, args: string[]): string {
   const options = [
     "--conditions=nex-src",
     "--disable-warning=ExperimentalWarning",
@@ -75,15 +76,15 @@ function scriptFor(file: string, args: string[]): string {
   ];
   return `
 cp -r /contract /tmp/contract && cd /nex && mkdir -p /tmp/t && cp -r /prepared/. /tmp/t/
-export PATH=/bin:/usr/bin HOME=/tmp TMPDIR=/tmp/t NODE_COMPILE_CACHE=/tmp/compiled
+export PATH=/usr/sbin:/usr/bin:/bin HOME=/tmp TMPDIR=/tmp/t NODE_COMPILE_CACHE=/tmp/compiled
 export NEX_CONTRACT_FIRECRACKER=/tmp/contract NEX_TEST_FIRECRACKER_DIRECTORY=/tmp/contract
 export NEX_TEST_BOOT_DIRECTORY=/tmp/contract NEX_NATS_SERVER=/programs/nats-server NEX_TEST_PROBE=/programs/probe
 export NEX_TEST_FIRECRACKER=long
-node ${options.join(" ")} --test-timeout=600000 ${args.map((arg) => `"${arg}"`).join(" ")} ${file}
+node ${options.join(" ")} --test-timeout=600000 ${args.map((arg) => `"${arg}"`).join(" ")} ${files}
 `;
 }
 
-const driverFile = "packages/machines/src/firecracker/driver.test.ts";
+const driverFiles = ["driver", "egress"].map((name) => `packages/machines/src/firecracker/${name}.test.ts`);
 const skip = "lack" in place && mayBeMissing ? { skip: lack } : {};
 
 test("the driver contract holds on Firecracker", {
@@ -92,7 +93,7 @@ test("the driver contract holds on Firecracker", {
 }, async (context) => {
   assert.ok(!("lack" in place), lack);
   const patterns = isLong ? [] : [`--test-name-pattern=${shortCases.join("|")}`];
-  context.diagnostic(await runTests(place, driverFile, patterns));
+  context.diagnostic(await runTests(place, driverFiles.join(" "), patterns));
 });
 
 test("the machine contract holds on Firecracker", {

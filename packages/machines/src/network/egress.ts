@@ -16,30 +16,37 @@ export const defaultEgressNetwork = "100.127.0.0/16";
 const triesMax = 16;
 const goneTimeoutMs = 2_000;
 
+type FindLack = () => Promise<Lack | undefined>;
+
 /** The host's side of the networks of machines with egress. */
 export class Egress {
   readonly #network: string;
   readonly #table: HostTable;
-  readonly #needsTap: boolean;
+  readonly #findGuestLack: FindLack | undefined;
   #lack: Promise<Lack | undefined> | undefined;
 
   /**
    * @param network From which machines get their addresses, like `100.127.0.0/16`.
-   * @param needs A monitor has a tap device.
+   * @param findGuestLack Of microVMs, whose monitors need tap devices: what the guests lack.
    */
-  constructor(network: string, stateDirectory: string, needs?: "tap") {
+  constructor(network: string, stateDirectory: string, findGuestLack?: FindLack) {
     this.#network = network;
-    this.#needsTap = needs === "tap";
+    this.#findGuestLack = findGuestLack;
     const digest = createHash("sha256").update(stateDirectory).digest("hex");
     this.#table = new HostTable(`nex_${digest.slice(0, 16)}`);
   }
 
   /** What this host lacks for egress, found by trying; asked again as long as there is something. */
   async lack(): Promise<Lack | undefined> {
-    this.#lack ??= findEgressLack(this.#network, this.#needsTap);
+    this.#lack ??= this.#findLack();
     const lack = await this.#lack;
     if (lack) this.#lack = undefined;
     return lack;
+  }
+
+  async #findLack(): Promise<Lack | undefined> {
+    const needsTap = this.#findGuestLack !== undefined;
+    return (await this.#findGuestLack?.()) ?? (await findEgressLack(this.#network, needsTap));
   }
 
   /**

@@ -12,10 +12,10 @@ import {
   imageName,
   packExt4,
 } from "@nexengine/machines";
-import { packContractImage } from "@nexengine/machines/internal";
+import { findLibraries, packContractImage } from "@nexengine/machines/internal";
 import { defaultCacheDirectory } from "@nexengine/node/internal";
 import { errorText } from "@nexengine/protocol/internal";
-import { hasProgram } from "../install.ts";
+import { hasProgram, programsNamed } from "../install.ts";
 import { agentBundlePath } from "../node.ts";
 import { probeService } from "../samples.ts";
 import { fetchTestFirecracker } from "./fetch-firecracker.ts";
@@ -80,6 +80,7 @@ export async function prepareFirecrackerPlace(
         "/contract/guest.ext4": join(contract, "guest.ext4"),
         "/contract/firecracker": programs.firecracker,
         "/contract/jailer": programs.jailer,
+        ...(await networkPrograms()),
         "/nex/package.json": join(root, "package.json"),
         "/nex/packages": join(root, "packages"),
         "/nex/node_modules": modules,
@@ -89,6 +90,13 @@ export async function prepareFirecrackerPlace(
   } catch (error) {
     return { lack: errorText(error) };
   }
+}
+
+/** What machines with egress need of their host, as far as this one has it, with its libraries. */
+async function networkPrograms(): Promise<Record<string, string>> {
+  const found = ["ip", "nft", "nsenter", "unshare"].flatMap((name) => programsNamed(name).slice(0, 1));
+  const libraries = (await Promise.all(found.map(findLibraries))).flat();
+  return Object.fromEntries([...found, ...libraries].map((path) => [path, path]));
 }
 
 /** What a node needs in the emulated host, and a rootfs that it finds built. */
