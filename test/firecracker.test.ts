@@ -16,7 +16,7 @@ import {
 
 const isLong = process.env["NEX_TEST_FIRECRACKER"] === "long";
 const tries = 3;
-const shortTimeoutMs = 180_000;
+const shortTimeoutMs = 240_000;
 const longTimeoutMs = 1_800_000;
 /** Of the short form: boot, copies, both channels, the end, another node, and egress. */
 const shortCases = [

@@ -7,14 +7,12 @@ import type {
   MachineRecord,
   MachineSpec,
 } from "../driver.ts";
-import { demandEgress } from "../network/demand.ts";
+import { demandEgress, everyNetwork } from "../network/demand.ts";
 import { describeEgress } from "../network/describe.ts";
 import { bootInDirectory, type Offer } from "../spec.ts";
 import type { MicroVm, Monitor } from "./machine.ts";
 import { recoverMicroVm } from "./recover.ts";
 import type { Templates } from "./templates.ts";
-
-const everyNetwork: ReadonlySet<MachineNetwork> = new Set<MachineNetwork>(["none", "nats", "egress"]);
 
 /** What the drivers of microVMs have in common, whose monitors differ. */
 export abstract class MicroVmDriver implements Driver {

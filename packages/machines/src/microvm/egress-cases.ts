@@ -191,7 +191,7 @@ function hostCases({ kind, fixture }: EgressSubject): void {
   test("keeps nothing of a boot that fails in its middle", async () => {
     await fixture.withTools({ nsenter: "echo no >&2; exit 1" }, async (node) => {
       const refusal = await node.refusal("boot", await fixture.lab.order([target(allowed)]));
-      assert.match(refusal, /^boot_failed: Cannot boot machine "\w+": its .* can't be set: "no"/);
+      assert.match(refusal, /^boot_failed: Cannot boot machine "\w+": the rules of its .* nft says "no"/);
       assert.deepEqual(await remains(fixture), []);
     });
   });

@@ -3,12 +3,11 @@ import { once } from "node:events";
 import type { MachineSpec } from "../driver.ts";
 import { bootFailure } from "../host/boot-failure.ts";
 import { findProgram } from "../host/program.ts";
-import type { ProgramRun } from "../host/run-program.ts";
 import { settlesWithin } from "../host/wait.ts";
 import type { Egress } from "./egress.ts";
 import { batch, monitorEndCommands, monitorSwitches, switchScript } from "./link.ts";
 import { routerRules } from "./machine-rules.ts";
-import { ForeignNetwork } from "./tools.ts";
+import { ForeignNetwork, type NetworkTool } from "./tools.ts";
 
 const holderTimeoutMs = 10_000;
 
@@ -99,15 +98,20 @@ async function setUp(
 ): Promise<string> {
   const network = await ForeignNetwork.of(pid);
   if (network === undefined) throw bootFailure(spec.id, "its monitor has no network of its own");
-  const check = (what: string, { failure }: ProgramRun): void => {
-    if (failure !== undefined) throw bootFailure(spec.id, `its ${what} can't be set: "${failure}"`);
+  const inside = async (
+    what: string,
+    [tool, ...args]: [NetworkTool | "sh", ...string[]],
+    input: string,
+  ): Promise<void> => {
+    const { failure } = await network.run(tool, args, input);
+    if (failure === undefined) return;
+    throw bootFailure(spec.id, `the ${what} of its monitor can't be set: ${tool} says "${failure}"`);
   };
   const link = await egress.connect(spec.id, pid);
   const setUpInside = async (): Promise<void> => {
-    const rules = routerRules(link.address, spec.egress ?? []);
-    check("rules", await network.run("nft", ["-f", "-"], rules));
-    check("addresses", await network.run("ip", ["-batch", "-"], batch(monitorEndCommands(link, userId))));
-    check("routing", await network.run("sh", ["-e"], switchScript(monitorSwitches)));
+    await inside("rules", ["nft", "-f", "-"], routerRules(link.address, spec.egress ?? []));
+    await inside("devices", ["ip", "-batch", "-"], batch(monitorEndCommands(link, userId)));
+    await inside("routing", ["sh", "-e"], switchScript(monitorSwitches));
   };
   await Promise.all([egress.list(spec.id, link.address), setUpInside()]);
   return link.address;
