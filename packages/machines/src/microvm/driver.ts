@@ -30,7 +30,6 @@ export abstract class MicroVmDriver implements Driver {
   protected abstract readonly templates: Templates<unknown>;
   /** The running machines that were handed out, so that a second recovery finds the same object. */
   readonly #machines = new Map<string, MicroVm>();
-
   #pruned: Promise<void> | undefined;
 
   /** `egress` comes with a fingerprint or a boot that has found this host to carry it. */
