@@ -19,9 +19,9 @@ import { buildHostileAgent } from "./hostile/support/agent-bundle.ts";
 
 const isLong = process.env["NEX_TEST_FIRECRACKER"] === "long";
 const tries = 2;
-const shortTimeoutMs = 180_000;
+const shortTimeoutMs = 240_000;
 const longTimeoutMs = 1_800_000;
-/** Of the short form: boot, copies, both channels, the end, and another node. */
+/** Of the short form: boot, copies, both channels, the end, another node, and egress. */
 const shortCases = [
   "answers over the frames",
   "copies of a machine",
@@ -30,6 +30,7 @@ const shortCases = [
   "kills a guest that ignores",
   "recover finds a running machine",
   "100 bytes that its node",
+  "reach what is listed by TCP",
 ];
 
 const directory = await mkdtemp(join(tmpdir(), "nex-fc-"));
@@ -50,7 +51,7 @@ async function workloadPrograms(): Promise<Record<string, string>> {
 /** An emulated host may stall once, under a host that has no time for it; twice in a row is a finding. */
 async function runTests(
   { packages, files, links, version }: FirecrackerPlace,
-  pattern: string,
+  testFiles: string,
   args: string[],
 ): Promise<string> {
   const timeoutMs = isLong ? longTimeoutMs : shortTimeoutMs;
@@ -59,7 +60,7 @@ async function runTests(
     : {};
   let last: EmulatedRun | undefined;
   for (let attempt = 1; attempt <= tries; attempt++) {
-    const command = scriptFor(pattern, args);
+    const command = scriptFor(testFiles, args);
     last = await runInEmulatedHost({
       packages,
       files: { ...files, ...programs },
@@ -81,7 +82,7 @@ async function runTests(
 }
 
 /** What is copied lies in memory, where machines can have names of their own for it. */
-function scriptFor(file: string, args: string[]): string {
+function scriptFor(files: string, args: string[]): string {
   const options = [
     "--conditions=nex-src",
     "--disable-warning=ExperimentalWarning",
@@ -90,15 +91,15 @@ function scriptFor(file: string, args: string[]): string {
   ];
   return `
 cp -r /contract /tmp/contract && cd /nex && mkdir -p /tmp/t && cp -r /prepared/. /tmp/t/
-export PATH=/bin:/usr/bin HOME=/tmp TMPDIR=/tmp/t NODE_COMPILE_CACHE=/tmp/compiled
+export PATH=/usr/sbin:/usr/bin:/bin HOME=/tmp TMPDIR=/tmp/t NODE_COMPILE_CACHE=/tmp/compiled
 export NEX_CONTRACT_FIRECRACKER=/tmp/contract NEX_TEST_FIRECRACKER_DIRECTORY=/tmp/contract
 export NEX_TEST_BOOT_DIRECTORY=/tmp/contract NEX_NATS_SERVER=/programs/nats-server XDG_CACHE_HOME=/cache
 export NEX_TEST_FIRECRACKER=long NEX_TEST_HOSTILE=long NEX_TEST_HOSTILE_AGENT=/programs/hostile-agent.mjs
-node ${options.join(" ")} --test-timeout=600000 ${args.map((arg) => `"${arg}"`).join(" ")} ${file}
+node ${options.join(" ")} --test-timeout=600000 ${args.map((arg) => `"${arg}"`).join(" ")} ${files}
 `;
 }
 
-const driverFile = "packages/machines/src/firecracker/driver.test.ts";
+const driverFiles = ["driver", "egress"].map((name) => `packages/machines/src/firecracker/${name}.test.ts`);
 const skip = "lack" in place && mayBeMissing ? { skip: lack } : {};
 
 test("the driver contract holds on Firecracker", {
@@ -107,7 +108,7 @@ test("the driver contract holds on Firecracker", {
 }, async (context) => {
   assert.ok(!("lack" in place), lack);
   const patterns = isLong ? [] : [`--test-name-pattern=${shortCases.join("|")}`];
-  context.diagnostic(await runTests(place, driverFile, patterns));
+  context.diagnostic(await runTests(place, driverFiles.join(" "), patterns));
 });
 
 const long = {

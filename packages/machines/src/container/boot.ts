@@ -6,12 +6,12 @@ import { bootFailure } from "../host/boot-failure.ts";
 import { countsSwap } from "../host/cgroup-mounts.ts";
 import { closeOutput, FifoConsole } from "../host/fifo-console.ts";
 import { type ProcessIdentity, readProcess } from "../host/process-table.ts";
+import { demandNetwork, wantsWires, wire } from "../network/wire.ts";
 import { bundleConfig } from "./config.ts";
 import type { ContainerHost } from "./host.ts";
 import { writeHostsFile } from "./hosts-file.ts";
 import { type Layout, layoutOf } from "./layout.ts";
 import { ContainerMachine } from "./machine.ts";
-import { demandNetwork, wantsWires, wire } from "./network/wire.ts";
 import { removeRemains } from "./remains.ts";
 
 /** What a program that has ended and gone already is taken for: no process starts before the host does. */

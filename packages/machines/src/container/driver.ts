@@ -7,6 +7,7 @@ import type {
   MachineRecord,
   MachineSpec,
 } from "../driver.ts";
+import { everyNetwork } from "../network/demand.ts";
 import { bootInDirectory, type Offer } from "../spec.ts";
 import { bootContainer } from "./boot.ts";
 import { fingerprintContainer } from "./fingerprint.ts";
@@ -14,8 +15,6 @@ import { ContainerHost } from "./host.ts";
 import type { ContainerMachine } from "./machine.ts";
 import { type ContainerDriverOptions, completeOptions } from "./options.ts";
 import { recoverContainer } from "./recover.ts";
-
-const everyNetwork: ReadonlySet<MachineNetwork> = new Set<MachineNetwork>(["none", "nats", "egress"]);
 
 /**
  * Makes machines that are containers of an OCI runtime: namespaces of their own for users, processes, mounts, network

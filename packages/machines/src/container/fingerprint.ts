@@ -4,14 +4,14 @@ import { join } from "node:path";
 import type { Fingerprint, MachineSpec } from "../driver.ts";
 import { MachineError } from "../errors.ts";
 import { countsSwap, withController } from "../host/cgroup-mounts.ts";
-import type { Lack } from "../host/lack.ts";
 import { isAlive, readProcess } from "../host/process-table.ts";
 import { removeTree } from "../host/remove-tree.ts";
+import { describeEgress, describeLack } from "../network/describe.ts";
+import { findLoopbackLack } from "../network/lack.ts";
 import { bootContainer } from "./boot.ts";
 import { cpuPeriodUs } from "./config.ts";
 import type { ContainerHost } from "./host.ts";
 import type { ContainerMachine } from "./machine.ts";
-import { findForwardDrops, findLoopbackLack } from "./network/lack.ts";
 import type { ContainerDriverSettings } from "./options.ts";
 import { recoverContainer } from "./recover.ts";
 import { findLack } from "./requirements.ts";
@@ -123,15 +123,8 @@ function details(host: ContainerHost, trialMs: number): Record<string, string> {
 
 /** Not having these is no reason to have no machines. */
 async function networkDetails({ egress }: ContainerHost): Promise<Record<string, string>> {
-  const lack = await egress.lack();
-  const drops = lack ? [] : await findForwardDrops();
-  const hint = `the host's own firewall drops what is passed on unless told otherwise (${drops.join(", ")}): let it accept what comes from or goes to devices "nex*"`;
   return {
-    "loopback addresses": told(await findLoopbackLack()),
-    egress: drops.length > 0 ? `yes, but ${hint}` : told(lack),
+    "loopback addresses": describeLack(await findLoopbackLack()),
+    egress: await describeEgress(egress),
   };
-}
-
-function told(lack: Lack | undefined): string {
-  return lack ? `no: ${lack.reason}. ${lack.advice}` : "yes";
 }

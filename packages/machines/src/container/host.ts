@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { Cgroup, removeParent } from "../host/cgroup.ts";
 import { type CgroupMount, readCgroupMounts } from "../host/cgroup-mounts.ts";
 import { IdRanges } from "../host/id-range.ts";
-import { Egress } from "./network/egress.ts";
+import { Egress } from "../network/egress.ts";
 import type { ContainerDriverSettings } from "./options.ts";
 import { Runtime } from "./runtime.ts";
 

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { MachineLimits } from "../driver.ts";
 import { defaultHostIdFirst } from "../host/ids.ts";
+import { defaultEgressNetwork } from "../network/egress.ts";
 
 /** What a container driver is told. */
 export interface ContainerDriverOptions {
@@ -47,7 +48,7 @@ export function completeOptions(options: ContainerDriverOptions): ContainerDrive
     cgroupParent: "nex",
     hostIdFirst: defaultHostIdFirst,
     idsDirectory: join(options.stateDirectory, "ranges"),
-    egressNetwork: "100.127.0.0/16",
+    egressNetwork: defaultEgressNetwork,
     runtimeTimeoutMs: 20_000,
     attachTimeoutMs: 30_000,
     killTimeoutMs: 10_000,

@@ -16,6 +16,8 @@ export interface Attempt {
   port: number;
   /** Whence; by default where the kernel chooses. */
   from?: string;
+  /** How long an answer is waited for; by default as long as it takes in a network of one host, and no guest is slow. */
+  silenceMs?: number;
 }
 
 interface Knocking {
@@ -25,7 +27,7 @@ interface Knocking {
 }
 
 /** Long for a network of one host. An answer that never comes takes so long. */
-const silenceMs = 700;
+const silenceMsDefault = 700;
 
 /** By their names in a command, with what stands behind the name. */
 export const networkDeeds: Record<string, (text: string) => unknown> = {
@@ -40,29 +42,31 @@ export const networkDeeds: Record<string, (text: string) => unknown> = {
 };
 
 /** What came back, or how it failed. */
-export async function reach({ by, host, port, from }: Attempt): Promise<string> {
-  const outcome = by === "tcp" ? greeting(host, port, from) : answer(host, port, from);
+export async function reach({ by, ...attempt }: Attempt): Promise<string> {
+  const outcome = by === "tcp" ? greeting(attempt) : answer(attempt);
   return await outcome.catch((error: NodeJS.ErrnoException) => error.code ?? error.message);
 }
 
-async function greeting(host: string, port: number, localAddress?: string): Promise<string> {
-  const socket = connect({ host, port, ...(localAddress !== undefined && { localAddress }) });
+async function greeting({ host, port, from, silenceMs }: Omit<Attempt, "by">): Promise<string> {
+  const socket = connect({ host, port, ...(from !== undefined && { localAddress: from }) });
   try {
-    const [greeting] = await once(socket, "data", { signal: AbortSignal.timeout(silenceMs) });
+    const signal = AbortSignal.timeout(silenceMs ?? silenceMsDefault);
+    const [greeting] = await once(socket, "data", { signal });
     return String(greeting);
   } finally {
     socket.destroy();
   }
 }
 
-async function answer(host: string, port: number, from?: string): Promise<string> {
+async function answer({ host, port, from, silenceMs }: Omit<Attempt, "by">): Promise<string> {
   const socket = createSocket({ type: isIPv6(host) ? "udp6" : "udp4" });
   try {
     if (from !== undefined) {
       socket.bind(0, from);
       await once(socket, "listening");
     }
-    const heard = once(socket, "message", { signal: AbortSignal.timeout(silenceMs) });
+    const signal = AbortSignal.timeout(silenceMs ?? silenceMsDefault);
+    const heard = once(socket, "message", { signal });
     heard.catch(() => undefined);
     const sent = Promise.withResolvers<void>();
     socket.send("hello", port, host, (error) => (error ? sent.reject(error) : sent.resolve()));
@@ -122,7 +126,7 @@ async function knock({ host, port, count }: Knocking): Promise<number> {
     for (let before = count + 1; silent.size < before; ) {
       before = silent.size;
       for (const socket of silent) await new Promise((sent) => socket.send("hello", port, host, sent));
-      await delay(silenceMs / 2);
+      await delay(silenceMsDefault / 2);
     }
     return count - silent.size;
   } finally {

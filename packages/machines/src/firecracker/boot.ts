@@ -6,6 +6,8 @@ import { configDisk, demandMemory, memoryBytesOf } from "../microvm/config-disk.
 import { newToken } from "../microvm/epoch-mark.ts";
 import { kernelArguments } from "../microvm/kernel-arguments.ts";
 import { MicroVm } from "../microvm/machine.ts";
+import { tapDevice, tapLinkAddress } from "../network/link.ts";
+import { MonitorNetwork } from "../network/monitor-network.ts";
 import type { FirecrackerHost } from "./host.ts";
 import { type Jailed, jail, placeBytes } from "./jail.ts";
 import { jailNames, jailOf } from "./layout.ts";
@@ -14,6 +16,7 @@ import type { FirecrackerDriverSettings, RateLimiters, TokenBucket } from "./opt
 const mebibyte = 1_048_576;
 /** Below it are the hypervisor and the host; every machine has its own socket, so all may have the same. */
 const guestCid = 3;
+const cardId = "net";
 /** There is no PCI bus to look for. */
 const ownArguments = ["pci=off"];
 
@@ -30,12 +33,16 @@ export async function bootFirecracker(
   demandMemory(spec, settings);
   return await inNewJail(host, spec, async (idRange) => {
     const token = newToken();
+    const userId = host.ranges.hostIdFirst(idRange);
+    await using network = await MonitorNetwork.make(spec, host.egress, userId);
+    const egressAddress = network?.address;
     const { root } = jailOf(settings.stateDirectory, spec.id);
-    await placeBytes(root, "config", configDisk(spec, settings, token, "vsock"));
+    await placeBytes(root, "config", configDisk(spec, settings, token, "vsock", egressAddress));
     const files = { kernel: settings.boot.kernel, initramfs: settings.boot.initramfs, image: settings.image };
-    const { identity, console, api } = await jail(host, spec, host.ranges.hostIdFirst(idRange), files);
+    const { identity, console, api } = await jail(host, spec, { userId, networkPath: network?.path }, files);
     await start(api, spec, settings);
-    return new MicroVm(host, spec, { identity, token, idRange }, console);
+    const facts = { identity, token, idRange, ...(egressAddress !== undefined && { egressAddress }) };
+    return new MicroVm(host, spec, facts, console);
   });
 }
 
@@ -46,7 +53,7 @@ export async function bootFirecracker(
  */
 export async function inNewJail<Made>(
   host: FirecrackerHost,
-  spec: Pick<MachineSpec, "id" | "directory">,
+  spec: Pick<MachineSpec, "id" | "directory" | "network">,
   make: (idRange: number) => Promise<Made>,
 ): Promise<Made> {
   let idRange: number | undefined;
@@ -57,6 +64,7 @@ export async function inNewJail<Made>(
     return await make(idRange);
   } catch (error) {
     await host.release(spec.id, idRange === undefined ? undefined : { idRange }).catch(() => undefined);
+    if (spec.network === "egress") await host.egress.release(spec.id).catch(() => undefined);
     await endLeftovers(spec.directory).catch(() => undefined);
     if (error instanceof MachineError) throw error;
     throw bootFailure(spec.id, "the host refuses something", { cause: error });
@@ -92,6 +100,10 @@ async function start(
   }
   await api.put("/vsock", { guest_cid: guestCid, uds_path: `/${jailNames.vsock}` });
   await api.put("/entropy", {});
+  if (spec.network === "egress") {
+    const card = { iface_id: cardId, host_dev_name: tapDevice, guest_mac: tapLinkAddress };
+    await api.put(`/network-interfaces/${cardId}`, card);
+  }
   await api.put("/actions", { action_type: "InstanceStart" });
 }
 

@@ -5,6 +5,7 @@ import { readCgroupMounts } from "../host/cgroup-mounts.ts";
 import { contractImageIn } from "../microvm/contract-image.ts";
 import { FirecrackerDriver } from "./driver.ts";
 import { jailsDirectory } from "./layout.ts";
+import type { FirecrackerDriverOptions } from "./options.ts";
 
 /** Where the suite finds an image of the test guest, Firecracker and the jailer: on a host where KVM works. */
 export const contractDirectoryVariable = "NEX_CONTRACT_FIRECRACKER";
@@ -12,9 +13,14 @@ export const contractDirectoryVariable = "NEX_CONTRACT_FIRECRACKER";
 const cgroupParent = "nex-contract";
 
 /** The driver as the contract suite boots it: the test guest in an image. */
-export function makeDriver(): FirecrackerDriver {
+export function makeDriver(change: Partial<FirecrackerDriverOptions> = {}): FirecrackerDriver {
+  return new FirecrackerDriver({ ...contractOptions(), ...change });
+}
+
+/** What that driver is told. */
+export function contractOptions(): FirecrackerDriverOptions {
   const directory = process.env[contractDirectoryVariable] ?? "";
-  return new FirecrackerDriver({
+  return {
     ...contractImageIn(directory),
     stateDirectory: join(directory, "state"),
     idsDirectory: join(directory, "ids"),
@@ -24,7 +30,7 @@ export function makeDriver(): FirecrackerDriver {
     memoryBytesDefault: 268_435_456,
     apiTimeoutMs: 60_000,
     attachTimeoutMs: 180_000,
-  });
+  };
 }
 
 /** What runs of machines, and of one whose directory is gone its jail too. Those of templates come and go. */

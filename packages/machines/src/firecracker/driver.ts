@@ -21,6 +21,9 @@ import { FirecrackerCopier } from "./template.ts";
  * Machines that are alike are copies of one whose agent was ready. A copy gets a token, randomness and the time of its
  * own before its agent answers.
  *
+ * A machine with egress has a network card; its Firecracker then runs in a network of its own, which passes on what is
+ * listed, over IPv4, and nothing else.
+ *
  * A machine outlives the node that booted it, and can be recovered from its record.
  */
 export class FirecrackerDriver extends MicroVmDriver {
@@ -35,7 +38,7 @@ export class FirecrackerDriver extends MicroVmDriver {
     this.templates = new Templates(this.monitor, new FirecrackerCopier(this.monitor), stateDirectory);
   }
 
-  async fingerprint(): Promise<Fingerprint> {
+  protected async tryMonitor(): Promise<Fingerprint> {
     return await fingerprintFirecracker(this.monitor);
   }
 

@@ -12,16 +12,19 @@ import { removeTree } from "../host/remove-tree.ts";
 import type { NextEpoch } from "../microvm/attachment.ts";
 import type { MachineFacts } from "../microvm/facts.ts";
 import type { Monitor } from "../microvm/machine.ts";
+import { findGuestNetworkLack } from "../microvm/requirements.ts";
+import { Egress } from "../network/egress.ts";
 import { openVsockChannels } from "./channels.ts";
 import { jailOf, jailsDirectory, programName, programPath, sharedDirectory } from "./layout.ts";
 import { Metrics } from "./metrics.ts";
 import type { FirecrackerDriverSettings } from "./options.ts";
 
-/** What Firecracker is to its machines: jails, control groups and user ids of this host. */
+/** What Firecracker is to its machines: jails, control groups, user ids and egress of this host. */
 export class FirecrackerHost implements Monitor {
   readonly kind = "firecracker";
   readonly settings: FirecrackerDriverSettings;
   readonly ranges: IdRanges;
+  readonly egress: Egress;
   readonly cgroupMounts: readonly CgroupMount[];
   readonly #ids = new Set<string>();
   readonly #metrics = new Map<string, Metrics>();
@@ -31,6 +34,9 @@ export class FirecrackerHost implements Monitor {
     this.settings = settings;
     const { idsDirectory, hostIdFirst, stateDirectory } = settings;
     this.ranges = new IdRanges(idsDirectory, hostIdFirst, jailsDirectory(stateDirectory));
+    this.egress = new Egress(settings.egressNetwork, stateDirectory, () =>
+      findGuestNetworkLack(settings.boot),
+    );
     this.cgroupMounts = readCgroupMounts();
   }
 
@@ -106,7 +112,10 @@ export class FirecrackerHost implements Monitor {
     this.#ids.add(machineId);
   }
 
-  async release(machineId: string, facts: Pick<MachineFacts, "idRange"> | undefined): Promise<void> {
+  async release(
+    machineId: string,
+    facts: Pick<MachineFacts, "idRange" | "egressAddress"> | undefined,
+  ): Promise<void> {
     const { cgroupParent, killTimeoutMs, stateDirectory } = this.settings;
     this.#metrics.get(machineId)?.close();
     this.#metrics.delete(machineId);
@@ -117,6 +126,8 @@ export class FirecrackerHost implements Monitor {
     left.push(...(await cgroup.remove()));
     const note = (error: unknown): unknown =>
       left.push(error instanceof Error ? error.message : String(error));
+    if (facts === undefined || facts.egressAddress !== undefined)
+      await this.egress.release(machineId).catch(note);
     await removeTree(jailOf(stateDirectory, machineId).directory).catch(note);
     if (left.length > 0) {
       const what = left.join("; ");

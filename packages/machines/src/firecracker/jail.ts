@@ -31,6 +31,13 @@ export interface Jailed {
 /** What of an order counts for its jail. */
 export type JailOrder = Pick<MachineSpec, "id" | "directory" | "limits"> & { isTemplate?: boolean };
 
+/** As whom, and in which network, a Firecracker runs. */
+export interface JailUser {
+  userId: number;
+  /** As a file of this host; the host's own network when absent. */
+  networkPath?: string | undefined;
+}
+
 /** What a jail is furnished with: files of this host by the names that they get in it. */
 export type Furniture = Readonly<Partial<Record<keyof typeof jailNames, string>>>;
 
@@ -43,7 +50,7 @@ export type Furniture = Readonly<Partial<Record<keyof typeof jailNames, string>>
 export async function jail(
   host: FirecrackerHost,
   spec: JailOrder,
-  userId: number,
+  { userId, networkPath }: JailUser,
   files: Furniture,
 ): Promise<Jailed> {
   const { settings } = host;
@@ -63,6 +70,7 @@ export async function jail(
       ...["--id", spec.id, "--exec-file", programPath(settings.stateDirectory)],
       ...["--uid", String(userId), "--gid", String(userId)],
       ...["--chroot-base-dir", join(settings.stateDirectory, "jails"), "--new-pid-ns"],
+      ...(networkPath === undefined ? [] : ["--netns", networkPath]),
       ...cgroupArguments(spec, settings, host.cgroupMounts),
       ...["--resource-limit", `no-file=${openFilesMax}`],
       ...["--", "--api-sock", `/${jailNames.api}`, "--level", "Error"],

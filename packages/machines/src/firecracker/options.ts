@@ -1,6 +1,7 @@
 import type { MachineLimits } from "../driver.ts";
 import { defaultHostIdFirst } from "../host/ids.ts";
 import type { MicroVmSettings } from "../microvm/settings.ts";
+import { defaultEgressNetwork } from "../network/egress.ts";
 import type { BootFiles } from "../rootfs/boot-files.ts";
 
 /** How much may go through a device of a machine in a time: what is left of it is filled up evenly. */
@@ -45,6 +46,8 @@ export interface FirecrackerDriverOptions {
   rateLimiters?: RateLimiters;
   /** Of a machine without a limit. Default 512 MiB. */
   memoryBytesDefault?: number;
+  /** The IPv4 network from which machines with egress get two addresses each; see the container driver. */
+  egressNetwork?: string;
   /** How long Firecracker may take for each thing that it is asked. Default 30,000. */
   apiTimeoutMs?: number;
   /** How long an attach waits for the guest, which may have to boot first. Default 30,000. */
@@ -65,6 +68,7 @@ export function completeOptions(options: FirecrackerDriverOptions): FirecrackerD
     jailer: "jailer",
     rateLimiters: {},
     memoryBytesDefault: 536_870_912,
+    egressNetwork: defaultEgressNetwork,
     apiTimeoutMs: 30_000,
     attachTimeoutMs: 30_000,
     killTimeoutMs: 10_000,

@@ -58,7 +58,8 @@ export class FirecrackerCopier implements Copier<Template> {
     const host = this.#host;
     return await inNewJail(host, spec, async (idRange) => {
       const token = newToken();
-      const { identity, console, api } = await jail(host, spec, host.ranges.hostIdFirst(idRange), files);
+      const userId = host.ranges.hostIdFirst(idRange);
+      const { identity, console, api } = await jail(host, spec, { userId }, files);
       await api.put("/snapshot/load", {
         snapshot_path: `/${jailNames.state}`,
         mem_backend: { backend_type: "File", backend_path: `/${jailNames.memory}` },

@@ -29,6 +29,13 @@ test("configDisk gives a shell the arguments as they are, whatever stands in the
   ]);
 });
 
+test("configDisk tells the address of a machine with egress, and none of another", () => {
+  const shown = (address?: string): string =>
+    sourced(configDisk(spec, settings, "", "port", address), `echo "<$nex_egress>"`);
+  assert.equal(shown("100.127.0.1"), "<100.127.0.1>\n");
+  assert.equal(shown(), "<>\n");
+});
+
 test("configDisk says what each limit is for the kernel of the guest", () => {
   const limits = { processes: 40, vcpus: 0.25, diskBytes: 16_777_216 };
   const loopbackAddresses = ["10.0.0.1", "10.0.0.1", "fd00::1"];

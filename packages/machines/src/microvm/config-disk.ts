@@ -15,12 +15,17 @@ const filesMin = 64;
 /** Of a machine without a limit of its disk: this part of its memory. */
 const diskShareDefault = 0.5;
 
-/** The second disk of a machine: what its init sources before it starts the agent (`rootfs/guest-init.ts`). */
+/**
+ * The second disk of a machine: what its init sources before it starts the agent (`rootfs/guest-init.ts`).
+ *
+ * @param egressAddress The machine's own, if it has egress.
+ */
 export function configDisk(
   spec: Pick<MachineSpec, "limits" | "hosts" | "loopbackAddresses" | "nodeLostTimeoutMs">,
   settings: MicroVmSettings,
   token: string,
   transport: GuestTransport,
+  egressAddress?: string,
 ): Buffer {
   const { limits, hosts = [], loopbackAddresses = [] } = spec;
   const [program, ...args] = settings.command;
@@ -32,6 +37,7 @@ export function configDisk(
     `nex_lost_ms=${Math.floor(spec.nodeLostTimeoutMs)}`,
     ...disks(limits.diskBytes ?? Math.floor(memoryBytesOf(spec, settings) * diskShareDefault)),
     `nex_loopback=${quoted([...new Set(loopbackAddresses)].map(withPrefix).join(" "))}`,
+    `nex_egress=${egressAddress ?? ""}`,
     `nex_processes=${limits.processes ?? "max"}`,
     `nex_cpu=${quoted(cpuMax(limits.vcpus))}`,
     `set -- ${command.map(quoted).join(" ")}`,

@@ -7,7 +7,9 @@ import type {
   MachineRecord,
   MachineSpec,
 } from "../driver.ts";
-import { bootInDirectory } from "../spec.ts";
+import { demandEgress, everyNetwork } from "../network/demand.ts";
+import { describeEgress } from "../network/describe.ts";
+import { bootInDirectory, type Offer } from "../spec.ts";
 import type { MicroVm, Monitor } from "./machine.ts";
 import { recoverMicroVm } from "./recover.ts";
 import type { Templates } from "./templates.ts";
@@ -21,18 +23,41 @@ export abstract class MicroVmDriver implements Driver {
     "processes",
     "diskBytes",
   ]);
-  readonly networks: ReadonlySet<MachineNetwork> = new Set<MachineNetwork>(["none", "nats"]);
+  readonly #networks = new Set<MachineNetwork>(["none", "nats"]);
   readonly ownLoopback = true;
   readonly carriesIpv6 = false;
   protected abstract readonly monitor: Monitor;
   protected abstract readonly templates: Templates<unknown>;
   /** The running machines that were handed out, so that a second recovery finds the same object. */
   readonly #machines = new Map<string, MicroVm>();
+  #pruned: Promise<void> | undefined;
 
-  abstract fingerprint(): Promise<Fingerprint>;
+  /** `egress` comes with a fingerprint or a boot that has found this host to carry it. */
+  get networks(): ReadonlySet<MachineNetwork> {
+    return this.#networks;
+  }
+
+  /** Looks whether all is there, and then boots a machine until its agent has answered. */
+  protected abstract tryMonitor(): Promise<Fingerprint>;
+
+  async fingerprint(): Promise<Fingerprint> {
+    const found = await this.tryMonitor();
+    if (!found.available) return found;
+    await this.#learnNetworks();
+    return { ...found, details: { ...found.details, egress: await describeEgress(this.monitor.egress) } };
+  }
 
   async boot(spec: MachineSpec): Promise<Machine> {
-    return await bootInDirectory(this, spec, async (owned) => this.#keep(await this.templates.boot(owned)));
+    // Why this host does not carry egress is known only by trying.
+    const offer: Offer = { kind: this.kind, enforces: this.enforces, networks: everyNetwork };
+    return await bootInDirectory(offer, spec, async (owned) => {
+      await demandEgress(owned, this.monitor.egress);
+      this.#pruned ??= this.monitor.egress.prune();
+      await this.#pruned;
+      const machine = this.#keep(await this.templates.boot(owned));
+      if (owned.network === "egress") await this.#learnNetworks();
+      return machine;
+    });
   }
 
   /**
@@ -51,6 +76,10 @@ export abstract class MicroVmDriver implements Driver {
   /** Removes what machines are copied from. */
   async close(): Promise<void> {
     await this.templates.clear();
+  }
+
+  async #learnNetworks(): Promise<void> {
+    if ((await this.monitor.egress.lack()) === undefined) this.#networks.add("egress");
   }
 
   #keep(machine: MicroVm): MicroVm {

@@ -19,6 +19,7 @@ import { readProcess } from "../host/process-table.ts";
 import { measureUsage } from "../host/usage.ts";
 import { settlesWithin } from "../host/wait.ts";
 import { watchFate } from "../host/watch.ts";
+import type { Egress } from "../network/egress.ts";
 import type { NextEpoch } from "./attachment.ts";
 import { type ExitReport, takeExitReport } from "./exit-report.ts";
 import { type MachineFacts, recordFacts } from "./facts.ts";
@@ -32,6 +33,7 @@ type Kept = Pick<MachineSpec, "id" | "directory">;
 export interface Monitor {
   readonly kind: SandboxKind;
   readonly settings: MicroVmSettings;
+  readonly egress: Egress;
   /** @throws MachineError `attach_failed` */
   openChannels(machineId: string, next: NextEpoch): Promise<EpochChannels>;
   /** A machine was found that another process booted. */

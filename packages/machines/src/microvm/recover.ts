@@ -27,6 +27,9 @@ export async function recoverMicroVm(
     if (known !== undefined && readFate(known.identity) === undefined && existsSync(controlOut)) {
       const epoch = await latestEpoch(owned);
       monitor.adopt?.(id);
+      const { egressAddress } = known;
+      // A filter that can't be changed now is no reason to lose a machine.
+      if (egressAddress !== undefined) await monitor.egress.list(id, egressAddress).catch(() => undefined);
       return new MicroVm(monitor, { id, directory: owned }, known, new FifoConsole(controlOut), epoch);
     }
     await endLeftovers(owned);

@@ -3,6 +3,7 @@ import { access, mkdir, open, readFile, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Lack } from "../host/lack.ts";
 import type { BootFiles } from "../rootfs/boot-files.ts";
+import { guestNetworkMark } from "../rootfs/guest-init.ts";
 import { readImageHead } from "../rootfs/image-format.ts";
 import type { MicroVmSettings } from "./settings.ts";
 
@@ -61,7 +62,7 @@ export async function findKvmLack(otherwise: string): Promise<Lack | undefined> 
 
 /** Are the files whole that every machine boots? */
 export async function findBootFilesLack(boot: BootFiles): Promise<Lack | undefined> {
-  const advice = `Run: nex rootfs --format ext4 --kernel apt --output ${dirname(dirname(boot.kernel))}/`;
+  const advice = writeAnew(boot.kernel);
   for (const [path, mark] of [
     [boot.kernel, elfMark],
     [boot.initramfs, cpioMark],
@@ -74,6 +75,23 @@ export async function findBootFilesLack(boot: BootFiles): Promise<Lack | undefin
     return { reason: `"${path}" is a kernel for another kind of processor`, advice };
   }
   return undefined;
+}
+
+/** Does the initramfs set up the network of a machine with egress? One of an earlier version does not. */
+export async function findGuestNetworkLack({ initramfs }: BootFiles): Promise<Lack | undefined> {
+  const sets = await readFile(initramfs).then(
+    (bytes) => bytes.includes(guestNetworkMark),
+    () => false,
+  );
+  if (sets) return undefined;
+  return {
+    reason: `"${initramfs}" is of an earlier version, which sets up no network`,
+    advice: writeAnew(initramfs),
+  };
+}
+
+function writeAnew(path: string): string {
+  return `Run: nex rootfs --format ext4 --kernel apt --output ${dirname(dirname(path))}/`;
 }
 
 /** Is it an image that machines can have as their root? */

@@ -67,6 +67,8 @@ export class Templates<Template> {
   async boot(spec: MachineSpec): Promise<MicroVm> {
     this.#prepared ??= endAbandonedTemplates(this.#monitor, this.#stateDirectory);
     await this.#prepared;
+    // A machine with egress has a network of its own, which no copy could get afterwards.
+    if (spec.network === "egress") return await this.#copier.boot(spec);
     const kind = kindOf(spec);
     const made = await this.#for(kind, spec);
     if (made === undefined) return await this.#copier.boot(spec);

@@ -16,6 +16,7 @@ import { configDisk, demandMemory } from "../microvm/config-disk.ts";
 import { newToken } from "../microvm/epoch-mark.ts";
 import { type Layout, layoutOf } from "../microvm/layout.ts";
 import { MicroVm } from "../microvm/machine.ts";
+import { MonitorNetwork } from "../network/monitor-network.ts";
 import { type MemoryFile, qemuArguments } from "./command.ts";
 import type { QemuHost } from "./host.ts";
 import { names } from "./names.ts";
@@ -45,16 +46,20 @@ export async function bootQemu(
     // Its owner's only, so that no other user of the host comes to the channels.
     await chmod(layout.directory, 0o700);
     const token = template?.token ?? newToken();
+    await using network = await MonitorNetwork.make(spec, host.egress);
+    const egressAddress = network?.address;
     const disk =
       template?.config === undefined
-        ? configDisk(spec, settings, token, "port")
+        ? configDisk(spec, settings, token, "port", egressAddress)
         : await readFile(template.config);
     await writeFile(join(layout.directory, names.config), disk, { mode: 0o600, flag: "wx" });
     await makeFifos([layout.controlIn], 0o600);
-    const { identity, console } = await start(settings, spec, layout, template);
-    return { machine: new MicroVm(host, spec, { identity, token }, console), console };
+    const { identity, console } = await start(settings, spec, layout, template, network);
+    const facts = { identity, token, ...(egressAddress !== undefined && { egressAddress }) };
+    return { machine: new MicroVm(host, spec, facts, console), console };
   } catch (error) {
     await endLeftovers(layout.directory).catch(() => undefined);
+    if (spec.network === "egress") await host.egress.release(spec.id).catch(() => undefined);
     if (error instanceof MachineError) throw error;
     throw bootFailure(spec.id, "the host refuses something", { cause: error });
   }
@@ -71,17 +76,15 @@ async function start(
   spec: MachineSpec,
   layout: Layout,
   template: BootTemplate | undefined,
+  network: MonitorNetwork | undefined,
 ): Promise<Started> {
   const program = await findProgram(settings.program);
   if (program === undefined) throw bootFailure(spec.id, `"${settings.program}" is not an executable file`);
   const { console, outputFd } = await FifoConsole.make(layout.controlOut);
   try {
-    const identity = await spawnQemu(
-      program,
-      qemuArguments(spec, settings, template),
-      layout.directory,
-      outputFd,
-    );
+    const command = [program, ...qemuArguments(spec, settings, template)];
+    const within = network === undefined ? command : await network.enter(command);
+    const identity = await spawnQemu(within, layout.directory, outputFd);
     await awaitSockets(settings, layout, identity, template !== undefined);
     return { identity, console };
   } catch (error) {
@@ -93,8 +96,7 @@ async function start(
 
 /** @param outputFd Closed when this settles: QEMU has it then. */
 async function spawnQemu(
-  program: string,
-  args: string[],
+  [program = "", ...args]: readonly string[],
   directory: string,
   outputFd: number,
 ): Promise<ProcessIdentity> {

@@ -1,12 +1,19 @@
 import type { MachineSpec } from "../driver.ts";
 import { memoryBytesOf } from "../microvm/config-disk.ts";
 import { kernelArguments } from "../microvm/kernel-arguments.ts";
+import { tapDevice, tapLinkAddress } from "../network/link.ts";
 import { names } from "./names.ts";
 import type { QemuDriverSettings } from "./options.ts";
 
 const mebibyte = 1_048_576;
 /** What emulation may keep of translated programs. */
 const translationMebibytes = 64;
+
+/** Of a machine with egress, whose QEMU runs where that device is. No program of the card's is loaded to boot from it. */
+const networkCard = [
+  ...["-netdev", `tap,id=net,ifname=${tapDevice},script=no,downscript=no`],
+  ...["-device", `virtio-net-pci,netdev=net,mac=${tapLinkAddress},romfile=`],
+];
 
 /** Where the memory of a machine is that becomes a template, or of the template that it is a copy of. */
 export interface MemoryFile {
@@ -45,6 +52,7 @@ export function qemuArguments(spec: MachineSpec, settings: QemuDriverSettings, f
     ...["-device", "virtserialport,chardev=control,name=nex.control"],
     ...["-chardev", `file,id=serial,path=${names.control}.out`, "-serial", "chardev:serial"],
     ...[...disk("root", image), ...disk("config", names.config)],
+    ...(spec.network === "egress" ? networkCard : []),
     ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
   ];
 }

@@ -26,8 +26,9 @@ export const qemuAbilities: DriverAbilities = {
 const optionsVariable = "NEX_CONTRACT_QEMU";
 
 /** The driver as the contract suite boots it: the test guest in an image, once `prepareQemu` has made one. */
-export function makeDriver(): QemuDriver {
-  return new QemuDriver(JSON.parse(process.env[optionsVariable] ?? "{}") as QemuDriverOptions);
+export function makeDriver(change: Partial<QemuDriverOptions> = {}): QemuDriver {
+  const options = JSON.parse(process.env[optionsVariable] ?? "{}") as QemuDriverOptions;
+  return new QemuDriver({ ...options, ...change });
 }
 
 /** What tests of microVMs need, removed at the end of its scope. */

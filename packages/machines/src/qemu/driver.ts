@@ -25,6 +25,9 @@ import { QemuCopier } from "./template.ts";
  * Machines that are alike are copies of one whose agent was ready. A copy gets randomness and the time of its own before
  * its node comes to its channels.
  *
+ * A machine with egress has a network card; its QEMU then runs in a network of its own, which passes on what is listed,
+ * over IPv4, and nothing else. This needs root.
+ *
  * A machine outlives the node that booted it, and can be recovered from its record.
  */
 export class QemuDriver extends MicroVmDriver {
@@ -39,7 +42,7 @@ export class QemuDriver extends MicroVmDriver {
     this.templates = new Templates(this.monitor, new QemuCopier(this.monitor), stateDirectory);
   }
 
-  async fingerprint(): Promise<Fingerprint> {
+  protected async tryMonitor(): Promise<Fingerprint> {
     return await fingerprintQemu(this.monitor);
   }
 }

@@ -1,23 +1,30 @@
 import type { EpochChannels } from "../host/attachments.ts";
 import type { NextEpoch } from "../microvm/attachment.ts";
+import type { MachineFacts } from "../microvm/facts.ts";
 import type { Monitor } from "../microvm/machine.ts";
+import { findGuestNetworkLack } from "../microvm/requirements.ts";
+import { Egress } from "../network/egress.ts";
 import { openQemuChannels } from "./channels.ts";
 import type { QemuDriverSettings } from "./options.ts";
 
-/** What QEMU is to its machines. Everything of a machine is in its directory. */
+/** What QEMU is to its machines: of the host they have egress only. All else of a machine is in its directory. */
 export class QemuHost implements Monitor {
   readonly kind = "qemu";
   readonly settings: QemuDriverSettings;
+  readonly egress: Egress;
 
   constructor(settings: QemuDriverSettings) {
     this.settings = settings;
+    this.egress = new Egress(settings.egressNetwork, settings.stateDirectory, () =>
+      findGuestNetworkLack(settings.boot),
+    );
   }
 
   async openChannels(_machineId: string, next: NextEpoch): Promise<EpochChannels> {
     return await openQemuChannels(next);
   }
 
-  release(): Promise<void> {
-    return Promise.resolve();
+  async release(machineId: string, facts: MachineFacts | undefined): Promise<void> {
+    if (facts === undefined || facts.egressAddress !== undefined) await this.egress.release(machineId);
   }
 }

@@ -1,5 +1,6 @@
 import type { MachineLimits } from "../driver.ts";
 import type { MicroVmSettings } from "../microvm/settings.ts";
+import { defaultEgressNetwork } from "../network/egress.ts";
 import type { BootFiles } from "../rootfs/boot-files.ts";
 
 /** How the processor of a machine is had. */
@@ -24,6 +25,8 @@ export interface QemuDriverOptions {
   program?: string;
   /** Of a machine without a limit. Default 512 MiB. */
   memoryBytesDefault?: number;
+  /** The IPv4 network from which machines with egress get two addresses each; see the container driver. */
+  egressNetwork?: string;
   /** How long QEMU may take to open its sockets. Default 20,000. */
   startTimeoutMs?: number;
   /** How long an attach waits for the guest, which may have to boot first. Default 30,000, or 180,000 emulated. */
@@ -42,6 +45,7 @@ export function completeOptions(options: QemuDriverOptions): QemuDriverSettings 
     accelerator: "kvm",
     program: "qemu-system-x86_64",
     memoryBytesDefault: 536_870_912,
+    egressNetwork: defaultEgressNetwork,
     startTimeoutMs: 20_000,
     attachTimeoutMs: options.accelerator === "tcg" ? 180_000 : 30_000,
     killTimeoutMs: 10_000,

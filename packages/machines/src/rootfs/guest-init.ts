@@ -1,6 +1,9 @@
 /** What the init of a copy says when it is a machine of its own. */
 export const copyReadyWords = "[nex: a machine of its own]";
 
+/** By which an init that sets up the network of a machine can be known: the address that it is told. */
+export const guestNetworkMark = "$nex_egress";
+
 /**
  * The first program of a microVM, in its initramfs: loads modules, mounts the image read-only and what can be written
  * over it, starts the agent as the user 1000, and turns the machine off when the agent has ended.
@@ -78,6 +81,12 @@ fi
 
 ip link set lo up
 for address in $nex_loopback; do ip addr add "$address" dev lo; done
+if [ -n "${guestNetworkMark}" ]; then
+  [ ! -d /proc/sys/net/ipv6 ] || limit 1 /proc/sys/net/ipv6/conf/eth0/disable_ipv6
+  # The other end has the same link-layer address, so none is asked for.
+  ip link set eth0 arp off && ip addr add "$nex_egress/32" dev eth0 && ip link set eth0 up &&
+    ip route add default dev eth0 || fail "cannot set the network"
+fi
 echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start
 harden user/max_user_namespaces 0
 harden vm/unprivileged_userfaultfd 0

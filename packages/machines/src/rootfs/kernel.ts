@@ -17,9 +17,9 @@ export interface KernelModule {
   data: Buffer;
 }
 
-/** What the first disk, the channels, their buses and randomness need; what is built in is left out. */
+/** What the disks, the channels, their buses, randomness and egress need; what is built in is left out. */
 export const guestModules: readonly string[] = [
-  ...["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_console", "virtio_rng"],
+  ...["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_console", "virtio_rng", "virtio_net"],
   ...["vmw_vsock_virtio_transport", "ext4", "squashfs"],
 ];
 

@@ -21,7 +21,10 @@ const memoryMebibytes = 6_144;
 /** With two, emulated virtualization damages its kernel now and then. */
 const processors = 1;
 const pollMs = 200;
-const modules = ["virtio_pci", "virtio_blk", "virtio_console", "ext4", "kvm_amd", "tun"];
+const modules = [
+  ...["virtio_pci", "virtio_blk", "virtio_console", "ext4", "kvm_amd", "tun", "veth"],
+  ...["nf_tables", "nft_ct", "nft_connlimit", "nft_reject_inet", "nft_chain_nat", "nft_masq"],
+];
 const directoryMode = 0o40755;
 const programMode = 0o100755;
 const fileMode = 0o100644;

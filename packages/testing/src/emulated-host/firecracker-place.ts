@@ -12,10 +12,10 @@ import {
   imageName,
   packExt4,
 } from "@nexengine/machines";
-import { packContractImage } from "@nexengine/machines/internal";
+import { findLibraries, packContractImage } from "@nexengine/machines/internal";
 import { defaultCacheDirectory } from "@nexengine/node/internal";
 import { errorText } from "@nexengine/protocol/internal";
-import { hasProgram } from "../install.ts";
+import { hasProgram, programsNamed } from "../install.ts";
 import { fetchTestFirecracker } from "./fetch-firecracker.ts";
 
 const root = join(import.meta.dirname, "../../../..");
@@ -78,6 +78,7 @@ export async function prepareFirecrackerPlace(
         "/contract/guest.ext4": join(contract, "guest.ext4"),
         "/contract/firecracker": programs.firecracker,
         "/contract/jailer": programs.jailer,
+        ...(await networkPrograms()),
         "/nex/package.json": join(root, "package.json"),
         "/nex/packages": join(root, "packages"),
         "/nex/node_modules": modules,
@@ -87,6 +88,13 @@ export async function prepareFirecrackerPlace(
   } catch (error) {
     return { lack: errorText(error) };
   }
+}
+
+/** What machines with egress need of their host, as far as this one has it, with its libraries. */
+async function networkPrograms(): Promise<Record<string, string>> {
+  const found = ["ip", "nft", "nsenter", "unshare"].flatMap((name) => programsNamed(name).slice(0, 1));
+  const libraries = (await Promise.all(found.map(findLibraries))).flat();
+  return Object.fromEntries([...found, ...libraries].map((path) => [path, path]));
 }
 
 /** What nodes need in the emulated host, and rootfs images that they find built. */

@@ -1,8 +1,8 @@
 import { isIPv4 } from "node:net";
-import type { MachineSpec } from "../../driver.ts";
-import { bootFailure } from "../../host/boot-failure.ts";
-import type { Lack } from "../../host/lack.ts";
-import { furtherLoopbackAddresses } from "../../spec-network.ts";
+import type { MachineSpec } from "../driver.ts";
+import { bootFailure } from "../host/boot-failure.ts";
+import { furtherLoopbackAddresses } from "../spec-network.ts";
+import { demandEgress, refuseNetwork } from "./demand.ts";
 import type { Egress } from "./egress.ts";
 import { findLoopbackLack } from "./lack.ts";
 import { batch, machineEndCommands } from "./link.ts";
@@ -17,23 +17,14 @@ export function wantsWires(spec: MachineSpec): boolean {
 /**
  * Refuses the network of an order that this host can't give, before anything is made.
  *
- * @throws MachineError `network_not_offered`
+ * @throws MachineError `network_not_offered`, or `boot_failed` where its device is there already.
  */
 export async function demandNetwork(spec: MachineSpec, egress: Egress): Promise<void> {
-  const refuse = (what: string, { reason, advice }: Lack): never => {
-    throw bootFailure(spec.id, `${what}: ${reason}. ${advice}`, { code: "network_not_offered" });
-  };
   if (furtherLoopbackAddresses(spec.loopbackAddresses).length > 0) {
     const lack = await findLoopbackLack();
-    if (lack) refuse("its loopback addresses can't be set", lack);
+    if (lack) refuseNetwork(spec, "its loopback addresses can't be set", lack);
   }
-  if (spec.network !== "egress") return;
-  const lack = await egress.lack();
-  if (lack) refuse('the network "egress" is not offered here', lack);
-  const uncarried = spec.egress?.find(({ address }) => !isIPv4(address));
-  if (uncarried === undefined) return;
-  const reason = `the egress target "${uncarried.address}" is of IPv6, and only IPv4 is carried`;
-  refuse("its network is not offered", { reason, advice: "List an IPv4 address of it" });
+  await demandEgress(spec, egress);
 }
 
 /**

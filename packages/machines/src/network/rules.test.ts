@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { hostRules, parseLinks } from "./host-rules.ts";
 import { parseForwardDrops } from "./lack.ts";
-import { linkAt, linkName, linksIn, readLinks } from "./link.ts";
-import { machineRules } from "./machine-rules.ts";
+import { linkAt, linkName, linksIn, monitorEndCommands, readLinks } from "./link.ts";
+import { machineRules, routerRules } from "./machine-rules.ts";
 
 const network = { address: "100.127.0.0", prefixBits: 16 };
 
@@ -64,6 +64,49 @@ suite("machineRules", () => {
   test("accept each target once", () => {
     const rules = rulesFor(["169.254.169.254", 32], ["100.100.100.200", 32], ["192.0.0.1", 32]);
     assert.equal(rules.filter((rule) => rule.endsWith("th dport 443 goto listed")).length, 3);
+  });
+});
+
+suite("routerRules", () => {
+  const rules = routerRules("100.127.0.1", [{ address: "203.0.113.1", prefixBits: 32, port: 443 }]);
+  const chain = (name: string): string[] => {
+    const [, text = ""] =
+      new RegExp(`chain ${name} \\{\n([^}]*(?:\\{[^}]*\\}[^}]*)*?)\n \\}`).exec(rules) ?? [];
+    return text.split("\n").map((line) => line.trim());
+  };
+
+  test("let a machine's packets pass as its own rules let them out, and answers in", () => {
+    const outward = (text: string): string[] => {
+      const lines = text.split("\n").map((line) => line.trim());
+      return lines.slice(lines.indexOf("meta nfproto != ipv4 drop"));
+    };
+    const own = machineRules("100.127.0.1", [{ address: "203.0.113.1", prefixBits: 32, port: 443 }]);
+    assert.deepEqual(outward(rules), outward(own));
+    assert.deepEqual(chain("forward").slice(0, 4), [
+      "type filter hook forward priority 0; policy drop;",
+      'iifname "eth0" oifname "tap0" ct state established,related accept',
+      'iifname != "tap0" drop',
+      'oifname != "eth0" drop',
+    ]);
+  });
+
+  test("let nothing to where they are, and out of it what is refused only", () => {
+    assert.deepEqual(chain("input"), ["type filter hook input priority 0; policy drop;"]);
+    assert.deepEqual(chain("output"), [
+      "type filter hook output priority 0; policy drop;",
+      'oifname "tap0" ct state related accept',
+    ]);
+  });
+});
+
+suite("the network of a monitor", () => {
+  test("has a tap device that only its user may open, and the machine behind it", () => {
+    const link = linkAt(network, 0, "a");
+    const commands = monitorEndCommands(link, 1_000_000);
+    assert.ok(commands.includes("tuntap add dev tap0 mode tap user 1000000"));
+    assert.ok(commands.includes("route add 100.127.0.1/32 dev tap0 src 192.0.0.8"));
+    assert.ok(commands.includes("route add default via 100.127.0.0 dev eth0"));
+    assert.ok(monitorEndCommands(link).includes("tuntap add dev tap0 mode tap"));
   });
 });
 

@@ -4,19 +4,25 @@ import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { within } from "../../contract/expect.ts";
-import { makeSpec } from "../../contract/spec.ts";
-import { actMs } from "../../contract/test-machine.ts";
-import type { MachineRecord, MachineSpec } from "../../driver.ts";
-import { findProgram } from "../../host/program.ts";
-import { runProgram } from "../../host/run-program.ts";
-import { makeDriver } from "../contract-driver.ts";
-import type { ContainerDriverOptions } from "../options.ts";
+import { within } from "../contract/expect.ts";
+import { makeSpec } from "../contract/spec.ts";
+import { actMs } from "../contract/test-machine.ts";
+import type { Driver, MachineRecord, MachineSpec } from "../driver.ts";
+import { findProgram } from "../host/program.ts";
+import { runProgram } from "../host/run-program.ts";
 import type { Orders } from "./lab-node.ts";
 import { runTool } from "./tools.ts";
 
 /** Found beforehand, because a test may give a node another one. */
 const nsenter = (await findProgram("nsenter")) ?? "nsenter";
+
+/** Of what machines in a lab are made. */
+export interface LabDriver {
+  kind: MachineRecord["driver"];
+  /** Exports `makeDriver`, which takes options that are to be different. */
+  module: URL;
+  bootTimeoutMs: number;
+}
 
 /** Addresses of the lab: those of the host, and those of the world around it. */
 export const places = {
@@ -35,17 +41,19 @@ export const places = {
  */
 export class NetworkLab implements AsyncDisposable {
   readonly host: string;
+  readonly #driver: LabDriver;
   readonly #world: string;
   readonly #programs: ChildProcess[] = [];
   readonly #orders: MachineSpec[] = [];
 
-  private constructor() {
+  private constructor(driver: LabDriver) {
+    this.#driver = driver;
     this.host = `nextesthost${process.pid}`;
     this.#world = `nextestworld${process.pid}`;
   }
 
-  static async make(): Promise<NetworkLab> {
-    const lab = new NetworkLab();
+  static async make(driver: LabDriver): Promise<NetworkLab> {
+    const lab = new NetworkLab(driver);
     try {
       await lab.#connect();
       return lab;
@@ -95,7 +103,7 @@ export class NetworkLab implements AsyncDisposable {
 
   /** Starts servers, and collects what they see. */
   async serve(where: "host" | "world", names: readonly string[]): Promise<string[]> {
-    const program = fileURLToPath(new URL("../../contract/greeters.ts", import.meta.url));
+    const program = fileURLToPath(new URL("../contract/greeters.ts", import.meta.url));
     const child = this.#start(where === "host" ? this.host : this.#world, [program, ...names]);
     const seen: string[] = [];
     const ready = Promise.withResolvers<void>();
@@ -108,9 +116,11 @@ export class NetworkLab implements AsyncDisposable {
   }
 
   /** Starts a node on the host. */
-  node(options: Partial<ContainerDriverOptions> = {}, env: NodeJS.ProcessEnv = {}): LabNode {
+  node(options: object = {}, env: NodeJS.ProcessEnv = {}): LabNode {
     const program = fileURLToPath(new URL("./lab-node.ts", import.meta.url));
-    return new LabNode(this.#start(this.host, [program, JSON.stringify(options)], env));
+    const { module, bootTimeoutMs } = this.#driver;
+    const args = [program, module.href, String(bootTimeoutMs), JSON.stringify(options)];
+    return new LabNode(this.#start(this.host, args, env), bootTimeoutMs);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -120,8 +130,13 @@ export class NetworkLab implements AsyncDisposable {
       child.kill("SIGKILL");
       await gone;
     }
-    for (const { id, directory } of this.#orders.filter((order) => existsSync(order.directory))) {
-      await makeDriver().recover({ driver: "container", id, directory, facts: {} });
+    const { kind, module } = this.#driver;
+    const left = this.#orders.filter((order) => existsSync(order.directory));
+    if (left.length > 0) {
+      const { makeDriver } = (await import(module.href)) as { makeDriver(): Driver };
+      for (const { id, directory } of left) {
+        await makeDriver().recover?.({ driver: kind, id, directory, facts: {} });
+      }
     }
     for (const name of [this.host, this.#world]) await runTool("ip", ["netns", "delete", name]);
   }
@@ -163,10 +178,13 @@ export class NetworkLab implements AsyncDisposable {
 /** The node's end of the lab: does what it is told, one after the other. */
 export class LabNode {
   readonly #child: ChildProcess;
+  readonly #timeoutMs: number;
   readonly #lines: AsyncIterator<string>;
 
-  constructor(child: ChildProcess) {
+  /** @param bootTimeoutMs The longest that one thing may take. */
+  constructor(child: ChildProcess, bootTimeoutMs: number) {
     this.#child = child;
+    this.#timeoutMs = Math.max(bootTimeoutMs, actMs);
     this.#lines = createInterface({ input: child.stdout ?? assert.fail() })[Symbol.asyncIterator]();
   }
 
@@ -175,7 +193,7 @@ export class LabNode {
     ...args: Parameters<Orders[Name]>
   ): Promise<Awaited<ReturnType<Orders[Name]>>> {
     this.#child.stdin?.write(`${JSON.stringify([name, ...args])}\n`);
-    const { value, done } = await within(this.#lines.next(), actMs, `the answer to ${name}`);
+    const { value, done } = await within(this.#lines.next(), this.#timeoutMs, `the answer to ${name}`);
     assert.ok(!done, `The node ended instead of an answer to ${name}`);
     const { result, error } = JSON.parse(value) as {
       result: Awaited<ReturnType<Orders[Name]>>;

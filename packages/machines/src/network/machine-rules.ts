@@ -1,6 +1,6 @@
-import type { EgressTarget } from "../../driver.ts";
-import { type Ipv4Network, ipv4Within, parseIpv4Network } from "../../ipv4.ts";
-import { guestDevice } from "./link.ts";
+import type { EgressTarget } from "../driver.ts";
+import { type Ipv4Network, ipv4Within, parseIpv4Network } from "../ipv4.ts";
+import { guestDevice, tapDevice } from "./link.ts";
 
 /**
  * What is reached by a target in it only, never by a wider one: where clouds keep the secrets of their hosts, links,
@@ -20,6 +20,11 @@ const refuse = "reject with icmpx type admin-prohibited";
 /** How many connections a machine may have at a time, so that none fills its host's table of them. */
 const connectionsMax = 4_096;
 
+const listedChain = ` chain listed {
+  ct count over ${connectionsMax} ${refuse}
+  accept
+ }`;
+
 /**
  * The rules in a machine's own network, for `nft -f`: loopback, answers, and new connections to what is listed from
  * the machine's own address. All else is refused so that its program hears of it at once, and dropped where it
@@ -37,23 +42,52 @@ export function machineRules(address: string, targets: readonly EgressTarget[]):
  chain forward {
   type filter hook forward priority 0; policy drop;
  }
- chain listed {
-  ct count over ${connectionsMax} ${refuse}
-  accept
- }
+${listedChain}
  chain output {
   type filter hook output priority 0; policy drop;
   oif "lo" accept
   oifname != "${guestDevice}" drop
-  meta nfproto != ipv4 drop
-  ip saddr != ${address} drop
-  ct state established accept
-${targetRules(targets)
-  .map((rule) => `  ${rule}\n`)
-  .join("")}  ${refuse}
- }
+${outwardRules(address, targets)} }
 }
 `;
+}
+
+/**
+ * The same rules in the network of a monitor, which passes on what its machine sends and gets. Nothing comes to that
+ * network itself, and nothing goes out of it but the word that something is refused.
+ *
+ * @param targets Checked, and of IPv4.
+ */
+export function routerRules(address: string, targets: readonly EgressTarget[]): string {
+  return `table inet nex {
+ chain input {
+  type filter hook input priority 0; policy drop;
+ }
+ chain output {
+  type filter hook output priority 0; policy drop;
+  oifname "${tapDevice}" ct state related accept
+ }
+${listedChain}
+ chain forward {
+  type filter hook forward priority 0; policy drop;
+  iifname "${guestDevice}" oifname "${tapDevice}" ct state established,related accept
+  iifname != "${tapDevice}" drop
+  oifname != "${guestDevice}" drop
+${outwardRules(address, targets)} }
+}
+`;
+}
+
+/** For what a machine sends out. */
+function outwardRules(address: string, targets: readonly EgressTarget[]): string {
+  const rules = [
+    "meta nfproto != ipv4 drop",
+    `ip saddr != ${address} drop`,
+    "ct state established accept",
+    ...targetRules(targets),
+    refuse,
+  ];
+  return rules.map((rule) => `  ${rule}\n`).join("");
 }
 
 function targetRules(targets: readonly EgressTarget[]): string[] {

@@ -1,6 +1,6 @@
 import { constants } from "node:fs";
 import { access, readFile, writeFile } from "node:fs/promises";
-import type { Lack } from "../../host/lack.ts";
+import type { Lack } from "../host/lack.ts";
 
 /** Of the network namespace in which this process is. */
 const switchPath = "/proc/sys/net/ipv4/ip_forward";

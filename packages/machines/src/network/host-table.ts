@@ -1,4 +1,4 @@
-import { MachineError } from "../../errors.ts";
+import { MachineError } from "../errors.ts";
 import { hostRules, type ListedLinks, parseLinks } from "./host-rules.ts";
 import { readLinks } from "./link.ts";
 import { runTool } from "./tools.ts";

@@ -1,23 +1,22 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { suite, test } from "node:test";
-import { eventually } from "../../contract/expect.ts";
-import { actMs } from "../../contract/test-machine.ts";
-import type { MachineRecord } from "../../driver.ts";
-import { readCgroupMounts } from "../../host/cgroup-mounts.ts";
-import { findProgram } from "../../host/program.ts";
-import { type LabNode, places } from "./lab.ts";
-import { both, LabFixture, type LabMachine, target } from "./lab-fixture.ts";
+import { eventually } from "../contract/expect.ts";
+import { actMs } from "../contract/test-machine.ts";
+import type { MachineRecord } from "../driver.ts";
+import { readCgroupMounts } from "../host/cgroup-mounts.ts";
+import { places } from "../network/lab.ts";
+import { both, type LabMachine, target } from "../network/lab-fixture.ts";
+import { prepareContainerLab } from "./egress-fixture.ts";
 
 const { allowed } = places;
-const fixture = await LabFixture.prepare();
+const { fixture, lack, settings } = await prepareContainerLab();
 
 /** What of machines is on the lab's host: devices, tables, ranges of ids, states of the runtime, control groups. */
 async function remains(): Promise<string[]> {
-  const { stateDirectory, cgroupParent = "" } = fixture.containers.options;
+  const { stateDirectory, cgroupParent } = settings;
   const links = await fixture.lab.onHost("ip", "-br", "link", "show", "type", "veth");
   const tables = await fixture.lab.onHost("nft", "list", "tables");
   const ranges = await readdir(join(stateDirectory, "ranges")).catch(() => []);
@@ -41,33 +40,7 @@ async function assertReaches(machine: Pick<LabMachine, "ask">): Promise<void> {
   for (const outcome of await fixture.reach(machine, both(allowed))) assert.match(outcome, / sees /);
 }
 
-/**
- * Lets a node work with programs of the test's instead of the host's.
- *
- * @param only The names of the host's programs that it finds beside them; all by default.
- */
-async function withTools(
-  scripts: Record<string, string>,
-  work: (node: LabNode) => Promise<void>,
-  only?: readonly string[],
-): Promise<void> {
-  const directory = await mkdtemp(join(tmpdir(), "nex-tools-"));
-  try {
-    for (const [name, script] of Object.entries(scripts)) {
-      await writeFile(join(directory, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
-    }
-    for (const name of only ?? []) {
-      await symlink((await findProgram(name)) ?? assert.fail(name), join(directory, name));
-    }
-    const node = fixture.lab.node({}, { PATH: only ? directory : `${directory}:${process.env["PATH"]}` });
-    await work(node);
-    await node.kill();
-  } finally {
-    await rm(directory, { recursive: true });
-  }
-}
-
-suite("what a machine with egress has of its host", { skip: fixture.lack ?? false }, () => {
+suite("what a machine with egress has of its host", { skip: lack ?? false }, () => {
   fixture.use();
 
   test("is gone after destroy, and that of another machine is not", async () => {
@@ -84,7 +57,7 @@ suite("what a machine with egress has of its host", { skip: fixture.lack ?? fals
   });
 
   test("is gone when a boot fails in its middle", async () => {
-    await withTools({ nsenter: "echo no >&2; exit 1" }, async (node) => {
+    await fixture.withTools({ nsenter: "echo no >&2; exit 1" }, async (node) => {
       const refusal = await node.refusal("boot", await fixture.lab.order([target(allowed)]));
       assert.match(refusal, /^boot_failed: Cannot boot machine "\w+": .* can't be set: nft says "no"/);
       assert.deepEqual(await remains(), []);
@@ -116,7 +89,7 @@ suite("what a machine with egress has of its host", { skip: fixture.lack ?? fals
   test("is gone when the next node recovers what another has left in the middle of a boot", async () => {
     const spec = await fixture.lab.order([target(allowed)]);
     // As long as that node lives, it sets up the machine's network.
-    await withTools({ nsenter: "while kill -0 $PPID; do sleep 0.02; done" }, async (former) => {
+    await fixture.withTools({ nsenter: "while kill -0 $PPID; do sleep 0.02; done" }, async (former) => {
       const booting = former.tell("boot", spec).catch(() => undefined);
       const listed = async (): Promise<boolean> =>
         (await remains()).some((line) => line.startsWith("table")) && existsSync(spec.directory);
@@ -159,7 +132,7 @@ suite("what a machine with egress has of its host", { skip: fixture.lack ?? fals
 
   test("is apart from that of another node's machines, and of others' tables (S11)", async () => {
     await fixture.lab.onHost("nft", "add", "table", "inet", "others");
-    const { stateDirectory } = fixture.containers.options;
+    const { stateDirectory } = settings;
     const other = fixture.lab.node({ stateDirectory: `${stateDirectory}-2`, hostIdFirst: 4_000_000 });
     const theirs = await fixture.boot([target(allowed)], {}, other);
     await fixture.with([target(allowed), target(theirs.address)], async (ours) => {
@@ -175,12 +148,12 @@ suite("what a machine with egress has of its host", { skip: fixture.lack ?? fals
   });
 });
 
-suite("a host without the programs of egress", { skip: fixture.lack ?? false }, () => {
+suite("a host without the programs of egress", { skip: lack ?? false }, () => {
   fixture.use();
 
   test("offers all but egress, and says how to get it", async () => {
     const programs = ["runc", "mkfifo", "nsenter", "unshare", "ip"];
-    await withTools(
+    await fixture.withTools(
       {},
       async (node) => {
         const { available, networks, ...told } = await node.tell("fingerprint");
@@ -197,7 +170,7 @@ suite("a host without the programs of egress", { skip: fixture.lack ?? false }, 
       },
       programs,
     );
-    await withTools(
+    await fixture.withTools(
       {},
       async (node) => {
         const order = await fixture.lab.order(undefined, {

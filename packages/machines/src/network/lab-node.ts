@@ -1,20 +1,20 @@
 /**
  * A program that is what a node is to its machines: it holds a driver in the network namespace where it was started,
- * and does what it is told, one JSON line each for an order and its answer. It lives until it is killed.
+ * and does what it is told, one JSON line each for an order and its answer. It lives until it is killed. Arguments: the
+ * module with `makeDriver`, how long a boot may take, and the options that are different for this node.
  */
 import { createInterface } from "node:readline";
-import { type Attempt, reach } from "../../contract/guest-network.ts";
-import { makeSpec } from "../../contract/spec.ts";
-import { TestMachine } from "../../contract/test-machine.ts";
-import type { MachineRecord, MachineSpec } from "../../driver.ts";
-import { MachineError } from "../../errors.ts";
-import { makeDriver } from "../contract-driver.ts";
-import type { ContainerDriverOptions } from "../options.ts";
+import { type Attempt, reach } from "../contract/guest-network.ts";
+import { makeSpec } from "../contract/spec.ts";
+import { TestMachine } from "../contract/test-machine.ts";
+import type { Driver, MachineRecord, MachineSpec } from "../driver.ts";
+import { MachineError } from "../errors.ts";
 
-const [, , options = "{}"] = process.argv;
-const driver = makeDriver(JSON.parse(options) as Partial<ContainerDriverOptions>);
+const [, , driverModule = "", bootTimeoutMs = "", options = "{}"] = process.argv;
+const { makeDriver } = (await import(driverModule)) as { makeDriver(change: object): Driver };
+const driver = makeDriver(JSON.parse(options) as object);
 const abilities = {
-  bootTimeoutMs: 30_000,
+  bootTimeoutMs: Number(bootTimeoutMs),
   reattach: true,
   recover: true,
   enforces: [],

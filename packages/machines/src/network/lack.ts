@@ -1,11 +1,11 @@
-import type { Lack } from "../../host/lack.ts";
-import { findProgram } from "../../host/program.ts";
-import type { ProgramRun } from "../../host/run-program.ts";
-import { parseIpv4Network } from "../../ipv4.ts";
+import type { Lack } from "../host/lack.ts";
+import { findProgram } from "../host/program.ts";
+import type { ProgramRun } from "../host/run-program.ts";
+import { parseIpv4Network } from "../ipv4.ts";
 import { findForwardingLack } from "./forwarding.ts";
 import { hostRules } from "./host-rules.ts";
-import { batch, guestDevice, linkPrefix } from "./link.ts";
-import { machineRules } from "./machine-rules.ts";
+import { batch, guestDevice, linkPrefix, switchScript, tapCommands } from "./link.ts";
+import { machineRules, routerRules } from "./machine-rules.ts";
 import { type NetworkTool, networkTools, runTool } from "./tools.ts";
 
 const networkBitsMax = 30;
@@ -20,8 +20,12 @@ export async function findLoopbackLack(): Promise<Lack | undefined> {
   return await findMissing(["ip", "nsenter"]);
 }
 
-/** What this host lacks for machines with egress. Tried in a network namespace that goes with the trial. */
-export async function findEgressLack(network: string): Promise<Lack | undefined> {
+/**
+ * What this host lacks for machines with egress. Tried in a network namespace that goes with the trial.
+ *
+ * @param needsTap They are microVMs, whose monitors have tap devices.
+ */
+export async function findEgressLack(network: string, needsTap: boolean): Promise<Lack | undefined> {
   const { prefixBits = networkBitsMax + 1 } = parseIpv4Network(network) ?? {};
   if (prefixBits > networkBitsMax) {
     const advice = `Name one with its first address and at most ${networkBitsMax} bits, like 100.127.0.0/16`;
@@ -30,7 +34,7 @@ export async function findEgressLack(network: string): Promise<Lack | undefined>
   return (
     (await findMissing(["nft", "ip", "nsenter", "unshare"])) ??
     (await findForwardingLack()) ??
-    (await tryOut())
+    (await tryOut(needsTap))
   );
 }
 
@@ -63,27 +67,56 @@ async function findMissing(tools: readonly NetworkTool[]): Promise<Lack | undefi
 }
 
 /** Whatever is made goes with the network namespace of its trial; of the last one nothing is made. */
-async function tryOut(): Promise<Lack | undefined> {
+async function tryOut(needsTap: boolean): Promise<Lack | undefined> {
   const devices = batch([`link add ${trialLink} type veth peer name ${guestDevice}`]);
   const rules = hostRules(trialTable, new Map([[trialLink, trialAddress]]));
-  const allRules = `${rules}${machineRules(trialAddress, [trialTarget])}`;
-  const trials: [what: string, run: () => Promise<ProgramRun>][] = [
-    [
-      "can't make a pair of network devices",
-      () => runTool("unshare", ["--net", "--", "ip", "-batch", "-"], devices),
-    ],
-    [
-      "can't filter packets as machines need it",
-      () => runTool("unshare", ["--net", "--", "nft", "-f", "-"], allRules),
-    ],
-    ["lets nobody here filter its packets", () => runTool("nft", ["--check", "-f", "-"], rules)],
+  const ownRules = (needsTap ? routerRules : machineRules)(trialAddress, [trialTarget]);
+  const advice =
+    "Use a kernel with veth and nf_tables (inet, nat, ct, reject), and give the node CAP_NET_ADMIN";
+  const trials: Trial[] = [
+    {
+      what: "can't make a pair of network devices",
+      run: () => inTrial(["ip", "-batch", "-"], devices),
+      advice,
+    },
+    {
+      what: "can't filter packets as machines need it",
+      run: () => inTrial(["nft", "-f", "-"], `${rules}${ownRules}`),
+      advice,
+    },
+    {
+      what: "lets nobody here filter its packets",
+      run: () => runTool("nft", ["--check", "-f", "-"], rules),
+      advice,
+    },
+    ...(needsTap ? monitorTrials : []),
   ];
-  for (const [what, run] of trials) {
+  for (const { what, run, advice: whatToDo } of trials) {
     const { failure } = await run();
-    if (failure === undefined) continue;
-    const advice =
-      "Use a kernel with veth and nf_tables (inet, nat, ct, reject), and give the node CAP_NET_ADMIN";
-    return { reason: `the host ${what}. ${failure}`, advice };
+    if (failure !== undefined) return { reason: `the host ${what}. ${failure}`, advice: whatToDo };
   }
   return undefined;
+}
+
+interface Trial {
+  what: string;
+  run: () => Promise<ProgramRun>;
+  advice: string;
+}
+
+const monitorTrials: readonly Trial[] = [
+  {
+    what: "can't make a tap device",
+    run: () => inTrial(["ip", "-batch", "-"], batch(tapCommands())),
+    advice: "Load the module tun, and see that there is a /dev/net/tun",
+  },
+  {
+    what: "lets no network of a machine pass packets on",
+    run: () => inTrial(["sh", "-e"], switchScript({ "ipv4/ip_forward": 1 })),
+    advice: "Run the node where /proc/sys/net can be written",
+  },
+];
+
+async function inTrial(command: readonly string[], input: string): Promise<ProgramRun> {
+  return await runTool("unshare", ["--net", "--", ...command], input);
 }

@@ -1,37 +1,64 @@
 import { createHash, randomInt } from "node:crypto";
-import { MachineError } from "../../errors.ts";
-import { bootFailure } from "../../host/boot-failure.ts";
-import type { Lack } from "../../host/lack.ts";
-import { holdsWithin } from "../../host/wait.ts";
-import { type Ipv4Network, parseIpv4Network } from "../../ipv4.ts";
+import { MachineError } from "../errors.ts";
+import { bootFailure } from "../host/boot-failure.ts";
+import type { Lack } from "../host/lack.ts";
+import { holdsWithin } from "../host/wait.ts";
+import { type Ipv4Network, parseIpv4Network } from "../ipv4.ts";
 import { switchForwardingOn } from "./forwarding.ts";
 import { HostTable } from "./host-table.ts";
 import { findEgressLack } from "./lack.ts";
 import { type EgressLink, hostEndCommands, linkAt, linkName, linksIn, readLinks } from "./link.ts";
 import { runTool } from "./tools.ts";
 
+/** From which machines get their addresses, if a driver is told nothing else. */
+export const defaultEgressNetwork = "100.127.0.0/16";
+
 const triesMax = 16;
 const goneTimeoutMs = 2_000;
+
+type FindLack = () => Promise<Lack | undefined>;
 
 /** The host's side of the networks of machines with egress. */
 export class Egress {
   readonly #network: string;
   readonly #table: HostTable;
+  readonly #findGuestLack: FindLack | undefined;
   #lack: Promise<Lack | undefined> | undefined;
 
-  /** @param network From which machines get their addresses, like `100.127.0.0/16`. */
-  constructor(network: string, stateDirectory: string) {
+  /**
+   * @param network From which machines get their addresses, like `100.127.0.0/16`.
+   * @param findGuestLack Of microVMs, whose monitors need tap devices: what the guests lack.
+   */
+  constructor(network: string, stateDirectory: string, findGuestLack?: FindLack) {
     this.#network = network;
+    this.#findGuestLack = findGuestLack;
     const digest = createHash("sha256").update(stateDirectory).digest("hex");
     this.#table = new HostTable(`nex_${digest.slice(0, 16)}`);
   }
 
   /** What this host lacks for egress, found by trying; asked again as long as there is something. */
   async lack(): Promise<Lack | undefined> {
-    this.#lack ??= findEgressLack(this.#network);
+    this.#lack ??= this.#findLack();
     const lack = await this.#lack;
     if (lack) this.#lack = undefined;
     return lack;
+  }
+
+  async #findLack(): Promise<Lack | undefined> {
+    const needsTap = this.#findGuestLack !== undefined;
+    return (await this.#findGuestLack?.()) ?? (await findEgressLack(this.#network, needsTap));
+  }
+
+  /**
+   * Refuses a machine whose device is there already: it is not this machine's, and must not go with it.
+   *
+   * @throws MachineError `boot_failed`
+   */
+  demandFree(machineId: string): void {
+    const name = linkName(machineId);
+    if (!readLinks().has(name)) return;
+    const advice = `Boot it with another id, or remove the device: ip link delete ${name}`;
+    throw bootFailure(machineId, `its network device "${name}" is there already. ${advice}`);
   }
 
   /**

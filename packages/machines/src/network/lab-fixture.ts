@@ -1,17 +1,17 @@
 import assert from "node:assert/strict";
+import { mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before } from "node:test";
-import type { Attempt } from "../../contract/guest-network.ts";
-import type { EgressTarget, MachineRecord, MachineSpec } from "../../driver.ts";
-import { findProgram } from "../../host/program.ts";
-import { type Preparation, prepareContainers } from "../contract-driver.ts";
-import { type LabNode, NetworkLab, places } from "./lab.ts";
-import { findEgressLack } from "./lack.ts";
+import type { Attempt } from "../contract/guest-network.ts";
+import type { EgressTarget, MachineRecord, MachineSpec } from "../driver.ts";
+import { findProgram } from "../host/program.ts";
+import { type LabDriver, type LabNode, NetworkLab, places } from "./lab.ts";
 
 /** The port that tests list, and one that they don't. */
 export const port = 7_001;
 export const otherPort = 7_002;
 
-const network = "100.127.0.0/16";
 const refused = /^(EHOSTUNREACH|ECONNREFUSED|EPERM|EACCES|ENETUNREACH|ABORT_ERR)$/;
 
 export const target = (address: string, prefixBits = 32): EgressTarget => ({ address, prefixBits, port });
@@ -39,26 +39,13 @@ export interface LabMachine {
 
 /** A lab with its servers and a node, for all tests of a suite. */
 export class LabFixture {
-  readonly containers: Preparation;
-  /** Why there can be no lab here, if there can't. */
-  readonly lack: string | undefined;
+  readonly #driver: LabDriver;
   #lab: NetworkLab | undefined;
   #node: LabNode | undefined;
   readonly #seen: string[][] = [];
 
-  private constructor(containers: Preparation, lack: string | undefined) {
-    this.containers = containers;
-    this.lack = lack;
-  }
-
-  /** @param programs Names of further programs that the machines find in their rootfs. */
-  static async prepare(programs: readonly string[] = []): Promise<LabFixture> {
-    const found = await Promise.all(programs.map(findProgram));
-    const containers = await prepareContainers(found.filter((path) => path !== undefined));
-    const lack = containers.lack ?? (await findEgressLack(network))?.reason;
-    if (lack !== undefined) console.log(`Egress of containers is not tested: ${lack}`);
-    after(() => containers[Symbol.asyncDispose]());
-    return new LabFixture(containers, lack);
+  constructor(driver: LabDriver) {
+    this.#driver = driver;
   }
 
   get lab(): NetworkLab {
@@ -72,7 +59,7 @@ export class LabFixture {
   /** Makes the lab before the tests of the suite in which this is called, and removes it after them. */
   use(): void {
     before(async () => {
-      this.#lab = await NetworkLab.make();
+      this.#lab = await NetworkLab.make(this.#driver);
       this.#seen.push(await this.lab.serve("world", inWorld.map(nameOf)));
       this.#seen.push(await this.lab.serve("host", onHost.map(nameOf)));
       this.#node = this.lab.node();
@@ -104,6 +91,32 @@ export class LabFixture {
       await work(machine);
     } finally {
       await this.node.tell("destroy", machine.spec.id);
+    }
+  }
+
+  /**
+   * Lets a node work with programs of the test's instead of the host's.
+   *
+   * @param only The names of the host's programs that it finds beside them; all by default.
+   */
+  async withTools(
+    scripts: Record<string, string>,
+    work: (node: LabNode) => Promise<void>,
+    only?: readonly string[],
+  ): Promise<void> {
+    const directory = await mkdtemp(join(tmpdir(), "nex-tools-"));
+    try {
+      for (const [name, script] of Object.entries(scripts)) {
+        await writeFile(join(directory, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+      }
+      for (const name of only ?? []) {
+        await symlink((await findProgram(name)) ?? assert.fail(name), join(directory, name));
+      }
+      const node = this.lab.node({}, { PATH: only ? directory : `${directory}:${process.env["PATH"]}` });
+      await work(node);
+      await node.kill();
+    } finally {
+      await rm(directory, { recursive: true });
     }
   }
 

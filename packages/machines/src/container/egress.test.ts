@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import { places } from "./lab.ts";
-import { both, inWorld, LabFixture, otherPort, port, target, tcp, udp } from "./lab-fixture.ts";
+import { places } from "../network/lab.ts";
+import { both, inWorld, otherPort, port, target, tcp, udp } from "../network/lab-fixture.ts";
+import { prepareContainerLab } from "./egress-fixture.ts";
 
 const { host, allowed, other, metadata } = places;
-const fixture = await LabFixture.prepare(["ip", "nft", "perl"]);
+const { fixture, lack } = await prepareContainerLab(["ip", "nft", "perl"]);
 
-suite("a machine with egress", { skip: fixture.lack ?? false }, () => {
+suite("a machine with egress", { skip: lack ?? false }, () => {
   fixture.use();
 
   test("is kept from what its host reaches", async () => {

@@ -1,5 +1,5 @@
 import { readlink } from "node:fs/promises";
-import { type ProgramRun, runProgram } from "../../host/run-program.ts";
+import { type ProgramRun, runProgram } from "../host/run-program.ts";
 
 const toolTimeoutMs = 10_000;
 
@@ -37,8 +37,8 @@ export class ForeignNetwork {
     return theirs === undefined || theirs === ours ? undefined : new ForeignNetwork(path);
   }
 
-  /** Runs a tool as if this process were there. */
-  async run(tool: NetworkTool, args: readonly string[], input?: string): Promise<ProgramRun> {
+  /** Runs a tool, or a shell, as if this process were there. */
+  async run(tool: NetworkTool | "sh", args: readonly string[], input?: string): Promise<ProgramRun> {
     return await runTool("nsenter", [`--net=${this.#path}`, "--", tool, ...args], input);
   }
 }

@@ -1,0 +1,27 @@
+import { after } from "node:test";
+import { findProgram } from "../host/program.ts";
+import { Egress } from "../network/egress.ts";
+import { LabFixture } from "../network/lab-fixture.ts";
+import { prepareContainers } from "./contract-driver.ts";
+import { type ContainerDriverSettings, completeOptions } from "./options.ts";
+
+/** A lab for containers. */
+export interface ContainerLab {
+  fixture: LabFixture;
+  settings: ContainerDriverSettings;
+  /** Why there can be none here, if there can't. */
+  lack: string | undefined;
+}
+
+/** @param programs Names of further programs that the machines find in their rootfs. */
+export async function prepareContainerLab(programs: readonly string[] = []): Promise<ContainerLab> {
+  const found = await Promise.all(programs.map(findProgram));
+  const containers = await prepareContainers(found.filter((path) => path !== undefined));
+  after(() => containers[Symbol.asyncDispose]());
+  const settings = completeOptions(containers.options);
+  const { egressNetwork, stateDirectory } = settings;
+  const lack = containers.lack ?? (await new Egress(egressNetwork, stateDirectory).lack())?.reason;
+  if (lack !== undefined) console.log(`Egress of containers is not tested: ${lack}`);
+  const module = new URL("./contract-driver.ts", import.meta.url);
+  return { fixture: new LabFixture({ kind: "container", module, bootTimeoutMs: 30_000 }), settings, lack };
+}

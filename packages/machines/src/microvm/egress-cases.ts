@@ -1,0 +1,265 @@
+/** What machines with egress do on both kinds of microVM, in a lab. */
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { suite, test } from "node:test";
+import { eventually } from "../contract/expect.ts";
+import type { Attempt } from "../contract/guest-network.ts";
+import { actMs } from "../contract/test-machine.ts";
+import { type LabNode, places } from "../network/lab.ts";
+import {
+  both,
+  inWorld,
+  type LabFixture,
+  type LabMachine,
+  otherPort,
+  port,
+  target,
+  tcp,
+  udp,
+} from "../network/lab-fixture.ts";
+import { linkName } from "../network/link.ts";
+
+const { host, allowed, other, metadata } = places;
+const allowedName = { name: "allowed.example.com", address: allowed };
+/** An address that is a machine's by its loopback device only. */
+const foreign = "203.0.113.99";
+
+/** A kind of microVM in a lab. */
+export interface EgressSubject {
+  kind: "qemu" | "firecracker";
+  fixture: LabFixture;
+  /** What another node of the same host is told. */
+  otherNode: object;
+  /** Why there can be no lab here, if there can't. */
+  lack: string | undefined;
+}
+
+/** Few machines are booted, since each takes seconds: what is tried later finds what is left of the former. */
+export function egressCases(subject: EgressSubject): void {
+  const { kind, fixture, lack } = subject;
+  if (lack !== undefined) console.log(`Egress of microVMs (${kind}) is not tested: ${lack}`);
+  suite(`${kind}: machines with egress`, { skip: lack ?? false }, () => {
+    fixture.use();
+    machineCases(subject);
+  });
+  suite(`${kind}: a host of machines with egress`, { skip: lack ?? false }, () => {
+    fixture.use();
+    hostCases(subject);
+  });
+}
+
+function machineCases({ kind, fixture, otherNode }: EgressSubject): void {
+  const firstMachine = onDemand(() =>
+    fixture.boot([target(allowed)], { hosts: [allowedName], loopbackAddresses: [foreign] }),
+  );
+  const second = onDemand(async (): Promise<{ neighbour: LabMachine; node: LabNode }> => {
+    const machine = await firstMachine();
+    const node = fixture.lab.node(otherNode);
+    const listed = [metadata, machine.address, hostEndOf(machine), host].map((address) => target(address));
+    return { neighbour: await fixture.boot([target("0.0.0.0", 0), ...listed], {}, node), node };
+  });
+
+  test("are kept from what their host reaches", async () => {
+    const attempts = [...inWorld, tcp(host), udp(host), tcp("127.0.0.1", otherPort)];
+    for (const outcome of await fixture.node.tell("reach", patient(attempts)))
+      assert.match(outcome, / sees /);
+  });
+
+  test("reach what is listed by TCP and UDP, by address and by name, and are seen as their host", async () => {
+    const attempts = patient([...both(allowed), ...both(allowedName.name)]);
+    const seen = both(allowed).map(({ by }) => `${by}:${allowed}:${port} sees ${host}`);
+    assert.deepEqual(await fixture.reach(await firstMachine(), attempts), [...seen, ...seen]);
+  });
+
+  test("hear at once of a refused connection, and reach nothing else", async () => {
+    const machine = await firstMachine();
+    const unlisted = inWorld.filter((attempt) => attempt.host !== allowed || attempt.port !== port);
+    const local = [host, hostEndOf(machine)].flatMap((address) => both(address));
+    const refused = [...unlisted, ...local].filter(({ by }) => by === "tcp");
+    // As many as a kernel would not tell of that bounds how often it says so.
+    const often = Array.from({ length: 10 }, () => refused).flat();
+    const outcomes = await fixture.reach(machine, patient(often));
+    assert.deepEqual(new Set(outcomes), new Set(["EHOSTUNREACH"]));
+    const itself = [...both("127.0.0.1"), tcp("127.0.0.1", otherPort), ...both("192.0.0.8")];
+    await fixture.assertUnreached(machine, [...unlisted, ...local, ...itself, ...both("255.255.255.255")]);
+    assert.match(String(await machine.ask("resolve example.com")), /EAI_AGAIN|ENOTFOUND/);
+  });
+
+  test("have one device beside loopback, with their address and none of IPv6", async () => {
+    const machine = await firstMachine();
+    const shown = (await machine.ask("interfaces")) as Record<string, { address: string }[]>;
+    assert.deepEqual(Object.keys(shown).sort(), ["eth0", "lo"]);
+    assert.deepEqual(
+      shown["eth0"]?.map(({ address }) => address),
+      [machine.address],
+    );
+  });
+
+  test("reach by a wide target what is no private address, and a metadata address that is listed", async () => {
+    const { neighbour } = await second();
+    await assertReaches(fixture, neighbour, [...both(allowed), ...both(other), ...both(metadata)]);
+    await fixture.assertUnreached(neighbour, both(places.private));
+  });
+
+  test("come to no other machine and not to their host, even where these are listed", async () => {
+    const machine = await firstMachine();
+    const { neighbour } = await second();
+    assert.equal(await machine.ask(`serve ${port}`), "serving");
+    const listed = [machine.address, hostEndOf(machine), host];
+    await fixture.assertUnreached(
+      neighbour,
+      listed.flatMap((address) => both(address)),
+    );
+  });
+
+  test("can't send from an address that is not their own, also where only the host keeps them", async () => {
+    const machine = await firstMachine();
+    const { neighbour } = await second();
+    const spoofed = [{ ...udp(allowed), from: foreign }];
+    await fixture.assertUnreached(machine, spoofed);
+    await fixture.lab.inside(machine.record, "nft", "flush", "ruleset");
+    await fixture.assertUnreached(machine, [...spoofed, ...both(host), ...both(neighbour.address)]);
+    await assertReaches(fixture, machine, [udp(other)]);
+  });
+
+  test("leave nothing when their monitor is killed", async () => {
+    const machine = await firstMachine();
+    await second();
+    process.kill(Number(machine.record.facts["pid"]), "SIGKILL");
+    const name = linkName(machine.spec.id);
+    const gone = async (): Promise<boolean> =>
+      !(await remains(fixture)).some((line) => line.startsWith(name));
+    await eventually(gone, actMs, "the device has gone with its monitor");
+    await fixture.node.tell("destroy", machine.spec.id);
+    assert.equal(existsSync(machine.spec.directory), false);
+    assert.equal((await remains(fixture)).length, 2, "The neighbour has a device and a table");
+  });
+
+  test("outlive kill -9 of their node and a cleared filter, and leave nothing when the next one destroys them", async () => {
+    const { neighbour, node } = await second();
+    await node.kill();
+    await fixture.lab.onHost("nft", "flush", "ruleset");
+    const next = fixture.lab.node(otherNode);
+    assert.ok(await next.tell("recover", neighbour.record, 2));
+    const { id } = neighbour.spec;
+    const ask = async (command: string): Promise<unknown> => JSON.parse(await next.tell("ask", id, command));
+    await assertReaches(fixture, { ask }, both(allowed));
+    assert.match(await fixture.lab.onHost("nft", "list", "ruleset"), new RegExp(neighbour.address));
+    await next.tell("destroy", id);
+    assert.deepEqual(await remains(fixture), []);
+    await next.kill();
+  });
+
+  test("leave nothing when the next node recovers one of which nothing was written down", async () => {
+    const former = fixture.lab.node();
+    const { spec } = await fixture.boot([target(allowed)], {}, former);
+    await former.kill();
+    assert.notDeepEqual(await remains(fixture), []);
+    const { id, directory } = spec;
+    assert.equal(await fixture.node.tell("recover", { driver: kind, id, directory, facts: {} }, 2), false);
+    assert.deepEqual(await remains(fixture), []);
+  });
+
+  test("without egress have no network device", async () => {
+    const spec = await fixture.lab.order(undefined, { network: "nats" });
+    await fixture.node.tell("boot", spec);
+    const devices = JSON.parse(await fixture.node.tell("ask", spec.id, "read /proc/net/dev")) as string;
+    assert.deepEqual(devices.match(/^ *\w+(?=:)/gm), ["    lo"]);
+    await fixture.node.tell("destroy", spec.id);
+  });
+}
+
+function hostCases({ kind, fixture }: EgressSubject): void {
+  test("is refused for targets of IPv6, and for a list of none", async () => {
+    const far = await fixture.lab.order([{ address: "2001:db8::1", prefixBits: 128, port }]);
+    const refusal = await fixture.node.refusal("boot", far);
+    assert.match(refusal, /^network_not_offered: .*"2001:db8::1" is of IPv6, and only IPv4 is carried/);
+    const none = await fixture.node.refusal("boot", await fixture.lab.order([]));
+    assert.match(none, /^boot_failed: .*no target is listed/);
+  });
+
+  test("refuses a machine whose device is there already, and leaves that device", async () => {
+    const spec = await fixture.lab.order([target(allowed)]);
+    const name = linkName(spec.id);
+    await fixture.lab.onHost("ip", "tuntap", "add", "dev", name, "mode", "tap");
+    const refusal = await fixture.node.refusal("boot", spec);
+    assert.match(refusal, new RegExp(`^boot_failed: .*"${name}" is there already. .*ip link delete ${name}`));
+    assert.equal(existsSync(spec.directory), false);
+    await fixture.lab.onHost("ip", "link", "delete", name);
+  });
+
+  test("keeps nothing of a boot that fails in its middle", async () => {
+    await fixture.withTools({ nsenter: "echo no >&2; exit 1" }, async (node) => {
+      const refusal = await node.refusal("boot", await fixture.lab.order([target(allowed)]));
+      assert.match(refusal, /^boot_failed: Cannot boot machine "\w+": the rules of its .* nft says "no"/);
+      assert.deepEqual(await remains(fixture), []);
+    });
+  });
+
+  test("keeps nothing of a boot in whose middle its node was killed", async () => {
+    const spec = await fixture.lab.order([target(allowed)]);
+    // As long as that node lives, it sets up the machine's network.
+    const waiting = { nsenter: "while kill -0 $PPID; do sleep 0.02; done" };
+    await fixture.withTools(waiting, async (former) => {
+      const booting = former.tell("boot", spec).catch(() => undefined);
+      const listed = async (): Promise<boolean> => (await remains(fixture)).length === 2;
+      await eventually(listed, actMs, "the machine has a device, and is in the host's filter");
+      await former.kill();
+      await booting;
+    });
+    const gone = async (): Promise<boolean> => (await remains(fixture)).length === 1;
+    await eventually(gone, actMs, "the device has gone with its network");
+    const { id, directory } = spec;
+    assert.equal(await fixture.node.tell("recover", { driver: kind, id, directory, facts: {} }, 1), false);
+    assert.deepEqual(await remains(fixture), []);
+  });
+
+  test("refuses egress without its programs, and says how to get them", async () => {
+    const refused = async (node: LabNode): Promise<void> => {
+      const refusal = await node.refusal("boot", await fixture.lab.order([target(allowed)]));
+      assert.match(
+        refusal,
+        /^network_not_offered: .*"nft" is not installed. Install it: apt-get install nft/,
+      );
+    };
+    await fixture.withTools({}, refused, ["ip", "nsenter", "unshare"]);
+  });
+
+  test("offers egress where all is there", async () => {
+    const { networks, ...told } = await fixture.node.tell("fingerprint");
+    assert.deepEqual(networks, ["none", "nats", "egress"]);
+    assert.equal((told as { details: Record<string, string> }).details["egress"], "yes");
+  });
+}
+
+function onDemand<Value>(make: () => Promise<Value>): () => Promise<Value> {
+  let made: Promise<Value> | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
+
+/** An emulated guest may take its time for what succeeds, or is refused. */
+function patient(attempts: Attempt[]): Attempt[] {
+  return attempts.map((attempt) => ({ ...attempt, silenceMs: actMs / 2 }));
+}
+
+async function assertReaches(
+  fixture: LabFixture,
+  machine: Pick<LabMachine, "ask">,
+  attempts: Attempt[],
+): Promise<void> {
+  for (const outcome of await fixture.reach(machine, patient(attempts))) assert.match(outcome, / sees /);
+}
+
+/** What of machines is on the lab's host. */
+async function remains({ lab }: LabFixture): Promise<string[]> {
+  const links = await lab.onHost("ip", "-br", "link", "show", "type", "veth");
+  const tables = await lab.onHost("nft", "list", "tables");
+  return `${links}\n${tables}`.split("\n").filter((line) => /^(nex|table)/.test(line));
+}
+
+function hostEndOf({ address }: LabMachine): string {
+  return address.replace(/\d+$/, (last) => String(Number(last) - 1));
+}

@@ -1,0 +1,30 @@
+import { isIPv4 } from "node:net";
+import type { MachineNetwork, MachineSpec } from "../driver.ts";
+import { bootFailure } from "../host/boot-failure.ts";
+import type { Lack } from "../host/lack.ts";
+import type { Egress } from "./egress.ts";
+
+/** What a driver takes orders for before it has tried what this host carries. */
+export const everyNetwork: ReadonlySet<MachineNetwork> = new Set<MachineNetwork>(["none", "nats", "egress"]);
+
+/**
+ * Refuses an order with egress that this host can't give, before anything is made.
+ *
+ * @throws MachineError `network_not_offered`, or `boot_failed` where its device is there already.
+ */
+export async function demandEgress(spec: MachineSpec, egress: Egress): Promise<void> {
+  if (spec.network !== "egress") return;
+  const lack = await egress.lack();
+  if (lack) refuseNetwork(spec, 'the network "egress" is not offered here', lack);
+  const uncarried = spec.egress?.find(({ address }) => !isIPv4(address));
+  if (uncarried !== undefined) {
+    const reason = `the egress target "${uncarried.address}" is of IPv6, and only IPv4 is carried`;
+    refuseNetwork(spec, "its network is not offered", { reason, advice: "List an IPv4 address of it" });
+  }
+  egress.demandFree(spec.id);
+}
+
+/** @throws MachineError `network_not_offered` */
+export function refuseNetwork({ id }: Pick<MachineSpec, "id">, what: string, lack: Lack): never {
+  throw bootFailure(id, `${what}: ${lack.reason}. ${lack.advice}`, { code: "network_not_offered" });
+}

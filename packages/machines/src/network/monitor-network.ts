@@ -1,0 +1,118 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import type { MachineSpec } from "../driver.ts";
+import { bootFailure } from "../host/boot-failure.ts";
+import { findProgram } from "../host/program.ts";
+import { settlesWithin } from "../host/wait.ts";
+import type { Egress } from "./egress.ts";
+import { batch, monitorEndCommands, monitorSwitches, switchScript } from "./link.ts";
+import { routerRules } from "./machine-rules.ts";
+import { ForeignNetwork, type NetworkTool } from "./tools.ts";
+
+const holderTimeoutMs = 10_000;
+
+/**
+ * The network in which the monitor of a microVM with egress runs. It has no name: as long as this is not disposed of, a
+ * process of ours holds it, which ends with this one, and from then on only the monitor does.
+ */
+export class MonitorNetwork implements AsyncDisposable {
+  /** The machine's own address. */
+  readonly address: string;
+  readonly #holder: ChildProcess;
+
+  private constructor(holder: ChildProcess, address: string) {
+    this.#holder = holder;
+    this.address = address;
+  }
+
+  /**
+   * Makes the network of an order: its rules first, then its devices, which the monitor finds ready.
+   *
+   * @param userId The monitor's, if it has one of its own.
+   * @returns `undefined` for an order without egress.
+   * @throws MachineError `boot_failed`; the caller releases the machine's egress then.
+   */
+  static async make(spec: MachineSpec, egress: Egress, userId?: number): Promise<MonitorNetwork | undefined> {
+    if (spec.network !== "egress") return undefined;
+    const holder = await holdNetwork(spec.id);
+    try {
+      const address = await setUp(spec, holder.pid ?? 0, egress, userId);
+      return new MonitorNetwork(holder, address);
+    } catch (error) {
+      await letGo(holder);
+      throw error;
+    }
+  }
+
+  /** The network, as a file of this host. */
+  get path(): string {
+    return `/proc/${this.#holder.pid}/ns/net`;
+  }
+
+  /** The command that becomes the given one, in this network and with the same process id. */
+  async enter(command: readonly string[]): Promise<string[]> {
+    const program = (await findProgram("nsenter")) ?? "nsenter";
+    return [program, `--net=${this.path}`, "--", ...command];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await letGo(this.#holder);
+  }
+}
+
+/** Starts a process in a new network, which waits for the end of its input, and so of this process. */
+async function holdNetwork(machineId: string): Promise<ChildProcess> {
+  const program = (await findProgram("unshare")) ?? "unshare";
+  const { PATH = "" } = process.env;
+  const holder = spawn(program, ["--net", "--", "cat"], {
+    cwd: "/",
+    env: { PATH },
+    stdio: ["pipe", "pipe", "ignore"],
+  });
+  holder.on("error", () => undefined);
+  holder.stdin.on("error", () => undefined);
+  // It says this back from within its network.
+  holder.stdin.write("here\n");
+  const signal = AbortSignal.timeout(holderTimeoutMs);
+  const here = once(holder.stdout, "data", { signal }).then(() => true);
+  const gone = once(holder, "close", { signal }).then(() => false);
+  for (const settled of [here, gone]) settled.catch(() => undefined);
+  if (await Promise.race([here, gone]).catch(() => false)) return holder;
+  await letGo(holder);
+  throw bootFailure(machineId, "it can't get a network of its own for its monitor: unshare fails");
+}
+
+async function letGo(holder: ChildProcess): Promise<void> {
+  if (holder.pid === undefined || holder.exitCode !== null || holder.signalCode !== null) return;
+  const gone = once(holder, "exit");
+  holder.kill("SIGKILL");
+  await settlesWithin(gone, holderTimeoutMs);
+}
+
+/** @returns the machine's own address. */
+async function setUp(
+  spec: MachineSpec,
+  pid: number,
+  egress: Egress,
+  userId: number | undefined,
+): Promise<string> {
+  const network = await ForeignNetwork.of(pid);
+  if (network === undefined) throw bootFailure(spec.id, "its monitor has no network of its own");
+  const inside = async (
+    what: string,
+    [tool, ...args]: [NetworkTool | "sh", ...string[]],
+    input: string,
+  ): Promise<void> => {
+    const { failure } = await network.run(tool, args, input);
+    if (failure === undefined) return;
+    throw bootFailure(spec.id, `the ${what} of its monitor can't be set: ${tool} says "${failure}"`);
+  };
+  const link = await egress.connect(spec.id, pid);
+  const setUpInside = async (): Promise<void> => {
+    await inside("rules", ["nft", "-f", "-"], routerRules(link.address, spec.egress ?? []));
+    await inside("devices", ["ip", "-batch", "-"], batch(monitorEndCommands(link, userId)));
+    await inside("routing", ["sh", "-e"], switchScript(monitorSwitches));
+  };
+  await Promise.all([egress.list(spec.id, link.address), setUpInside()]);
+  return link.address;
+}
