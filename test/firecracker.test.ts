@@ -12,6 +12,7 @@ import {
   type FirecrackerPlace,
   prepareFirecrackerPlace,
   runInEmulatedHost,
+  scriptInFirecrackerPlace,
 } from "@nexengine/testing/internal";
 
 const isLong = process.env["NEX_TEST_FIRECRACKER"] === "long";
@@ -65,22 +66,10 @@ async function runTests(
   return `${passed} cases ran on Firecracker ${version}, in an emulated host`;
 }
 
-/** What is copied lies in memory, where machines can have names of their own for it. */
 function scriptFor(file: string, args: string[]): string {
-  const options = [
-    "--conditions=nex-src",
-    "--disable-warning=ExperimentalWarning",
-    "--test",
-    "--test-reporter=spec",
-  ];
-  return `
-cp -r /contract /tmp/contract && cd /nex && mkdir -p /tmp/t && cp -r /prepared/. /tmp/t/
-export PATH=/bin:/usr/bin HOME=/tmp TMPDIR=/tmp/t NODE_COMPILE_CACHE=/tmp/compiled
-export NEX_CONTRACT_FIRECRACKER=/tmp/contract NEX_TEST_FIRECRACKER_DIRECTORY=/tmp/contract
-export NEX_TEST_BOOT_DIRECTORY=/tmp/contract NEX_NATS_SERVER=/programs/nats-server NEX_TEST_PROBE=/programs/probe
-export NEX_TEST_FIRECRACKER=long
-node ${options.join(" ")} --test-timeout=600000 ${args.map((arg) => `"${arg}"`).join(" ")} ${file}
-`;
+  const quoted = args.map((arg) => `"${arg}"`).join(" ");
+  const command = `--test --test-reporter=spec --test-timeout=600000 ${quoted} ${file}`;
+  return `export NEX_TEST_FIRECRACKER=long${scriptInFirecrackerPlace(command)}`;
 }
 
 const driverFile = "packages/machines/src/firecracker/driver.test.ts";

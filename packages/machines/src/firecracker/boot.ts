@@ -34,7 +34,7 @@ export async function bootFirecracker(
     await placeBytes(root, "config", configDisk(spec, settings, token, "vsock"));
     const files = { kernel: settings.boot.kernel, initramfs: settings.boot.initramfs, image: settings.image };
     const { identity, console, api } = await jail(host, spec, host.ranges.hostIdFirst(idRange), files);
-    await start(api, spec, settings);
+    await startGuest(api, spec, settings);
     return new MicroVm(host, spec, { identity, token, idRange }, console);
   });
 }
@@ -63,7 +63,8 @@ export async function inNewJail<Made>(
   }
 }
 
-async function start(
+/** Tells a Firecracker what its guest has, by the names in a jail, and lets it boot. @throws MachineError `boot_failed` */
+export async function startGuest(
   api: Jailed["api"],
   spec: MachineSpec,
   settings: FirecrackerDriverSettings,
