@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { link, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { FirecrackerApi } from "../../../packages/machines/src/firecracker/api.ts";
@@ -12,8 +12,7 @@ import type { FirecrackerDriverSettings } from "../../../packages/machines/src/f
 import { configDisk } from "../../../packages/machines/src/microvm/config-disk.ts";
 import { newToken } from "../../../packages/machines/src/microvm/epoch-mark.ts";
 import type { MachineSpec } from "../../../packages/machines/src/mod.ts";
-import { agentReady } from "../ready-machine.ts";
-import { agentTimeoutMs, type BareMonitor, tokenIn, untilReadyMs } from "./bare.ts";
+import { type BareMonitor, tokenIn, untilReadyMs } from "./bare.ts";
 
 const orderTimeoutMs = 60_000;
 const toolTimeoutMs = 10_000;
@@ -34,14 +33,15 @@ export class BareFirecracker implements BareMonitor {
     const { settings } = this.#host;
     const { boot, image } = settings;
     const disk = configDisk(spec, settings, newToken(), "vsock");
-    return await this.#untilReadyMs(spec, { ...boot, image }, disk, (api) => startGuest(api, spec, settings));
+    const start = (api: FirecrackerApi): Promise<void> => startGuest(api, spec, settings);
+    return await this.#untilReadyMs(spec, { ...boot, image }, disk, false, start);
   }
 
-  async restoreMs(spec: MachineSpec, templateDirectory: string): Promise<number> {
+  async restoreMs(spec: MachineSpec, templateDirectory: string, reseeds: boolean): Promise<number> {
     const [memory, state] = [join(templateDirectory, "memory"), join(templateDirectory, "state")];
     const disk = await readFile(join(templateDirectory, "config"));
     const files = { image: this.#host.settings.image, memory, state };
-    return await this.#untilReadyMs(spec, files, disk, (api) =>
+    return await this.#untilReadyMs(spec, files, disk, reseeds, (api) =>
       api.put("/snapshot/load", {
         snapshot_path: `/${jailNames.state}`,
         mem_backend: { backend_type: "File", backend_path: `/${jailNames.memory}` },
@@ -51,30 +51,30 @@ export class BareFirecracker implements BareMonitor {
   }
 
   async #untilReadyMs(
-    { directory }: MachineSpec,
+    spec: MachineSpec,
     files: Furniture,
     disk: Buffer,
-    begin: (api: FirecrackerApi) => Promise<void>,
+    reseeds: boolean,
+    start: (api: FirecrackerApi) => Promise<void>,
   ): Promise<number> {
-    await mkdir(directory, { mode: 0o700 });
-    try {
-      await this.#furnish(directory, files, disk);
-      const command = ["chroot", directory, `/${programName}`, "--api-sock", `/${jailNames.api}`] as const;
-      return await untilReadyMs([...command, "--level", "Error"], directory, async (isGone) => {
-        const api = new FirecrackerApi(directory, orderTimeoutMs);
+    const { directory } = spec;
+    await this.#furnish(directory, files, disk);
+    const api = new FirecrackerApi(directory, orderTimeoutMs);
+    const args = [`/${programName}`, "--api-sock", `/${jailNames.api}`, "--level", "Error"];
+    return await untilReadyMs(spec, {
+      command: ["chroot", directory, ...args],
+      ...{ token: tokenIn(disk), reseeds },
+      openChannels: (next) => openVsockChannels(directory, next),
+      begin: async (isGone) => {
         if (!(await api.ready(isGone))) throw new Error("a bare Firecracker does not take orders");
-        await begin(api);
-        const signal = AbortSignal.timeout(agentTimeoutMs);
-        const next = { directory, token: tokenIn(disk), epoch: 1, signal };
-        await agentReady(await openVsockChannels(directory, next), agentTimeoutMs);
-      });
-    } finally {
-      await rm(directory, { recursive: true });
-    }
+        await start(api);
+      },
+    });
   }
 
   async #furnish(root: string, files: Furniture, disk: Buffer): Promise<void> {
     const host = this.#host;
+    await mkdir(root, { mode: 0o700 });
     await host.prepare();
     await link(programPath(host.settings.stateDirectory), join(root, programName));
     for (const [name, path] of Object.entries(files)) {

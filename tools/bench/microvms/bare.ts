@@ -1,7 +1,14 @@
 /** Monitors that are started by hand, with the fewest steps, for what a driver does beyond that. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import type { MachineSpec } from "../../../packages/machines/src/mod.ts";
+import { closeSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { makeFifos, openFifo } from "../../../packages/machines/src/host/fifo.ts";
+import { closeOutput, FifoConsole } from "../../../packages/machines/src/host/fifo-console.ts";
+import { becomeOwn } from "../../../packages/machines/src/microvm/copies.ts";
+import { layoutOf } from "../../../packages/machines/src/microvm/layout.ts";
+import type { Channels, MachineSpec } from "../../../packages/machines/src/mod.ts";
+import { agentReady } from "../ready-machine.ts";
 
 /** A guest may have to boot first, emulated and on a busy host. */
 export const agentTimeoutMs = 180_000;
@@ -14,30 +21,62 @@ export interface BareMonitor {
   /** Milliseconds from the start of the monitor until the agent of a guest that boots is ready. */
   bootMs(spec: MachineSpec): Promise<number>;
   /**
-   * The same for a guest that goes on from the files of a template of the driver. It stays what it is: it is told no
-   * randomness, time and token, and answers to the token of its template.
+   * The same for a guest that goes on from the files of a template of the driver, whose token it keeps.
+   *
+   * @param reseeds It is told randomness and the time, as the driver's copies are.
    */
-  restoreMs(spec: MachineSpec, templateDirectory: string): Promise<number>;
+  restoreMs(spec: MachineSpec, templateDirectory: string, reseeds: boolean): Promise<number>;
 }
 
-/** Runs a monitor until the agent in its guest is ready, and ends it. @returns how long that took. */
-export async function untilReadyMs(
-  [program, ...args]: readonly [program: string, ...args: string[]],
-  directory: string,
-  ready: (isGone: () => boolean) => Promise<void>,
-): Promise<number> {
+/** How a monitor is run. */
+export interface BareRun {
+  command: readonly [program: string, ...args: string[]];
+  /** Of the second disk. */
+  token: string;
+  reseeds: boolean;
+  /** Lets the guest boot, or go on. */
+  begin(isGone: () => boolean): Promise<void>;
+  openChannels(next: {
+    directory: string;
+    token: string;
+    epoch: number;
+    signal: AbortSignal;
+  }): Promise<Channels>;
+}
+
+/**
+ * Runs a monitor in its directory until the agent in its guest is ready, ends it and removes the directory.
+ *
+ * @returns how long the agent took.
+ */
+export async function untilReadyMs(spec: MachineSpec, run: BareRun): Promise<number> {
+  const { directory } = spec;
+  const { controlIn, controlOut } = layoutOf(directory);
+  await makeFifos([controlIn], 0o600);
+  // Read all the time, since a guest stands still that can't write to it.
+  const { console, outputFd } = await FifoConsole.make(controlOut);
+  const inputFd = openFifo(controlIn, "write");
+  const [program, ...args] = run.command;
   const startedAt = performance.now();
-  // Firecracker wants a standard input that it can wait for.
-  const child: ChildProcess = spawn(program, args, { cwd: directory, stdio: ["pipe", "ignore", "ignore"] });
-  const ended = once(child, "exit");
-  ended.catch(() => undefined);
-  await once(child, "spawn");
+  const child = spawn(program, args, { cwd: directory, stdio: [inputFd, outputFd, outputFd] });
+  const ended = once(child, "close").catch(() => undefined);
   try {
-    await ready(() => child.exitCode !== null || child.signalCode !== null);
+    await once(child, "spawn");
+    await run.begin(() => child.exitCode !== null || child.signalCode !== null);
+    if (run.reseeds) await becomeOwn(spec, console, run.token, agentTimeoutMs);
+    const signal = AbortSignal.timeout(agentTimeoutMs);
+    await agentReady(
+      await run.openChannels({ directory, token: run.token, epoch: 1, signal }),
+      agentTimeoutMs,
+    );
     return performance.now() - startedAt;
   } finally {
     child.kill("SIGKILL");
     await ended;
+    closeSync(inputFd);
+    closeOutput(outputFd);
+    console.destroy();
+    await rm(directory, { recursive: true });
   }
 }
 

@@ -117,15 +117,16 @@ export class Place {
     for (let machine = 0; machine < 2; machine++) await this.#readyMs(alike);
     const [template] = await readdir(join(stateDirectory, "templates"));
     if (template === undefined) throw new Error("the driver has made no template");
-    const [ours, theirs]: [number[], number[]] = [[], []];
+    const from = join(stateDirectory, "templates", template);
+    const [ours, theirs, reseeded]: [number[], number[], number[]] = [[], [], []];
     for (let copy = 0; copy < copies; copy++) {
-      theirs.push(await bare.restoreMs(this.#spec(alike), join(stateDirectory, "templates", template)));
+      theirs.push(await bare.restoreMs(this.#spec(alike), from, false));
+      reseeded.push(await bare.restoreMs(this.#spec(alike), from, true));
       ours.push(await this.#readyMs(alike));
     }
-    row(
-      `${this.#name}: reseeded copy → agent ready, against a bare restore of the same template, not reseeded (n=${copies}, interleaved)`,
-      compared(ours, theirs),
-    );
+    const what = `${this.#name}: reseeded copy → agent ready, against a bare restore of the same template`;
+    row(`${what}, not reseeded (n=${copies}, interleaved)`, compared(ours, theirs));
+    row(`${what}, reseeded too (n=${copies}, interleaved)`, compared(ours, reseeded));
   }
 
   async #benchIdle(): Promise<void> {
