@@ -12,7 +12,7 @@ export async function readyMachine(
   await mkdir(spec.directory, { mode: 0o700 });
   const machine = await driver.boot(spec);
   try {
-    await agentReady(await machine.attach(1), handshakeTimeoutMs);
+    await agentReady(await machine.attach(1), 1, handshakeTimeoutMs);
     return machine;
   } catch (error) {
     await machine.destroy();
@@ -20,9 +20,13 @@ export async function readyMachine(
   }
 }
 
-/** Waits until the agent at the other end has said hello. */
-export async function agentReady({ frames, calls }: Channels, timeoutMs: number): Promise<void> {
+/** Waits until the agent at the other end has said hello, in this epoch. */
+export async function agentReady(
+  { frames, calls }: Channels,
+  epoch: number,
+  timeoutMs: number,
+): Promise<void> {
   calls.on("error", () => undefined);
   const agent = new AgentClient(frames, { log: () => {}, exited: () => {}, ended: () => {} });
-  await agent.handshake(1, timeoutMs);
+  await agent.handshake(epoch, timeoutMs);
 }

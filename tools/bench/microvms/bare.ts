@@ -12,6 +12,7 @@ import { agentReady } from "../ready-machine.ts";
 
 /** A guest may have to boot first, emulated and on a busy host. */
 export const agentTimeoutMs = 180_000;
+const helloTimeoutMs = 20_000;
 
 /**
  * A monitor without its driver: nothing is written down, bounded or jailed. The agent of a guest is spoken to with the
@@ -64,11 +65,7 @@ export async function untilReadyMs(spec: MachineSpec, run: BareRun): Promise<num
     await once(child, "spawn");
     await run.begin(() => child.exitCode !== null || child.signalCode !== null);
     if (run.reseeds) await becomeOwn(spec, console, run.token, agentTimeoutMs);
-    const signal = AbortSignal.timeout(agentTimeoutMs);
-    await agentReady(
-      await run.openChannels({ directory, token: run.token, epoch: 1, signal }),
-      agentTimeoutMs,
-    );
+    await attachUntilReady(directory, run);
     return performance.now() - startedAt;
   } finally {
     child.kill("SIGKILL");
@@ -77,6 +74,24 @@ export async function untilReadyMs(spec: MachineSpec, run: BareRun): Promise<num
     closeOutput(outputFd);
     console.destroy();
     await rm(directory, { recursive: true });
+  }
+}
+
+/**
+ * The kernel of a restored guest ends the connections that were made before it noticed, and tells nobody: such an epoch
+ * stays silent, and another is begun. A guest that is reseeded has noticed by then.
+ */
+async function attachUntilReady(directory: string, { token, openChannels }: BareRun): Promise<void> {
+  const signal = AbortSignal.timeout(agentTimeoutMs);
+  for (let epoch = 1; ; epoch++) {
+    const channels = await openChannels({ directory, token, epoch, signal });
+    try {
+      return await agentReady(channels, epoch, helloTimeoutMs);
+    } catch (error) {
+      channels.frames.destroy();
+      channels.calls.destroy();
+      if (signal.aborted) throw error;
+    }
   }
 }
 

@@ -46,16 +46,23 @@ export class Place {
     this.#counts = counts;
   }
 
-  /** Prints all rows. */
+  /** Prints all rows; those that can't be had are said to have failed, and the exit code tells it too. */
   async bench(): Promise<void> {
     const { driver } = this.#compared;
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     try {
-      await this.#benchInit();
-      await this.#benchBoots();
-      await this.#benchCopies();
-      await this.#benchIdle();
-      await this.#benchPool();
+      for (const [what, bench] of [
+        ["boot until init", () => this.#benchInit()],
+        ["boots", () => this.#benchBoots()],
+        ["copies", () => this.#benchCopies()],
+        ["idle machines", () => this.#benchIdle()],
+        ["pool", () => this.#benchPool()],
+      ] as const) {
+        await bench().catch((error: unknown) => {
+          row(`${this.#name}: ${what}`, `failed: ${String(error)}`);
+          process.exitCode = 1;
+        });
+      }
     } finally {
       await driver.close?.();
     }
@@ -88,11 +95,12 @@ export class Place {
     const startedAt = performance.now();
     const machine = await driver.boot(spec);
     const late = setTimeout(() => void machine.stop(0), initTimeoutMs);
-    const { console: said } = await machine.exited;
+    const { reason, console: said } = await machine.exited;
     const tookMs = performance.now() - startedAt;
     clearTimeout(late);
     await machine.destroy();
-    if (!said.includes(initWords)) throw new Error(`a machine has ended before its init: ${said}`);
+    if (reason === "killed" || !said.includes(initWords))
+      throw new Error(`a machine was not turned off by its init: ${reason}, ${said}`);
     return tookMs;
   }
 
