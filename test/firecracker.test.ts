@@ -14,6 +14,7 @@ import {
   type FirecrackerPlace,
   prepareFirecrackerPlace,
   runInEmulatedHost,
+  scriptInFirecrackerPlace,
 } from "@nexengine/testing/internal";
 import { buildHostileAgent } from "./hostile/support/agent-bundle.ts";
 
@@ -81,22 +82,10 @@ async function runTests(
   return `${passed} cases ran on Firecracker ${version}, in an emulated host`;
 }
 
-/** What is copied lies in memory, where machines can have names of their own for it. */
 function scriptFor(files: string, args: string[]): string {
-  const options = [
-    "--conditions=nex-src",
-    "--disable-warning=ExperimentalWarning",
-    "--test",
-    "--test-reporter=spec",
-  ];
-  return `
-cp -r /contract /tmp/contract && cd /nex && mkdir -p /tmp/t && cp -r /prepared/. /tmp/t/
-export PATH=/usr/sbin:/usr/bin:/bin HOME=/tmp TMPDIR=/tmp/t NODE_COMPILE_CACHE=/tmp/compiled
-export NEX_CONTRACT_FIRECRACKER=/tmp/contract NEX_TEST_FIRECRACKER_DIRECTORY=/tmp/contract
-export NEX_TEST_BOOT_DIRECTORY=/tmp/contract NEX_NATS_SERVER=/programs/nats-server XDG_CACHE_HOME=/cache
-export NEX_TEST_FIRECRACKER=long NEX_TEST_HOSTILE=long NEX_TEST_HOSTILE_AGENT=/programs/hostile-agent.mjs
-node ${options.join(" ")} --test-timeout=600000 ${args.map((arg) => `"${arg}"`).join(" ")} ${files}
-`;
+  const quoted = args.map((arg) => `"${arg}"`).join(" ");
+  const command = `--test --test-reporter=spec --test-timeout=600000 ${quoted} ${files}`;
+  return `export NEX_TEST_FIRECRACKER=long NEX_TEST_HOSTILE=long NEX_TEST_HOSTILE_AGENT=/programs/hostile-agent.mjs${scriptInFirecrackerPlace(command)}`;
 }
 
 const driverFiles = ["driver", "egress"].map((name) => `packages/machines/src/firecracker/${name}.test.ts`);

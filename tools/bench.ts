@@ -1,19 +1,23 @@
 /**
- * Benchmarks: `npm run bench`, of machines alone with `npm run bench -- machines`. Prints medians, and what can be
- * compared as a ratio against a baseline of the same run, interleaved with it.
+ * Benchmarks: `npm run bench`; of functions, of machines, or of microVMs alone with `npm run bench -- machines` and the
+ * like. `npm run bench -- microvms --emulated-host` measures Firecracker in an emulated host, where KVM does not work.
+ * Prints medians, and what can be compared as a ratio against a baseline of the same run, interleaved with it.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { endLeftovers } from "../packages/machines/src/host/leftovers.ts";
 import { defaultCacheDirectory } from "../packages/node/src/nats-server/cache-directory.ts";
 import { prepareMicroVms } from "../packages/testing/src/install.ts";
 import { startTestNexus } from "../packages/testing/src/nexus.ts";
 import { echoFunctionPath } from "../packages/testing/src/samples.ts";
 import { benchFunctions } from "./bench/functions.ts";
 import { benchMachines } from "./bench/machines.ts";
+import { benchInEmulatedHost } from "./bench/microvms/emulated-host.ts";
+import { benchMicroVms } from "./bench/microvms.ts";
 import { median, quantile, row, timeMs } from "./bench/support.ts";
 import { build } from "./build.ts";
 
@@ -38,12 +42,42 @@ async function callUs(
   return ((await timeMs(() => Promise.all(Array.from({ length: concurrency }, worker)))) * 1000) / count;
 }
 
-async function main(part: string | undefined): Promise<void> {
+async function main(part: string | undefined, option: string | undefined): Promise<void> {
   const { nexPath } = await build();
   const bootDirectory = await prepareMicroVms(defaultCacheDirectory(), console.log);
   if (bootDirectory !== undefined) process.env["NEX_TEST_BOOT_DIRECTORY"] = bootDirectory;
-  if (part === "machines") return await benchMachines();
-  if (part === "functions") return await benchFunctions();
+  await inOwnDirectory(async () => {
+    if (option === "--emulated-host") await benchInEmulatedHost();
+    else if (part === "machines") await benchMachines();
+    else if (part === "microvms") await benchMicroVms();
+    else if (part === "functions") await benchFunctions();
+    else await benchWhole(nexPath);
+  });
+}
+
+/** What is made for temporary files lies in a directory that goes with the run, and with it what still runs in it. */
+async function inOwnDirectory(work: () => Promise<void>): Promise<void> {
+  const before = process.env["TMPDIR"];
+  const directory = await mkdtemp(join(tmpdir(), "nex-bench-"));
+  // The users of machines come through it to what they may read.
+  await chmod(directory, 0o755);
+  process.env["TMPDIR"] = directory;
+  const end = async (): Promise<void> => {
+    if (before === undefined) delete process.env["TMPDIR"];
+    else process.env["TMPDIR"] = before;
+    await endLeftovers(directory);
+  };
+  for (const signal of ["SIGINT", "SIGTERM"] as const)
+    process.once(signal, () => void end().finally(() => process.exit(1)));
+  try {
+    await work();
+  } finally {
+    await end();
+  }
+}
+
+/** A node, its command line and its functions. */
+async function benchWhole(nexPath: string): Promise<void> {
   await using nexus = await startTestNexus({ config: { machine_pool_size: 2 } });
   const home = await mkdtemp(join(tmpdir(), "nex-bench-"));
   try {
@@ -132,4 +166,4 @@ async function benchCalls(nexus: Nexus): Promise<void> {
   await connection.close();
 }
 
-await main(process.argv[2]);
+await main(process.argv[2], process.argv[3]);

@@ -5,18 +5,20 @@ import { readdirSync, readFileSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Objm } from "@nats-io/obj";
-import { AgentClient } from "../../packages/node/src/agent-client/agent-client.ts";
 import { driverSource } from "../../packages/node/src/drivers.ts";
 import { startTestNexus, type TestNexus } from "../../packages/testing/src/nexus.ts";
 import { sandboxLack, testDriverFiles } from "../../packages/testing/src/node.ts";
 import { commandLineOf, logsOf } from "../../packages/testing/src/observe.ts";
 import { echoFunctionPath, visitorService } from "../../packages/testing/src/samples.ts";
+import { benchDeploys, poolSize } from "./first-reply.ts";
 import { benchMicroVms } from "./microvms.ts";
-import { eventually, median, quantile, row, timeMs } from "./support.ts";
+import { readyMachine } from "./ready-machine.ts";
+import { median, row, timeMs } from "./support.ts";
 
 const boots = 15;
 const deploys = 30;
+const deploysInARow = 100;
+const handshakeTimeoutMs = 10_000;
 const idleMachines = 200;
 const deploysAtOnce = 4;
 const relayRounds = 5;
@@ -30,7 +32,7 @@ export async function benchMachines(): Promise<void> {
   if (lack !== undefined) row("containers", `not run: ${lack}`);
   const kinds: readonly Kind[] = lack === undefined ? ["process", "container"] : ["process"];
   if (lack === undefined) await benchBoot();
-  for (const kind of kinds) await benchFirstReply(kind);
+  for (const kind of kinds) await benchPool(kind);
   if (lack === undefined) await benchRelay();
   for (const kind of kinds) await benchMemory(kind);
   await benchMicroVms();
@@ -49,22 +51,16 @@ async function benchBoot(): Promise<void> {
     for (let boot = 0; boot < boots; boot++) {
       theirs.push(await timeMs(() => bare.run()));
       const id = `boot${boot}`;
-      const directory = join(state, id);
-      await mkdir(directory, { mode: 0o700 });
-      const startedAt = performance.now();
-      const machine = await driver.boot({
+      const spec = {
         id,
-        directory,
+        directory: join(state, id),
         limits: {},
         network: "nats",
-        nodeLostTimeoutMs: 10_000,
-      });
-      const { frames, calls } = await machine.attach(1);
-      calls.on("error", () => undefined);
-      const agent = new AgentClient(frames, { log: () => {}, exited: () => {}, ended: () => {} });
-      await agent.handshake(1, 10_000);
+        nodeLostTimeoutMs: handshakeTimeoutMs,
+      } as const;
+      const startedAt = performance.now();
+      const machine = await readyMachine(driver, spec, handshakeTimeoutMs);
       ours.push(performance.now() - startedAt);
-      agent.close();
       await machine.destroy();
     }
     const [a, b] = [median(ours), median(theirs)];
@@ -108,39 +104,10 @@ class BareContainer {
   }
 }
 
-/** A deploy of what is in the object store already, until its first reply, beyond the read of the object alone. */
-async function benchFirstReply(sandbox: Kind): Promise<void> {
-  await using nexus = await startTestNexus({ sandbox, config: { machine_pool_size: 3 } });
-  const { client, node } = nexus;
-  const { bucket, key, sha256 } = await client.upload({ path: echoFunctionPath }, { key: "bench" });
-  const options = { name: "first", type: "v8", triggerSubjects: ["bench.first"], node: node.id } as const;
-  const times: number[] = [];
-  const reads: number[] = [];
-  for (let deploy = 0; deploy < deploys; deploy++) {
-    reads.push(await timeMs(() => readObject(nexus, bucket, key)));
-    const sent = Promise.withResolvers<number>();
-    const subscription = client.connection.subscribe("$NEX.DEPLOY.>", {
-      callback: () => sent.resolve(performance.now()),
-    });
-    await client.flush();
-    const deployment = await nexus.deploy({ bucket, key, sha256 }, options);
-    await client.call("bench.first", "x");
-    times.push(performance.now() - (await sent.promise));
-    subscription.unsubscribe();
-    await nexus.stop(deployment);
-    // The pool has its ready machines again before the next one.
-    await eventually(async () => (await client.nodes({ timeoutMs: 200 }))[0]?.nex?.ready_machines === 3);
-  }
-  const beyond = median(times) - median(reads);
-  row(
-    `${sandbox}: DEPLOY request → first reply, function, warm pool (n=${deploys})`,
-    `median ${median(times).toFixed(1)} ms, p95 ${quantile(times, 0.95).toFixed(1)}; ${beyond.toFixed(1)} ms beyond the read of ${median(reads).toFixed(1)} (aim: 10)`,
-  );
-}
-
-async function readObject({ client }: TestNexus, bucket: string, key: string): Promise<void> {
-  const store = await new Objm(client.connection).open(bucket);
-  await store.getBlob(key);
+/** From a pool that is full before each deploy, and one deploy after the other. */
+async function benchPool(sandbox: Kind): Promise<void> {
+  await using nexus = await startTestNexus({ sandbox, config: { machine_pool_size: poolSize } });
+  await benchDeploys(sandbox, nexus, { deploys, deploysInARow });
 }
 
 /** The same client, in a machine through the relay and as a process of the host, against one responder. */

@@ -1,8 +1,10 @@
 /** The report on functions: what is printed and written, and whether the aims are reached. */
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 const resultPath = join(import.meta.dirname, "../../docs/benchmarks.md");
+/** From here on the document is written by hand. */
+const writtenByHand = /\n# Benchmarks of machines\n.*$/s;
 
 /** One size and concurrency, and the aims for each kind of function: requests per second, and CPU. */
 export interface Load {
@@ -48,7 +50,8 @@ export class Report {
   }
 
   write(): void {
-    writeFileSync(resultPath, `${this.#lines.join("\n")}\n`);
+    const [rest = ""] = writtenByHand.exec(readFileSync(resultPath, "utf8")) ?? [];
+    writeFileSync(resultPath, `${this.#lines.join("\n")}\n${rest}`);
   }
 }
 

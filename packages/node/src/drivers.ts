@@ -250,7 +250,8 @@ function microVmOptions(
   };
 }
 
-function qemuOptions(files: DriverFiles, stateDirectory: string): QemuDriverOptions {
+/** What a node tells its QEMU driver, but for the image. */
+export function qemuOptions(files: DriverFiles, stateDirectory: string): QemuDriverOptions {
   const { accelerator, ...common } = files.qemu ?? {};
   return {
     ...microVmOptions("qemu", common, files, stateDirectory),
@@ -258,7 +259,8 @@ function qemuOptions(files: DriverFiles, stateDirectory: string): QemuDriverOpti
   };
 }
 
-function firecrackerOptions(files: DriverFiles, stateDirectory: string): FirecrackerDriverOptions {
+/** What a node tells its Firecracker driver, but for the image. */
+export function firecrackerOptions(files: DriverFiles, stateDirectory: string): FirecrackerDriverOptions {
   const { rateLimiters, ...told } = files.firecracker ?? {};
   const { jailer, ...common } = { ...findFirecracker(), ...told };
   return {

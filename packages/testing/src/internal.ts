@@ -4,4 +4,8 @@
  * @module
  */
 export { type EmulatedRun, runInEmulatedHost } from "./emulated-host/emulated-host.ts";
-export { type FirecrackerPlace, prepareFirecrackerPlace } from "./emulated-host/firecracker-place.ts";
+export {
+  type FirecrackerPlace,
+  prepareFirecrackerPlace,
+  scriptInFirecrackerPlace,
+} from "./emulated-host/firecracker-place.ts";

@@ -4,9 +4,16 @@ import {
   fetchNatsServer,
   findNatsServer,
   type NatsServer,
+  type NatsServerBinary,
   type StartNatsServerOptions,
   startNatsServer,
 } from "@nexengine/node/internal";
+
+/** The nats-server of tests, fetched when there is none. @throws NexError */
+export async function testNatsServer(): Promise<NatsServerBinary> {
+  const cacheDirectory = defaultCacheDirectory();
+  return (await findNatsServer({ cacheDirectory })) ?? (await fetchNatsServer({ cacheDirectory }, () => {}));
+}
 
 /**
  * Starts a nats-server with JetStream on a free port of the loopback, fetching the binary when there is none.
@@ -16,8 +23,5 @@ import {
 export async function startTestNatsServer(
   options: Partial<StartNatsServerOptions> = {},
 ): Promise<NatsServer> {
-  const cacheDirectory = defaultCacheDirectory();
-  const binary =
-    (await findNatsServer({ cacheDirectory })) ?? (await fetchNatsServer({ cacheDirectory }, () => {}));
-  return startNatsServer({ binary, ...options });
+  return startNatsServer({ binary: await testNatsServer(), ...options });
 }

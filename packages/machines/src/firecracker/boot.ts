@@ -40,7 +40,7 @@ export async function bootFirecracker(
     await placeBytes(root, "config", configDisk(spec, settings, token, "vsock", egressAddress));
     const files = { kernel: settings.boot.kernel, initramfs: settings.boot.initramfs, image: settings.image };
     const { identity, console, api } = await jail(host, spec, { userId, networkPath: network?.path }, files);
-    await start(api, spec, settings);
+    await startGuest(api, spec, settings);
     const facts = { identity, token, idRange, ...(egressAddress !== undefined && { egressAddress }) };
     return new MicroVm(host, spec, facts, console);
   });
@@ -71,7 +71,8 @@ export async function inNewJail<Made>(
   }
 }
 
-async function start(
+/** Tells a Firecracker what its guest has, by the names in a jail, and lets it boot. @throws MachineError `boot_failed` */
+export async function startGuest(
   api: Jailed["api"],
   spec: MachineSpec,
   settings: FirecrackerDriverSettings,

@@ -1,8 +1,10 @@
-import { once } from "node:events";
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { MachineError } from "../errors.ts";
+import { connectTo } from "../microvm/attachment.ts";
 
 const lineBytesMax = 1_048_576;
+/** One that has made its socket listens at once, unless it has ended. */
+const listenTimeoutMs = 5_000;
 
 interface Answer {
   return?: unknown;
@@ -29,13 +31,10 @@ export class Qmp implements Disposable {
 
   /** @throws MachineError `boot_failed` */
   static async open(path: string, timeoutMs: number): Promise<Qmp> {
-    const socket = connect(path);
-    try {
-      await once(socket, "connect", { signal: AbortSignal.timeout(timeoutMs) });
-    } catch (cause) {
-      socket.destroy();
+    const signal = AbortSignal.timeout(Math.min(timeoutMs, listenTimeoutMs));
+    const socket = await connectTo(path, signal).catch((cause: unknown) => {
       throw new MachineError("boot_failed", "QEMU does not take orders", { cause });
-    }
+    });
     const qmp = new Qmp(socket);
     await qmp.ask("qmp_capabilities", {}, timeoutMs);
     return qmp;

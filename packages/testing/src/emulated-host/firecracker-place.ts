@@ -43,6 +43,20 @@ export interface FirecrackerPlace {
 }
 
 /**
+ * A script for the emulated host that lets a command find all of it. What is copied lies in memory, where machines can
+ * have names of their own for it.
+ */
+export function scriptInFirecrackerPlace(command: string): string {
+  return `
+cp -r /contract /tmp/contract && cd /nex && mkdir -p /tmp/t && cp -r /prepared/. /tmp/t/
+export PATH=/usr/sbin:/usr/bin:/bin HOME=/tmp TMPDIR=/tmp/t NODE_COMPILE_CACHE=/tmp/compiled
+export NEX_CONTRACT_FIRECRACKER=/tmp/contract NEX_TEST_FIRECRACKER_DIRECTORY=/tmp/contract
+export NEX_TEST_BOOT_DIRECTORY=/tmp/contract NEX_NATS_SERVER=/programs/nats-server XDG_CACHE_HOME=/cache
+node --conditions=nex-src --disable-warning=ExperimentalWarning ${command}
+`;
+}
+
+/**
  * Prepares what the contracts need.
  *
  * @param directory Where it is put.

@@ -1,0 +1,4 @@
+/** What runs in the emulated host. */
+import { benchFirecrackerEmulated } from "../microvms.ts";
+
+if (!(await benchFirecrackerEmulated())) process.exitCode = 1;
