@@ -19,8 +19,8 @@ const install = "Get it with: nex preflight --install";
 
 const beforeImage: readonly Requirement<FirecrackerDriverSettings>[] = [
   findPlatformLack,
-  () => findKvmLack("use another sandbox"),
   root,
+  () => findKvmLack("use another sandbox"),
   programs,
   cgroups,
   ({ boot }) => findBootFilesLack(boot),
