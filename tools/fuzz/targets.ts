@@ -1,5 +1,7 @@
 /** What is fuzzed: every decoder of bytes that come from somebody else. */
 import { boundModule, readModule } from "../../packages/agent/src/wasm/module.ts";
+import { epochMark, MarkFinder, newToken } from "../../packages/machines/src/microvm/epoch-mark.ts";
+import { takeExitReport } from "../../packages/machines/src/microvm/exit-report.ts";
 import { completeConfig } from "../../packages/node/src/config/config.ts";
 import {
   auctionRequestSchema,
@@ -50,6 +52,7 @@ const publisher = curveKeyOfSeed(createKey("curve").seed);
 const account = signerOfSeed(createKey("account").seed);
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
 const assemblyBytesMax = 1_048_576;
+const machineToken = newToken();
 
 const deploy = {
   argv: ["a"],
@@ -166,6 +169,37 @@ export const targets: readonly Target[] = [
       // In two parts, since a chunk of a stream ends anywhere.
       decoder.push(bytes.subarray(0, bytes.length >> 1));
       decoder.push(bytes.subarray(bytes.length >> 1));
+    },
+  },
+  {
+    name: "beginning of an epoch",
+    seeds: [epochMark(machineToken, 1), Buffer.concat([Buffer.from("old"), epochMark(machineToken, 1)])],
+    run: (bytes) => {
+      const mark = epochMark(machineToken, 1);
+      const found = new MarkFinder(mark);
+      // In parts, since a guest may write a byte at a time.
+      const parts: Buffer[] = [];
+      let begun = false;
+      for (let at = 0; at < bytes.length; at += 7) {
+        const part = bytes.subarray(at, at + 7);
+        const after = begun ? part : found.add(part);
+        if (after === undefined) continue;
+        begun = true;
+        parts.push(after);
+      }
+      const start = bytes.indexOf(mark);
+      if (begun !== start >= 0) throw new Error("a mark is found where there is none, or is not found");
+      const whole = bytes.subarray(start + mark.length);
+      if (begun && !Buffer.concat(parts).equals(whole)) throw new Error("bytes of an epoch are lost");
+    },
+  },
+  {
+    name: "end of a microVM",
+    seeds: [Buffer.from("words\n[nex: the agent ended with 137, memory ran out 2 times]\r\nmore")],
+    run: (bytes) => {
+      const { console, report } = takeExitReport(bytes.toString());
+      if (console.length > bytes.length || (report && !Number.isSafeInteger(report.outOfMemoryCount)))
+        throw new Error("more comes out of a console than is in it");
     },
   },
   {
