@@ -7,18 +7,26 @@ import type { TestNexus } from "@nexengine/testing";
 import type { Story } from "./watch.ts";
 
 const pollMs = 5;
-const toldMsMax = 20_000;
 
 export class Attack {
   readonly name: string;
   readonly nexus: TestNexus;
   readonly story: Story;
+  /** How long anything may take until it is told of. */
+  readonly #toldMsMax: number;
   /** Where it was accepted. */
   readonly deployment: Deployment | undefined;
   /** Where it was not. */
   readonly refusal: NexError | undefined;
 
-  constructor(nexus: TestNexus, name: string, story: Story, deployed: Deployment | NexError) {
+  constructor(
+    nexus: TestNexus,
+    name: string,
+    story: Story,
+    deployed: Deployment | NexError,
+    toldMsMax: number,
+  ) {
+    this.#toldMsMax = toldMsMax;
     this.nexus = nexus;
     this.name = name;
     this.story = story;
@@ -33,7 +41,7 @@ export class Attack {
 
   /** Waits for something to be told of it. */
   async until<T>(what: string, find: (story: Story) => T | undefined): Promise<T> {
-    const deadline = performance.now() + toldMsMax;
+    const deadline = performance.now() + this.#toldMsMax;
     for (;;) {
       const found = find(this.story);
       if (found !== undefined) return found;

@@ -28,9 +28,15 @@ const poolSize = 2;
 const limits = { vcpus: 0.5, memory_bytes: 134_217_728, disk_bytes: 16_777_216, processes: 64 };
 /** With a kernel of its own, which takes memory and boots. */
 const microVmLimits = { ...limits, vcpus: 1, memory_bytes: 201_326_592 };
-const times = { handshakeMs: 2_000, deployMs: 2_000, callMs: 1_000, answerMsMax: 2_000 };
+const times = {
+  ...{ handshakeMs: 2_000, deployMs: 5_000, callMs: 1_000, machineWaitMs: 10_000 },
+  ...{ answerMsMax: 2_000, toldMsMax: 20_000 },
+};
 /** Emulated, where all takes many times as long. */
-const slowTimes = { handshakeMs: 5_000, deployMs: 8_000, callMs: 2_000, answerMsMax: 20_000 };
+const slowTimes = {
+  ...{ handshakeMs: 5_000, deployMs: 8_000, callMs: 2_000, machineWaitMs: 100_000 },
+  ...{ answerMsMax: 20_000, toldMsMax: 100_000 },
+};
 
 /** What differs between kinds of machine. */
 interface Ground {
@@ -66,6 +72,7 @@ export class Field implements AsyncDisposable {
   readonly #stack: AsyncDisposableStack;
   readonly #attacker: Artifact;
   readonly #isMicroVm: boolean;
+  readonly #toldMsMax: number;
   #count = 0;
 
   private constructor(parts: Pick<Field, "nexus" | "neighbours" | "place">, rest: FieldRest) {
@@ -77,6 +84,7 @@ export class Field implements AsyncDisposable {
     this.#stack = rest.stack;
     this.#attacker = rest.attacker;
     this.#isMicroVm = rest.isMicroVm;
+    this.#toldMsMax = rest.toldMsMax;
   }
 
   static async start({ sandbox, runtime }: FieldOptions): Promise<Field> {
@@ -88,7 +96,7 @@ export class Field implements AsyncDisposable {
     const bounds = stack.use(new Bounds());
     const { directory, cgroup } = bounds;
     const ground = grounds[sandbox];
-    const { handshakeMs, deployMs, callMs, answerMsMax } = ground.times;
+    const { handshakeMs, deployMs, callMs, machineWaitMs, answerMsMax } = ground.times;
     const files = {
       ...driverFiles,
       idsDirectory: join(directory, "ids"),
@@ -110,6 +118,7 @@ export class Field implements AsyncDisposable {
         tuning: {
           callTimeMs: callMs,
           deployTimeMs: deployMs,
+          machineWaitMs,
           stopGraceMs: 500,
           callDrainMs: 200,
           callQueueTimeMs: 3 * callMs,
@@ -128,10 +137,11 @@ export class Field implements AsyncDisposable {
     const remains =
       ground.holdings && new Remains(bounds, nodeDirectory, files.idsDirectory, machines, ground.holdings);
     const attacker = { bucket, key };
+    const { toldMsMax } = ground.times;
     const isMicroVm = sandbox === "qemu" || sandbox === "firecracker";
     return new Field(
       { nexus, neighbours, place },
-      { watch, remains, attacker, isMicroVm, stack: stack.move() },
+      { watch, remains, attacker, isMicroVm, toldMsMax, stack: stack.move() },
     );
   }
 
@@ -140,7 +150,9 @@ export class Field implements AsyncDisposable {
     await this.neighbours.check();
     const name = `h${++this.#count}-${hostile.name.replace(/[^a-z0-9]+/gi, "-")}`.slice(0, 60);
     const { visits } = this.place;
-    const attack = new Attack(this.nexus, name, this.#watch.of(name), await this.#deploy(hostile, name));
+    const story = this.#watch.of(name);
+    const deployed = await this.#deploy(hostile, name);
+    const attack = new Attack(this.nexus, name, story, deployed, this.#toldMsMax);
     try {
       await (this.#isMicroVm ? (hostile.inMicroVm?.check ?? hostile.check) : hostile.check)(attack);
     } finally {
@@ -204,5 +216,6 @@ interface FieldRest {
   remains: Remains | undefined;
   attacker: Artifact;
   isMicroVm: boolean;
+  toldMsMax: number;
   stack: AsyncDisposableStack;
 }

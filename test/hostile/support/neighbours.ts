@@ -31,7 +31,11 @@ export class Neighbours implements AsyncDisposable {
   static async start(nexus: TestNexus, answerMsMax: number): Promise<Neighbours> {
     const service = await echoService();
     assert.ok(service, "the echo service can't be built");
-    await nexus.function("(subject, payload) => payload", { name: neighbourFunction, bucketBytesMax });
+    await nexus.function("(subject, payload) => payload", {
+      name: neighbourFunction,
+      bucketBytesMax,
+      limits: { callTimeMs: answerMsMax },
+    });
     await nexus.deploy(
       { path: service.path },
       {
