@@ -1,7 +1,8 @@
 /**
- * Both contracts and the hostile workloads on a real Firecracker and jailer. Where KVM does not work, which is nearly
- * everywhere in CI, they run in an emulated host; in `npm test` a few cases of the driver contract, in
- * `npm run test:firecracker` all of it.
+ * Both contracts, and some of the hostile workloads, on a real Firecracker and jailer. Where KVM does not work, which is
+ * nearly everywhere in CI, they run in an emulated host; in `npm test` a few cases of the driver contract, in
+ * `npm run test:firecracker` all of it. An emulated processor is too slow for floods, which are not held while they are
+ * slower than what is allowed: all hostile workloads run where KVM works, with `npm run test:hostile`.
  */
 import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -85,7 +86,7 @@ async function runTests(
 function scriptFor(files: string, args: string[]): string {
   const quoted = args.map((arg) => `"${arg}"`).join(" ");
   const command = `--test --test-reporter=spec --test-timeout=600000 ${quoted} ${files}`;
-  return `export NEX_TEST_FIRECRACKER=long NEX_TEST_HOSTILE=long NEX_TEST_HOSTILE_AGENT=/programs/hostile-agent.mjs${scriptInFirecrackerPlace(command)}`;
+  return `export NEX_TEST_FIRECRACKER=long NEX_TEST_HOSTILE_AGENT=/programs/hostile-agent.mjs${scriptInFirecrackerPlace(command)}`;
 }
 
 const driverFiles = ["driver", "egress"].map((name) => `packages/machines/src/firecracker/${name}.test.ts`);

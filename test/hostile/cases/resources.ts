@@ -45,6 +45,12 @@ const floods =
     assert.ok(attack.story.lineCount < linesMax, `${attack.story.lineCount} lines came through`);
   };
 
+/** The memory of a microVM is its agent's too, and its kernel chooses whom it kills. */
+const killedWithMachine: ServiceCase["inMicroVm"] & object = {
+  outcome: "Killed at the limit, or its machine with it, and that is told of",
+  check: ends(/SIGKILL|out of memory|ended the channel/),
+};
+
 export const resourceCases: readonly ServiceCase[] = [
   greed(
     "a fork bomb",
@@ -74,20 +80,26 @@ export const resourceCases: readonly ServiceCase[] = [
     "orphans",
     held(/EAGAIN|taken away/),
   ),
-  greed(
-    "a memory bomb",
-    "Fills memory until it is stopped",
-    "Killed at the limit, and that is told of",
-    "memory",
-    ends(/SIGKILL|out of memory/),
-  ),
-  greed(
-    "files in memory",
-    "Fills a `memfd` until it is stopped",
-    "Killed at the limit, and that is told of",
-    "memory-file",
-    ends(/SIGKILL|out of memory/),
-  ),
+  {
+    ...greed(
+      "a memory bomb",
+      "Fills memory until it is stopped",
+      "Killed at the limit, and that is told of",
+      "memory",
+      ends(/SIGKILL|out of memory/),
+    ),
+    inMicroVm: killedWithMachine,
+  },
+  {
+    ...greed(
+      "files in memory",
+      "Fills a `memfd` until it is stopped",
+      "Killed at the limit, and that is told of",
+      "memory-file",
+      ends(/SIGKILL|out of memory/),
+    ),
+    inMicroVm: killedWithMachine,
+  },
   greed(
     "a full disk",
     "Fills its working directory and `/tmp`",
