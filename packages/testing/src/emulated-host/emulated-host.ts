@@ -21,6 +21,15 @@ const memoryMebibytes = 6_144;
 /** With two, emulated virtualization damages its kernel now and then. */
 const processors = 1;
 const pollMs = 200;
+/**
+ * A host that has no time for it may lose an interrupt of the emulated timer, after which a kernel that asks for each one
+ * sleeps for ever: so it is to tick by itself. Nor does it find out whether the timer works, and panic if it was slow.
+ */
+const ownTicks = ["nohz=off", "highres=off", "no_timer_check"];
+const kernelArguments = [
+  ...["console=ttyS0", "quiet", "reboot=k", "panic=-1", "mitigations=off", "audit=0"],
+  ...ownTicks,
+];
 const modules = [
   ...["virtio_pci", "virtio_blk", "virtio_console", "ext4", "kvm_amd", "tun", "veth"],
   ...["nf_tables", "nft_ct", "nft_connlimit", "nft_reject_inet", "nft_chain_nat", "nft_masq"],
@@ -162,7 +171,7 @@ async function boot({ timeoutMs, onOutput }: EmulatedHostOptions, directory: str
       `${memoryMebibytes}M`,
     ],
     ...["-kernel", "kernel.elf", "-initrd", "initramfs"],
-    ...["-append", "console=ttyS0 quiet reboot=k panic=-1 mitigations=off audit=0"],
+    ...["-append", kernelArguments.join(" ")],
     ...[
       "-drive",
       "if=none,id=disk,file=disk.img,format=raw,readonly=on",
