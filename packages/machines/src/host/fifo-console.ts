@@ -3,7 +3,7 @@ import { Socket } from "node:net";
 import { finished } from "node:stream/promises";
 import { ConsoleTail } from "./console-tail.ts";
 import { makeFifos, openFifo } from "./fifo.ts";
-import { holdsWithin, settlesWithin } from "./wait.ts";
+import { settlesWithin } from "./wait.ts";
 
 /** How long the console is read after the end of its machine. */
 const graceMs = 200;
@@ -34,16 +34,22 @@ export class FifoConsole {
 
   /** Waits until this has been written. @returns whether it was in time, and before the end. */
   async says(words: string, timeoutMs: number): Promise<boolean> {
+    if (this.#tail.text().includes(words)) return true;
+    const { promise, resolve } = Promise.withResolvers<boolean>();
     let heard = "";
-    let said = this.#tail.text().includes(words);
     const hear = (chunk: Buffer): void => {
-      heard = (heard + chunk.toString("latin1")).slice(-2 * words.length - chunk.length);
-      said ||= heard.includes(words);
+      heard += chunk.toString("latin1");
+      if (heard.includes(words)) resolve(true);
+      // As much as may be the beginning of it.
+      heard = heard.slice(-words.length);
     };
     this.#stream.on("data", hear);
+    void this.closed.then(() => resolve(false));
+    const late = setTimeout(resolve, timeoutMs, false);
     try {
-      return await holdsWithin(() => said || this.#stream.destroyed, timeoutMs, 10).then(() => said);
+      return await promise;
     } finally {
+      clearTimeout(late);
       this.#stream.off("data", hear);
     }
   }

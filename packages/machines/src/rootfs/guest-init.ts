@@ -1,3 +1,5 @@
+import { newTokenPath } from "./guest-programs.ts";
+
 /** What the init of a copy says when it is a machine of its own. */
 export const copyReadyWords = "[nex: a machine of its own]";
 
@@ -114,8 +116,9 @@ while read -r word token seed; do
   case "$word" in
     stop) kill -TERM "$agent" ;;
     resume)
-      printf "$seed" | reseed 3>/dev/urandom || fail "cannot seed this copy"
-      echo "$token" >/image/nex/.token && mv /image/nex/.token /image/nex/token
+      echo "$token" >${newTokenPath} && printf "$seed" >/run/seed &&
+        reseed </run/seed 3>/dev/urandom || fail "cannot make this copy a machine of its own"
+      : >/run/seed
       echo "${copyReadyWords}" >&3
       ;;
   esac
@@ -131,5 +134,5 @@ end "$code" "$ooms"
 /** What the init calls, all of one program. */
 export const guestApplets = [
   ...["sh", "mount", "insmod", "cat", "mknod", "ln", "chown", "cp", "ip", "mkdir", "env", "setpriv"],
-  ...["chmod", "chroot", "grep", "reboot", "printf", "stty", "mv"],
+  ...["chmod", "chroot", "grep", "reboot", "printf", "stty"],
 ] as const;
