@@ -53,9 +53,9 @@ export interface BareRun {
 export async function untilReadyMs(spec: MachineSpec, run: BareRun): Promise<number> {
   const { directory } = spec;
   const { controlIn, controlOut } = layoutOf(directory);
-  await makeFifos([controlIn], 0o600);
+  await makeFifos([controlIn, controlOut], 0o600);
   // Read all the time, since a guest stands still that can't write to it.
-  const { console, outputFd } = await FifoConsole.make(controlOut);
+  const { console, outputFd } = FifoConsole.open(controlOut);
   const inputFd = openFifo(controlIn, "write");
   const [program, ...args] = run.command;
   const startedAt = performance.now();

@@ -4,6 +4,7 @@ import type { MachineSpec } from "../driver.ts";
 import { MachineError } from "../errors.ts";
 import { bootFailure } from "../host/boot-failure.ts";
 import { countsSwap } from "../host/cgroup-mounts.ts";
+import { makeFifos } from "../host/fifo.ts";
 import { closeOutput, FifoConsole } from "../host/fifo-console.ts";
 import { type ProcessIdentity, readProcess } from "../host/process-table.ts";
 import { demandNetwork, wantsWires, wire } from "../network/wire.ts";
@@ -81,7 +82,8 @@ interface Started {
 }
 
 async function start(host: ContainerHost, spec: MachineSpec, layout: Layout): Promise<Started> {
-  const { console, outputFd } = await FifoConsole.make(layout.console);
+  await makeFifos([layout.console], 0o600);
+  const { console, outputFd } = FifoConsole.open(layout.console);
   try {
     return { console, egressAddress: await run(host, spec, layout, outputFd) };
   } catch (error) {

@@ -91,7 +91,7 @@ export class FirecrackerHost implements Monitor {
   /** Lets a machine count what goes wrong with it. */
   async meter(machineId: string, userId: number): Promise<void> {
     const { root } = jailOf(this.settings.stateDirectory, machineId);
-    this.#metrics.set(machineId, await Metrics.make(root, userId));
+    this.#metrics.set(machineId, await Metrics.handOver(root, userId));
   }
 
   adopt(machineId: string): void {

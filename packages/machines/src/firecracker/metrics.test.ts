@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { suite, test } from "node:test";
 import { actMs } from "../contract/test-machine.ts";
+import { makeFifos } from "../host/fifo.ts";
 import { holdsWithin } from "../host/wait.ts";
 import { jailNames } from "./layout.ts";
 import { Metrics } from "./metrics.ts";
@@ -13,7 +14,8 @@ const ownUserId = process.getuid?.() ?? 0;
 suite("Metrics", { skip: process.platform !== "linux" }, () => {
   test("add up what Firecracker counts, over whatever else is written", async () => {
     const root = await mkdtemp(join(tmpdir(), "nex-metrics-"));
-    const metrics = await Metrics.make(root, ownUserId);
+    await makeFifos([join(root, jailNames.metrics)], 0o600);
+    const metrics = await Metrics.handOver(root, ownUserId);
     try {
       assert.equal(metrics.faults(), "");
       await using writer = await open(join(root, jailNames.metrics), "r+");

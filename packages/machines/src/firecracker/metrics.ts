@@ -1,7 +1,7 @@
 import { chown } from "node:fs/promises";
 import { Socket } from "node:net";
 import { join } from "node:path";
-import { makeFifos, openFifo } from "../host/fifo.ts";
+import { openFifo } from "../host/fifo.ts";
 import { jailNames } from "./layout.ts";
 
 /** A line of metrics has some 10 KiB; a longer one is none. */
@@ -33,11 +33,9 @@ export class Metrics {
     this.#stream.unref();
   }
 
-  /** Makes the FIFO in a jail, for a user of the host. */
-  static async make(root: string, userId: number): Promise<Metrics> {
-    const path = join(root, jailNames.metrics);
-    await makeFifos([path], 0o600);
-    await chown(path, userId, userId);
+  /** Gives the FIFO in a jail to a user of the host, and opens it. */
+  static async handOver(root: string, userId: number): Promise<Metrics> {
+    await chown(join(root, jailNames.metrics), userId, userId);
     return new Metrics(root);
   }
 

@@ -2,7 +2,7 @@ import { closeSync, constants, openSync } from "node:fs";
 import { Socket } from "node:net";
 import { finished } from "node:stream/promises";
 import { ConsoleTail } from "./console-tail.ts";
-import { makeFifos, openFifo } from "./fifo.ts";
+import { openFifo } from "./fifo.ts";
 import { settlesWithin } from "./wait.ts";
 
 /** How long the console is read after the end of its machine. */
@@ -25,9 +25,8 @@ export class FifoConsole {
     this.closed = finished(this.#stream).catch(() => undefined);
   }
 
-  /** Makes the FIFO. @returns the reading end, and a descriptor for the machine, to be closed once it has it. */
-  static async make(path: string): Promise<{ console: FifoConsole; outputFd: number }> {
-    await makeFifos([path], 0o600);
+  /** Opens both ends of the FIFO. @returns the reading end, and a descriptor for the machine, to be closed once it has it. */
+  static open(path: string): { console: FifoConsole; outputFd: number } {
     const console = new FifoConsole(path);
     return { console, outputFd: openSync(path, constants.O_RDWR | constants.O_NOFOLLOW) };
   }

@@ -53,7 +53,7 @@ export async function bootQemu(
         ? configDisk(spec, settings, token, "port", egressAddress)
         : await readFile(template.config);
     await writeFile(join(layout.directory, names.config), disk, { mode: 0o600, flag: "wx" });
-    await makeFifos([layout.controlIn], 0o600);
+    await makeFifos([layout.controlIn, layout.controlOut], 0o600);
     const { identity, console } = await start(settings, spec, layout, template, network);
     const facts = { identity, token, ...(egressAddress !== undefined && { egressAddress }) };
     return { machine: new MicroVm(host, spec, facts, console), console };
@@ -80,7 +80,7 @@ async function start(
 ): Promise<Started> {
   const program = await findProgram(settings.program);
   if (program === undefined) throw bootFailure(spec.id, `"${settings.program}" is not an executable file`);
-  const { console, outputFd } = await FifoConsole.make(layout.controlOut);
+  const { console, outputFd } = FifoConsole.open(layout.controlOut);
   try {
     const command = [program, ...qemuArguments(spec, settings, template)];
     const within = network === undefined ? command : await network.enter(command);
