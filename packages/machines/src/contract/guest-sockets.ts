@@ -92,8 +92,14 @@ class CallLine {
     this.#mark ??= this.#read(mark.length);
     if (this.#mark.length < mark.length) this.close();
     if (this.#handle === undefined || !this.#mark.equals(mark)) return false;
-    writeAll(this.#handle.fd, mark);
-    return true;
+    try {
+      writeAll(this.#handle.fd, mark);
+      return true;
+    } catch {
+      // The kernel has ended it meanwhile.
+      this.close();
+      return false;
+    }
   }
 
   /** Waits for an answer and the byte after it; fewer bytes when the node has gone. */

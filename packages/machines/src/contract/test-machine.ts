@@ -40,6 +40,8 @@ export class TestMachine implements AsyncDisposable {
       return machine;
     } catch (error) {
       await machine[Symbol.asyncDispose]();
+      const { reason, console } = await machine.machine.exited;
+      if (error instanceof Error) error.message += `; its machine (${reason}) has said: ${console}`;
       throw error;
     }
   }
