@@ -4,6 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { MachineSpec } from "../driver.ts";
 
+/** A guest that waits for its node is not to end before it on a host that is slow. */
+const patientMs = 30_000;
+
 /** A machine's order with a directory of its own and no limits. */
 export async function makeSpec(change: Partial<MachineSpec> = {}): Promise<MachineSpec> {
   return {
@@ -11,7 +14,7 @@ export async function makeSpec(change: Partial<MachineSpec> = {}): Promise<Machi
     directory: change.directory ?? (await mkdtemp(join(tmpdir(), "nex-contract-"))),
     limits: {},
     network: "none",
-    nodeLostTimeoutMs: 1_000,
+    nodeLostTimeoutMs: patientMs,
     ...change,
   };
 }
