@@ -130,6 +130,8 @@ export const agentCases: readonly AgentCase[] = [
       assert.match(await attack.end(), /^status: 0$/);
       assert.ok(attack.story.lineCount < 40_000, `${attack.story.lineCount} lines came through`);
     },
+    // A machine that is emulated writes slower, and is to be held all the same.
+    { limits: { logBytesPerSecond: 16_384 } },
   ),
   deed("exit of another shape", "A status of 9,999", atOnce, broken(/Cannot read how a workload ended/)),
   deed("many exits", "Says a thousand times that its workload has ended", "Told of once", async (attack) => {
