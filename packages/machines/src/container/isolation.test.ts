@@ -103,7 +103,11 @@ suite("a container", { skip: containers.lack ?? false }, () => {
 suite("containers", { skip: containers.lack ?? false }, () => {
   test("five in a loop leave no control group, mount, range of ids, or state of the runtime", async () => {
     const { cgroupParent = "", stateDirectory } = containers.options;
-    const mounts = await readFile("/proc/self/mountinfo", "utf8");
+    // Other tests mount things of their own at the same time.
+    const mounts = async (): Promise<string[]> =>
+      (await readFile("/proc/self/mountinfo", "utf8"))
+        .split("\n")
+        .filter((line) => line.includes(stateDirectory) || line.includes("nex-contract-"));
     const groups = (): string[] =>
       readCgroupMounts()
         .map(({ directory }) => join(directory, cgroupParent))
@@ -115,7 +119,7 @@ suite("containers", { skip: containers.lack ?? false }, () => {
       await machine.destroy();
       assert.deepEqual(groups(), []);
     }
-    assert.equal(await readFile("/proc/self/mountinfo", "utf8"), mounts);
+    assert.deepEqual(await mounts(), []);
     assert.deepEqual(await readdir(join(stateDirectory, "ranges")), []);
     assert.deepEqual(await readdir(join(stateDirectory, "runtime")), []);
   });
