@@ -54,7 +54,7 @@ async function workloadPrograms(): Promise<Record<string, string>> {
 async function runTests(
   { packages, files, links, version }: FirecrackerPlace,
   testFiles: string,
-  args: string[],
+  cases: readonly string[] = [],
 ): Promise<string> {
   const timeoutMs = isLong ? longTimeoutMs : shortTimeoutMs;
   const programs = isLong
@@ -62,7 +62,7 @@ async function runTests(
     : {};
   let last: EmulatedRun | undefined;
   for (let attempt = 1; attempt <= tries; attempt++) {
-    const command = scriptFor(testFiles, args);
+    const command = scriptFor(testFiles, cases);
     last = await runInEmulatedHost({
       packages,
       files: { ...files, ...programs },
@@ -80,12 +80,14 @@ async function runTests(
   assert.equal(status, 0, `${output.slice(-20_000)}\n${words.slice(-4_000)}`);
   const [, passed = "0"] = /^. pass (\d+)$/m.exec(output) ?? [];
   assert.ok(Number(passed) > 0, "no case has run");
+  for (const name of cases) assert.match(output, new RegExp(`✔ .*${name}`));
   return `${passed} cases ran on Firecracker ${version}, in an emulated host`;
 }
 
-function scriptFor(files: string, args: string[]): string {
-  const quoted = args.map((arg) => `"${arg}"`).join(" ");
-  const command = `--test --test-reporter=spec --test-timeout=600000 ${quoted} ${files}`;
+/** @param cases Parts of their names; all when there are none. */
+function scriptFor(files: string, cases: readonly string[]): string {
+  const pattern = cases.length === 0 ? "" : `"--test-name-pattern=${cases.join("|")}"`;
+  const command = `--test --test-reporter=spec --test-timeout=600000 ${pattern} ${files}`;
   return `export NEX_TEST_FIRECRACKER=long NEX_TEST_HOSTILE_AGENT=/programs/hostile-agent.mjs${scriptInFirecrackerPlace(command)}`;
 }
 
@@ -97,8 +99,7 @@ test("the driver contract holds on Firecracker", {
   timeout: tries * longTimeoutMs,
 }, async (context) => {
   assert.ok(!("lack" in place), lack);
-  const patterns = isLong ? [] : [`--test-name-pattern=${shortCases.join("|")}`];
-  context.diagnostic(await runTests(place, driverFiles.join(" "), patterns));
+  context.diagnostic(await runTests(place, driverFiles.join(" "), isLong ? [] : shortCases));
 });
 
 const long = {
@@ -109,10 +110,10 @@ const long = {
 
 test("the machine contract holds on Firecracker", long, async (context) => {
   assert.ok(!("lack" in place), lack);
-  context.diagnostic(await runTests(place, "test/machines-firecracker.test.ts", []));
+  context.diagnostic(await runTests(place, "test/machines-firecracker.test.ts"));
 });
 
 test("hostile workloads are held by Firecracker", long, async (context) => {
   assert.ok(!("lack" in place), lack);
-  context.diagnostic(await runTests(place, "test/hostile/microvm.test.ts", []));
+  context.diagnostic(await runTests(place, "test/hostile/microvm.test.ts"));
 });

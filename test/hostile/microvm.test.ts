@@ -1,4 +1,5 @@
 /** Hostile workloads in microVMs; in `npm test` those that a kernel of its own makes different, and the strongest. */
+import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { hostileCases } from "./cases/all.ts";
 import { Field } from "./support/field.ts";
@@ -14,6 +15,11 @@ const everyRun: ReadonlySet<string> = new Set([
   ...["an endless loop", "a memory bomb of objects"],
   ...["garbage", "flood of log frames", "relay beyond the window", "channel let go", "channels by Node"],
 ]);
+
+test("what runs in microVMs every time is among the hostile cases", () => {
+  const names = new Set(hostileCases.map(({ name }) => name));
+  assert.deepEqual(everyRun.difference(names), new Set());
+});
 
 for (const sandbox of ["qemu", "firecracker"] as const) {
   const lack = await hostileLack(sandbox);

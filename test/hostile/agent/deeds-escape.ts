@@ -60,19 +60,19 @@ function* walk(directory: string, count = { files: 0 }): Generator<string> {
   }
 }
 
-async function connects(to: NetConnectOpts): Promise<boolean> {
+async function reaches(to: NetConnectOpts): Promise<boolean> {
+  return (await codeOfConnect(to)) === "success";
+}
+
+/** @returns the code of the error. */
+async function codeOfConnect(to: NetConnectOpts): Promise<string> {
   const socket = connect(to);
-  const failed = new Promise<false>((resolve) => socket.once("error", () => resolve(false)));
-  const reached = await Promise.race([
-    once(socket, "connect").then(
-      () => true,
-      () => false,
-    ),
-    failed,
-    delay(connectMs, false),
-  ]);
+  const { promise, resolve } = Promise.withResolvers<string>();
+  socket.once("connect", () => resolve("success"));
+  socket.once("error", ({ code = "an error" }: NodeJS.ErrnoException) => resolve(code));
+  const outcome = await Promise.race([promise, delay(connectMs, "silence")]);
   socket.destroy();
-  return reached;
+  return outcome;
 }
 
 export const escapeDeeds = {
@@ -106,20 +106,21 @@ export const escapeDeeds = {
         codeOf(() => fs.chmodSync("/nex", 0o777)),
       ];
       if (codes.includes("success")) succeed(codes.join());
-      if (await connects({ path: "/nex/frames.sock" })) succeed("a second connection");
+      const again = await codeOfConnect({ path: "/nex/frames.sock" });
+      if (again === "success") succeed("a second connection");
       if (codeOf(() => fs.openSync("/nex/frames", "r+")) === "success") succeed("its own port again");
       // Held open both ways, for as long as the machine lives.
       for (const name of names.filter((one) => /^re[qp]\.1$/.test(one))) {
         fs.openSync(`/nex/${name}`, fs.constants.O_RDWR | fs.constants.O_NONBLOCK);
         fs.openSync(`/nex/${name}`, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
       }
-      return `${[...new Set(codes)].join()}`;
+      return `${[...new Set(codes)].join()}, ${again}`;
     }),
   "network by Node": (wire: Wire) =>
     attempt(wire, async ({ port, addresses }, succeed) => {
       for (const host of ["127.0.0.1", "::1", "169.254.169.254", "1.1.1.1", ...addresses]) {
         const to = host.startsWith("1.") ? 53 : host.startsWith("169") ? 80 : port;
-        if (await connects({ host, port: to })) succeed(`${host}:${to}`);
+        if (await reaches({ host, port: to })) succeed(`${host}:${to}`);
       }
       const names = await Promise.allSettled(
         ["example.com", "metadata.google.internal"].map((name) => lookup(name)),

@@ -25,6 +25,8 @@ function calls(
 }
 
 const notReady = (why: RegExp): Check => refused("no_ready_machine", why);
+const noHello: Check = (attack) =>
+  notReady(new RegExp(`no hello within ${attack.times.handshakeMs} ms`))(attack);
 const neverReady = "Its machine is ended and never counts as ready";
 const notStarted = (why: RegExp): Check => refused("workload_not_started", why);
 const atOnce = "Its machine is ended at once (`agent_protocol`), and that is told of";
@@ -70,21 +72,15 @@ export const agentCases: readonly AgentCase[] = [
   deed("hello of another shape", "Members of other types", neverReady, notReady(/hello is not valid/)),
   deed("hello that is no JSON", "Half an object", neverReady, notReady(/not JSON/)),
   deed("hello without end", "Message parts that never end", neverReady, notReady(/over 65536 bytes/)),
-  deed("silent hello", "Never says a word", neverReady, notReady(/no hello within \d+ ms/)),
-  deed("hello by drips", "Says it byte by byte", neverReady, notReady(/no hello within \d+ ms/)),
+  deed("silent hello", "Never says a word", neverReady, noHello),
+  deed("hello by drips", "Says it byte by byte", neverReady, noHello),
   deed("hanging up", "Ends the channel, and lives on", neverReady, notReady(/./)),
   deed("dying early", "Exits before it is ready", neverReady, notReady(/exited|ended/)),
-  deed(
-    "silent deploy",
-    "Never answers the deploy",
-    refusedDeploy,
-    notStarted(/no answer to the deploy within \d+ ms/),
+  deed("silent deploy", "Never answers the deploy", refusedDeploy, (attack) =>
+    notStarted(new RegExp(`no answer to the deploy within ${attack.times.deployMs} ms`))(attack),
   ),
-  deed(
-    "artifact unread",
-    "Never reads the artifact",
-    refusedDeploy,
-    notStarted(/within \d+ ms|takes no more/),
+  deed("artifact unread", "Never reads the artifact", refusedDeploy, (attack) =>
+    notStarted(new RegExp(`within ${attack.times.deployMs} ms|takes no more`))(attack),
   ),
   deed("deployed of another shape", "Members of other types", refusedDeploy, notStarted(/not valid/)),
   deed(
@@ -336,12 +332,12 @@ export const agentCases: readonly AgentCase[] = [
     "channels by Node",
     "Out of its realm: plants, removes and renames in the channel directory, connects again, holds the FIFOs",
     "Refused (EROFS, ECONNREFUSED)",
-    held(/^held EROFS$/),
+    held(/^held EROFS, ECONNREFUSED$/),
     {
       onProcess: "not isolated",
       inMicroVm: {
         outcome: "Refused (EACCES, EPERM)",
-        check: held(/^held (EACCES|EPERM)(,(EACCES|EPERM))*$/),
+        check: held(/^held (EACCES|EPERM)(,(EACCES|EPERM))*, ENOENT$/),
       },
     },
   ),

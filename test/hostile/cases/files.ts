@@ -79,7 +79,7 @@ export const fileCases: readonly ServiceCase[] = [
       "Connects to the agent's socket again, or opens its port",
       "Refused (ECONNREFUSED): the node takes one",
       "channel-again",
-      allFail("ECONNREFUSED", "ENOENT"),
+      held(/^held a second connection ECONNREFUSED, \/nex\/frames ENOENT$/),
     ),
     inMicroVm: {
       outcome: "Refused (EBUSY), or there is nothing to open",

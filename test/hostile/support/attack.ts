@@ -8,25 +8,31 @@ import type { Story } from "./watch.ts";
 
 const pollMs = 5;
 
+/** How long things may take in a field. */
+export interface Times {
+  handshakeMs: number;
+  deployMs: number;
+  callMs: number;
+  /** Until a machine is there for a deploy. */
+  machineWaitMs: number;
+  /** Until a neighbour answers. */
+  answerMsMax: number;
+  /** Until anything is told of. */
+  toldMsMax: number;
+}
+
 export class Attack {
   readonly name: string;
   readonly nexus: TestNexus;
   readonly story: Story;
-  /** How long anything may take until it is told of. */
-  readonly #toldMsMax: number;
+  readonly times: Times;
   /** Where it was accepted. */
   readonly deployment: Deployment | undefined;
   /** Where it was not. */
   readonly refusal: NexError | undefined;
 
-  constructor(
-    nexus: TestNexus,
-    name: string,
-    story: Story,
-    deployed: Deployment | NexError,
-    toldMsMax: number,
-  ) {
-    this.#toldMsMax = toldMsMax;
+  constructor(nexus: TestNexus, name: string, story: Story, deployed: Deployment | NexError, times: Times) {
+    this.times = times;
     this.nexus = nexus;
     this.name = name;
     this.story = story;
@@ -41,7 +47,7 @@ export class Attack {
 
   /** Waits for something to be told of it. */
   async until<T>(what: string, find: (story: Story) => T | undefined): Promise<T> {
-    const deadline = performance.now() + this.#toldMsMax;
+    const deadline = performance.now() + this.times.toldMsMax;
     for (;;) {
       const found = find(this.story);
       if (found !== undefined) return found;

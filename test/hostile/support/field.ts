@@ -16,7 +16,7 @@ import {
 import { memoryBytesOf } from "../agent/names.ts";
 import type { HostileCase } from "../cases/case.ts";
 import { buildHostileAgent } from "./agent-bundle.ts";
-import { Attack } from "./attack.ts";
+import { Attack, type Times } from "./attack.ts";
 import { Bounds } from "./bounds.ts";
 import { Neighbours, neighbourCount } from "./neighbours.ts";
 import { Place } from "./place.ts";
@@ -28,12 +28,12 @@ const poolSize = 2;
 const limits = { vcpus: 0.5, memory_bytes: 134_217_728, disk_bytes: 16_777_216, processes: 64 };
 /** With a kernel of its own, which takes memory and boots. */
 const microVmLimits = { ...limits, vcpus: 1, memory_bytes: 201_326_592 };
-const times = {
+const times: Times = {
   ...{ handshakeMs: 2_000, deployMs: 5_000, callMs: 1_000, machineWaitMs: 10_000 },
   ...{ answerMsMax: 2_000, toldMsMax: 20_000 },
 };
 /** Emulated, where all takes many times as long. */
-const slowTimes = {
+const slowTimes: Times = {
   ...{ handshakeMs: 5_000, deployMs: 8_000, callMs: 2_000, machineWaitMs: 100_000 },
   ...{ answerMsMax: 20_000, toldMsMax: 100_000 },
 };
@@ -41,7 +41,7 @@ const slowTimes = {
 /** What differs between kinds of machine. */
 interface Ground {
   limits?: typeof limits;
-  times: typeof times;
+  times: Times;
   /** Absent where nothing is bounded. */
   holdings?: Holdings;
 }
@@ -72,7 +72,7 @@ export class Field implements AsyncDisposable {
   readonly #stack: AsyncDisposableStack;
   readonly #attacker: Artifact;
   readonly #isMicroVm: boolean;
-  readonly #toldMsMax: number;
+  readonly #times: Times;
   #count = 0;
 
   private constructor(parts: Pick<Field, "nexus" | "neighbours" | "place">, rest: FieldRest) {
@@ -84,7 +84,7 @@ export class Field implements AsyncDisposable {
     this.#stack = rest.stack;
     this.#attacker = rest.attacker;
     this.#isMicroVm = rest.isMicroVm;
-    this.#toldMsMax = rest.toldMsMax;
+    this.#times = rest.times;
   }
 
   static async start({ sandbox, runtime }: FieldOptions): Promise<Field> {
@@ -137,11 +137,10 @@ export class Field implements AsyncDisposable {
     const remains =
       ground.holdings && new Remains(bounds, nodeDirectory, files.idsDirectory, machines, ground.holdings);
     const attacker = { bucket, key };
-    const { toldMsMax } = ground.times;
     const isMicroVm = sandbox === "qemu" || sandbox === "firecracker";
     return new Field(
       { nexus, neighbours, place },
-      { watch, remains, attacker, isMicroVm, toldMsMax, stack: stack.move() },
+      { watch, remains, attacker, isMicroVm, times: ground.times, stack: stack.move() },
     );
   }
 
@@ -152,7 +151,7 @@ export class Field implements AsyncDisposable {
     const { visits } = this.place;
     const story = this.#watch.of(name);
     const deployed = await this.#deploy(hostile, name);
-    const attack = new Attack(this.nexus, name, story, deployed, this.#toldMsMax);
+    const attack = new Attack(this.nexus, name, story, deployed, this.#times);
     try {
       await (this.#isMicroVm ? (hostile.inMicroVm?.check ?? hostile.check) : hostile.check)(attack);
     } finally {
@@ -216,6 +215,6 @@ interface FieldRest {
   remains: Remains | undefined;
   attacker: Artifact;
   isMicroVm: boolean;
-  toldMsMax: number;
+  times: Times;
   stack: AsyncDisposableStack;
 }

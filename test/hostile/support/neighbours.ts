@@ -34,7 +34,7 @@ export class Neighbours implements AsyncDisposable {
     await nexus.function("(subject, payload) => payload", {
       name: neighbourFunction,
       bucketBytesMax,
-      limits: { callTimeMs: answerMsMax },
+      limits: { callTimeMs: answerMsMax / 2 },
     });
     await nexus.deploy(
       { path: service.path },

@@ -1,14 +1,6 @@
-import type {
-  Driver,
-  Fingerprint,
-  LimitName,
-  Machine,
-  MachineNetwork,
-  MachineRecord,
-  MachineSpec,
-} from "../driver.ts";
-import { everyNetwork } from "../network/demand.ts";
-import { bootInDirectory, type Offer } from "../spec.ts";
+import type { Fingerprint, MachineRecord, MachineSpec } from "../driver.ts";
+import { LastingDriver } from "../lasting-driver.ts";
+import type { Egress } from "../network/egress.ts";
 import { bootContainer } from "./boot.ts";
 import { fingerprintContainer } from "./fingerprint.ts";
 import { ContainerHost } from "./host.ts";
@@ -36,74 +28,34 @@ import { recoverContainer } from "./recover.ts";
  *
  * A machine outlives the node that booted it, and can be recovered from its record.
  */
-export class ContainerDriver implements Driver {
+export class ContainerDriver extends LastingDriver<ContainerMachine> {
   readonly kind = "container";
-  readonly enforces: ReadonlySet<LimitName> = new Set<LimitName>([
-    "memoryBytes",
-    "vcpus",
-    "processes",
-    "diskBytes",
-  ]);
-  readonly #networks = new Set<MachineNetwork>(["none", "nats"]);
-  readonly ownLoopback = true;
-  readonly carriesIpv6 = false;
   readonly #options: ContainerDriverOptions;
-  readonly #machines = new Map<string, ContainerMachine>();
   #host: ContainerHost | undefined;
 
   constructor(options: ContainerDriverOptions) {
+    super();
     this.#options = options;
   }
 
-  /** `egress` comes with a fingerprint or a boot that has found this host to carry it. */
-  get networks(): ReadonlySet<MachineNetwork> {
-    return this.#networks;
+  protected egress(): Egress {
+    return this.#shared().egress;
   }
 
-  async fingerprint(): Promise<Fingerprint> {
-    const fingerprint = await fingerprintContainer(completeOptions(this.#options), () => this.#shared());
-    if (fingerprint.available) await this.#learnNetworks();
-    return fingerprint;
+  protected async tryOut(): Promise<Fingerprint> {
+    return await fingerprintContainer(completeOptions(this.#options), () => this.#shared());
   }
 
-  async boot(spec: MachineSpec): Promise<Machine> {
-    // Why this host does not carry egress is known only by trying.
-    const offer: Offer = { kind: this.kind, enforces: this.enforces, networks: everyNetwork };
-    return await bootInDirectory(offer, spec, async (owned) => {
-      const machine = this.#keep(await bootContainer(this.#shared(), owned));
-      if (owned.network === "egress") await this.#learnNetworks();
-      return machine;
-    });
+  protected async make(spec: MachineSpec): Promise<ContainerMachine> {
+    return await bootContainer(this.#shared(), spec);
   }
 
-  /**
-   * Finds a machine that another process booted. What is left of one that has ended is removed, also when its record
-   * has no facts because its node died in the middle of the boot. One that this driver holds is the same object.
-   *
-   * @throws MachineError `destroy_failed` when something of an ended machine can't be removed.
-   */
-  async recover(record: MachineRecord): Promise<Machine | undefined> {
-    const held = this.#machines.get(record.id);
-    if (held) return held;
-    const found = await recoverContainer(this.#shared(), record);
-    return found && this.#keep(found);
-  }
-
-  async #learnNetworks(): Promise<void> {
-    if ((await this.#shared().egress.lack()) === undefined) this.#networks.add("egress");
+  protected async find(record: MachineRecord): Promise<ContainerMachine | undefined> {
+    return await recoverContainer(this.#shared(), record);
   }
 
   #shared(): ContainerHost {
     this.#host ??= new ContainerHost(completeOptions(this.#options));
     return this.#host;
-  }
-
-  #keep(machine: ContainerMachine): ContainerMachine {
-    this.#machines.set(machine.id, machine);
-    const forget = (): void => {
-      if (this.#machines.get(machine.id) === machine) this.#machines.delete(machine.id);
-    };
-    void machine.exited.then(forget);
-    return machine;
   }
 }

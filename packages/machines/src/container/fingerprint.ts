@@ -6,7 +6,7 @@ import { MachineError } from "../errors.ts";
 import { countsSwap, withController } from "../host/cgroup-mounts.ts";
 import { isAlive, readProcess } from "../host/process-table.ts";
 import { removeTree } from "../host/remove-tree.ts";
-import { describeEgress, describeLack } from "../network/describe.ts";
+import { describeLack } from "../network/describe.ts";
 import { findLoopbackLack } from "../network/lack.ts";
 import { bootContainer } from "./boot.ts";
 import { cpuPeriodUs } from "./config.ts";
@@ -41,7 +41,10 @@ export async function fingerprintContainer(
     }
     return {
       available: true,
-      details: { ...details(host, performance.now() - startedAt), ...(await networkDetails(host)) },
+      details: {
+        ...details(host, performance.now() - startedAt),
+        "loopback addresses": describeLack(await findLoopbackLack()),
+      },
     };
   } catch (error) {
     const reason = error instanceof MachineError ? error.message : String(error);
@@ -118,13 +121,5 @@ function details(host: ContainerHost, trialMs: number): Record<string, string> {
     "control groups": `version ${memory?.version ?? 0}`,
     "limits swap": countsSwap(host.cgroupMounts) ? "yes" : "no",
     trial: `${Math.round(trialMs)} ms`,
-  };
-}
-
-/** Not having these is no reason to have no machines. */
-async function networkDetails({ egress }: ContainerHost): Promise<Record<string, string>> {
-  return {
-    "loopback addresses": describeLack(await findLoopbackLack()),
-    egress: await describeEgress(egress),
   };
 }

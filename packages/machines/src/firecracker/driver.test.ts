@@ -1,5 +1,6 @@
 import { after, test } from "node:test";
 import { driverContract } from "../contract/contract.ts";
+import { microVmAbilities } from "../microvm/contract-abilities.ts";
 import { contractDirectoryVariable, makeDriver, remainsOf } from "./contract-driver.ts";
 
 if (process.env[contractDirectoryVariable] === undefined) {
@@ -14,18 +15,10 @@ if (process.env[contractDirectoryVariable] === undefined) {
   driverContract(
     "firecracker",
     () => driver,
-    {
-      bootTimeoutMs: 180_000,
-      reattach: true,
-      recover: true,
-      copies: true,
-      enforces: ["memoryBytes", "vcpus", "processes", "diskBytes"],
-      exitStatus: true,
-      realGuest: true,
-      endsWithNode: "none",
+    microVmAbilities({
       driverModule: new URL("./contract-driver.ts", import.meta.url),
       leftovers: remainsOf,
-    },
+    }),
     process.env["NEX_TEST_FIRECRACKER"] === "long" ? "long" : "short",
   );
 }

@@ -1,11 +1,8 @@
 import { isIPv4 } from "node:net";
-import type { MachineNetwork, MachineSpec } from "../driver.ts";
+import type { MachineSpec } from "../driver.ts";
 import { bootFailure } from "../host/boot-failure.ts";
 import type { Lack } from "../host/lack.ts";
 import type { Egress } from "./egress.ts";
-
-/** What a driver takes orders for before it has tried what this host carries. */
-export const everyNetwork: ReadonlySet<MachineNetwork> = new Set<MachineNetwork>(["none", "nats", "egress"]);
 
 /**
  * Refuses an order with egress that this host can't give, before anything is made.

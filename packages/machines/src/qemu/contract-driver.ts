@@ -1,26 +1,18 @@
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { DriverAbilities } from "../contract/abilities.ts";
 import { processesOf } from "../contract/host-processes.ts";
+import { microVmAbilities } from "../microvm/contract-abilities.ts";
 import { contractImageIn, packContractImage } from "../microvm/contract-image.ts";
 import { QemuDriver } from "./driver.ts";
 import { completeOptions, type QemuDriverOptions } from "./options.ts";
 import { findLack, findQemuLack } from "./requirements.ts";
 
 /** What machines of QEMU do here. */
-export const qemuAbilities: DriverAbilities = {
-  bootTimeoutMs: 180_000,
-  reattach: true,
-  recover: true,
-  copies: true,
-  enforces: ["memoryBytes", "vcpus", "processes", "diskBytes"],
-  exitStatus: true,
-  realGuest: true,
-  endsWithNode: "none",
+export const qemuAbilities = microVmAbilities({
   driverModule: new URL("./contract-driver.ts", import.meta.url),
   leftovers: processesOf,
-};
+});
 
 /** The options go to the programs that a case starts. */
 const optionsVariable = "NEX_CONTRACT_QEMU";

@@ -1,0 +1,18 @@
+import type { DriverAbilities } from "../contract/abilities.ts";
+
+/** What drivers of microVMs can do, for the contract suite. */
+export function microVmAbilities(
+  own: Required<Pick<DriverAbilities, "driverModule" | "leftovers">>,
+): DriverAbilities {
+  return {
+    bootTimeoutMs: 180_000,
+    reattach: true,
+    recover: true,
+    copies: true,
+    enforces: ["memoryBytes", "vcpus", "processes", "diskBytes"],
+    exitStatus: true,
+    realGuest: true,
+    endsWithNode: "none",
+    ...own,
+  };
+}
