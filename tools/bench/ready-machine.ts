@@ -2,6 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import type { Channels, Driver, Machine, MachineSpec } from "../../packages/machines/src/mod.ts";
 import { AgentClient } from "../../packages/node/src/agent-client/agent-client.ts";
+import { Budget } from "../../packages/node/src/budget/budget.ts";
 
 /** Makes a machine, and waits until its agent has said hello. A machine that fails is destroyed. */
 export async function readyMachine(
@@ -27,6 +28,12 @@ export async function agentReady(
   timeoutMs: number,
 ): Promise<void> {
   calls.on("error", () => undefined);
-  const agent = new AgentClient(frames, { log: () => {}, exited: () => {}, ended: () => {} });
+  const {
+    heldBytes,
+    relayStreams,
+    frames: rate,
+  } = new Budget({ bootsMax: 1, unsentBytesMax: 0 }).ofMachine();
+  const events = { log: () => {}, exited: () => {}, ended: () => {} };
+  const agent = new AgentClient(frames, events, { heldBytes, relayStreams, frames: rate });
   await agent.handshake(epoch, timeoutMs);
 }

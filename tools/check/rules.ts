@@ -23,7 +23,17 @@ export const builtinsAllowed: Record<string, readonly string[]> = {
 export const nodeFolders = {
   inOrder: [["control-api"], ["admission"], ["workloads"], ["pool", "artifacts", "agent-client"]],
   /** These may be imported from everywhere, and may import all but the ones in `closedToBeside`. */
-  beside: ["triggers", "host-services", "feeds", "state", "config", "connections", "nats-server", "programs"],
+  beside: [
+    "budget",
+    "triggers",
+    "host-services",
+    "feeds",
+    "state",
+    "config",
+    "connections",
+    "nats-server",
+    "programs",
+  ],
   closedToBeside: ["control-api", "admission"],
   /** The file that holds the whole, and the files that may import it. */
   composer: "node.ts",

@@ -15,6 +15,8 @@ import type { CallLine, OpenCalls } from "./call-line.ts";
 
 /** Calls that do not block, at once; the node takes no more. */
 const openCallsMax = 256;
+/** While the node has not taken this much, further calls wait: it would break the channel off otherwise. */
+const pendingBytesMax = 16 * 1024 * 1024;
 /** An answer up to this size is read at once. */
 const chunkBytes = 4_096;
 
@@ -25,6 +27,8 @@ export class HostCalls {
   #line: CallLine | undefined;
   #connection: FrameConnection | undefined;
   readonly #waiting = new Map<number, (reply: HostReply) => void>();
+  /** Calls that wait until the node has taken what was sent. */
+  readonly #unsent: { id: number; body: Buffer }[] = [];
   #replies = new PayloadAssembler(2 * hostCallBytesMax);
   #next = 1;
   readonly #chunk = Buffer.allocUnsafeSlow(chunkBytes);
@@ -50,6 +54,7 @@ export class HostCalls {
     this.#line?.close();
     this.#line = undefined;
     this.#connection = undefined;
+    this.#unsent.length = 0;
     for (const done of this.#waiting.values()) done(notThere("the node has gone (node_restarted)"));
     this.#waiting.clear();
   }
@@ -110,8 +115,18 @@ export class HostCalls {
       return Promise.resolve({ kind: "error", code: 413, text: errorText(error) });
     }
     const id = this.#next++ >>> 0;
-    connection.sendLong(FrameType.hostCall, 0, id, body);
+    this.#unsent.push({ id, body });
+    this.drained();
     return new Promise((resolve) => this.#waiting.set(id, resolve));
+  }
+
+  /** The node has taken something: sends calls that wait for that. */
+  drained(): void {
+    while (this.#connection !== undefined && this.#connection.pendingBytes < pendingBytesMax) {
+      const next = this.#unsent.shift();
+      if (next === undefined) return;
+      this.#connection.sendLong(FrameType.hostCall, 0, next.id, next.body);
+    }
   }
 
   /** Takes a frame that answers a call. */

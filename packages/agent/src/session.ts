@@ -93,6 +93,7 @@ export class Session implements ProviderHost {
       },
       drain: () => {
         relay.drained();
+        this.hostCalls.drained();
         this.#release();
       },
     });

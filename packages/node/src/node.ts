@@ -14,6 +14,7 @@ import type { LameDuckFacts } from "./admission/admit-lame-duck.ts";
 import { grantLimits, type LimitFacts } from "./admission/limits.ts";
 import { planRelay, type RelayPlan } from "./agent-client/relay-plan.ts";
 import { Artifacts } from "./artifacts/artifacts.ts";
+import { Budget } from "./budget/budget.ts";
 import type { NodeConfig } from "./config/config.ts";
 import { checkOwnEndorsement } from "./config/endorsement.ts";
 import { entryOf, rulesOf } from "./config/namespaces.ts";
@@ -26,6 +27,7 @@ import { NodeInfo } from "./control-api/info.ts";
 import type { DriverSource } from "./drivers.ts";
 import { Events } from "./feeds/events.ts";
 import { Logs } from "./feeds/logs.ts";
+import { Outlet } from "./feeds/outlet.ts";
 import { AddressRules } from "./host-services/addresses.ts";
 import { HostServices } from "./host-services/host-services.ts";
 import { type CompleteNodeOptions, completeOptions, defaultLimits, type NodeOptions } from "./options.ts";
@@ -155,8 +157,10 @@ async function compose(
     max: limits.max,
     driver,
   });
+  const budget = new Budget({ bootsMax: tuning.bootsMax, unsentBytesMax: tuning.feedUnsentBytesMax });
   const pool = new Pool({
     driver,
+    budget,
     directory: directory.machines,
     records: directory.records,
     template: plainTemplate(grantLimits({}, "native", limitsOf(config)).machine, relayTo(options.login)),
@@ -167,13 +171,15 @@ async function compose(
   });
   stack.use(pool);
   await startPool(pool);
-  const events = new Events(connection, identity.id);
+  const outlet = stack.use(new Outlet(connection, budget.unsentBytesMax, log));
+  const events = new Events(outlet, identity.id);
   const addressRules = new AddressRules(config.http_allow);
   const workloads = new Workloads(
     {
       connections,
       artifacts: new Artifacts(directory.artifacts, tuning.artifactTimeMs),
       pool,
+      budget,
       relayOf: (namespace) => relayTo(connections.loginOf(namespace)),
       hostServicesOf: (owner, connections) =>
         new HostServices({
@@ -186,7 +192,7 @@ async function compose(
         }),
       publishAddress: config.publish_address,
       events,
-      logs: new Logs(connection, identity.id, tuning.logBytesPerSecondMax),
+      logs: new Logs(outlet, identity.id, tuning.logBytesPerSecondMax, budget.logLines),
       log,
       tuning,
     },

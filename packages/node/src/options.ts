@@ -39,6 +39,10 @@ export interface NodeTuning {
   connectTimeMs: number;
   /** So many connections of requests' own are open at once. */
   requestConnectionsMax: number;
+  /** Maximum number of concurrent boots. */
+  bootsMax: number;
+  /** Bytes that the node's connection may have taken and not sent before events and logs are dropped. */
+  feedUnsentBytesMax: number;
   /** A machine whose node stays away ends after this time, where it can outlive it at all. */
   nodeLostTimeoutMs: number;
 }
@@ -67,6 +71,8 @@ export const defaultTuning: Omit<NodeTuning, "sourceBytesMax" | "callQueueMax"> 
   logBytesPerSecondMax: 1_048_576,
   connectTimeMs: 5_000,
   requestConnectionsMax: 256,
+  bootsMax: 4,
+  feedUnsentBytesMax: 8_388_608,
   nodeLostTimeoutMs: 60_000,
 };
 

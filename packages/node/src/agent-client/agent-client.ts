@@ -6,6 +6,7 @@ import {
   agentProtocolVersion,
   artifactWindowBytes,
   breakOff,
+  CallError,
   checkHeaderBlock,
   checkJson,
   type Deploy,
@@ -29,6 +30,7 @@ import {
   readU32,
   sendInvocation,
 } from "@nexengine/protocol/internal";
+import type { MachineShares } from "../budget/budget.ts";
 import { type AgentCall, AgentCalls } from "./calls.ts";
 import { HostCalls } from "./host-calls.ts";
 import { createDialer } from "./relay-dial.ts";
@@ -39,6 +41,15 @@ import { Waits } from "./waits.ts";
 const messageBytesMax = 65_536;
 /** Replies that are still arriving, all together. */
 const repliesBytesMax = 128 * 1024 * 1024;
+/** Up to here the budget need not be asked for a call: each machine has more than that of its own. */
+const callsPendingBytesFree = 256 * 1024;
+/** An agent that has not taken this much gets no further calls. */
+const callsPendingBytesMax = 16 * 1024 * 1024;
+/** A timer of a ping that is late by more than this part of its time shows that the node itself did not run. */
+const lateFactor = 0.25;
+/** How often a timeout of a ping is stretched for that. */
+const pingStretchesMax = 8;
+const msPerSecond = 1_000;
 
 /** Why nothing more comes of an agent that has done nothing wrong. */
 export const channelEnded = "its agent ended the channel";
@@ -65,23 +76,36 @@ export class AgentClient {
   #credit = artifactWindowBytes;
   #creditWait: PromiseWithResolvers<void> | undefined;
   #undeploying = false;
+  readonly #shares: MachineShares;
   #nextPing = 1;
+  /** Set while nothing is read from an agent that has sent too much unasked. */
+  #pause: NodeJS.Timeout | undefined;
   /** The time of the frames that are being read; 0 when it is not known yet. */
   #nowMs = 0;
 
-  /** @param calls The channel of blocking calls; without it, an agent has none. */
-  constructor(frames: Duplex, events: AgentEvents, calls?: Duplex) {
+  /**
+   * @param shares What the machine has of the node's budget; given back when the channel ends.
+   * @param calls The channel of blocking calls; without it, an agent has none.
+   */
+  constructor(frames: Duplex, events: AgentEvents, shares: MachineShares, calls?: Duplex) {
     this.#events = events;
-    this.#connection = new FrameConnection(frames, {
-      frame: (type, flags, id, payload) => this.#take(type, flags, id, payload),
-      hotFrame: (type, flags, id, bytes, start, end) => this.#takeHot(type, flags, id, bytes, start, end),
-      batchEnd: () => {
-        this.#nowMs = 0;
+    this.#shares = shares;
+    this.#connection = new FrameConnection(
+      frames,
+      {
+        frame: (type, flags, id, payload) => this.#take(type, flags, id, payload),
+        hotFrame: (type, flags, id, bytes, start, end) => this.#takeHot(type, flags, id, bytes, start, end),
+        batchEnd: () => {
+          this.#nowMs = 0;
+        },
+        end: (error) => this.#end(error),
+        drain: () => this.#relay?.drained(),
       },
-      end: (error) => this.#end(error),
-      drain: () => this.#relay?.drained(),
-    });
-    this.hostCalls = new HostCalls(this.#connection, calls, (error) => this.#connection.close(error));
+      shares.heldBytes,
+    );
+    this.hostCalls = new HostCalls(this.#connection, calls, shares.heldBytes, (error) =>
+      this.#connection.close(error),
+    );
   }
 
   /**
@@ -93,6 +117,8 @@ export class AgentClient {
       side: "node",
       accept: createDialer(targets),
       abort: (socket) => breakOff(socket as Socket),
+      streams: this.#shares.relayStreams,
+      waiting: this.#shares.heldBytes,
     });
   }
 
@@ -199,31 +225,77 @@ export class AgentClient {
    * @returns false when the agent can take no more.
    */
   invoke(call: AgentCall, nowMs: number): boolean {
+    if (!this.#hasRoom(call.payloadEnd - call.subjectStart)) return false;
     if (this.#connection.ended || !this.calls.add(call, nowMs)) return false;
     sendInvocation(this.#connection, call.id, call);
     return true;
+  }
+
+  /** May a call of this size be sent, given what the agent has not taken? */
+  #hasRoom(bytes: number): boolean {
+    const { pendingBytes } = this.#connection;
+    if (pendingBytes + bytes <= callsPendingBytesFree) return true;
+    return pendingBytes <= callsPendingBytesMax && this.#shares.heldBytes.fits(bytes);
   }
 
   /** Gives a call up: it hears nothing more. */
   cancel(call: AgentCall): void {
     const { id } = call;
     if (this.calls.take(id) === undefined) return;
-    this.#replies.drop(id);
+    this.#shares.heldBytes.give(this.#replies.drop(id));
     this.#connection.send(FrameType.cancel, 0, id);
   }
 
-  /** Is the agent alive? @returns false when it did not answer in time. */
+  /**
+   * Is the agent alive? Time during which the node itself did not run, or did not read, does not count against it.
+   *
+   * @returns false when it did not answer in time.
+   */
   async ping(timeoutMs: number): Promise<boolean> {
     const id = this.#nextPing++;
-    const answer = this.#waits.begin(FrameType.pong, timeoutMs, "pong", id);
+    let isAnswered = false;
+    const answer = this.#waits.begin(
+      FrameType.pong,
+      timeoutMs * (pingStretchesMax + 1) + msPerSecond,
+      "pong",
+      id,
+    );
+    const settled = answer.then(
+      () => {
+        isAnswered = true;
+      },
+      () => undefined,
+    );
     this.#connection.send(FrameType.ping, 0, id);
     this.#connection.flush();
-    try {
-      await answer;
-      return true;
-    } catch {
-      return false;
+    for (let stretch = 0; ; stretch++) {
+      const lateMs = await this.#waitAtMost(settled, timeoutMs);
+      if (isAnswered || this.#connection.ended) return isAnswered;
+      const wasLate = lateMs > timeoutMs * lateFactor || this.#pause !== undefined;
+      if (!wasLate || stretch >= pingStretchesMax) {
+        this.#waits.drop(FrameType.pong, id);
+        return false;
+      }
     }
+  }
+
+  /**
+   * Waits, and then lets what has arrived meanwhile be read: timers run before sockets.
+   *
+   * @returns by how much the timer was late, in ms.
+   */
+  async #waitAtMost(settled: Promise<void>, timeoutMs: number): Promise<number> {
+    const untilMs = performance.now() + timeoutMs;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<number>((resolve) => {
+      timer = setTimeout(() => {
+        const lateMs = performance.now() - untilMs;
+        setImmediate(() => setImmediate(() => resolve(lateMs)));
+      }, timeoutMs);
+    });
+    const lateMs = await Promise.race([settled.then(() => 0), late]);
+    clearTimeout(timer);
+    return lateMs;
   }
 
   close(): void {
@@ -234,12 +306,53 @@ export class AgentClient {
   #takeHot(type: number, flags: number, id: number, bytes: Buffer, start: number, end: number): boolean {
     if (type === FrameType.result) {
       if (flags !== 0 || end - start < 4 || !this.#replies.empty) return false;
-      this.calls.answer(id, this.#now())?.replied(bytes, start + 4, start + 4, end, readU32(bytes, start));
+      const call = this.calls.answer(id, this.#now());
+      if (call === undefined) this.#unasked();
+      else call.replied(bytes, start + 4, start + 4, end, readU32(bytes, start));
       return true;
     }
     if (type !== FrameType.began) return false;
-    this.calls.began(id, this.#now());
+    if (!this.calls.began(id, this.#now())) this.#unasked();
     return true;
+  }
+
+  /** Counts a frame that nobody asked for; from an agent that sends too many, nothing is read for a while. */
+  #unasked(): void {
+    const { frames } = this.#shares;
+    if (frames.take() || this.#pause !== undefined) return;
+    this.#connection.pause();
+    this.#pause = setTimeout(() => {
+      this.#pause = undefined;
+      this.#connection.resume();
+    }, Math.ceil(frames.waitMs));
+  }
+
+  /** A reply in several frames, or one with headers or an error. */
+  #takeParts(flags: number, id: number, payload: Buffer): void {
+    const { heldBytes } = this.#shares;
+    // A late answer, or one to nothing, must not be kept.
+    if (!this.calls.has(id)) {
+      heldBytes.give(this.#replies.drop(id));
+      this.#unasked();
+      return;
+    }
+    if ((flags & FrameFlag.more) !== 0 && !heldBytes.take(payload.length)) {
+      this.#refuseReply(id);
+      return;
+    }
+    const held = this.#replies.bytesOf(id);
+    const whole = this.#replies.add(flags, id, payload);
+    if (whole === undefined) return;
+    heldBytes.give(held);
+    this.#takeResult(flags, id, whole);
+  }
+
+  /** Its call fails; the rest of the reply is one to nothing. */
+  #refuseReply(id: number): void {
+    this.#shares.heldBytes.give(this.#replies.drop(id));
+    const text = "the node holds too many bytes of replies to take this one";
+    this.calls.answer(id, this.#now())?.failed({ code: CallError.overloaded, text }, 0);
+    this.#connection.send(FrameType.cancel, 0, id);
   }
 
   #takeResult(flags: number, id: number, whole: Buffer): void {
@@ -261,24 +374,26 @@ export class AgentClient {
 
   #take(type: number, flags: number, id: number, payload: Buffer): void {
     switch (type) {
-      case FrameType.result: {
-        const whole = this.#replies.add(flags, id, payload);
-        if (whole !== undefined) this.#takeResult(flags, id, whole);
+      case FrameType.result:
+        this.#takeParts(flags, id, payload);
         return;
-      }
       case FrameType.window:
+        this.#unasked();
         this.calls.setWindow(id);
         return;
       case FrameType.pong:
-        this.#waits.settle(FrameType.pong, undefined, id);
+        if (!this.#waits.settle(FrameType.pong, undefined, id)) this.#unasked();
         return;
       case FrameType.hostCall:
+        this.#unasked();
         this.hostCalls.take(flags, id, payload);
         return;
       case FrameType.credit:
+        this.#unasked();
         this.#grant(payload);
         return;
       case FrameType.log: {
+        this.#unasked();
         const whole = this.#messages.add(flags, type, payload);
         if (whole !== undefined) this.#log(whole);
         return;
@@ -286,11 +401,13 @@ export class AgentClient {
       case FrameType.hello:
       case FrameType.deployed:
       case FrameType.exited: {
+        this.#unasked();
         const whole = this.#messages.add(flags, type, payload);
         if (whole !== undefined) this.#answer(type, whole);
         return;
       }
       default:
+        this.#unasked();
         if (this.#relay?.take(type, id, payload)) return;
         throw new NexError("agent_protocol", `Cannot read frames: type ${type} is not one of an agent's`);
     }
@@ -330,8 +447,11 @@ export class AgentClient {
 
   #end(error: NexError | undefined): void {
     const cause = error ?? new NexError("workload_not_started", channelEnded);
+    clearTimeout(this.#pause);
     this.#waits.fail(cause);
     this.#relay?.close();
+    this.#shares.heldBytes.close();
+    this.#shares.relayStreams.close();
     this.#creditWait?.resolve();
     this.#events.ended(error);
   }

@@ -99,6 +99,11 @@ export class AgentCalls {
     return call;
   }
 
+  /** Is this the id of a call that the agent has? */
+  has(id: number): boolean {
+    return this.#calls[id & slotMask]?.id === id;
+  }
+
   /** Takes a call out. @returns `undefined` for an id that means nothing. */
   take(id: number): AgentCall | undefined {
     const slot = id & slotMask;
@@ -118,14 +123,15 @@ export class AgentCalls {
     return call;
   }
 
-  /** The agent says that the calls up to this one have begun. */
-  began(sequence: number, nowMs: number): void {
+  /** The agent says that the calls up to this one have begun. @returns whether that was news, and can be true. */
+  began(sequence: number, nowMs: number): boolean {
     // It can't have begun what it was not given.
-    if (isAfter(sequence, this.#given) || !isAfter(sequence, this.#begun)) return;
+    if (isAfter(sequence, this.#given) || !isAfter(sequence, this.#begun)) return false;
     this.#begun = sequence;
     this.#heardAtMs = nowMs;
     for (let call = this.#newest; call !== undefined && call.begunAtMs === 0; call = call.previous)
       if (!isAfter(call.sequence, sequence)) call.begunAtMs = nowMs;
+    return true;
   }
 
   /** The agent says how many calls it may begin without a word. */

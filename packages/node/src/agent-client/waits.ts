@@ -35,9 +35,17 @@ export class Waits {
     return promise;
   }
 
-  /** Hands an answer to whoever waits for it; one that nobody waits for is dropped. */
-  settle(type: number, value: unknown, id = 0): void {
-    this.#waits.get(`${type} ${id}`)?.resolve(value);
+  /** Hands an answer to whoever waits for it. @returns false when nobody does. */
+  settle(type: number, value: unknown, id = 0): boolean {
+    const wait = this.#waits.get(`${type} ${id}`);
+    wait?.resolve(value);
+    return wait !== undefined;
+  }
+
+  /** Waits no longer for an answer. */
+  drop(type: number, id = 0): void {
+    const text = "Cannot go on with an agent: nobody waits for its answer any more";
+    this.#waits.get(`${type} ${id}`)?.reject(new NexError("timeout", text));
   }
 
   /** No answer will come any more. */

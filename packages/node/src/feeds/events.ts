@@ -1,7 +1,7 @@
 /** Publishes the node's events. */
 import { randomUUID } from "node:crypto";
-import type { NatsConnection } from "@nats-io/nats-core";
 import { type EventType, encodeEvent, eventSubject, systemNamespace } from "@nexengine/protocol/internal";
+import type { Outlet } from "./outlet.ts";
 
 /** Each workload's calls make so many events a second; those beyond are counted in the next one. */
 const callEventsPerSecondMax = 10;
@@ -14,12 +14,12 @@ export interface EventWorkload {
 }
 
 export class Events {
-  readonly #connection: NatsConnection;
+  readonly #outlet: Outlet;
   readonly #nodeId: string;
   readonly #calls = new Map<string, { second: number; sent: number; suppressed: number }>();
 
-  constructor(connection: NatsConnection, nodeId: string) {
-    this.#connection = connection;
+  constructor(outlet: Outlet, nodeId: string) {
+    this.#outlet = outlet;
     this.#nodeId = nodeId;
   }
 
@@ -97,8 +97,7 @@ export class Events {
     namespace: string,
     event: { type: EventType; source: string; data: Readonly<Record<string, unknown>>; namespace?: string },
   ): void {
-    if (this.#connection.isClosed()) return;
     const bytes = encodeEvent({ id: randomUUID(), timeMs: Date.now(), ...event });
-    this.#connection.publish(eventSubject(namespace, event.type), bytes);
+    this.#outlet.publish(eventSubject(namespace, event.type), bytes);
   }
 }

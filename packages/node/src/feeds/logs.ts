@@ -1,8 +1,8 @@
 /** Publishes the log lines of workloads. */
-
-import type { NatsConnection } from "@nats-io/nats-core";
 import { encodeLogLine, type LogLevel, logSubject } from "@nexengine/protocol/internal";
+import type { Rate, RateShare } from "../budget/rate.ts";
 import type { EventWorkload } from "./events.ts";
+import type { Outlet } from "./outlet.ts";
 
 /** The workload that a line is from. */
 export interface LoggingWorkload extends EventWorkload {
@@ -11,7 +11,8 @@ export interface LoggingWorkload extends EventWorkload {
 }
 
 /** What a workload has written in a second, and what of it was dropped. */
-interface Rate {
+interface Written {
+  readonly lines: RateShare;
   second: number;
   bytes: number;
   dropped: number;
@@ -21,61 +22,69 @@ interface Rate {
 const msPerSecond = 1_000;
 
 export class Logs {
-  readonly #connection: NatsConnection;
+  readonly #outlet: Outlet;
   readonly #nodeId: string;
   readonly #bytesPerSecondMax: number;
-  readonly #rates = new Map<string, Rate>();
+  readonly #lines: Rate;
+  readonly #written = new Map<string, Written>();
 
-  constructor(connection: NatsConnection, nodeId: string, bytesPerSecondMax: number) {
-    this.#connection = connection;
+  /** @param lines Lines that all workloads together may publish. */
+  constructor(outlet: Outlet, nodeId: string, bytesPerSecondMax: number, lines: Rate) {
+    this.#outlet = outlet;
     this.#nodeId = nodeId;
     this.#bytesPerSecondMax = bytesPerSecondMax;
+    this.#lines = lines;
   }
 
-  /** Publishes a line, unless the workload has written more in this second than it may. */
+  /** Publishes a line, unless the workload has written more in this second than it may: in bytes, or in lines. */
   line(workload: LoggingWorkload, level: LogLevel, text: string): void {
-    const second = Math.floor(Date.now() / 1000);
-    const kept = this.#rates.get(workload.id);
-    const rate: Rate = kept ?? { second, bytes: 0, dropped: 0 };
-    if (kept === undefined) this.#rates.set(workload.id, rate);
-    if (rate.second !== second) {
-      rate.second = second;
-      rate.bytes = 0;
-      this.#tellDropped(workload, rate);
+    const second = Math.floor(Date.now() / msPerSecond);
+    const written = this.#of(workload, second);
+    if (written.second !== second) {
+      written.second = second;
+      written.bytes = 0;
+      this.#tellDropped(workload, written);
     }
-    rate.bytes += text.length;
-    if (rate.bytes <= (workload.logBytesPerSecond ?? this.#bytesPerSecondMax)) {
-      this.#publish(workload, level, text);
-      return;
-    }
-    rate.dropped++;
-    // What was dropped is told of also where no further line comes.
-    rate.timer ??= setTimeout(() => this.#tellDropped(workload, rate), msPerSecond).unref();
+    written.bytes += Buffer.byteLength(text);
+    const bytesMax = workload.logBytesPerSecond ?? this.#bytesPerSecondMax;
+    // A line of no bytes is a message too.
+    if (written.bytes <= bytesMax && written.lines.take() && this.#publish(workload, level, text)) return;
+    written.dropped++;
+    // Dropped lines are reported also where no further line comes.
+    written.timer ??= setTimeout(() => this.#tellDropped(workload, written), msPerSecond).unref();
   }
 
-  #tellDropped(workload: LoggingWorkload, rate: Rate): void {
-    clearTimeout(rate.timer);
-    rate.timer = undefined;
-    const { dropped } = rate;
-    rate.dropped = 0;
-    if (dropped > 0)
-      this.#publish(workload, "WARN", `${dropped} log lines were dropped: the workload wrote too fast`);
+  #of({ id }: LoggingWorkload, second: number): Written {
+    let written = this.#written.get(id);
+    if (written === undefined) {
+      written = { lines: this.#lines.share(), second, bytes: 0, dropped: 0 };
+      this.#written.set(id, written);
+    }
+    return written;
+  }
+
+  #tellDropped(workload: LoggingWorkload, written: Written): void {
+    clearTimeout(written.timer);
+    written.timer = undefined;
+    const { dropped } = written;
+    if (dropped === 0) return;
+    const text = `${dropped} log lines were dropped: the workload wrote too fast`;
+    if (this.#publish(workload, "WARN", text)) written.dropped = 0;
   }
 
   /** Forgets what was counted for a workload. */
   forget(workloadId: string): void {
-    clearTimeout(this.#rates.get(workloadId)?.timer);
-    this.#rates.delete(workloadId);
+    clearTimeout(this.#written.get(workloadId)?.timer);
+    this.#written.delete(workloadId);
   }
 
-  #publish(workload: EventWorkload, level: LogLevel, text: string): void {
-    if (this.#connection.isClosed()) return;
+  #publish(workload: EventWorkload, level: LogLevel, text: string): boolean {
     const subject = logSubject({
       namespace: workload.namespace,
       nodeId: this.#nodeId,
       workloadName: workload.name,
       workloadId: workload.id,
     });
-    this.#connection.publish(subject, encodeLogLine({ text, level, id: workload.id }));
+    return this.#outlet.publish(subject, encodeLogLine({ text, level, id: workload.id }));
   }
 }

@@ -12,6 +12,7 @@ import {
 } from "@nexengine/protocol/internal";
 import type { Logger } from "pino";
 import { AgentClient, channelEnded } from "../agent-client/agent-client.ts";
+import type { Budget } from "../budget/budget.ts";
 import type { MachineRecords } from "../state/machine-records.ts";
 
 /**
@@ -37,6 +38,7 @@ export interface MachineEvents {
 /** What a machine needs of whoever boots it. */
 export interface MachineHost {
   records: MachineRecords;
+  budget: Budget;
   handshakeTimeoutMs: number;
   log: Logger;
 }
@@ -70,7 +72,7 @@ export class Machine {
       exited: (exit: Exited) => this.#events?.exited(exit),
       ended: (error: NexError | undefined) => void this.#channelEnded(error),
     };
-    this.#agent = new AgentClient(frames, events, calls);
+    this.#agent = new AgentClient(frames, events, host.budget.ofMachine(), calls);
     void sandbox.exited.then((exit) => this.#lose(describeExit(exit)));
   }
 

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { test } from "node:test";
 import { type MockBoot, MockDriver } from "@nexengine/machines/internal";
 import { type Logger, pino } from "pino";
+import { Budget } from "../budget/budget.ts";
 import { StateDirectory } from "../state/state-directory.ts";
 import { greet } from "./mock-agent.fixture.ts";
 import { type MachineTemplate, Pool } from "./pool.ts";
@@ -23,6 +24,7 @@ class Bench implements AsyncDisposable {
       driver,
       directory: state.machines,
       records: state.records,
+      budget: new Budget({ bootsMax: 4, unsentBytesMax: 1_048_576 }),
       template,
       size,
       handshakeTimeoutMs: 5_000,

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Driver, MachineSpec } from "@nexengine/machines";
 import { NexError, toNexError } from "@nexengine/protocol/internal";
 import type { Logger } from "pino";
+import type { Budget } from "../budget/budget.ts";
 import type { MachineRecords } from "../state/machine-records.ts";
 import { Machine } from "./machine.ts";
 
@@ -12,8 +13,6 @@ const retryFirstMs = 100;
 const retryMaxMs = 30_000;
 /** A machine that was taken is replaced after this time. */
 const refillDelayMs = 50;
-/** So many machines boot at once. */
-const bootsMax = 4;
 
 /** What a machine is booted with, whichever it is. */
 export type MachineTemplate = Omit<MachineSpec, "id" | "directory" | "nodeLostTimeoutMs">;
@@ -24,6 +23,7 @@ export interface PoolOptions {
   /** Where the machines' directories are made. */
   directory: string;
   records: MachineRecords;
+  budget: Budget;
   /** Of the machines that wait. */
   template: MachineTemplate;
   size: number;
@@ -83,7 +83,7 @@ export class Pool implements AsyncDisposable {
     if (this.#closed) throw noMachine("the node is stopping", undefined);
     const special = JSON.stringify(template) !== this.#templateKey;
     const machine = special
-      ? await this.#bootSpecial(template)
+      ? await this.#bootSpecial(template, timeoutMs)
       : (this.#ready.shift() ?? (await this.#wait(timeoutMs)));
     if (machine.state !== "ready") {
       // Lost between its hello and now.
@@ -103,8 +103,10 @@ export class Pool implements AsyncDisposable {
     }, refillDelayMs);
   }
 
-  async #bootSpecial(template: MachineTemplate): Promise<Machine> {
-    const booting = this.#bootMachine(template).then(async (machine) => {
+  async #bootSpecial(template: MachineTemplate, timeoutMs: number): Promise<Machine> {
+    const booting = this.#options.budget.boots.run(timeoutMs, async () => {
+      if (this.#closed) throw noMachine("the node is stopping", undefined);
+      const machine = await this.#bootMachine(template);
       if (!this.#closed) return machine;
       await machine.end(0);
       throw noMachine("the node is stopping", undefined);
@@ -147,7 +149,7 @@ export class Pool implements AsyncDisposable {
   #refill(): void {
     if (this.#closed || this.#retry !== undefined) return;
     const wanted = this.#options.size + this.#waiters.length - this.#ready.length - this.#booting.size;
-    for (let boot = 0; boot < wanted && this.#booting.size < bootsMax; boot++) {
+    for (let boot = 0; boot < wanted; boot++) {
       const booting = this.#boot(false).finally(() => {
         this.#booting.delete(booting);
         this.#refill();
@@ -157,9 +159,14 @@ export class Pool implements AsyncDisposable {
   }
 
   async #boot(first: boolean): Promise<void> {
-    const { log, template } = this.#options;
+    const { log, template, size, budget } = this.#options;
     try {
-      const machine = await this.#bootMachine(template);
+      const machine = await budget.boots.run(retryMaxMs, async () => {
+        // Others may have become ready, or given up, while this one waited for its turn.
+        const isWanted = this.#ready.length < size + this.#waiters.length;
+        return isWanted && !this.#closed ? await this.#bootMachine(template) : undefined;
+      });
+      if (machine === undefined) return;
       this.#failures = 0;
       this.#lastFailure = undefined;
       if (this.#closed) await machine.end(0);

@@ -4,6 +4,7 @@
  */
 import { CallError, type CallFailure, runTickNs } from "@nexengine/protocol/internal";
 import { AgentCall } from "../agent-client/calls.ts";
+import type { Share } from "../budget/quota.ts";
 import type { Machine } from "../pool/machine.ts";
 
 /** Calls are looked over for their limits so often while there are any. */
@@ -44,6 +45,8 @@ export interface FunctionCallsOptions {
   callQueueTimeMs: number;
   callQueueMax: number;
   deadlineGraceMs: number;
+  /** Counts the bytes of waiting calls; given back when the calls are closed. */
+  held: Share;
   /** The machine does not answer and must be ended; another one is wanted. */
   abandon(machine: Machine, why: string): void;
 }
@@ -169,6 +172,7 @@ export class FunctionCalls {
   #closed = false;
   #idle: PromiseWithResolvers<void> | undefined;
   readonly #answered = (): void => this.#dispatch();
+  readonly #lookOverSoon = (): void => this.#lookOver();
 
   constructor(options: FunctionCallsOptions) {
     this.#options = options;
@@ -194,15 +198,26 @@ export class FunctionCalls {
     const nowMs = performance.now();
     call.queuedAtMs = nowMs;
     if (this.#waiting === 0 && this.#give(call, nowMs)) return;
-    if (this.#waiting >= this.#options.callQueueMax || this.#queueBytes + call.size > queueBytesMax) {
+    if (this.#waiting >= this.#options.callQueueMax || !this.#hold(call)) {
       const text = `${this.#waiting} calls wait for the function already`;
       call.failed({ code: CallError.overloaded, text });
       return;
     }
     call.compact();
     this.#queue.push(call);
-    this.#queueBytes += call.size;
     this.#startSweep();
+  }
+
+  /** Counts a call that waits. @returns false when there is no room for its bytes. */
+  #hold({ size }: Call): boolean {
+    if (this.#queueBytes + size > queueBytesMax || !this.#options.held.take(size)) return false;
+    this.#queueBytes += size;
+    return true;
+  }
+
+  #release({ size }: Call): void {
+    this.#queueBytes -= size;
+    this.#options.held.give(size);
   }
 
   /** A machine is ready for calls. */
@@ -226,12 +241,17 @@ export class FunctionCalls {
     const waiting: Call[] = [];
     for (const call of calls.drain() as Call[]) {
       call.place = undefined;
-      if (running.has(call)) call.failed({ code: CallError.stopped, text: why });
-      else waiting.push(call);
-    }
-    for (const call of waiting) {
-      call.compact();
-      this.#queueBytes += call.size;
+      if (running.has(call)) {
+        call.failed({ code: CallError.stopped, text: why });
+      } else if (this.#hold(call)) {
+        call.compact();
+        waiting.push(call);
+      } else {
+        call.failed({
+          code: CallError.overloaded,
+          text: "there is no room for the call while it waits for a machine",
+        });
+      }
     }
     this.#queue.splice(0, this.#queueAt, ...waiting);
     this.#queueAt = 0;
@@ -251,7 +271,7 @@ export class FunctionCalls {
       const call = queue[this.#queueAt] as Call;
       if (!this.#give(call, nowMs)) break;
       this.#queueAt++;
-      this.#queueBytes -= call.size;
+      this.#release(call);
     }
     // Not at each call: it moves the rest.
     if (this.#queueAt === queue.length || this.#queueAt >= aheadMax) {
@@ -277,10 +297,12 @@ export class FunctionCalls {
   }
 
   #startSweep(): void {
-    this.#sweep ??= setInterval(() => this.#lookOver(), sweepMs);
+    // After the sockets of this turn: an answer that has come while the node did not run is not late.
+    this.#sweep ??= setInterval(() => setImmediate(this.#lookOverSoon), sweepMs);
   }
 
   #lookOver(): void {
+    if (this.#sweep === undefined) return;
     if (this.size === 0) {
       clearInterval(this.#sweep);
       this.#sweep = undefined;
@@ -295,13 +317,15 @@ export class FunctionCalls {
         void this.#overdue(place);
       else this.#expireGiven(place, nowMs);
     }
+    // An agent that was behind with reading may take calls again.
+    this.#dispatch();
   }
 
   #expireQueued(nowMs: number): void {
     for (let call = this.#queue[this.#queueAt]; call !== undefined; call = this.#queue[this.#queueAt]) {
       if (!this.#isStale(call, nowMs)) return;
       this.#queueAt++;
-      this.#queueBytes -= call.size;
+      this.#release(call);
       call.failed(this.#tooLate());
     }
   }
@@ -385,6 +409,7 @@ export class FunctionCalls {
     const drained = this.size === 0;
     for (const { machine } of [...this.#places]) this.removeMachine(machine, "the function was stopped");
     this.#failQueued();
+    this.#options.held.close();
     clearInterval(this.#sweep);
     return drained;
   }
@@ -392,7 +417,7 @@ export class FunctionCalls {
   #failQueued(): void {
     const waiting = this.#queue.splice(0).slice(this.#queueAt);
     this.#queueAt = 0;
-    this.#queueBytes = 0;
+    for (const call of waiting) this.#release(call);
     for (const call of waiting) call.failed({ code: CallError.stopped, text: "the function was stopped" });
   }
 }

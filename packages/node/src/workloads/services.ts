@@ -2,6 +2,7 @@
 import type { Logger } from "pino";
 import type { RelayPlan } from "../agent-client/relay-plan.ts";
 import type { Artifacts } from "../artifacts/artifacts.ts";
+import type { Budget } from "../budget/budget.ts";
 import type { Connections } from "../connections/connections.ts";
 import type { Events } from "../feeds/events.ts";
 import type { Logs } from "../feeds/logs.ts";
@@ -15,6 +16,7 @@ export interface WorkloadServices {
   connections: Connections;
   artifacts: Artifacts;
   pool: Pool;
+  budget: Budget;
   events: Events;
   logs: Logs;
   log: Logger;

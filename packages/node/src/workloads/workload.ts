@@ -314,8 +314,9 @@ export class Workload {
   }
 
   #functionCalls(): FunctionCalls {
-    const { tuning } = this.#services;
+    const { tuning, budget } = this.#services;
     return new FunctionCalls({
+      held: budget.heldBytes.share(),
       callTimeMs: this.spec.limits.callTimeMs ?? tuning.callTimeMs,
       callQueueTimeMs: tuning.callQueueTimeMs,
       callQueueMax: tuning.callQueueMax,

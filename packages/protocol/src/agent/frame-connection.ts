@@ -19,6 +19,14 @@ const spareChunksMax = 4;
 /** A writer that has not got rid of this much is broken off, whatever asked it to wait. */
 const pendingBytesMax = 64 * 1024 * 1024;
 
+/** Counts bytes that are held on one side's behalf; several holders can share one bound. */
+export interface Holding {
+  /** Takes an amount. @returns false, and takes nothing, when it is more than there is. */
+  take(bytes: number): boolean;
+  /** Gives back what was taken. */
+  give(bytes: number): void;
+}
+
 /** What a `FrameConnection` tells its owner. */
 export interface FrameConnectionEvents {
   frame: FrameHandler;
@@ -32,6 +40,9 @@ export interface FrameConnectionEvents {
   drain?(): void;
 }
 
+/** A holding without a bound of its own, for the side that trusts the other one. */
+export const unboundedHolding: Holding = { take: () => true, give: () => undefined };
+
 const noBytes = new Uint8Array(0);
 const encoder = new TextEncoder();
 
@@ -44,10 +55,13 @@ export class FrameConnection {
   #ended = false;
   readonly #spare: Buffer[] = [];
   readonly #flush = (): void => this.flush();
+  readonly #pending: Holding;
 
-  constructor(stream: Duplex, events: FrameConnectionEvents) {
+  /** @param pending Counts what was written and the other side has not taken. */
+  constructor(stream: Duplex, events: FrameConnectionEvents, pending = unboundedHolding) {
     this.#stream = stream;
     this.#events = events;
+    this.#pending = pending;
     const { hotFrame } = events;
     const decoder = new FrameDecoder(
       (type, flags, id, payload) => {
@@ -78,6 +92,21 @@ export class FrameConnection {
   /** Has the other side more to read than it should? Then wait for `drain`. */
   get congested(): boolean {
     return this.#stream.writableNeedDrain;
+  }
+
+  /** Bytes that the other side has not taken. */
+  get pendingBytes(): number {
+    return this.#stream.writableLength + this.#used;
+  }
+
+  /** Reads nothing more until `resume`; frames of what was read already are still handed out. */
+  pause(): void {
+    this.#stream.pause();
+  }
+
+  /** Reads on after `pause`. */
+  resume(): void {
+    this.#stream.resume();
   }
 
   /**
@@ -172,13 +201,16 @@ export class FrameConnection {
     this.#scheduled = false;
     if (this.#used === 0 || this.#ended) return;
     const chunk = this.#chunk;
+    const used = this.#used;
+    const isHeld = this.#pending.take(used);
     // The stream keeps the bytes until they are written.
-    this.#stream.write(chunk.subarray(0, this.#used), () => {
+    this.#stream.write(chunk.subarray(0, used), () => {
+      if (isHeld) this.#pending.give(used);
       if (this.#spare.length < spareChunksMax) this.#spare.push(chunk);
     });
     this.#chunk = this.#spare.pop() ?? Buffer.allocUnsafeSlow(chunkBytes);
     this.#used = 0;
-    if (this.#stream.writableLength > pendingBytesMax) {
+    if (!isHeld || this.#stream.writableLength > pendingBytesMax) {
       this.close(new NexError("agent_protocol", "Cannot write frames: the other side does not read"));
     }
   }

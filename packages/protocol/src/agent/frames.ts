@@ -265,11 +265,17 @@ export class PayloadAssembler {
     return Buffer.concat(kept.chunks, kept.bytes);
   }
 
-  /** Forgets an unfinished payload. */
-  drop(id: number): void {
+  /** Bytes that are kept of an unfinished payload. */
+  bytesOf(id: number): number {
+    return this.#parts.get(id)?.bytes ?? 0;
+  }
+
+  /** Forgets an unfinished payload. @returns how many bytes were kept of it. */
+  drop(id: number): number {
     const parts = this.#parts.get(id);
-    if (parts === undefined) return;
+    if (parts === undefined) return 0;
     this.#parts.delete(id);
     this.#bytes -= parts.bytes;
+    return parts.bytes;
   }
 }

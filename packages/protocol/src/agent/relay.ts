@@ -5,7 +5,7 @@
  */
 import type { Duplex } from "node:stream";
 import { NexError } from "../errors.ts";
-import type { FrameConnection } from "./frame-connection.ts";
+import { type FrameConnection, type Holding, unboundedHolding } from "./frame-connection.ts";
 import { FrameType, framePayloadBytesMax } from "./frames.ts";
 
 /** So much of a stream may be on its way, or wait at the receiver. */
@@ -50,6 +50,10 @@ export interface RelayOptions {
   accept(target: number): Duplex | undefined;
   /** Breaks a socket off, so that its other end does not take it for a clean end. */
   abort(socket: Duplex): void;
+  /** Counts open streams, beyond the bound of each channel; a stream that can't be counted is reset. */
+  streams?: Holding;
+  /** Counts bytes that wait for a slow socket or for credit; a stream that brings too many is broken off. */
+  waiting?: Holding;
 }
 
 /**
@@ -88,6 +92,8 @@ export class Relay {
   readonly #streams = new Map<number, Stream>();
   readonly #congested = new Set<Stream>();
   readonly #credit = Buffer.allocUnsafe(4);
+  readonly #streamHolding: Holding;
+  readonly #waitingHolding: Holding;
   #nextId: number;
   #waitingBytes = 0;
   #closed = false;
@@ -99,6 +105,8 @@ export class Relay {
     this.#own = node ? relayFramesOfNode : relayFramesOfAgent;
     this.#theirs = node ? relayFramesOfAgent : relayFramesOfNode;
     this.#nextId = node ? 1 : 2;
+    this.#streamHolding = options.streams ?? unboundedHolding;
+    this.#waitingHolding = options.waiting ?? unboundedHolding;
   }
 
   get streamCount(): number {
@@ -107,7 +115,7 @@ export class Relay {
 
   /** Carries a socket to a target of the other side, and owns it from now on. */
   carry(socket: Duplex, target: number): void {
-    if (this.#closed || this.#streams.size >= relayStreamsMax) {
+    if (!this.#takeStream()) {
       socket.on("error", () => undefined);
       this.#options.abort(socket);
       return;
@@ -148,9 +156,32 @@ export class Relay {
   /** Ends all streams at once. */
   close(): void {
     this.#closed = true;
-    const streams = [...this.#streams.values()];
-    this.#streams.clear();
-    for (const { socket } of streams) this.#options.abort(socket);
+    for (const stream of [...this.#streams.values()]) {
+      this.#forget(stream);
+      this.#options.abort(stream.socket);
+    }
+  }
+
+  /** @returns whether one more stream may be opened; it is counted then. */
+  #takeStream(): boolean {
+    return !this.#closed && this.#streams.size < relayStreamsMax && this.#streamHolding.take(1);
+  }
+
+  #forget(stream: Stream): void {
+    if (this.#streams.get(stream.id) !== stream) return;
+    this.#streams.delete(stream.id);
+    this.#streamHolding.give(1);
+    this.#setUnsent(stream, undefined);
+  }
+
+  /** Keeps what a socket has brought until there is credit for it. @returns whether it may be kept. */
+  #setUnsent(stream: Stream, unsent: Buffer | undefined): boolean {
+    this.#waitingHolding.give(stream.unsent?.length ?? 0);
+    stream.unsent = undefined;
+    if (unsent === undefined) return true;
+    if (!this.#waitingHolding.take(unsent.length)) return false;
+    stream.unsent = unsent;
+    return true;
   }
 
   #takeId(): number {
@@ -185,10 +216,14 @@ export class Relay {
     if (payload.length !== 2 || id === 0 || (id & 1) !== theirParity || this.#streams.has(id)) {
       throw new NexError("agent_protocol", `Cannot open a relayed stream: ${id} is no id for it`);
     }
-    const full = this.#closed || this.#streams.size >= relayStreamsMax;
-    const socket = full ? undefined : this.#options.accept(payload.readUInt16LE(0));
-    if (socket === undefined) this.#connection.send(this.#own.reset, 0, id);
-    else this.#add(id, socket);
+    const isCounted = this.#takeStream();
+    const socket = isCounted ? this.#options.accept(payload.readUInt16LE(0)) : undefined;
+    if (socket !== undefined) {
+      this.#add(id, socket);
+      return;
+    }
+    if (isCounted) this.#streamHolding.give(1);
+    this.#connection.send(this.#own.reset, 0, id);
   }
 
   /** Passes on what a socket brought, as far as the other side allows. */
@@ -202,8 +237,9 @@ export class Relay {
     }
     if (at < bytes.length) {
       const rest = bytes.subarray(at);
-      stream.unsent = stream.unsent === undefined ? rest : Buffer.concat([stream.unsent, rest]);
-      stream.socket.pause();
+      const unsent = stream.unsent === undefined ? rest : Buffer.concat([stream.unsent, rest]);
+      if (this.#setUnsent(stream, unsent)) stream.socket.pause();
+      else this.#options.abort(stream.socket);
     } else if (this.#connection.congested) {
       stream.socket.pause();
       this.#congested.add(stream);
@@ -224,7 +260,7 @@ export class Relay {
     stream.credit = Math.min(stream.credit + payload.readUInt32LE(0), relayWindowBytes);
     const { unsent } = stream;
     if (unsent === undefined) return;
-    stream.unsent = undefined;
+    this.#setUnsent(stream, undefined);
     this.#send(stream, unsent);
     if (stream.unsent !== undefined) return;
     if (stream.socket.readableEnded) this.#endRead(stream);
@@ -245,6 +281,10 @@ export class Relay {
       this.#taken(stream, payload.length);
       return;
     }
+    if (!this.#waitingHolding.take(payload.length)) {
+      this.#options.abort(stream.socket);
+      return;
+    }
     stream.waiting += payload.length;
     this.#waitingBytes += payload.length;
     if (this.#waitingBytes > waitingBytesMax) this.#options.abort(stream.socket);
@@ -252,14 +292,19 @@ export class Relay {
 
   /** The socket has got rid of what waited, and of these bytes. */
   #taken(stream: Stream, bytes: number): void {
-    this.#waitingBytes -= stream.waiting;
     stream.taken += bytes + stream.waiting;
-    stream.waiting = 0;
+    this.#noneWaits(stream);
     if (stream.taken < creditStepBytes) return;
     this.#credit.writeUInt32LE(stream.taken);
     stream.allowed += stream.taken;
     stream.taken = 0;
     this.#connection.send(this.#own.credit, 0, stream.id, this.#credit);
+  }
+
+  #noneWaits(stream: Stream): void {
+    this.#waitingBytes -= stream.waiting;
+    this.#waitingHolding.give(stream.waiting);
+    stream.waiting = 0;
   }
 
   #end(id: number): void {
@@ -272,19 +317,18 @@ export class Relay {
   #reset(id: number): void {
     const stream = this.#streams.get(id);
     if (stream === undefined) return;
-    this.#streams.delete(id);
+    this.#forget(stream);
     this.#options.abort(stream.socket);
   }
 
   #gone(stream: Stream): void {
-    this.#waitingBytes -= stream.waiting;
-    stream.waiting = 0;
+    this.#noneWaits(stream);
     this.#congested.delete(stream);
     if (this.#streams.get(stream.id) !== stream) return;
     const { readableEnded, errored } = stream.socket;
     // It has ended well, and what it brought last still waits for credit.
     if (stream.unsent !== undefined && stream.gotEnd && readableEnded && !errored) return;
-    this.#streams.delete(stream.id);
+    this.#forget(stream);
     if (!stream.sentEnd || !stream.gotEnd) this.#connection.send(this.#own.reset, 0, stream.id);
   }
 }

@@ -1,0 +1,82 @@
+/** A rate that everything on a node shares, with a guaranteed part for each owner. */
+
+/** How a rate is divided; amounts are for one window. */
+export interface RateOptions {
+  windowMs: number;
+  /** The common part. */
+  common: number;
+  /** What each owner has in any case. */
+  guaranteed: number;
+  /** The most that one owner has. */
+  ownerMax: number;
+}
+
+export class Rate {
+  readonly options: Readonly<RateOptions>;
+  readonly #nowMs: () => number;
+  #window = -1;
+  #commonUsed = 0;
+
+  /** @param nowMs The clock. */
+  constructor(options: RateOptions, nowMs: () => number = () => performance.now()) {
+    this.options = options;
+    this.#nowMs = nowMs;
+  }
+
+  /** The part of a new owner. */
+  share(): RateShare {
+    return new RateShare(this);
+  }
+
+  /** Number of the current window. */
+  window(): number {
+    return Math.floor(this.#nowMs() / this.options.windowMs);
+  }
+
+  /** Time until the next window begins, in ms. */
+  get waitMs(): number {
+    const { windowMs } = this.options;
+    return windowMs - (this.#nowMs() % windowMs);
+  }
+
+  /** Takes from the common part of a window. */
+  takeCommon(window: number): boolean {
+    if (this.#window !== window) {
+      this.#window = window;
+      this.#commonUsed = 0;
+    }
+    if (this.#commonUsed >= this.options.common) return false;
+    this.#commonUsed++;
+    return true;
+  }
+}
+
+/** What one owner uses of a rate. */
+export class RateShare {
+  readonly #rate: Rate;
+  #window = -1;
+  #used = 0;
+
+  constructor(rate: Rate) {
+    this.#rate = rate;
+  }
+
+  /** Time until more can be taken, in ms. */
+  get waitMs(): number {
+    return this.#rate.waitMs;
+  }
+
+  /** Counts one. @returns false when it is one too many for this window. */
+  take(): boolean {
+    const { guaranteed, ownerMax } = this.#rate.options;
+    const window = this.#rate.window();
+    if (this.#window !== window) {
+      this.#window = window;
+      this.#used = 0;
+    }
+    if (this.#used >= ownerMax) return false;
+    if (this.#used >= guaranteed && !this.#rate.takeCommon(window)) return false;
+    this.#used++;
+    return true;
+  }
+}
