@@ -115,7 +115,8 @@ describe("a DEPLOY", () => {
 describe("a STOP", () => {
   for (const [what, code, workload_jwt] of [
     ["a token of 1 MB", "request_too_large", `${"A".repeat(megabyte - 5_000)}.A.A`],
-    ["a token of 100 kB", "token_invalid", "A.".repeat(50_000)],
+    ["a token of 100 kB", "request_too_large", "A.".repeat(50_000)],
+    ["a token of 20 kB", "token_invalid", "A.".repeat(10_000)],
   ] as const) {
     test(`with ${what} is refused (${code}) without a check, also of a workload that runs`, async () => {
       const { id } = await nexus.function("() => 1");
@@ -125,8 +126,8 @@ describe("a STOP", () => {
 });
 
 describe("an AUCTION", () => {
-  /** The codes that its why gives; `undefined` for a bid. */
-  const answers = async (request: object): Promise<{ bids: boolean; why: boolean }> => {
+  /** Whether the node bids, and what its why says: whether it would, or the code of a refusal. */
+  const answers = async (request: object): Promise<{ bids: boolean; why: boolean | string | undefined }> => {
     const { connection } = nexus.client;
     const text = JSON.stringify(request);
     const why = await send(nexus, "$NEX.AUCTION.why", text);
@@ -141,19 +142,20 @@ describe("an AUCTION", () => {
     // Requests are taken up in order.
     await nexus.client.info(nexus.node.id);
     subscription.unsubscribe();
-    return { bids, why: (why.data as { bids: boolean }).bids };
+    return { bids, why: why.error === undefined ? (why.data as { bids: boolean }).bids : why.nex?.code };
   };
   const tags = (count: number): Record<string, string> =>
     Object.fromEntries(Array.from({ length: count }, (_, at) => [`t${at}`, "x"]));
 
-  for (const [what, request] of [
-    ["ten thousand tags", { tags: tags(10_000) }],
-    ["one tag more than may be asked for", { tags: tags(129) }],
-    ["a thousand types", { workload_types: Array<string>(1_000).fill("v8") }],
-    ["a body of 1 MB", { whatever: "x".repeat(megabyte - 5_000) }],
+  for (const [what, request, why] of [
+    ["ten thousand tags", { tags: tags(10_000) }, "request_too_large"],
+    ["one tag more than may be asked for", { tags: tags(129) }, false],
+    ["a thousand types", { workload_types: Array<string>(1_000).fill("v8") }, false],
+    ["a body of 1 MB", { whatever: "x".repeat(megabyte - 5_000) }, "request_too_large"],
+    ["a body of 16 KiB and one byte", { whatever: "x".repeat(16_384 - 14) + "x" }, "request_too_large"],
   ] as const) {
     test(`for ${what} gets no bid, and its why says so`, async () => {
-      assert.deepEqual(await answers(request), { bids: false, why: false });
+      assert.deepEqual(await answers(request), { bids: false, why });
     });
   }
 

@@ -10,6 +10,7 @@ import {
   decodeLogLine,
   defaultNamespace,
   eventWildcard,
+  type InfoRequest,
   type InfoResponse,
   infoResponseSchema,
   infoSubject,
@@ -42,6 +43,12 @@ import { askAll, type ScatterOptions } from "./scatter.ts";
 import type { Session } from "./session.ts";
 import { type StopOptions, stop } from "./stop.ts";
 import { type Uploaded, type UploadOptions, upload } from "./upload.ts";
+
+/** What to ask a node for beside its running workloads: those that ended, log lines. */
+export type InfoWanted = Omit<NonNullable<InfoRequest["nex"]>, "version" | "after">;
+
+/** Pages of an INFO that are asked for at most; one has a thousand workloads or so. */
+const infoPagesMax = 256;
 
 /** Where a client works. */
 export interface ClientOptions extends NatsLogin {
@@ -146,15 +153,28 @@ export class NexClient implements AsyncDisposable {
   }
 
   /**
-   * What a node says of itself and of the namespace's workloads on it.
+   * What a node says of itself and of the namespace's workloads on it, all pages together.
    *
+   * @param timeoutMs For the answer to each page.
+   * @param wanted What to ask for beside the running workloads.
    * @throws NexError `node_not_found`, `node_silent`
    */
-  async info(nodeId: string, timeoutMs = requestTimeoutMs): Promise<InfoResponse> {
+  async info(nodeId: string, timeoutMs = requestTimeoutMs, wanted: InfoWanted = {}): Promise<InfoResponse> {
     const action = "Cannot get the info of a node";
     assertNodeId(nodeId, action);
     const subject = infoSubject(this.namespace, nodeId);
-    return askNode(this.#session, subject, "", infoResponseSchema, { action, nodeId, timeoutMs });
+    const ask = (nex: object): Promise<InfoResponse> => {
+      const body = Object.keys(nex).length === 0 ? "" : JSON.stringify({ nex: { version: 1, ...nex } });
+      return askNode(this.#session, subject, body, infoResponseSchema, { action, nodeId, timeoutMs });
+    };
+    const first = await ask(wanted);
+    const machines = [...first.machines];
+    for (let after = first.nex?.next, page = 1; after !== undefined && page < infoPagesMax; page++) {
+      const next = await ask({ after });
+      machines.push(...next.machines);
+      after = next.nex?.next;
+    }
+    return { ...first, machines };
   }
 
   /**

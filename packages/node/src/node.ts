@@ -17,7 +17,7 @@ import { Artifacts } from "./artifacts/artifacts.ts";
 import { Budget } from "./budget/budget.ts";
 import type { NodeConfig } from "./config/config.ts";
 import { checkOwnEndorsement } from "./config/endorsement.ts";
-import { entryOf, rulesOf } from "./config/namespaces.ts";
+import { entryOf, machinesMaxOf, rulesOf } from "./config/namespaces.ts";
 import { Connections } from "./connections/connections.ts";
 import { hostServicesLogin, namespaceLogins } from "./connections/logins.ts";
 import { deploy, nodeActions } from "./control-api/actions.ts";
@@ -173,6 +173,7 @@ async function compose(
   await startPool(pool);
   const outlet = stack.use(new Outlet(connection, budget.unsentBytesMax, log));
   const events = new Events(outlet, identity.id);
+  const logs = new Logs(outlet, identity.id, tuning.logBytesPerSecondMax, budget.logLines);
   const addressRules = new AddressRules(config.http_allow);
   const workloads = new Workloads(
     {
@@ -192,7 +193,7 @@ async function compose(
         }),
       publishAddress: config.publish_address,
       events,
-      logs: new Logs(outlet, identity.id, tuning.logBytesPerSecondMax, budget.logLines),
+      logs,
       log,
       tuning,
     },
@@ -220,11 +221,16 @@ async function compose(
       isUsed: (token) => usedTokens.has(token),
       replaceable: (id) => {
         const workload = workloads.replaceable(id);
-        return workload && { namespace: workload.namespace, issuer: workload.claims.iss };
+        if (workload === undefined) return undefined;
+        const { namespace, claims, spec } = workload;
+        return { namespace, issuer: claims.iss, replicas: spec.replicas };
       },
       lameDuck: info.lameDuck,
       workloadCount: workloads.count,
       workloadCountMax: config.node_limits.max_workloads,
+      machineCount: workloads.machineCount(),
+      machineCountMax: machinesMaxOf(config.node_limits),
+      namespaceMachineCount: namespace === undefined ? 0 : workloads.machineCount(namespace),
       workloadTypes: config.workload_types,
       rules,
       namespaceCount: namespace === undefined ? 0 : workloads.countIn(namespace),
@@ -247,7 +253,18 @@ async function compose(
     requiresOperator: config.lameduck_requires_operator,
   });
   const drain = stack.use(new Drain(workloads));
-  const context = { info, workloads, drain, events, usedTokens, log, deployFacts, lameDuckFacts };
+  const recentLines = logs.recent.bind(logs);
+  const context = {
+    info,
+    workloads,
+    drain,
+    events,
+    usedTokens,
+    log,
+    deployFacts,
+    lameDuckFacts,
+    recentLines,
+  };
   await dispatcher.start(nodeActions(context));
   // The operator's own configuration needs no token of a client; for the rest it is like any request.
   const own = {

@@ -75,6 +75,19 @@ test("parseJson accepts 32 levels and refuses one more, however deep", () => {
   assert.match(refusal(`${"[".repeat(100_000)}${"]".repeat(100_000)}`).message, /nested deeper than 32$/);
 });
 
+test("parseJson refuses a body of more than 8,192 values before it parses it", () => {
+  const values = (count: number): string => `{"x":[${Array(count).fill("[]").join(",")}]}`;
+  assert.deepEqual(parse(values(4_000)), {});
+  const error = refusal(values(5_000));
+  assert.equal(error.code, "request_too_large");
+  assert.match(error.message, /the body has more than 8192 values$/);
+});
+
+test("parseJson counts nothing that stands in a string", () => {
+  assert.deepEqual(parse(`{"x":${JSON.stringify(`[{"\\,`.repeat(20_000))}}`), {});
+  assert.match(refusal(`{"x":"[[[`).message, /the body is not JSON$/);
+});
+
 test("parseJson accepts a body of the largest size and refuses one byte more", () => {
   const body = (bytes: number): string => `{"name":"${"x".repeat(bytes - 11)}"}`;
   assert.equal(body(100).length, 100);

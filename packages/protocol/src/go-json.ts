@@ -9,6 +9,8 @@ import { type ErrorCode, NexError } from "./errors.ts";
 export const requestBytesMax = 262_144;
 /** Bodies that are nested deeper are refused. */
 export const jsonDepthMax = 32;
+/** Bodies with more values than this are refused: their number costs time, not their bytes. */
+export const jsonValuesMax = 8_192;
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
@@ -42,6 +44,7 @@ export function parseJson<T>(
   schema: z.ZodType<T>,
   what: string,
   bytesMax = requestBytesMax,
+  valuesMax = jsonValuesMax,
 ): T {
   if (bytes.length > bytesMax) {
     throw new NexError(
@@ -49,7 +52,7 @@ export function parseJson<T>(
       `${what}: body has ${bytes.length} bytes, at most ${bytesMax} are read`,
     );
   }
-  return checkJson(parseJsonText(bytes, what), schema, what);
+  return checkJson(parseJsonText(bytes, what, valuesMax), schema, what);
 }
 
 /** Checks a parsed value against a schema; as `parseJson` for what it throws. */
@@ -68,23 +71,62 @@ function codeOf(issue: z.core.$ZodIssue | undefined): ErrorCode {
   return issue?.code === "too_big" ? "request_too_large" : "malformed_request";
 }
 
-function parseJsonText(bytes: Uint8Array, what: string): unknown {
+function parseJsonText(bytes: Uint8Array, what: string, valuesMax: number): unknown {
   if (bytes.length === 0) throw new NexError("malformed_request", `${what}: unexpected end of JSON input`);
-  let value: unknown;
+  checkShape(bytes, what, valuesMax);
   try {
-    value = JSON.parse(decoder.decode(bytes));
+    return JSON.parse(decoder.decode(bytes));
   } catch {
     // The parser's own text may quote the body, which can hold a secret.
     throw new NexError("malformed_request", `${what}: the body is not JSON`);
   }
-  if (isDeeperThan(value, jsonDepthMax)) {
-    throw new NexError("malformed_request", `${what}: the body is nested deeper than ${jsonDepthMax}`);
-  }
-  return value;
 }
 
-function isDeeperThan(value: unknown, levels: number): boolean {
-  if (typeof value !== "object" || value === null) return false;
-  if (levels === 0) return true;
-  return Object.values(value).some((member) => isDeeperThan(member, levels - 1));
+const quote = 0x22;
+const comma = 0x2c;
+const backslash = 0x5c;
+const openBracket = 0x5b;
+const closeBracket = 0x5d;
+const openBrace = 0x7b;
+const closeBrace = 0x7d;
+
+/**
+ * Refuses deep nesting and a great many values before the body is parsed: both cost far more time than bytes.
+ * What is not JSON is the parser's to refuse.
+ */
+function checkShape(bytes: Uint8Array, what: string, valuesMax: number): void {
+  let depth = 0;
+  let values = 1;
+  for (let at = 0; at < bytes.length; at++) {
+    switch (bytes[at]) {
+      case quote:
+        at = endOfString(bytes, at + 1);
+        break;
+      case comma:
+        values++;
+        break;
+      case openBracket:
+      case openBrace:
+        depth++;
+        values++;
+        break;
+      case closeBracket:
+      case closeBrace:
+        depth--;
+        break;
+    }
+    if (depth > jsonDepthMax)
+      throw new NexError("malformed_request", `${what}: the body is nested deeper than ${jsonDepthMax}`);
+    if (values > valuesMax)
+      throw new NexError("request_too_large", `${what}: the body has more than ${valuesMax} values`);
+  }
+}
+
+/** @returns the place of the quote that ends the string, or the end of the bytes. */
+function endOfString(bytes: Uint8Array, start: number): number {
+  for (let at = start; at < bytes.length; at++) {
+    if (bytes[at] === backslash) at++;
+    else if (bytes[at] === quote) return at;
+  }
+  return bytes.length;
 }

@@ -25,7 +25,7 @@ import {
 } from "@nexengine/protocol/internal";
 import type { NamespaceRules } from "../config/namespaces.ts";
 import type { WorkloadSpec } from "../workloads/spec.ts";
-import { grantLimits, type LimitFacts } from "./limits.ts";
+import { grantLimits, grantReplicas, type LimitFacts } from "./limits.ts";
 import { openSecrets } from "./open-secrets.ts";
 import { admitConnections, type OwnConnectionFacts } from "./own-connections.ts";
 import { asToken, type ReadToken, readToken, type TokenFacts } from "./tokens.ts";
@@ -36,10 +36,16 @@ export interface DeployFacts extends TokenFacts, OwnConnectionFacts {
   workloadCount: number;
   /** 0 is no limit. */
   workloadCountMax: number;
+  /** Machines of all workloads. */
+  machineCount: number;
+  /** 0 is no limit. */
+  machineCountMax: number;
   /** What holds in the request's namespace. */
   rules: NamespaceRules;
   /** Workloads of the namespace. */
   namespaceCount: number;
+  /** Machines of the namespace. */
+  namespaceMachineCount: number;
   /** Is what the namespace acts through there? */
   isConnected: boolean;
   workloadTypes: readonly string[];
@@ -57,6 +63,8 @@ export interface Replaceable {
   namespace: string;
   /** Public key of who started it. */
   issuer: string;
+  /** How many machines it has. */
+  replicas: number;
 }
 
 /** A DEPLOY as it came. */
@@ -95,8 +103,9 @@ export function admitDeploy(arrival: DeployArrival, facts: DeployFacts): Admitte
   const extras = parseDeployExtras(request.nex);
   // Whether it may be replaced is known with the token only; until then it is enough that it is there.
   const replaced = extras.replace === undefined ? undefined : facts.replaceable(extras.replace);
-  checkRoom(facts, replaced === undefined ? 0 : 1);
+  checkRoom(facts, extras.replicas ?? 1, replaced);
   const type = checkType(request, facts);
+  const replicas = grantReplicas(extras.replicas ?? 1, facts.limits);
   const limits = grantLimits(extras.limits ?? {}, type, facts.limits);
   const triggerSubjects = checkTriggers(type, request.trigger_subjects ?? [], facts);
   const essential = request.essential ?? false;
@@ -109,7 +118,8 @@ export function admitDeploy(arrival: DeployArrival, facts: DeployFacts): Admitte
   const location = parseObjectLocation(demand(request.location, "location"));
   const { claims, bound } = checkToken(arrival, facts);
   if (extras.replace !== undefined) {
-    checkReplaced(extras.replace, replaced, bound !== undefined, { namespace, issuer: claims.iss });
+    const by = { namespace, issuer: claims.iss };
+    checkReplaced(extras.replace, replaced, bound !== undefined, by);
   }
   const opened = openSecrets(
     {
@@ -141,7 +151,7 @@ export function admitDeploy(arrival: DeployArrival, facts: DeployFacts): Admitte
     ...(extras.restart === undefined ? {} : { restart: extras.restart }),
     ...(extras.globals === undefined ? {} : { globals: extras.globals }),
     concurrency: extras.concurrency ?? facts.functionConcurrency,
-    replicas: extras.replicas ?? 1,
+    replicas,
     limits,
     artifactBytesMax: facts.artifactBytesMax,
     namespaceBytesMax: facts.rules.totalBytesMax,
@@ -150,23 +160,33 @@ export function admitDeploy(arrival: DeployArrival, facts: DeployFacts): Admitte
   return { spec, token: bound };
 }
 
-/** @param leaving Workloads that end for this one. */
-function checkRoom(facts: DeployFacts, leaving: number): void {
+/** @param replaced The workload that ends for this one. */
+function checkRoom(facts: DeployFacts, replicas: number, replaced: Replaceable | undefined): void {
   if (facts.lameDuck) {
     throw new NexError("lame_duck", "Node is in lame duck mode. Workload deploy request denied");
   }
-  if (isFull(facts, leaving)) {
+  if (isFull(facts, replicas, replaced)) {
     throw new NexError("workload_limit", "Node is at maximum workload limit. Deploy request denied");
   }
 }
 
-/** Does the node, or the namespace on it, run as many workloads as it may? */
-export function isFull(
-  { workloadCount, workloadCountMax, namespaceCount, rules }: DeployFacts,
-  leaving = 0,
-): boolean {
-  const isReached = (count: number, max: number): boolean => max > 0 && count - leaving >= max;
-  return isReached(workloadCount, workloadCountMax) || isReached(namespaceCount, rules.workloadCountMax);
+/**
+ * Does the node, or the namespace on it, run as many workloads or machines as it may?
+ *
+ * @param replicas Machines of a further workload.
+ * @param replaced The workload that ends for it.
+ */
+export function isFull(facts: DeployFacts, replicas = 1, replaced?: Pick<Replaceable, "replicas">): boolean {
+  const exceeds = (count: number, more: number, max: number): boolean => max > 0 && count + more > max;
+  const workloads = replaced === undefined ? 1 : 0;
+  const machines = replicas - (replaced?.replicas ?? 0);
+  const { rules } = facts;
+  return (
+    exceeds(facts.workloadCount, workloads, facts.workloadCountMax) ||
+    exceeds(facts.namespaceCount, workloads, rules.workloadCountMax) ||
+    exceeds(facts.machineCount, machines, facts.machineCountMax) ||
+    exceeds(facts.namespaceMachineCount, machines, rules.machineCountMax)
+  );
 }
 
 /** May this key sign workloads of the namespace? */
@@ -234,7 +254,12 @@ function checkToken({ namespace, request, body }: DeployArrival, facts: DeployFa
 }
 
 /** Of another's workload nothing is told, not even that it is there. */
-function checkReplaced(id: string, replaced: Replaceable | undefined, bound: boolean, by: Replaceable): void {
+function checkReplaced(
+  id: string,
+  replaced: Replaceable | undefined,
+  bound: boolean,
+  by: Pick<Replaceable, "namespace" | "issuer">,
+): void {
   if (bound && replaced?.issuer === by.issuer && replaced.namespace === by.namespace) return;
   throw new NexError(
     "replace_refused",

@@ -13,6 +13,7 @@ import {
   parseEgressRule,
   type WorkloadType,
 } from "@nexengine/protocol/internal";
+import type { MaxLimits } from "../config/namespaces.ts";
 import type { GrantedLimits } from "../workloads/spec.ts";
 
 /** What bounds the limits of a workload on this node. */
@@ -20,7 +21,7 @@ export interface LimitFacts {
   /** For what is not asked for. */
   defaults: Limits;
   /** The most that one workload gets. */
-  max: Limits;
+  max: MaxLimits;
   driver: Pick<Driver, "kind" | "enforces" | "networks" | "ownLoopback" | "carriesIpv6">;
 }
 
@@ -95,6 +96,19 @@ function grantCounted(
   throw new NexError(
     "limit_too_high",
     `Cannot give ${asked} ${limitTexts[name]}: this node gives one workload at most ${most}`,
+  );
+}
+
+/**
+ * Grants a number of machines.
+ *
+ * @throws NexError `limit_too_high`
+ */
+export function grantReplicas(asked: number, { max }: LimitFacts): number {
+  if (max.replicas === undefined || asked <= max.replicas) return asked;
+  throw new NexError(
+    "limit_too_high",
+    `Cannot give ${asked} replicas: this node gives one workload at most ${max.replicas}`,
   );
 }
 

@@ -19,7 +19,12 @@ function read(content: string | object): ReturnType<typeof readConfigFile> {
 describe("completeConfig", () => {
   test("fills in defaults, and takes null as absent", () => {
     const config = completeConfig({ tags: null, node_limits: { max_workloads: null, max_total_bytes: 9 } });
-    assert.deepEqual(config.node_limits, { max_workloads: 0, max_total_bytes: 9, max_workload_bytes: 0 });
+    assert.deepEqual(config.node_limits, {
+      max_workloads: 0,
+      max_machines: 0,
+      max_total_bytes: 9,
+      max_workload_bytes: 0,
+    });
     assert.deepEqual([config.tags, config.valid_issuers, config.machine_pool_size], [{}, [], 1]);
     assert.equal(config.pid_filepath, undefined);
   });

@@ -7,6 +7,7 @@ import {
   limitsSchema,
   natsContextSchema,
   refusedMember,
+  replicasMax,
   systemNamespace,
 } from "@nexengine/protocol/internal";
 import { z } from "zod";
@@ -17,6 +18,8 @@ const count = z.number().int().min(0);
 /** 0 is no limit. */
 export const nodeLimitsSchema = z.object({
   max_workloads: count.default(0),
+  /** Machines of all workloads: each has as many as it has replicas. `max_workloads` where it is 0. */
+  max_machines: count.default(0),
   max_total_bytes: count.default(0),
   max_workload_bytes: count.default(0),
 });
@@ -25,8 +28,10 @@ export const nodeLimitsSchema = z.object({
 export const limitsOfWorkloadsSchema = z.object({
   // Which ports are published is a matter of each workload.
   default: limitsSchema.omit({ publish: true }).default({}),
-  max: limitsSchema.default({}),
+  max: limitsSchema.extend({ replicas: z.number().int().min(1).max(replicasMax).optional() }).default({}),
 });
+/** The most that one workload gets. */
+export type MaxLimits = Limits & { replicas?: number | undefined };
 
 export const publicKeysSchema = z.array(z.string().refine((key) => isPublicKey(key), "is not a public nkey"));
 export const denyListSchema = z.array(z.string().refine(isSubscribableSubject, "is not a NATS subject"));
@@ -94,18 +99,25 @@ export interface NamespaceRules {
   validIssuers: readonly string[];
   /** 0 is no limit. */
   workloadCountMax: number;
+  /** 0 is no limit. */
+  machineCountMax: number;
   /** Of all artifacts of the namespace; 0 is no limit. */
   totalBytesMax: number;
   /** Of one artifact. */
   workloadBytesMax: number;
   /** Those that the namespace has instead of the node's. */
-  limits: { default: Limits; max: Limits };
+  limits: { default: Limits; max: MaxLimits };
   denyTriggerSubjects: readonly string[];
 }
 
 /** The entry of a namespace, its own or that for all others. */
 export function entryOf<T>(entries: Readonly<Record<string, T>>, namespace: string): T | undefined {
   return Object.hasOwn(entries, namespace) ? entries[namespace] : entries["*"];
+}
+
+/** The bound on machines: without one of its own, that on workloads, each of which has one machine at least. */
+export function machinesMaxOf({ max_machines, max_workloads }: z.infer<typeof nodeLimitsSchema>): number {
+  return max_machines > 0 ? max_machines : max_workloads;
 }
 
 /**
@@ -123,6 +135,7 @@ export function rulesOf(
     isListed: namespaces === undefined || namespace === undefined || own !== undefined,
     validIssuers: own !== undefined && own.valid_issuers.length > 0 ? own.valid_issuers : issuers,
     workloadCountMax: own?.node_limits.max_workloads ?? 0,
+    machineCountMax: own === undefined ? 0 : machinesMaxOf(own.node_limits),
     totalBytesMax: own?.node_limits.max_total_bytes ?? 0,
     workloadBytesMax: Math.min(...bytes.filter((max) => max > 0)),
     limits: {

@@ -5,6 +5,8 @@ import {
   auctionSubject,
   auctionWhySubject,
   deployRequestSchema,
+  type InfoRequest,
+  infoRequestSchema,
   lameDuckSubject,
   nodeRequestWildcard,
   parseJson,
@@ -12,6 +14,7 @@ import {
   parseWorkloadPingSubject,
   pingNodeSubject,
   pingSubject,
+  requestBytesMax,
   stopRequestSchema,
   toNexError,
   workloadPingWildcard,
@@ -25,38 +28,81 @@ import { hasExtras } from "./extras.ts";
 import { lameDuck } from "./lame-duck.ts";
 import { useUp } from "./use-up.ts";
 
+const kibibyte = 1_024;
+/** Bounds on requests that every node of a nexus gets, and that say little. */
+const askedOfAll = { bodyBytesMax: 16 * kibibyte, perSecondMax: 200, isScattered: true };
+/** Bounds on requests to this node alone. */
+const askedOfOne = { bodyBytesMax: 16 * kibibyte, perSecondMax: 1_000 };
+
 /** All actions of a node. */
 export function nodeActions(context: ActionContext): Action[] {
   const { info } = context;
   const ping = (): object => info.ping(context.workloads);
   return [
-    { subject: pingSubject, kind: "ping", handle: ping },
-    { subject: pingNodeSubject(info.nodeId), kind: "ping", handle: ping },
+    { ...askedOfAll, subject: pingSubject, kind: "ping", handle: ping },
+    { ...askedOfOne, subject: pingNodeSubject(info.nodeId), kind: "ping", handle: ping },
     {
+      ...askedOfAll,
+      silent: true,
       subject: workloadPingWildcard,
       kind: "ping",
-      silent: true,
       handle: (subject) => workloadPing(context, subject),
     },
-    { subject: auctionSubject, kind: "auction", handle: (_, body) => bid(context, body) },
-    { subject: auctionWhySubject, kind: "auction_why", handle: (_, body) => why(context, body) },
+    { ...askedOfAll, subject: auctionSubject, kind: "auction", handle: (_, body) => bid(context, body) },
     {
-      subject: nodeRequestWildcard("INFO", info.nodeId),
-      kind: "info",
-      handle: (subject) => info.info(parseNodeRequestSubject(subject).namespace, context.workloads),
+      ...askedOfAll,
+      isScattered: false,
+      subject: auctionWhySubject,
+      kind: "auction_why",
+      handle: (_, body) => why(context, body),
     },
     {
+      ...askedOfOne,
+      perSecondMax: 200,
+      subject: nodeRequestWildcard("INFO", info.nodeId),
+      kind: "info",
+      handle: (subject, body) => describeNode(context, subject, body),
+    },
+    {
+      ...askedOfOne,
+      bodyBytesMax: requestBytesMax,
       subject: nodeRequestWildcard("DEPLOY", info.nodeId),
       kind: "run",
       handle: (subject, body) => deploy(context, parseNodeRequestSubject(subject).namespace, body),
     },
     {
+      ...askedOfOne,
+      bodyBytesMax: 32 * kibibyte,
       subject: nodeRequestWildcard("STOP", info.nodeId),
       kind: "stop",
       handle: (subject, body) => stop(context, subject, body),
     },
-    { subject: lameDuckSubject(info.nodeId), kind: "lameduck", handle: (_, body) => lameDuck(context, body) },
+    {
+      ...askedOfOne,
+      subject: lameDuckSubject(info.nodeId),
+      kind: "lameduck",
+      handle: (_, body) => lameDuck(context, body),
+    },
   ];
+}
+
+/** The Go Nex says nothing in the body, whatever it is. */
+function describeNode(
+  { info, workloads, recentLines }: ActionContext,
+  subject: string,
+  body: Uint8Array,
+): Promise<object> {
+  const { namespace } = parseNodeRequestSubject(subject);
+  return info.info(namespace, infoRequest(body), workloads, recentLines);
+}
+
+function infoRequest(body: Uint8Array): InfoRequest {
+  try {
+    return parseJson(body, infoRequestSchema, "Cannot describe the node");
+  } catch (error) {
+    if (hasExtras(body)) throw error;
+    return {};
+  }
 }
 
 function workloadPing({ info, workloads }: ActionContext, subject: string): object | undefined {

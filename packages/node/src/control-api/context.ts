@@ -2,6 +2,7 @@ import type { Logger } from "pino";
 import type { DeployFacts } from "../admission/admit-deploy.ts";
 import type { LameDuckFacts } from "../admission/admit-lame-duck.ts";
 import type { Events } from "../feeds/events.ts";
+import type { RecentLine } from "../feeds/recent-lines.ts";
 import type { UsedTokens } from "../state/used-tokens.ts";
 import type { Drain } from "../workloads/drain.ts";
 import type { Workloads } from "../workloads/workloads.ts";
@@ -18,4 +19,6 @@ export interface ActionContext {
   /** The node's facts at this moment, for admission into a namespace; those of the node alone without one. */
   deployFacts(namespace: string | undefined): DeployFacts;
   lameDuckFacts(): LameDuckFacts;
+  /** The latest log lines of a workload, the latest last. */
+  recentLines(workloadId: string, count: number): RecentLine[];
 }

@@ -17,8 +17,11 @@ import type { Logger } from "pino";
 export const requestsPerTurnMax = 8;
 /** After so long the turn is over: to open a large environment takes far longer. What else waits comes in between. */
 export const turnMsMax = 5;
-/** So many requests may wait for their turn; those beyond are refused. */
+/** Maximum number of requests that wait for their turn; further ones are refused. */
 export const requestsWaitingMax = 10_000;
+/** Maximum size of their bodies together. */
+export const waitingBytesMax = 16_777_216;
+const msPerSecond = 1_000;
 
 /** One kind of request. */
 export interface Action {
@@ -28,6 +31,15 @@ export interface Action {
   kind: ResponseKind;
   /** Failures of it are answered with silence. */
   silent?: boolean;
+  /** Many nodes are asked at once: one that is asked too much stays silent. */
+  isScattered?: boolean;
+  /** A larger body is refused unread. */
+  bodyBytesMax: number;
+  /**
+   * Requests that the node takes in a second. It answers no more than that, so that nobody can keep its thread busy
+   * with one kind of request.
+   */
+  perSecondMax: number;
   /**
    * Carries the request out.
    *
@@ -43,7 +55,10 @@ export class Dispatcher {
   readonly #subscriptions: Subscription[] = [];
   readonly #running = new Set<Promise<void>>();
   #waiting: { action: Action; message: Msg; body: Uint8Array }[] = [];
+  #waitingBytes = 0;
   #scheduled = false;
+  readonly #taken = new Map<Action, { second: number; count: number }>();
+  #dropped = 0;
 
   constructor(connection: NatsConnection, log: Logger) {
     this.#connection = connection;
@@ -55,7 +70,7 @@ export class Dispatcher {
     for (const action of actions) {
       const subscription = this.#connection.subscribe(action.subject, {
         callback: (error, message) => {
-          if (error === null) this.#enqueue(action, message);
+          if (error === null) this.#receive(action, message);
         },
       });
       this.#subscriptions.push(subscription);
@@ -63,21 +78,45 @@ export class Dispatcher {
     await this.#connection.flush();
   }
 
-  #enqueue(action: Action, message: Msg): void {
-    if (this.#waiting.length >= requestsWaitingMax) {
-      this.#answer(
-        action,
-        message,
-        encodeFailure(
-          action.kind,
-          new NexError("timeout", "Too many requests wait for this node, try again later"),
-        ),
-      );
+  /** How many requests were dropped or refused because there were too many. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  #receive(action: Action, message: Msg): void {
+    const bytes = message.data.length;
+    if (bytes > action.bodyBytesMax) {
+      const text = `the body has ${bytes} bytes, at most ${action.bodyBytesMax} are read`;
+      this.#refuse(action, message, new NexError("request_too_large", `Cannot read the request: ${text}`));
+      return;
+    }
+    const isWaitingFull =
+      this.#waiting.length >= requestsWaitingMax || this.#waitingBytes + bytes > waitingBytesMax;
+    if (isWaitingFull || !this.#isInRate(action)) {
+      this.#dropped++;
+      const text = "Too many requests come to this node, try again later";
+      this.#refuse(action, message, new NexError("timeout", text));
       return;
     }
     // The body is a view on the connection's chunk: it has to outlive this turn.
     this.#waiting.push({ action, message, body: Buffer.from(message.data) });
+    this.#waitingBytes += bytes;
     this.#schedule();
+  }
+
+  #refuse(action: Action, message: Msg, error: NexError): void {
+    if (action.isScattered !== true) this.#answer(action, message, encodeFailure(action.kind, error));
+  }
+
+  #isInRate(action: Action): boolean {
+    const second = Math.floor(performance.now() / msPerSecond);
+    const taken = this.#taken.get(action);
+    if (taken === undefined || taken.second !== second) {
+      this.#taken.set(action, { second, count: 1 });
+      return true;
+    }
+    taken.count++;
+    return taken.count <= action.perSecondMax;
   }
 
   #schedule(): void {
@@ -89,6 +128,7 @@ export class Dispatcher {
       for (let taken = 0; taken < requestsPerTurnMax; taken++) {
         const next = this.#waiting.shift();
         if (next === undefined) break;
+        this.#waitingBytes -= next.body.length;
         this.#run(next.action, next.message, next.body);
         if (performance.now() - beganMs > turnMsMax) break;
       }

@@ -6,17 +6,26 @@ import { availableParallelism, cpus, freemem, hostname, loadavg, totalmem } from
 import {
   formatRunTime,
   formatUptime,
+  type InfoRequest,
   type InfoResponse,
   type NodeExtras,
   nodeFeatures,
   type PingResponse,
   type Sandbox,
   type Tags,
+  type TailLine,
   type WorkloadPingResponse,
 } from "@nexengine/protocol/internal";
+import type { RecentLine } from "../feeds/recent-lines.ts";
 import type { Identity } from "../state/identity.ts";
 import type { Workload } from "../workloads/workload.ts";
 import type { Workloads } from "../workloads/workloads.ts";
+import { Page } from "./page.ts";
+
+/** Size of the lists in an answer: half of what a NATS server takes as it comes, so that every answer fits. */
+const infoBytesMax = 524_288;
+/** Longer texts of workloads are shortened in answers about them. */
+const textCharactersMax = 1_024;
 
 const goArch: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
 
@@ -150,6 +159,7 @@ export class NodeInfo {
     return readyFits ? ping : { ...ping, nex: { ...this.#extras(), ready_machines: 0 } };
   }
 
+  /** As many of the workloads as fit into one answer. */
   workloadPing(matching: readonly Workload[]): WorkloadPingResponse {
     return {
       node_id: this.nodeId,
@@ -157,7 +167,7 @@ export class NodeInfo {
       version: this.version,
       tags: this.tags,
       uptime: this.uptime,
-      running_machines: matching.map(({ id, namespace, name, spec }) => ({
+      running_machines: new Page(infoBytesMax).fillWith(matching, ({ id, namespace, name, spec }) => ({
         id,
         namespace,
         name,
@@ -171,26 +181,61 @@ export class NodeInfo {
     return one === other || (!this.#facts.exactNamespaces && one.toLowerCase() === other.toLowerCase());
   }
 
-  async info(namespace: string, workloads: Workloads): Promise<InfoResponse> {
+  /** @param recent Gives the latest lines of a workload. */
+  async info(
+    namespace: string,
+    { nex: asked }: InfoRequest,
+    workloads: Workloads,
+    recent: (workloadId: string, count: number) => RecentLine[],
+  ): Promise<InfoResponse> {
     const memory = await readMemory();
+    const isIn = (one: string): boolean => this.isSameNamespace(one, namespace);
+    const all = workloads.deployed.filter((one) => isIn(one.namespace));
+    const page = new Page(infoBytesMax);
+    const machines = asked?.node_only === true ? [] : listFrom(all, asked?.after, page);
+    const last = machines.at(-1)?.id;
+    const isMore = asked?.node_only !== true && last !== undefined && last !== all.at(-1)?.id;
+    const ended = asked?.ended === true ? page.fill(workloads.endedOnes.list(isIn, Date.now())) : undefined;
+    const lines = asked?.tail === undefined ? undefined : page.fillFromEnd(tailOf(all, asked, recent));
     return {
       version: this.version,
       uptime: this.uptime,
       public_xkey: this.#facts.identity.xkey.publicKey,
       tags: this.tags,
       ...(memory === undefined ? {} : { memory }),
-      machines: workloads.deployed
-        .filter((one) => this.isSameNamespace(one.namespace, namespace))
-        .map(describeWorkload),
+      machines,
       supported_workload_types: [...this.workloadTypes],
-      nex: { ...this.#extras(), nexus: this.#facts.nexus },
+      nex: {
+        ...this.#extras(),
+        nexus: this.#facts.nexus,
+        ...(isMore ? { next: last } : {}),
+        ...(ended === undefined ? {} : { ended }),
+        ...(lines === undefined ? {} : { lines }),
+      },
     };
   }
 }
 
+/** A page of workloads behind one that an earlier page listed; ids grow with time. */
+function listFrom(all: readonly Workload[], after: string | undefined, page: Page): InfoResponse["machines"] {
+  const rest = after === undefined ? all : all.filter(({ id }) => id > after);
+  return page.fillWith(rest, describeWorkload);
+}
+
+function tailOf(
+  all: readonly Workload[],
+  { tail = 0, workload: idOrName }: NonNullable<InfoRequest["nex"]>,
+  recent: (workloadId: string, count: number) => RecentLine[],
+): TailLine[] {
+  const lines = all
+    .filter(({ id, name }) => idOrName === undefined || id === idOrName || name === idOrName)
+    .flatMap(({ id, name }) => recent(id, tail).map((line) => ({ ...line, id, name })));
+  return lines.sort((one, other) => one.time_ms - other.time_ms).slice(-tail);
+}
+
 function describeWorkload(workload: Workload): InfoResponse["machines"][number] {
   const uptime = formatUptime(Date.now() - workload.startedAtMs);
-  const { description } = workload.spec;
+  const description = shortened(workload.spec.description);
   return {
     id: workload.id,
     healthy: workload.state === "running",
@@ -206,12 +251,17 @@ function describeWorkload(workload: Workload): InfoResponse["machines"][number] 
     nex: {
       version: 1,
       state: workload.state,
+      ...(workload.lastRestart === undefined ? {} : { reason: shortened(workload.lastRestart) }),
       restarts: workload.restarts,
       machines: workload.readyCount,
       ...(workload.isFunction ? { counters: workload.counters.show() } : {}),
       ...(workload.published.length === 0 ? {} : { published: [...workload.published] }),
     },
   };
+}
+
+function shortened(text: string): string {
+  return text.length <= textCharactersMax ? text : `${text.slice(0, textCharactersMax)}…`;
 }
 
 /** As the reference: of a function the time that its calls ran, and nothing known of what has no machine now. */

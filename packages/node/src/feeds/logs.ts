@@ -3,6 +3,7 @@ import { encodeLogLine, type LogLevel, logSubject } from "@nexengine/protocol/in
 import type { Rate, RateShare } from "../budget/rate.ts";
 import type { EventWorkload } from "./events.ts";
 import type { Outlet } from "./outlet.ts";
+import { type RecentLine, RecentLines } from "./recent-lines.ts";
 
 /** The workload that a line is from. */
 export interface LoggingWorkload extends EventWorkload {
@@ -13,6 +14,7 @@ export interface LoggingWorkload extends EventWorkload {
 /** What a workload has written in a second, and what of it was dropped. */
 interface Written {
   readonly lines: RateShare;
+  readonly recent: RecentLines;
   second: number;
   bytes: number;
   dropped: number;
@@ -45,6 +47,7 @@ export class Logs {
       written.bytes = 0;
       this.#tellDropped(workload, written);
     }
+    written.recent.add({ time_ms: Date.now(), level, text });
     written.bytes += Buffer.byteLength(text);
     const bytesMax = workload.logBytesPerSecond ?? this.#bytesPerSecondMax;
     // A line of no bytes is a message too.
@@ -57,7 +60,7 @@ export class Logs {
   #of({ id }: LoggingWorkload, second: number): Written {
     let written = this.#written.get(id);
     if (written === undefined) {
-      written = { lines: this.#lines.share(), second, bytes: 0, dropped: 0 };
+      written = { lines: this.#lines.share(), recent: new RecentLines(), second, bytes: 0, dropped: 0 };
       this.#written.set(id, written);
     }
     return written;
@@ -70,6 +73,11 @@ export class Logs {
     if (dropped === 0) return;
     const text = `${dropped} log lines were dropped: the workload wrote too fast`;
     if (this.#publish(workload, "WARN", text)) written.dropped = 0;
+  }
+
+  /** The latest lines of a workload, published or not; the latest last. */
+  recent(workloadId: string, count: number): RecentLine[] {
+    return this.#written.get(workloadId)?.recent.last(count) ?? [];
   }
 
   /** Forgets what was counted for a workload. */

@@ -55,6 +55,7 @@ export class Workload {
   #essential: boolean;
   /** Its own policy does not hold any more. */
   #staysDown = false;
+  #lastRestart: string | undefined;
   #connections: WorkloadConnections | undefined;
   #artifact: Artifact | undefined;
   #calls: FunctionCalls | undefined;
@@ -106,6 +107,11 @@ export class Workload {
   /** How often a machine of it was replaced. */
   get restarts(): number {
     return this.#replicas.reduce((sum, { restarts }) => sum + restarts, 0);
+  }
+
+  /** Why a machine of it was replaced last. */
+  get lastRestart(): string | undefined {
+    return this.#lastRestart;
   }
 
   /** Of its calls. */
@@ -245,6 +251,7 @@ export class Workload {
       restarts: (code) => this.#restarts(code),
       backoff: new RestartBackoff(this.spec.restart?.max_restarts, this.spec.restart?.backoff_ms),
       restarting: (reason, delayMs) => {
+        this.#lastRestart = reason;
         const about = { workload_name: this.name, reason, delay_ms: delayMs };
         events.workload("workload_restarting", this, about);
         log.warn({ workload: this.id, name: this.name, reason, delayMs }, "workload restarts");

@@ -1,5 +1,6 @@
 /** The workloads of a node, each from its admission to its end. */
 import { createXidMaker, errorText, NexError } from "@nexengine/protocol/internal";
+import { EndedWorkloads, endedLinesMax } from "./ended-workloads.ts";
 import type { WorkloadEnd } from "./replica.ts";
 import type { WorkloadServices } from "./services.ts";
 import type { WorkloadSpec } from "./spec.ts";
@@ -11,6 +12,8 @@ export class Workloads {
   readonly #byId = new Map<string, Workload>();
   /** Ids of those that a deploy replaces. */
   readonly #replaced = new Set<string>();
+  /** Those that have run and ended. */
+  readonly endedOnes = new EndedWorkloads();
   readonly #makeId = createXidMaker(Date.now);
   /** Settles when nothing is left; there once the workloads are to finish. */
   #drained: PromiseWithResolvers<void> | undefined;
@@ -28,7 +31,17 @@ export class Workloads {
 
   /** Those of one namespace, likewise. */
   countIn(namespace: string): number {
-    return [...this.#byId.values()].filter((workload) => workload.namespace === namespace).length;
+    return this.#of(namespace).length;
+  }
+
+  /** Machines of all workloads, or of those of one namespace. */
+  machineCount(namespace?: string): number {
+    const workloads = namespace === undefined ? [...this.#byId.values()] : this.#of(namespace);
+    return workloads.reduce((sum, { spec }) => sum + spec.replicas, 0);
+  }
+
+  #of(namespace: string): Workload[] {
+    return [...this.#byId.values()].filter((workload) => workload.namespace === namespace);
   }
 
   /** The workloads that have started and not ended. */
@@ -117,6 +130,16 @@ export class Workloads {
       { workload: workload.id, name: workload.name, reason: end.reason, code: end.code },
       "workload ended",
     );
+    this.endedOnes.add(workload.namespace, {
+      id: workload.id,
+      name: workload.name,
+      type: workload.spec.type,
+      started_ms: workload.startedAtMs,
+      ended_ms: Date.now(),
+      code: end.code,
+      reason: end.reason,
+      lines: logs.recent(workload.id, endedLinesMax),
+    });
     this.#forget(workload);
   }
 

@@ -10,6 +10,8 @@ export type ResponseKind = "ping" | "auction" | "auction_why" | "info" | "run" |
 
 /** Answers over this size are not read; that of a node with many workloads is larger than any request. */
 export const responseBytesMax = 8_388_608;
+/** Answers with more values are not read. */
+const responseValuesMax = 1_048_576;
 
 const encoder = new TextEncoder();
 
@@ -66,7 +68,9 @@ const referenceTexts: readonly (readonly [string, ErrorCode])[] = [
  */
 export function decodeResponse<T>(bytes: Uint8Array, data: z.ZodType<T>, from = "a node"): T {
   const what = `Cannot read the answer of ${from}`;
-  const envelope = readable(() => parseJson(bytes, envelopeSchema, what, responseBytesMax));
+  const envelope = readable(() =>
+    parseJson(bytes, envelopeSchema, what, responseBytesMax, responseValuesMax),
+  );
   if (typeof envelope.error === "string") {
     const given = envelope.nex?.code;
     throw new NexError(isErrorCode(given) ? given : codeOfText(envelope.error), envelope.error);

@@ -125,6 +125,8 @@ export type Counters = z.infer<typeof countersSchema>;
 const machineExtrasSchema = z.object({
   version: z.literal(1),
   state: z.string().optional(),
+  /** Why a machine of it was replaced last. */
+  reason: z.string().optional(),
   /** How often a machine of it was replaced. */
   restarts: z.number().int().optional(),
   /** Machines that run. */
@@ -150,6 +152,53 @@ const machineSchema = goObject({
 /** A workload as INFO lists it. */
 export type MachineInfo = z.infer<typeof machineSchema>;
 
+/** Lines that a question can ask for. */
+export const tailLinesMax = 200;
+
+/** Our members of an INFO request, which has none in the Go Nex. Unknown members pass by: INFO changes nothing. */
+const infoExtrasSchema = z.object({
+  version: z.literal(1),
+  /** The id of the last workload that an earlier page listed; this page begins behind it. */
+  after: z.string().max(64).optional(),
+  /** Lists no running workloads: what a deploy needs to know of a node. */
+  node_only: z.boolean().optional(),
+  /** Lists ended workloads too. */
+  ended: z.boolean().optional(),
+  /** The latest log lines: how many, of all workloads or of one. */
+  tail: z.number().int().min(1).max(tailLinesMax).optional(),
+  /** Id or name of the workload whose lines are wanted. */
+  workload: z.string().max(64).optional(),
+});
+
+/** What an INFO asks for. */
+export const infoRequestSchema = goObject({ nex: infoExtrasSchema.optional() });
+export type InfoRequest = z.infer<typeof infoRequestSchema>;
+
+const recentLineSchema = z.object({
+  time_ms: z.number(),
+  level: z.string(),
+  text: z.string(),
+});
+
+/** A log line that a node has kept. */
+export const tailLineSchema = recentLineSchema.extend({ id: z.string(), name: z.string() });
+export type TailLine = z.infer<typeof tailLineSchema>;
+
+/** A workload that has ended, which a node remembers for a while. */
+export const endedWorkloadSchema = z.object({
+  id: z.string(),
+  name: z.string(),
+  type: z.string(),
+  started_ms: z.number(),
+  ended_ms: z.number(),
+  /** The exit status; -1 for a signal, or where none is known. */
+  code: z.number().int(),
+  reason: z.string(),
+  /** Its last lines, the latest last. */
+  lines: z.array(recentLineSchema).optional().default([]),
+});
+export type EndedWorkload = z.infer<typeof endedWorkloadSchema>;
+
 /** The answer to INFO; memory in kB. */
 export const infoResponseSchema = goObject({
   version: z.string().optional().default(""),
@@ -159,7 +208,17 @@ export const infoResponseSchema = goObject({
   memory: z.object({ total: z.number(), free: z.number(), available: z.number() }).optional(),
   machines: z.array(machineSchema).optional().default([]),
   supported_workload_types: z.array(z.string()).optional(),
-  nex: nodeExtrasSchema.optional().catch(undefined),
+  nex: nodeExtrasSchema
+    .extend({
+      /** There are further workloads: ask again with this as `after`. */
+      next: z.string().optional(),
+      /** The latest ended first. */
+      ended: z.array(endedWorkloadSchema).optional(),
+      /** The latest last. */
+      lines: z.array(tailLineSchema).optional(),
+    })
+    .optional()
+    .catch(undefined),
 });
 export type InfoResponse = z.infer<typeof infoResponseSchema>;
 
