@@ -152,7 +152,7 @@ describe("an AUCTION", () => {
     ["one tag more than may be asked for", { tags: tags(129) }, false],
     ["a thousand types", { workload_types: Array<string>(1_000).fill("v8") }, false],
     ["a body of 1 MB", { whatever: "x".repeat(megabyte - 5_000) }, "request_too_large"],
-    ["a body of 16 KiB and one byte", { whatever: "x".repeat(16_384 - 14) + "x" }, "request_too_large"],
+    ["a body of 16 KiB and one byte", { whatever: "x".repeat(16_385 - 14) }, "request_too_large"],
   ] as const) {
     test(`for ${what} gets no bid, and its why says so`, async () => {
       assert.deepEqual(await answers(request), { bids: false, why });

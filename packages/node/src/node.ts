@@ -210,6 +210,7 @@ async function compose(
     workloadTypes: config.workload_types,
     configuredTags: config.tags,
     exactNamespaces: config.namespaces !== undefined,
+    answerListBytesMax: tuning.answerListBytesMax,
     readyMachines: () => pool.readyCount,
   });
   const deployFacts = (namespace: string | undefined): DeployFacts => {

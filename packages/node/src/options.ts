@@ -43,6 +43,8 @@ export interface NodeTuning {
   bootsMax: number;
   /** Bytes that the node's connection may have taken and not sent before events and logs are dropped. */
   feedUnsentBytesMax: number;
+  /** Size of the lists in an answer, so that every answer fits into a message. */
+  answerListBytesMax: number;
   /** A machine whose node stays away ends after this time, where it can outlive it at all. */
   nodeLostTimeoutMs: number;
 }
@@ -73,6 +75,8 @@ export const defaultTuning: Omit<NodeTuning, "sourceBytesMax" | "callQueueMax"> 
   requestConnectionsMax: 256,
   bootsMax: 4,
   feedUnsentBytesMax: 8_388_608,
+  // Half of what a NATS server takes unless it is configured otherwise.
+  answerListBytesMax: 524_288,
   nodeLostTimeoutMs: 60_000,
 };
 

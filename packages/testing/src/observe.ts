@@ -10,6 +10,15 @@ export async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, pollMs));
 }
 
+/** Asks until there is something; the test runner's limit bounds it. */
+export async function eventually<T>(ask: () => Promise<T | undefined>): Promise<T> {
+  for (;;) {
+    const found = await ask();
+    if (found !== undefined) return found;
+    await new Promise((resolve) => setTimeout(resolve, pollMs));
+  }
+}
+
 /** The next event of a type about a workload. */
 export async function eventOf(
   nexus: TestNexus,

@@ -30,9 +30,14 @@ import { useUp } from "./use-up.ts";
 
 const kibibyte = 1_024;
 /** Bounds on requests that every node of a nexus gets, and that say little. */
-const askedOfAll = { bodyBytesMax: 16 * kibibyte, perSecondMax: 200, isScattered: true };
+const askedOfAll = {
+  bodyBytesMax: 16 * kibibyte,
+  perSecondMax: 200,
+  threadMsPerSecondMax: 250,
+  isScattered: true,
+};
 /** Bounds on requests to this node alone. */
-const askedOfOne = { bodyBytesMax: 16 * kibibyte, perSecondMax: 1_000 };
+const askedOfOne = { bodyBytesMax: 16 * kibibyte, perSecondMax: 1_000, threadMsPerSecondMax: 250 };
 
 /** All actions of a node. */
 export function nodeActions(context: ActionContext): Action[] {
@@ -58,7 +63,6 @@ export function nodeActions(context: ActionContext): Action[] {
     },
     {
       ...askedOfOne,
-      perSecondMax: 200,
       subject: nodeRequestWildcard("INFO", info.nodeId),
       kind: "info",
       handle: (subject, body) => describeNode(context, subject, body),
@@ -66,6 +70,7 @@ export function nodeActions(context: ActionContext): Action[] {
     {
       ...askedOfOne,
       bodyBytesMax: requestBytesMax,
+      threadMsPerSecondMax: 500,
       subject: nodeRequestWildcard("DEPLOY", info.nodeId),
       kind: "run",
       handle: (subject, body) => deploy(context, parseNodeRequestSubject(subject).namespace, body),
@@ -91,7 +96,7 @@ function describeNode(
   { info, workloads, recentLines }: ActionContext,
   subject: string,
   body: Uint8Array,
-): Promise<object> {
+): object {
   const { namespace } = parseNodeRequestSubject(subject);
   return info.info(namespace, infoRequest(body), workloads, recentLines);
 }

@@ -40,6 +40,8 @@ export interface Action {
    * with one kind of request.
    */
   perSecondMax: number;
+  /** Time of the node's thread that it may take in a second, in ms; however quick a request is made, it is bounded. */
+  threadMsPerSecondMax: number;
   /**
    * Carries the request out.
    *
@@ -47,6 +49,13 @@ export interface Action {
    * @throws NexError for a failing answer.
    */
   handle(subject: string, body: Uint8Array): object | undefined | Promise<object | undefined>;
+}
+
+/** What one kind of request has taken in a second. */
+interface Taken {
+  second: number;
+  count: number;
+  threadMs: number;
 }
 
 export class Dispatcher {
@@ -57,7 +66,7 @@ export class Dispatcher {
   #waiting: { action: Action; message: Msg; body: Uint8Array }[] = [];
   #waitingBytes = 0;
   #scheduled = false;
-  readonly #taken = new Map<Action, { second: number; count: number }>();
+  readonly #taken = new Map<Action, Taken>();
   #dropped = 0;
 
   constructor(connection: NatsConnection, log: Logger) {
@@ -109,14 +118,29 @@ export class Dispatcher {
   }
 
   #isInRate(action: Action): boolean {
-    const second = Math.floor(performance.now() / msPerSecond);
-    const taken = this.#taken.get(action);
-    if (taken === undefined || taken.second !== second) {
-      this.#taken.set(action, { second, count: 1 });
-      return true;
-    }
+    const taken = this.#takenBy(action);
     taken.count++;
-    return taken.count <= action.perSecondMax;
+    return taken.count <= action.perSecondMax && taken.threadMs <= action.threadMsPerSecondMax;
+  }
+
+  #takenBy(action: Action): Taken {
+    const second = Math.floor(performance.now() / msPerSecond);
+    let taken = this.#taken.get(action);
+    if (taken === undefined || taken.second !== second) {
+      taken = { second, count: 0, threadMs: 0 };
+      this.#taken.set(action, taken);
+    }
+    return taken;
+  }
+
+  /** Runs what is done at once, and counts its time. */
+  #timed<T>(action: Action, work: () => T): T {
+    const beganMs = performance.now();
+    try {
+      return work();
+    } finally {
+      this.#takenBy(action).threadMs += performance.now() - beganMs;
+    }
   }
 
   #schedule(): void {
@@ -143,8 +167,9 @@ export class Dispatcher {
 
   async #carryOut(action: Action, message: Msg, body: Uint8Array): Promise<void> {
     try {
-      const data = await action.handle(message.subject, body);
-      if (data !== undefined) this.#answer(action, message, encodeResponse(action.kind, data));
+      const data = await this.#timed(action, () => action.handle(message.subject, body));
+      if (data === undefined) return;
+      this.#timed(action, () => this.#answer(action, message, encodeResponse(action.kind, data)));
     } catch (thrown) {
       const error = toNexError(thrown);
       if (error.code === "internal")

@@ -1,7 +1,7 @@
 /** What a node tells about itself. */
 
 import { randomInt } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
 import { availableParallelism, cpus, freemem, hostname, loadavg, totalmem } from "node:os";
 import {
   formatRunTime,
@@ -22,8 +22,6 @@ import type { Workload } from "../workloads/workload.ts";
 import type { Workloads } from "../workloads/workloads.ts";
 import { Page } from "./page.ts";
 
-/** Size of the lists in an answer: half of what a NATS server takes as it comes, so that every answer fits. */
-const infoBytesMax = 524_288;
 /** Longer texts of workloads are shortened in answers about them. */
 const textCharactersMax = 1_024;
 
@@ -74,6 +72,8 @@ export interface NodeFacts {
   configuredTags: Tags;
   /** Are namespaces that differ in case two, as NATS permissions have it? Else they are one, as the reference has it. */
   exactNamespaces: boolean;
+  /** Size of the lists in an answer. */
+  answerListBytesMax: number;
   /** How many machines wait for a deploy now. */
   readyMachines(): number;
 }
@@ -167,12 +167,15 @@ export class NodeInfo {
       version: this.version,
       tags: this.tags,
       uptime: this.uptime,
-      running_machines: new Page(infoBytesMax).fillWith(matching, ({ id, namespace, name, spec }) => ({
-        id,
-        namespace,
-        name,
-        type: spec.type,
-      })),
+      running_machines: new Page(this.#facts.answerListBytesMax).fillWith(
+        matching,
+        ({ id, namespace, name, spec }) => ({
+          id,
+          namespace,
+          name,
+          type: spec.type,
+        }),
+      ),
     };
   }
 
@@ -182,16 +185,16 @@ export class NodeInfo {
   }
 
   /** @param recent Gives the latest lines of a workload. */
-  async info(
+  info(
     namespace: string,
     { nex: asked }: InfoRequest,
     workloads: Workloads,
     recent: (workloadId: string, count: number) => RecentLine[],
-  ): Promise<InfoResponse> {
-    const memory = await readMemory();
+  ): InfoResponse {
+    const memory = readMemory();
     const isIn = (one: string): boolean => this.isSameNamespace(one, namespace);
     const all = workloads.deployed.filter((one) => isIn(one.namespace));
-    const page = new Page(infoBytesMax);
+    const page = new Page(this.#facts.answerListBytesMax);
     const machines = asked?.node_only === true ? [] : listFrom(all, asked?.after, page);
     const last = machines.at(-1)?.id;
     const isMore = asked?.node_only !== true && last !== undefined && last !== all.at(-1)?.id;
@@ -285,10 +288,10 @@ export function parseMemory(text: string): NonNullable<InfoResponse["memory"]> {
 }
 
 /** `undefined` where there is no /proc. */
-async function readMemory(): Promise<InfoResponse["memory"]> {
+function readMemory(): InfoResponse["memory"] {
   let text: string;
   try {
-    text = await readFile("/proc/meminfo", "utf8");
+    text = readFileSync("/proc/meminfo", "utf8");
   } catch {
     return undefined;
   }
