@@ -44,18 +44,38 @@ export function isolationBanner(): string {
 /**
  * Waits until something has ended, asking it to on the first signal. Further ones are passed over, since the first is
  * being obeyed; its waits are bounded.
+ *
+ * @param ended With the reason where nobody asked for the end.
+ * @param failed Settles when something fails without which it can't go on.
+ * @throws NexError what it ended with, so that the exit status tells that nobody asked for it.
  */
-export async function untilEnded(ended: Promise<void>, stop: () => Promise<void>): Promise<void> {
+export async function untilEnded(
+  ended: Promise<NexError | undefined>,
+  stop: () => Promise<void>,
+  failed?: Promise<NexError>,
+): Promise<void> {
+  let isAsked = false;
   let failure: unknown;
-  const ask = (): void => {
+  const end = (): void => {
     stop().catch((error: unknown) => {
-      failure = error;
+      failure ??= error;
     });
+  };
+  const ask = (): void => {
+    isAsked = true;
+    end();
   };
   const signals = ["SIGINT", "SIGTERM", "SIGQUIT", "SIGHUP"] as const;
   for (const signal of signals) process.on(signal, ask);
-  await ended;
-  await stop();
+  void failed?.then((error) => {
+    if (isAsked) return;
+    failure ??= error;
+    end();
+  });
+  const reason = await ended;
+  await stop().catch((error: unknown) => {
+    failure ??= error;
+  });
   for (const signal of signals) process.off(signal, ask);
-  if (failure !== undefined) throw failure;
+  if ((failure ?? reason) !== undefined) throw failure ?? reason;
 }

@@ -7,6 +7,7 @@ import {
   type NatsLogin,
   NexError,
   type Sandbox,
+  toNexError,
 } from "@nexengine/protocol/internal";
 import { pino } from "pino";
 import type { DeployFacts } from "./admission/admit-deploy.ts";
@@ -36,8 +37,10 @@ import { endPredecessor } from "./pool/predecessor.ts";
 import { Identity } from "./state/identity.ts";
 import { openAbandoned, openNumbered, StateDirectory } from "./state/state-directory.ts";
 import { UsedTokens } from "./state/used-tokens.ts";
+import { ReplyRules } from "./triggers/reply-rules.ts";
 import { Drain } from "./workloads/drain.ts";
 import { plainTemplate } from "./workloads/machine-template.ts";
+import type { GrantedLimits } from "./workloads/spec.ts";
 import { Workloads } from "./workloads/workloads.ts";
 
 const bytesPerMebibyte = 1_048_576;
@@ -47,8 +50,8 @@ export interface NexNode extends AsyncDisposable {
   /** `N…` */
   readonly id: string;
   readonly tags: Readonly<Record<string, string>>;
-  /** Settles when the node has ended, by `stop` or because its connection was closed for good. */
-  readonly ended: Promise<void>;
+  /** Settles when the node has ended; with the reason where neither `stop` nor an operator asked for it. */
+  readonly ended: Promise<NexError | undefined>;
   /** Undeploys everything, says so, and gives all back. Idempotent. */
   stop(): Promise<void>;
 }
@@ -182,6 +185,15 @@ async function compose(
       pool,
       budget,
       relayOf: (namespace) => relayTo(connections.loginOf(namespace)),
+      replyRulesOf: (namespace, isOwnConnection) =>
+        new ReplyRules({
+          isOwnConnection,
+          inboxPrefixes: [options.login, connections.loginOf(namespace)].flatMap(
+            ({ inboxPrefix }) => inboxPrefix ?? [],
+          ),
+          allowed: config.reply_subjects,
+          denied: rulesOf(config, namespace).denyTriggerSubjects,
+        }),
       hostServicesOf: (owner, connections) =>
         new HostServices({
           owner,
@@ -254,17 +266,13 @@ async function compose(
     requiresOperator: config.lameduck_requires_operator,
   });
   const drain = stack.use(new Drain(workloads));
-  const recentLines = logs.recent.bind(logs);
   const context = {
-    info,
-    workloads,
-    drain,
-    events,
-    usedTokens,
-    log,
-    deployFacts,
-    lameDuckFacts,
-    recentLines,
+    ...{ info, workloads, drain, events, usedTokens, log, deployFacts, lameDuckFacts },
+    recentLines: logs.recent.bind(logs),
+    fitsReadyMachine: (granted: GrantedLimits, namespace: string | undefined) => {
+      const login = namespace === undefined ? options.login : connections.loginOf(namespace);
+      return granted.network !== "egress" && pool.fits(plainTemplate(granted.machine, relayTo(login)));
+    },
   };
   await dispatcher.start(nodeActions(context));
   // The operator's own configuration needs no token of a client; for the rest it is like any request.
@@ -330,7 +338,7 @@ interface RunningParts {
 
 class RunningNode implements NexNode {
   readonly #parts: RunningParts;
-  readonly #ended = Promise.withResolvers<void>();
+  readonly #ended = Promise.withResolvers<NexError | undefined>();
   #resources: AsyncDisposableStack | undefined;
   #heartbeat: NodeJS.Timeout | undefined;
   #stopping: Promise<void> | undefined;
@@ -349,10 +357,14 @@ class RunningNode implements NexNode {
       events.node("heartbeat", { version, node_id, nexus, uptime, tags, running_machines });
     }, heartbeatMs);
     void connection.closed().then((error) => {
-      if (error !== undefined) log.error({ reason: error.message }, "connection to NATS was closed for good");
-      void this.stop();
+      if (this.#stopping !== undefined) return;
+      const why = error === undefined ? "nobody asked for it" : error.message;
+      log.error({ reason: why }, "connection to NATS was closed for good");
+      void this.#endWith(
+        new NexError("connection_failed", `The connection to NATS was closed for good: ${why}`),
+      );
     });
-    void drained.then(() => this.stop());
+    void drained.then(() => this.#endWith(undefined));
     log.info({ node: info.nodeId, tags: info.tags }, "node runs");
     return this;
   }
@@ -365,24 +377,37 @@ class RunningNode implements NexNode {
     return this.#parts.info.tags;
   }
 
-  get ended(): Promise<void> {
+  get ended(): Promise<NexError | undefined> {
     return this.#ended.promise;
   }
 
   stop(): Promise<void> {
-    this.#stopping ??= this.#stop();
+    this.#stopping ??= this.#stop(undefined);
     return this.#stopping;
   }
 
-  async #stop(): Promise<void> {
+  /** Ends the node although nobody waits for it; what fails then is logged. */
+  async #endWith(reason: NexError | undefined): Promise<void> {
+    this.#stopping ??= this.#stop(reason);
+    await this.#stopping.catch(() => undefined);
+  }
+
+  async #stop(reason: NexError | undefined): Promise<void> {
     const { info, events, workloads, log } = this.#parts;
     clearInterval(this.#heartbeat);
     info.lameDuck = true;
-    await workloads.stopAll("Node is stopping");
-    events.node("node_stopped", { id: info.nodeId, graceful: true });
-    await this.#resources?.disposeAsync();
-    log.info({ node: info.nodeId }, "node stopped");
-    this.#ended.resolve();
+    try {
+      await workloads.stopAll("Node is stopping");
+      events.node("node_stopped", { id: info.nodeId, graceful: reason === undefined });
+      await this.#resources?.disposeAsync();
+      log.info({ node: info.nodeId }, "node stopped");
+      this.#ended.resolve(reason);
+    } catch (thrown) {
+      const error = toNexError(thrown, "internal", "Cannot stop the node whole");
+      log.error({ node: info.nodeId, reason: error.message }, "node stopped, and something of it is left");
+      this.#ended.resolve(reason ?? error);
+      throw error;
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -111,6 +111,8 @@ export interface BoundToken {
   digest: string;
   /** Seconds; after it the token is refused by its age alone. */
   until: number;
+  /** Public key of who signed it. */
+  issuer: string;
 }
 
 /**
@@ -141,6 +143,7 @@ export function checkBoundToken(token: string, claims: Claims, nowMs: number): B
   return {
     digest: createHash("sha256").update(signed).digest("base64url"),
     until: exp + clockLeewaySeconds,
+    issuer: claims.iss,
   };
 }
 

@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import { encodeBase32 } from "./base32.ts";
 import { NexError } from "./errors.ts";
-import { type Signer, verifySignature } from "./keys.ts";
+import { isPublicKey, type Signer, verifySignature } from "./keys.ts";
 
 /** Tokens longer than this are refused before their signature is checked. */
 export const tokenBytesMax = 16_384;
@@ -28,7 +28,11 @@ const claimsSchema = z.object({
   sub: z.string(),
   exp: secondsSchema.optional(),
   nbf: secondsSchema.optional(),
+  /** Whom a token is for. Tokens of the Go Nex have none. */
+  aud: z.unknown().optional(),
   nats: z.looseObject({
+    /** The kind of a JWT that is part of NATS itself: `user`, `account`, `activation` and so on. */
+    type: z.unknown().optional(),
     hash: z.string().optional(),
     nex: z.looseObject({ version: z.literal(1), use: z.enum(tokenUses) }).optional(),
   }),
@@ -147,6 +151,14 @@ export function isTimely(claims: Claims, nowMs: number): boolean {
   const now = nowMs / 1000;
   if (claims.exp !== undefined && now > claims.exp + clockLeewaySeconds) return false;
   return claims.nbf === undefined || now >= claims.nbf - clockLeewaySeconds;
+}
+
+/**
+ * Is this a token of NATS itself? An account signs those of its users with the key by which it may sign workloads,
+ * and shows them to whoever connects, so none of them may count as a token for a workload.
+ */
+export function isNatsToken({ aud, sub, nats }: Claims): boolean {
+  return aud !== undefined || nats.type !== undefined || isPublicKey(sub);
 }
 
 /** What one of our own tokens is for; `undefined` for the reference's loose ones. */

@@ -94,12 +94,24 @@ async function up(options: UpOptions): Promise<void> {
     ...(options.context === undefined || server !== undefined ? {} : { context: options.context }),
   });
   // Before anything is shown: whoever sees it may press Ctrl-C.
-  const ended = untilEnded(node.ended, () => node.stop());
+  const ended = untilEnded(node.ended, () => node.stop(), server && failureOf(server));
   greet((login.servers ?? []).map(withoutSecrets).join(","), node, trials);
-  void server?.exited.then(() => node.stop());
   // Both at once: a Ctrl-C while the log still connects is obeyed too.
   await Promise.all([ended, nodeLog.publish(login, node.id)]);
   note("Ended; nothing is left running");
+}
+
+/** What happened, once the server has ended by itself. */
+async function failureOf(server: NatsServer): Promise<NexError> {
+  const { code, signal } = await server.exited;
+  const how = signal === null ? `status ${code}` : `signal ${signal}`;
+  return new NexError(
+    "nats_server_failed",
+    `The nats-server of "nex up" has ended (${how}), so the node ended too`,
+    {
+      advice: "Start it again; streams and objects are kept",
+    },
+  );
 }
 
 async function configOf(

@@ -127,6 +127,7 @@ export function admitDeploy(arrival: DeployArrival, facts: DeployFacts): Admitte
       sealed: extras.sealed,
       sender: demand(request.sender_public_key, "sender_public_key"),
       bound: bound !== undefined,
+      requireSealed: facts.requireBoundClaims,
     },
     { issuer: claims.iss, namespace, name: claims.sub },
     facts.xkey,

@@ -21,6 +21,8 @@ export interface SealedParts {
   sender: string;
   /** Is the deploy's token bound to it? */
   bound: boolean;
+  /** Must everything that is opened name its issuer? */
+  requireSealed: boolean;
 }
 
 /** What was sealed. */
@@ -34,9 +36,9 @@ export type OpenedSecrets = Pick<SealedRequest, "environment" | OwnConnectionNam
  *   `token_unbound`
  */
 export function openSecrets(parts: SealedParts, who: SealedFor, xkey: CurveKey): OpenedSecrets {
-  const { environment, sealed, sender, bound } = parts;
+  const { environment, sealed, sender, bound, requireSealed } = parts;
   if (sealed === undefined) {
-    if (environment) return { environment: openEnvironment(environment, xkey, sender) };
+    if (environment) return { environment: openPlain(environment, sender, requireSealed, xkey) };
     throw new NexError("field_missing", "Invalid deploy request: environment is missing");
   }
   if (environment && openJson(environment, environmentBytesMax, xkey, sender) !== null) {
@@ -54,4 +56,20 @@ export function openSecrets(parts: SealedParts, who: SealedFor, xkey: CurveKey):
     );
   }
   return opened;
+}
+
+/** The box of an environment names no issuer: whoever captured it could put it into a deploy of their own. */
+function openPlain(
+  box: string,
+  sender: string,
+  requireSealed: boolean,
+  xkey: CurveKey,
+): OpenedSecrets["environment"] {
+  const environment = openEnvironment(box, xkey, sender);
+  if (!requireSealed || Object.keys(environment).length === 0) return environment;
+  throw new NexError(
+    "token_unbound",
+    "Invalid deploy request: the environment is not bound to its issuer, as this node demands",
+    { advice: "Send it in nex.sealed, with a client that knows the feature sealed-request" },
+  );
 }

@@ -5,6 +5,7 @@ import {
   type Claims,
   checkBoundToken,
   decodeClaims,
+  isNatsToken,
   NexError,
   type TokenUse,
   tokenUse,
@@ -37,6 +38,9 @@ export function readToken(token: string, use: TokenUse, invalid: string, facts: 
   const claims = asToken(invalid, () => decodeClaims(token));
   const found = tokenUse(claims);
   if (found === undefined) {
+    if (isNatsToken(claims)) {
+      throw new NexError("token_wrong_use", `${invalid}: the token is one of NATS itself, not of a workload`);
+    }
     if (!facts.requireBoundClaims) return { claims, bound: undefined };
     throw new NexError(
       "token_unbound",

@@ -1,7 +1,7 @@
 /** Brings artifacts from the object store to the disk: streamed against the limits, hashed on the way. */
 import { createHash } from "node:crypto";
 import { closeSync, openSync, readSync } from "node:fs";
-import { open, rm } from "node:fs/promises";
+import { type FileHandle, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { JetStreamApiCodes, JetStreamApiError, jetstream } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/nats-core";
@@ -33,6 +33,8 @@ export interface ArtifactRequest {
   sha256?: string;
   bytesMax: number;
   type: string;
+  /** Is told the size before the first byte is written, and throws where there is no room for it. */
+  reserve(bytes: number): void;
 }
 
 export class Artifacts {
@@ -56,11 +58,15 @@ export class Artifacts {
     const discard = (): Promise<void> => rm(path, { force: true });
     try {
       const object = await openObject(connection, request);
-      if (object.info.size > request.bytesMax) {
+      try {
+        if (object.info.size > request.bytesMax) throw tooLarge(object.info.size, request.bytesMax);
+        request.reserve(object.info.size);
+      } catch (error) {
         await object.data.cancel();
-        throw tooLarge(object.info.size, request.bytesMax);
+        throw error;
       }
-      const { bytes, sha256 } = await this.#store(object, path, request.bytesMax);
+      // More than was announced would take room that nobody has reserved.
+      const { bytes, sha256 } = await this.#store(object, path, object.info.size);
       if (request.sha256 !== undefined && request.sha256 !== sha256) {
         throw new NexError(
           "artifact_digest_mismatch",
@@ -104,7 +110,7 @@ export class Artifacts {
         bytes += value.length;
         if (bytes > bytesMax) throw tooLarge(bytes, bytesMax);
         hash.update(value);
-        await file.write(value);
+        await writeAll(file, value);
       }
     } catch (error) {
       reader.releaseLock();
@@ -115,6 +121,14 @@ export class Artifacts {
       });
     }
     return { bytes, sha256: hash.digest("hex") };
+  }
+}
+
+/** A file takes less than it is given when its disk is nearly full. */
+async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length; ) {
+    const { bytesWritten } = await file.write(bytes, at);
+    at += bytesWritten;
   }
 }
 

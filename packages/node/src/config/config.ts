@@ -8,12 +8,12 @@ import { autostartSchema } from "./autostart.ts";
 import { idleKeys } from "./idle-keys.ts";
 import { keyWarnings } from "./key-warnings.ts";
 import {
-  denyListSchema,
   limitsOfWorkloadsSchema,
   namespacesSchema,
   nodeLimitsSchema,
   publicKeysSchema,
   rulesOf,
+  subjectsSchema,
 } from "./namespaces.ts";
 
 /** A bucket that is filled up in a time of milliseconds; its size is in bytes or operations. */
@@ -50,7 +50,9 @@ const configSchema = z.object({
   node_limits: nodeLimitsSchema.prefault({}),
   /** Empty: every issuer. */
   valid_issuers: publicKeysSchema.default([]),
-  deny_trigger_subjects: denyListSchema.default([]),
+  deny_trigger_subjects: subjectsSchema.default([]),
+  /** Subjects beside inboxes to which functions may reply on the node's own connection. */
+  reply_subjects: subjectsSchema.default([]),
   /** Who shares the node; every namespace is taken when absent, else those that are listed. */
   namespaces: namespacesSchema.optional(),
   /** The connection of host services where a namespace has none of its own; the node's when it says nothing. */

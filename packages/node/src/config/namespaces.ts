@@ -34,7 +34,7 @@ export const limitsOfWorkloadsSchema = z.object({
 export type MaxLimits = Limits & { replicas?: number | undefined };
 
 export const publicKeysSchema = z.array(z.string().refine((key) => isPublicKey(key), "is not a public nkey"));
-export const denyListSchema = z.array(z.string().refine(isSubscribableSubject, "is not a NATS subject"));
+export const subjectsSchema = z.array(z.string().refine(isSubscribableSubject, "is not a NATS subject"));
 
 /** A NATS context; the node's servers where it names none. */
 const connectionSchema = natsContextSchema.superRefine((context, check) => {
@@ -62,7 +62,7 @@ const namespaceSchema = z.object({
   /** Each instead of the node's. */
   limits: limitsOfWorkloadsSchema.prefault({}),
   /** Beside the node's. */
-  deny_trigger_subjects: denyListSchema.default([]),
+  deny_trigger_subjects: subjectsSchema.default([]),
   /** Instead of the node's. */
   host_services: z.object({ services: hostServicesSchema }).optional(),
 });

@@ -11,6 +11,8 @@ import { type OwnConnection, openOwnConnection } from "./own-connection.ts";
 export interface WorkloadConnections extends AsyncDisposable {
   /** Where its triggers are subscribed, and answered. */
   readonly triggers: NatsConnection;
+  /** Is that connection the namespace's or the request's, and not the node's? Then its permissions are theirs. */
+  readonly hasOwnTriggers: boolean;
   /** What its host services may reach. */
   readonly hostServices: NatsConnection;
   /** Where its artifact is read. */
@@ -79,7 +81,9 @@ export class Connections implements AsyncDisposable {
    * @throws NexError `connection_failed` of the node's own.
    */
   static async open(options: ConnectionsOptions): Promise<Connections> {
-    const connections = new Connections(await connectNats(options.login), options);
+    // A refused login, as after a rotated password, is tried again too: what runs goes on meanwhile.
+    const own = await connectNats(options.login, { ignoreAuthErrorAbort: true });
+    const connections = new Connections(own, options);
     await Promise.all([...connections.#all()].map((kept) => kept.tried));
     return connections;
   }
@@ -126,6 +130,7 @@ export class Connections implements AsyncDisposable {
     const held = stack.move();
     return {
       triggers: opened.get("trigger_connection") ?? usual,
+      hasOwnTriggers: ofNamespace !== undefined || opened.has("trigger_connection"),
       hostServices,
       artifacts: usual,
       jsDomain: ofNamespace?.jsDomain,

@@ -21,7 +21,7 @@ import {
 } from "@nexengine/protocol/internal";
 import { admitDeploy, invalidDeploy } from "../admission/admit-deploy.ts";
 import { admitStop, invalidStop } from "../admission/admit-stop.ts";
-import { type BidReason, fitsReadyMachine, reasonsAgainst } from "./bid.ts";
+import { type BidReason, grantedOf, reasonsAgainst } from "./bid.ts";
 import type { ActionContext } from "./context.ts";
 import type { Action } from "./dispatcher.ts";
 import { hasExtras } from "./extras.ts";
@@ -126,7 +126,8 @@ function bid(context: ActionContext, body: Uint8Array): object | undefined {
   const request = auctionRequest(body);
   const facts = context.deployFacts(request?.nex?.namespace);
   if (request === undefined || reasonsAgainst(request, context.info, facts).length > 0) return undefined;
-  return context.info.bid(context.workloads, fitsReadyMachine(request, facts));
+  const fits = context.fitsReadyMachine(grantedOf(request, facts), request.nex?.namespace);
+  return context.info.bid(context.workloads, fits);
 }
 
 function why(context: ActionContext, body: Uint8Array): object {
@@ -155,9 +156,9 @@ export async function deploy(context: ActionContext, namespace: string, body: Ui
   try {
     const request = parseJson(body, deployRequestSchema, "Unable to deserialize deploy request");
     const { spec, token } = admitDeploy({ namespace, request, body }, context.deployFacts(namespace));
-    useUp(context.usedTokens, invalidDeploy, token);
+    const remembered = useUp(context.usedTokens, invalidDeploy, token);
     context.log.info({ namespace, name: spec.name, type: spec.type, issuer: spec.issuer }, "deploy accepted");
-    const { id, name, published, readyCount: ready } = await context.workloads.deploy(spec);
+    const { id, name, published, readyCount: ready } = await context.workloads.deploy(spec, remembered);
     const ports = published.length === 0 ? {} : { published };
     const nex = { version: 1, replicas: spec.replicas, ready, ...ports };
     return { started: true, id, issuer: spec.issuer, name, nex };
@@ -173,7 +174,7 @@ async function stop(context: ActionContext, subject: string, body: Uint8Array): 
     const request = parseJson(body, stopRequestSchema, "Unable to deserialize stop request");
     const target = context.workloads.find(request.workload_id ?? "");
     const { workload, token } = admitStop(namespace, request, target, context.deployFacts(namespace));
-    useUp(context.usedTokens, invalidStop, token);
+    await useUp(context.usedTokens, invalidStop, token);
     const { id, name, claims } = workload;
     context.log.info({ namespace, workload: id, name, issuer: claims.iss }, "stop accepted");
     await workload.stop("Workload shutdown requested");

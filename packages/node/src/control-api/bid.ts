@@ -13,6 +13,7 @@ import {
 } from "@nexengine/protocol/internal";
 import { type DeployFacts, isFull, mayIssue } from "../admission/admit-deploy.ts";
 import { grantLimits } from "../admission/limits.ts";
+import type { GrantedLimits } from "../workloads/spec.ts";
 import type { NodeInfo } from "./info.ts";
 
 export type BidReason = AuctionWhyResponse["reasons"][number];
@@ -31,13 +32,9 @@ export function reasonsAgainst(request: AuctionRequest, info: NodeInfo, facts: D
   );
 }
 
-/** Would a machine that waits do for this request? */
-export function fitsReadyMachine({ nex, workload_types }: AuctionRequest, facts: DeployFacts): boolean {
-  if (nex?.limits === undefined) return true;
-  const type = (workload_types?.[0] ?? "native") as WorkloadType;
-  const usual = grantLimits({}, type, facts.limits);
-  const granted = grantLimits(nex.limits, type, facts.limits);
-  return granted.network !== "egress" && JSON.stringify(granted.machine) === JSON.stringify(usual.machine);
+/** What the workload of a request would be granted, as far as the request says what it is. */
+export function grantedOf({ nex, workload_types }: AuctionRequest, facts: DeployFacts): GrantedLimits {
+  return grantLimits(nex?.limits ?? {}, (workload_types?.[0] ?? "native") as WorkloadType, facts.limits);
 }
 
 function ofState(facts: DeployFacts): BidReason[] {

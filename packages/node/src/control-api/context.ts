@@ -5,6 +5,7 @@ import type { Events } from "../feeds/events.ts";
 import type { RecentLine } from "../feeds/recent-lines.ts";
 import type { UsedTokens } from "../state/used-tokens.ts";
 import type { Drain } from "../workloads/drain.ts";
+import type { GrantedLimits } from "../workloads/spec.ts";
 import type { Workloads } from "../workloads/workloads.ts";
 import type { NodeInfo } from "./info.ts";
 
@@ -19,6 +20,8 @@ export interface ActionContext {
   /** The node's facts at this moment, for admission into a namespace; those of the node alone without one. */
   deployFacts(namespace: string | undefined): DeployFacts;
   lameDuckFacts(): LameDuckFacts;
+  /** Would a machine that waits do for a workload with these limits, in this namespace? */
+  fitsReadyMachine(granted: GrantedLimits, namespace: string | undefined): boolean;
   /** The latest log lines of a workload, the latest last. */
   recentLines(workloadId: string, count: number): RecentLine[];
 }

@@ -12,11 +12,11 @@ import { hasExtras } from "./extras.ts";
 import { useUp } from "./use-up.ts";
 
 /** The handler of a LAMEDUCK. */
-export function lameDuck(context: ActionContext, body: Uint8Array): object {
+export async function lameDuck(context: ActionContext, body: Uint8Array): Promise<object> {
   const { info } = context;
   try {
     const admitted = admitLameDuck(readRequest(body), context.lameDuckFacts());
-    useUp(context.usedTokens, invalidLameDuck, admitted?.token);
+    await useUp(context.usedTokens, invalidLameDuck, admitted?.token);
     enter(context, admitted);
     if (admitted !== undefined) context.drain.begin(admitted.deadlineMs);
   } catch (thrown) {

@@ -8,8 +8,9 @@ import type { UsedTokens } from "../state/used-tokens.ts";
  * not use it up. What fails later has used it: otherwise others could start it at another time.
  *
  * @param invalid Head of the message of a refusal.
+ * @returns when the disk has it too; nothing may start before that.
  * @throws NexError `token_already_used`, `replay_memory_full`, `state_unusable`
  */
-export function useUp(usedTokens: UsedTokens, invalid: string, token: BoundToken | undefined): void {
-  if (token !== undefined) asToken(invalid, () => usedTokens.remember(token));
+export function useUp(usedTokens: UsedTokens, invalid: string, token: BoundToken | undefined): Promise<void> {
+  return token === undefined ? Promise.resolve() : asToken(invalid, () => usedTokens.remember(token));
 }

@@ -64,6 +64,11 @@ export class Pool implements AsyncDisposable {
     return this.#ready.length;
   }
 
+  /** Would one of the machines that wait do for this template? */
+  fits(template: MachineTemplate): boolean {
+    return JSON.stringify(template) === this.#templateKey;
+  }
+
   /**
    * Boots the first machines.
    *
@@ -81,8 +86,7 @@ export class Pool implements AsyncDisposable {
    */
   async reserve(template: MachineTemplate, timeoutMs: number): Promise<Machine> {
     if (this.#closed) throw noMachine("the node is stopping", undefined);
-    const special = JSON.stringify(template) !== this.#templateKey;
-    const machine = special
+    const machine = !this.fits(template)
       ? await this.#bootSpecial(template, timeoutMs)
       : (this.#ready.shift() ?? (await this.#wait(timeoutMs)));
     if (machine.state !== "ready") {

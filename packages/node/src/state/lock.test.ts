@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm, symlink } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
@@ -37,8 +37,8 @@ test("lockDirectory keeps directories apart", async () => {
   await using _second = await lockDirectory(second);
 });
 
-/** A process that locks the folder, says so, and does some more. */
-function holder(more: string): ReturnType<typeof spawn> {
+/** A process that locks the folder, says so, and does some more; `before` is a program that starts it. */
+function holder(more: string, before: readonly string[] = []): ReturnType<typeof spawn> {
   const lockModule = pathToFileURL(join(import.meta.dirname, "lock.ts")).href;
   const script = `
     const { lockDirectory } = await import(${JSON.stringify(lockModule)});
@@ -46,8 +46,68 @@ function holder(more: string): ReturnType<typeof spawn> {
     process.stdout.write("locked");
     ${more}`;
   const flags = ["--conditions=nex-src", "--input-type=module", "--eval", script];
-  return spawn(process.execPath, flags, { stdio: ["ignore", "pipe", "inherit"] });
+  const [program = process.execPath, ...args] = [...before, process.execPath, ...flags];
+  return spawn(program, args, { stdio: ["ignore", "pipe", "ignore"] });
 }
+
+const otherNetwork = ["unshare", "--net"];
+const canUnshare = spawnSync("unshare", ["--net", "true"]).status === 0;
+const skip = canUnshare ? false : "only root can make a network namespace here";
+
+test("lockDirectory keeps out a process of another network namespace, as another container has", {
+  skip,
+}, async () => {
+  const other = holder("setInterval(() => undefined, 1_000);", otherNetwork);
+  try {
+    await once(other.stdout as Readable, "data");
+    await assert.rejects(lockDirectory(folder), { code: "state_locked" });
+  } finally {
+    other.kill("SIGKILL");
+    await once(other, "exit");
+  }
+  await using _lock = await lockDirectory(folder);
+});
+
+test("lockDirectory lets one of many have what a killed process held", { skip }, async () => {
+  const killed = holder("setInterval(() => undefined, 1_000);", otherNetwork);
+  await once(killed.stdout as Readable, "data");
+  killed.kill("SIGKILL");
+  await once(killed, "exit");
+  const rivals = Array.from({ length: 4 }, () =>
+    holder("setInterval(() => undefined, 1_000);", otherNetwork),
+  );
+  try {
+    const outcomes = rivals.map((rival) =>
+      Promise.race([
+        once(rival.stdout as Readable, "data").then(() => "locked"),
+        once(rival, "exit").then(() => "refused"),
+      ]),
+    );
+    assert.deepEqual((await Promise.all(outcomes)).sort(), ["locked", "refused", "refused", "refused"]);
+  } finally {
+    for (const rival of rivals) {
+      const ended = rival.exitCode === null ? once(rival, "exit") : undefined;
+      rival.kill("SIGKILL");
+      await ended;
+    }
+  }
+});
+
+test("lockDirectory locks a directory whose path is longer than that of a socket", async () => {
+  const long = join(folder, "x".repeat(120));
+  await mkdir(long);
+  await using _lock = await lockDirectory(long);
+  await assert.rejects(lockDirectory(long), { code: "state_locked" });
+});
+
+test("lockDirectory leaves nothing in the directory when it is given back", async () => {
+  const empty = await mkdtemp(join(folder, "empty-"));
+  const lock = await lockDirectory(empty);
+  await assert.rejects(lockDirectory(empty), { code: "state_locked" });
+  assert.deepEqual(await readdir(empty), ["lock"]);
+  await lock[Symbol.asyncDispose]();
+  assert.deepEqual(await readdir(empty), []);
+});
 
 test("lockDirectory takes what a process held that was killed", async () => {
   const killed = holder("setInterval(() => undefined, 1_000);");

@@ -5,6 +5,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -105,9 +106,9 @@ describe("StateDirectory", () => {
 
   test("is nobody's when it could not be opened whole", async () => {
     using folder = new Folder();
-    writeFileSync(folder.at("artifacts"), "in the way");
+    writeFileSync(folder.at("machines"), "in the way");
     await assert.rejects(StateDirectory.open(folder.path), { code: "state_unusable" });
-    rmSync(folder.at("artifacts"));
+    rmSync(folder.at("machines"));
     await using _directory = await StateDirectory.open(folder.path);
   });
 
@@ -122,6 +123,14 @@ describe("StateDirectory", () => {
       [existsSync(named.path), existsSync(named.artifacts), existsSync(own.path)],
       [true, false, false],
     );
+  });
+
+  test("removes the artifacts that a killed node has left", async () => {
+    using folder = new Folder();
+    mkdirSync(folder.at("artifacts"), { mode: 0o700 });
+    writeFileSync(folder.at("artifacts/left"), "x");
+    await using directory = await StateDirectory.open(folder.path);
+    assert.deepEqual(readdirSync(directory.artifacts), []);
   });
 
   test("keeps everything at its end that a record still names", async () => {

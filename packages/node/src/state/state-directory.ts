@@ -42,6 +42,8 @@ export class StateDirectory implements AsyncDisposable {
     await assertOurs(root);
     await using stack = new AsyncDisposableStack();
     const directory = new StateDirectory(root, own, stack.use(await lockDirectory(root)));
+    // Those of a node that was killed: their workloads are ended, and nobody asks for them any more.
+    await rm(directory.artifacts, { recursive: true, force: true });
     for (const part of [directory.machines, directory.artifacts, directory.records.path]) {
       await mkdir(part, { recursive: true, mode: 0o700 });
     }

@@ -6,25 +6,47 @@
  * and a node that starts begins a new one: so a line that a crash has torn is never followed by another, and nothing
  * is ever written anew.
  */
-import { closeSync, openSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fdatasync, fdatasyncSync, openSync, rmSync, writeSync } from "node:fs";
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { alreadyUsed, type BoundToken, errorText, NexError } from "@nexengine/protocol/internal";
+import {
+  alreadyUsed,
+  type BoundToken,
+  boundLifeSecondsMax,
+  clockLeewaySeconds,
+  errorText,
+  NexError,
+} from "@nexengine/protocol/internal";
 
-/** So many tokens are remembered; then no bound ones are accepted until some have expired. */
+/** Maximum number of tokens that are remembered; then no bound ones are accepted until some have expired. */
 export const usedTokensMax = 100_000;
+/** Maximum number of one issuer's tokens, so that nobody fills the memory for all. */
+export const usedTokensOfIssuerMax = 20_000;
+/** Longest time for which a token can be accepted, and so must be remembered, by a clock that nobody sets. */
+const rememberedMsMax = (boundLifeSecondsMax + 2 * clockLeewaySeconds) * 1_000;
 /** A file takes so many lines, and is added to for so long. */
 const linesMax = 8_192;
 const fileTimeMs = 300_000;
 /** Expired ones are looked for at most so often. */
 const sweepMs = 1_000;
-const linePattern = /^([A-Za-z0-9_-]{43}) (\d{1,15})$/;
+const linePattern = /^([A-Za-z0-9_-]{43}) (\d{1,15})(?: ([A-Z2-7]{56}))?$/;
 
-/** A file of used tokens. */
-interface Segment {
-  path: string;
-  /** Seconds; then all in it have expired. */
+/** When something is over: by the clock that people set, and by one that only runs forward. Both must agree. */
+interface End {
+  /** Seconds. */
   until: number;
+  /** Of `performance.now`. */
+  untilMs: number;
+}
+
+/** A token that is remembered. */
+interface Remembered extends End {
+  issuer: string;
+}
+
+/** A file of used tokens; its end is that of the last one in it. */
+interface Segment extends End {
+  path: string;
 }
 
 /** The file that is added to. */
@@ -37,24 +59,34 @@ interface OpenSegment extends Segment {
 /** How the memory can be told a size and a clock of a test's own. */
 export interface UsedTokensOptions {
   max?: number;
+  issuerMax?: number;
   now?: () => number;
+  /** A clock that nobody sets, in ms. */
+  steadyNow?: () => number;
 }
 
 export class UsedTokens implements Disposable {
   readonly #directory: string;
   readonly #max: number;
+  readonly #issuerMax: number;
   readonly #now: () => number;
-  /** From a token's digest to the second of its end. */
-  readonly #tokens = new Map<string, number>();
+  readonly #steadyNow: () => number;
+  /** By a token's digest. */
+  readonly #tokens = new Map<string, Remembered>();
+  readonly #counts = new Map<string, number>();
   #segments: Segment[] = [];
   #open: OpenSegment | undefined;
   #number = 0;
   #sweptAtMs = 0;
+  #syncing: Promise<void> | undefined;
 
-  private constructor(directory: string, { max = usedTokensMax, now = Date.now }: UsedTokensOptions) {
+  private constructor(directory: string, options: UsedTokensOptions) {
+    const { max = usedTokensMax, issuerMax = usedTokensOfIssuerMax, now = Date.now } = options;
     this.#directory = directory;
     this.#max = max;
+    this.#issuerMax = issuerMax;
     this.#now = now;
+    this.#steadyNow = options.steadyNow ?? (() => performance.now());
   }
 
   /**
@@ -79,13 +111,27 @@ export class UsedTokens implements Disposable {
     this.#number = Math.max(this.#number, Number(name));
     const path = join(this.#directory, name);
     let last = 0;
+    // The clock may stand wrong now, so nothing that was written down is forgotten soon.
+    const untilMs = this.#steadyNow() + rememberedMsMax;
     for (const line of (await readFile(path, "utf8")).split("\n")) {
-      const [, digest, until] = linePattern.exec(line) ?? [];
+      const [, digest, until, issuer = ""] = linePattern.exec(line) ?? [];
       if (digest === undefined) continue;
-      this.#tokens.set(digest, Number(until));
+      this.#keep(digest, { until: Number(until), untilMs, issuer });
       last = Math.max(last, Number(until));
     }
-    this.#segments.push({ path, until: last });
+    this.#segments.push({ path, until: last, untilMs });
+  }
+
+  #keep(digest: string, remembered: Remembered): void {
+    this.#tokens.set(digest, remembered);
+    this.#counts.set(remembered.issuer, (this.#counts.get(remembered.issuer) ?? 0) + 1);
+  }
+
+  #drop(digest: string, { issuer }: Remembered): void {
+    this.#tokens.delete(digest);
+    const count = (this.#counts.get(issuer) ?? 1) - 1;
+    if (count === 0) this.#counts.delete(issuer);
+    else this.#counts.set(issuer, count);
   }
 
   /** How many are remembered, those included that have expired and were not forgotten yet. */
@@ -99,30 +145,51 @@ export class UsedTokens implements Disposable {
   }
 
   /**
-   * Remembers a token, in memory and on the disk, before this returns: of two copies that come together one is
+   * Remembers a token, in memory and in a file, before this returns: of two copies that come together one is
    * remembered, and the other one's `remember` throws.
    *
+   * @returns when the disk has it too; nothing may start before that.
    * @throws NexError `token_already_used`, `replay_memory_full`, `state_unusable`; then it is not remembered.
    */
-  remember(token: BoundToken): void {
+  remember(token: BoundToken): Promise<void> {
     if (this.has(token)) throw alreadyUsed();
     this.#sweep();
-    if (this.#tokens.size >= this.#max) {
-      throw new NexError(
-        "replay_memory_full",
-        `the node remembers ${this.#max} used tokens, and accepts more once some have expired; try again in a minute`,
-      );
+    if (this.#tokens.size >= this.#max) throw full(this.#max, "used tokens");
+    if ((this.#counts.get(token.issuer) ?? 0) >= this.#issuerMax) {
+      throw full(this.#issuerMax, "used tokens of this issuer");
     }
-    this.#write(token);
-    this.#tokens.set(token.digest, token.until);
+    const { digest, until, issuer } = token;
+    const lastsMs = Math.max(0, until * 1_000 - this.#now());
+    const untilMs = this.#steadyNow() + Math.min(lastsMs, rememberedMsMax);
+    this.#write(token, untilMs);
+    this.#keep(digest, { until, untilMs, issuer });
+    return this.#synced();
   }
 
-  #write({ digest, until }: BoundToken): void {
-    const line = `${digest} ${until}\n`;
+  /** Waits until the disk has what was written so far; many that wait share one call of the system. */
+  #synced(): Promise<void> {
+    this.#syncing ??= new Promise((resolve, reject) => {
+      setImmediate(() => {
+        this.#syncing = undefined;
+        const file = this.#open?.file;
+        if (file === undefined) return resolve();
+        fdatasync(file, (error) => {
+          // A file that was closed meanwhile was synced then.
+          if (error === null || this.#open?.file !== file) resolve();
+          else reject(notWritten(error));
+        });
+      });
+    });
+    return this.#syncing;
+  }
+
+  #write({ digest, until, issuer }: BoundToken, untilMs: number): void {
+    const line = `${digest} ${until} ${issuer}\n`;
     try {
       const segment = this.#segmentFor();
       // Until then, even if a part of the line is all that gets to the disk.
       segment.until = Math.max(segment.until, until);
+      segment.untilMs = Math.max(segment.untilMs, untilMs);
       segment.lines++;
       if (writeSync(segment.file, line) < line.length) throw new RangeError("the line was written in part");
     } catch (cause) {
@@ -130,39 +197,43 @@ export class UsedTokens implements Disposable {
       const empty = this.#open?.lines === 1 ? this.#open.path : undefined;
       this.#close();
       if (empty !== undefined) rmSync(empty, { force: true });
-      throw unusable("the node can't write down that the token is used", cause);
+      throw notWritten(cause);
     }
   }
 
   #segmentFor(): OpenSegment {
-    const now = this.#now();
+    const now = this.#steadyNow();
     const current = this.#open;
     if (current !== undefined && current.lines < linesMax && now - current.sinceMs < fileTimeMs)
       return current;
     this.#close();
     const path = join(this.#directory, String(++this.#number));
-    this.#open = { path, until: 0, lines: 0, sinceMs: now, file: openSync(path, "ax", 0o600) };
+    this.#open = { path, until: 0, untilMs: 0, lines: 0, sinceMs: now, file: openSync(path, "ax", 0o600) };
     return this.#open;
   }
 
   #close(): void {
     if (this.#open === undefined) return;
-    const { file, path, until } = this.#open;
+    const { file, path, until, untilMs } = this.#open;
     this.#open = undefined;
-    this.#segments.push({ path, until });
+    this.#segments.push({ path, until, untilMs });
+    // Whoever waits for the disk finds this file no more.
+    fdatasyncSync(file);
     closeSync(file);
   }
 
   /** Forgets what has expired, and removes the files that hold nothing else. */
   #sweep(): void {
-    const nowMs = this.#now();
-    if (nowMs - this.#sweptAtMs < sweepMs) return;
-    this.#sweptAtMs = nowMs;
-    const isOver = (until: number): boolean => until < Math.floor(nowMs / 1000);
-    for (const [digest, until] of this.#tokens) if (isOver(until)) this.#tokens.delete(digest);
-    this.#segments = this.#segments.filter(({ path, until }) => {
-      if (!isOver(until)) return true;
-      rmSync(path, { force: true });
+    const steadyMs = this.#steadyNow();
+    if (steadyMs - this.#sweptAtMs < sweepMs) return;
+    this.#sweptAtMs = steadyMs;
+    const nowSeconds = Math.floor(this.#now() / 1000);
+    // A clock that was set forward for a moment must not make the node forget.
+    const isOver = ({ until, untilMs }: End): boolean => until < nowSeconds && untilMs < steadyMs;
+    for (const [digest, remembered] of this.#tokens) if (isOver(remembered)) this.#drop(digest, remembered);
+    this.#segments = this.#segments.filter((segment) => {
+      if (!isOver(segment)) return true;
+      rmSync(segment.path, { force: true });
       return false;
     });
   }
@@ -170,6 +241,17 @@ export class UsedTokens implements Disposable {
   [Symbol.dispose](): void {
     this.#close();
   }
+}
+
+function full(count: number, what: string): NexError {
+  return new NexError(
+    "replay_memory_full",
+    `the node remembers ${count} ${what}, and accepts more once some have expired; try again in a minute`,
+  );
+}
+
+function notWritten(cause: unknown): NexError {
+  return unusable("the node can't write down that the token is used", cause);
 }
 
 function unusable(action: string, cause: unknown): NexError {

@@ -9,12 +9,15 @@ import {
   functionQueueGroup,
 } from "@nexengine/protocol/internal";
 import { Call, type CallTrigger, type FunctionCalls } from "../workloads/function-calls.ts";
+import type { ReplyRules } from "./reply-rules.ts";
 import type { TriggerConnection, TriggerSubscription } from "./trigger-connection.ts";
 
 /** What became of a call, for events and counters. */
 export interface CallReport {
   succeeded(call: Call, triggerSubject: string, runTicks: number): void;
   failed(call: Call, triggerSubject: string, failure: CallFailure, runTicks: number): void;
+  /** A reply was not sent, since it may not go to the subject that its caller named. */
+  replyDenied(replySubject: string): void;
 }
 
 /** What a set of triggers belongs to. */
@@ -23,18 +26,17 @@ export interface TriggerOwner {
   name: string;
 }
 
-/** Replies to subjects that begin so are the server's business, and would be sent with the node's rights. */
-const reserved = "$".charCodeAt(0);
-
 export class SubjectTriggers {
   readonly #connection: TriggerConnection;
   readonly #calls: FunctionCalls;
+  readonly #replies: ReplyRules;
   readonly #report: CallReport;
   readonly #subscriptions: TriggerSubscription[] = [];
 
-  constructor(connection: TriggerConnection, calls: FunctionCalls, report: CallReport) {
+  constructor(connection: TriggerConnection, calls: FunctionCalls, replies: ReplyRules, report: CallReport) {
     this.#connection = connection;
     this.#calls = calls;
+    this.#replies = replies;
     this.#report = report;
   }
 
@@ -42,7 +44,7 @@ export class SubjectTriggers {
   async subscribe(owner: TriggerOwner, subjects: readonly string[]): Promise<void> {
     const queue = functionQueueGroup(owner.namespace, owner.name);
     for (const subject of subjects) {
-      const trigger = new SubjectTrigger(subject, this.#connection, this.#report);
+      const trigger = new SubjectTrigger(subject, this.#connection, this.#replies, this.#report);
       this.#subscriptions.push(
         this.#connection.subscribe(subject, queue, (...place) => this.#take(new Call(trigger, ...place))),
       );
@@ -75,11 +77,13 @@ export class SubjectTriggers {
 class SubjectTrigger implements CallTrigger {
   readonly #subject: string;
   readonly #connection: TriggerConnection;
+  readonly #replies: ReplyRules;
   readonly #report: CallReport;
 
-  constructor(subject: string, connection: TriggerConnection, report: CallReport) {
+  constructor(subject: string, connection: TriggerConnection, replies: ReplyRules, report: CallReport) {
     this.#subject = subject;
     this.#connection = connection;
+    this.#replies = replies;
     this.#report = report;
   }
 
@@ -98,7 +102,7 @@ class SubjectTrigger implements CallTrigger {
       this.failed(call, { code: CallError.threw, text }, runTicks);
       return;
     }
-    if (wantsReply(call)) {
+    if (this.#mayReply(call)) {
       const { bytes: message, replyStart, replyEnd } = call;
       this.#connection.publish(message, replyStart, replyEnd, bytes, headersStart, payloadStart, payloadEnd);
     }
@@ -106,7 +110,7 @@ class SubjectTrigger implements CallTrigger {
   }
 
   failed(call: Call, failure: CallFailure, runTicks: number): void {
-    if (wantsReply(call)) {
+    if (this.#mayReply(call)) {
       // One line: a header can't hold more.
       const line = failure.text.replace(/\s+/g, " ").trim() || "failed";
       const headers = Buffer.from(
@@ -118,8 +122,11 @@ class SubjectTrigger implements CallTrigger {
     }
     this.#report.failed(call, this.#subject, failure, runTicks);
   }
-}
 
-function wantsReply({ bytes, replyStart, replyEnd }: Call): boolean {
-  return replyEnd > replyStart && bytes[replyStart] !== reserved;
+  #mayReply({ bytes, replyStart, replyEnd }: Call): boolean {
+    if (replyEnd <= replyStart) return false;
+    if (this.#replies.allows(bytes, replyStart, replyEnd)) return true;
+    this.#report.replyDenied(bytes.toString("utf8", replyStart, replyEnd));
+    return false;
+  }
 }

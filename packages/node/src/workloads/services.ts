@@ -10,6 +10,7 @@ import type { HostServiceConnections, HostServices } from "../host-services/host
 import type { Owner } from "../host-services/service.ts";
 import type { NodeTuning } from "../options.ts";
 import type { Pool } from "../pool/pool.ts";
+import type { ReplyRules } from "../triggers/reply-rules.ts";
 
 export interface WorkloadServices {
   /** What each workload acts through. */
@@ -23,6 +24,8 @@ export interface WorkloadServices {
   tuning: NodeTuning;
   /** How the machines of a namespace find its NATS servers. */
   relayOf(namespace: string): RelayPlan;
+  /** To which subjects a namespace's functions may reply, on a connection of its own or on the node's. */
+  replyRulesOf(namespace: string, isOwnConnection: boolean): ReplyRules;
   /** What a function may call in the node. */
   hostServicesOf(owner: Owner, connections: HostServiceConnections): HostServices;
   /** Where published ports listen. */

@@ -6,6 +6,7 @@ import {
   functionTypes,
   NexError,
   type Published,
+  printable,
   runTickNs,
 } from "@nexengine/protocol/internal";
 import type { Artifact } from "../artifacts/artifacts.ts";
@@ -55,9 +56,11 @@ export class Workload {
   #essential: boolean;
   /** Its own policy does not hold any more. */
   #staysDown = false;
+  #hasToldOfReply = false;
   #lastRestart: string | undefined;
   #connections: WorkloadConnections | undefined;
   #artifact: Artifact | undefined;
+  #artifactBytes = 0;
   #calls: FunctionCalls | undefined;
   #triggers: SubjectTriggers | undefined;
   #hostServices: HostServices | undefined;
@@ -128,8 +131,9 @@ export class Workload {
     return this.#artifact?.sha256 ?? "";
   }
 
+  /** What its artifact takes on the disk, from before its first byte. */
   get artifactBytes(): number {
-    return this.#artifact?.bytes ?? 0;
+    return this.#artifactBytes;
   }
 
   /** Where its ports are reached on this host. */
@@ -161,9 +165,10 @@ export class Workload {
   /**
    * Brings the artifact, takes a machine and starts; when this returns it runs.
    *
+   * @param checkRoom Throws when there is no room for an artifact of this size.
    * @throws NexError; the workload has `failed` then.
    */
-  async start(artifactRoom: (bytes: number) => void): Promise<void> {
+  async start(checkRoom: (bytes: number) => void): Promise<void> {
     try {
       this.#connections = await this.#services.connections.of({
         namespace: this.namespace,
@@ -181,8 +186,11 @@ export class Workload {
         ...(this.spec.sha256 === undefined ? {} : { sha256: this.spec.sha256 }),
         bytesMax: this.spec.artifactBytesMax,
         type: this.spec.type,
+        reserve: (bytes) => {
+          checkRoom(bytes);
+          this.#artifactBytes = bytes;
+        },
       });
-      artifactRoom(this.#artifact.bytes);
       this.#demand("admitted");
       this.#state = "starting";
       if (this.isFunction) {
@@ -299,7 +307,9 @@ export class Workload {
   async #subscribe(): Promise<void> {
     if (this.#calls === undefined || this.#connections === undefined) return;
     const { events, logs } = this.#services;
-    const triggers = new SubjectTriggers(triggerConnectionOf(this.#connections.triggers), this.#calls, {
+    const connection = triggerConnectionOf(this.#connections.triggers);
+    const replies = this.#services.replyRulesOf(this.namespace, this.#connections.hasOwnTriggers);
+    const triggers = new SubjectTriggers(connection, this.#calls, replies, {
       succeeded: (call, trigger_subject, runTicks) => {
         const runNs = runTicks * runTickNs;
         this.#counters.succeeded(runNs, call.queueMs(runNs) * nsPerMs);
@@ -311,6 +321,15 @@ export class Workload {
         logs.line(this, "ERROR", `Function execution failed: ${failure.text}`);
         const about = { trigger_subject, error: failure.text, code: failure.code };
         if (events.callIsDue(this)) events.call("function_exec_failed", this, about);
+      },
+      replyDenied: (subject) => {
+        if (this.#hasToldOfReply) return;
+        this.#hasToldOfReply = true;
+        logs.line(
+          this,
+          "WARN",
+          `A reply to "${printable(subject)}" was not sent: the node's connection replies to inboxes only (reply_subjects), or a deny list holds it`,
+        );
       },
     });
     this.#triggers = triggers;

@@ -63,17 +63,19 @@ export class Workloads {
    * Takes an admitted deploy in; it counts from now on. It must follow its admission in the same turn, so that no two
    * pass a limit together.
    *
+   * @param accepted Settles when the disk has what must stand there before anything starts.
    * @returns the workload, once it runs.
    * @throws NexError; nothing of it is left then.
    */
-  async deploy(spec: WorkloadSpec): Promise<Workload> {
+  async deploy(spec: WorkloadSpec, accepted: Promise<void> = Promise.resolve()): Promise<Workload> {
     const workload = new Workload(this.#makeId(), spec, this.#services, (ended, end) =>
       this.#ended(ended, end),
     );
     this.#byId.set(workload.id, workload);
     if (spec.replaces !== undefined) this.#replaced.add(spec.replaces);
     try {
-      await workload.start(() => this.#checkTotalBytes(spec));
+      await accepted;
+      await workload.start((bytes) => this.#checkTotalBytes(spec, bytes));
     } catch (error) {
       this.#forget(workload);
       if (spec.replaces !== undefined) this.#replaced.delete(spec.replaces);
@@ -99,14 +101,15 @@ export class Workloads {
     this.#replaced.delete(id);
   }
 
-  #checkTotalBytes({ namespace, namespaceBytesMax }: WorkloadSpec): void {
+  /** @param added Bytes that are about to come, beside what all workloads have or have reserved. */
+  #checkTotalBytes({ namespace, namespaceBytesMax }: WorkloadSpec, added: number): void {
     const all = [...this.#byId.values()];
     const checks: [workloads: Workload[], bytesMax: number, whose: string][] = [
       [all, this.#totalBytesMax, "node"],
       [all.filter((workload) => workload.namespace === namespace), namespaceBytesMax, "namespace"],
     ];
     for (const [workloads, bytesMax, whose] of checks) {
-      const bytes = workloads.reduce((sum, workload) => sum + workload.artifactBytes, 0);
+      const bytes = workloads.reduce((sum, workload) => sum + workload.artifactBytes, added);
       if (bytesMax === 0 || bytes <= bytesMax) continue;
       throw new NexError(
         "artifact_too_large",
