@@ -1,6 +1,6 @@
 /** The agent: the program in a machine that runs one workload for its node. */
 import { parseArgs } from "node:util";
-import { NexError } from "@nexengine/protocol/internal";
+import { NexError, repairRuntime } from "@nexengine/protocol/internal";
 import { openChannels } from "./channels.ts";
 import { JavaScriptProvider } from "./javascript/provider.ts";
 import { nativeProvider } from "./native/provider.ts";
@@ -18,6 +18,8 @@ const providers: ReadonlyMap<string, Provider> = new Map([
   ["wasm", wasmProvider],
 ]);
 
+// The rootfs may hold another Node than the one that the node runs on.
+repairRuntime();
 const { values } = parseArgs({ options: { channels: { type: "string" } } });
 if (values.channels === undefined)
   throw new NexError("usage", "Cannot start the agent: --channels is missing");
