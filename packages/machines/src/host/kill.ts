@@ -1,5 +1,5 @@
 import type { Family, FamilyMember } from "./family.ts";
-import { isAlive, type ProcessIdentity, readProcess } from "./process-table.ts";
+import { isAlive, type ProcessEntry, type ProcessIdentity, readProcess } from "./process-table.ts";
 import { holdsWithin } from "./wait.ts";
 
 /** How often new members are looked for before those already stopped are killed. */
@@ -56,9 +56,14 @@ export function signalProcess(identity: ProcessIdentity, name: NodeJS.Signals): 
   if (readIdentical(identity)) send(identity.pid, name);
 }
 
-function readIdentical(identity: ProcessIdentity): ReturnType<typeof readProcess> {
-  const entry = readProcess(identity.pid);
-  return entry?.startTicks === identity.startTicks ? entry : undefined;
+/** A process that can't be looked at now gets no signal: its number may be another's. The caller tries again. */
+function readIdentical(identity: ProcessIdentity): ProcessEntry | undefined {
+  try {
+    const entry = readProcess(identity.pid);
+    return entry?.startTicks === identity.startTicks ? entry : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** A process that has gone, or that we may not touch, shows in the next look at the table. */

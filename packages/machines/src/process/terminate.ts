@@ -41,7 +41,7 @@ export class Terminator {
   /** Asks the guest to end; who belongs to it gets known before its end makes orphans of them. */
   ask(): void {
     if (!this.#running) return;
-    this.#family?.members();
+    this.#learnMembers();
     if (this.#identity) signalProcess(this.#identity, "SIGTERM");
     else this.#guest.child.kill("SIGTERM");
   }
@@ -68,8 +68,15 @@ export class Terminator {
    * a host that shows no processes, is killed.
    */
   #atExit(): void {
-    if (this.#family) this.#family.members();
+    if (this.#family) this.#learnMembers();
     else this.#sendToGroup();
+  }
+
+  /** Who can't be seen now, because this process has no descriptor left, is looked for again when they are killed. */
+  #learnMembers(): void {
+    try {
+      this.#family?.members();
+    } catch {}
   }
 
   #killGroup(): ProcessIdentity[] {
