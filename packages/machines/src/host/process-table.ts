@@ -76,9 +76,10 @@ export function isAlive(identity: ProcessIdentity): boolean {
   }
 }
 
-/** One table for all who ask in the same turn: a node asks for the usage of hundreds of machines at once. */
+/** One table for all who ask in the same turn: a node asks about hundreds of machines at once, and each read is of all. */
 export class SharedProcessTable {
   #next: Promise<ReadonlyMap<number, ProcessEntry>> | undefined;
+  #current: ReadonlyMap<number, ProcessEntry> | undefined;
 
   /** Reads the table after this turn. */
   read(): Promise<ReadonlyMap<number, ProcessEntry>> {
@@ -87,6 +88,17 @@ export class SharedProcessTable {
       return readProcessTable();
     });
     return this.#next;
+  }
+
+  /** The table as it was at some moment of this turn. */
+  ofThisTurn(): ReadonlyMap<number, ProcessEntry> {
+    if (this.#current === undefined) {
+      this.#current = readProcessTable();
+      void setImmediate().then(() => {
+        this.#current = undefined;
+      });
+    }
+    return this.#current;
   }
 }
 
