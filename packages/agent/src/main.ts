@@ -12,17 +12,17 @@ import { wasmProvider } from "./wasm/provider.ts";
 const lastFramesMs = 1_000;
 const nodeLostTimeoutMsDefault = 60_000;
 
-const providers: ReadonlyMap<string, Provider> = new Map([
-  ["native", nativeProvider],
-  ["v8", new JavaScriptProvider()],
-  ["wasm", wasmProvider],
-]);
-
 // The rootfs may hold another Node than the one that the node runs on.
 repairRuntime();
 const { values } = parseArgs({ options: { channels: { type: "string" } } });
 if (values.channels === undefined)
   throw new NexError("usage", "Cannot start the agent: --channels is missing");
+
+const providers: ReadonlyMap<string, Provider> = new Map([
+  ["native", nativeProvider({ survivor: values.channels === "fd" })],
+  ["v8", new JavaScriptProvider()],
+  ["wasm", wasmProvider],
+]);
 
 // A node asks by frame; a terminal's signal is for the node.
 process.on("SIGINT", () => undefined);
