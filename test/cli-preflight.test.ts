@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
   chownSync,
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -133,6 +134,26 @@ describe("nex rootfs", () => {
     }
     const tree = built(home.run("rootfs", "--base", base, "-o", join(home.path, "trees"), "--json"));
     assert.equal(readFileSync(join(tree.directory, "etc/link"), "utf8"), "words of the base");
+  });
+
+  const bootDirectory = process.env["NEX_TEST_BOOT_DIRECTORY"];
+  const withoutKernel = bootDirectory === undefined ? { skip: "there is no kernel of machines here" } : {};
+  test("verify finds a damaged kernel beside a tree", withoutKernel, () => {
+    using home = new PlainHome();
+    const { directory } = built(home.run("rootfs", "-o", home.path, "--json"));
+    const kernel = join(home.path, "boot/vmlinux");
+    cpSync(join(bootDirectory ?? "", "boot"), join(home.path, "boot"), { recursive: true });
+    const whole = home.run("rootfs", "verify", directory);
+    assert.equal(whole.status, 0, whole.stderr);
+    assert.match(whole.stdout, /boot\/vmlinux, .*boot\/initramfs: as they were written/);
+    const bytes = readFileSync(kernel);
+    bytes[5_000_000] = (bytes[5_000_000] ?? 0) ^ 1;
+    writeFileSync(kernel, bytes);
+    const damaged = home.run("rootfs", "verify", directory);
+    assert.notEqual(damaged.status, 0);
+    assert.match(damaged.stderr, /boot\/vmlinux has another content/);
+    rmSync(`${kernel}.json`);
+    assert.match(home.run("rootfs", "verify", directory).stderr, /has no manifest/);
   });
 
   test("says what is wrong with an image, a size or a kernel, and writes nothing", asPlainUser, () => {

@@ -12,6 +12,7 @@ import { createKey, curveKeyOfSeed } from "@nexengine/protocol";
 import {
   commandLineOf,
   newSigner,
+  probeService,
   sandboxLack,
   startTestNatsServer,
   startTestNode,
@@ -191,6 +192,51 @@ for (const sandbox of ["process", "container"] as const) {
     });
   });
 }
+
+/** The services that run in a node's machines, by what their arguments say. */
+function services(directory: string, word: string): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name) && commandLineOf(name).includes(`\0${word}\0`))
+    .filter((pid) => isBelow(pid, directory))
+    .map(Number);
+}
+
+/** How many processes wait for the end of this service's agent. */
+function survivors(service: number | undefined): number {
+  const ending = `\0nex-survivor\0${service}\0`;
+  return readdirSync("/proc").filter((name) => commandLineOf(name).endsWith(ending)).length;
+}
+
+const probe = await probeService();
+const withProbe = probe === undefined ? { skip: "no C compiler builds the probe here" } : {};
+
+test(
+  "services of a killed node (process) get SIGINT and are killed after their grace",
+  withProbe,
+  async () => {
+    await using server = await startTestNatsServer();
+    await using client = await connectNex({ servers: [server.url] });
+    await using victim = new Victim({ server: server.url, sandbox: "process", nodeLostTimeoutMs: 600_000 });
+    await victim.start();
+    const run = (name: string, argv: string[]): Promise<Deployment> =>
+      client.deploy({ name, type: "native", issuer, publisher, artifact: { path: probe?.path ?? "" }, argv });
+    await run("mild", ["mild", "wait"]);
+    await run("stubborn", ["stubborn", "child", "wait"]);
+    await until(() => services(victim.directory, "stubborn").length === 2);
+    const [mild] = services(victim.directory, "mild");
+    assert.ok(survivors(mild) > 0, "something waits for the end of its agent");
+    await victim.end("SIGKILL");
+    const killedAt = performance.now();
+    await until(() => services(victim.directory, "mild").length === 0);
+    await until(() => services(victim.directory, "stubborn").length === 0);
+    // The grace is 1.5 s; the rest is for a slow host.
+    assert.ok(performance.now() - killedAt < 10_000, "they end long before anybody else ends them");
+    await until(() => survivors(mild) === 0);
+    await victim.start();
+    await victim.end("SIGTERM");
+    assert.deepEqual(victim.remains(), []);
+  },
+);
 
 test("a state directory has one node at a time", async () => {
   await using server = await startTestNatsServer();

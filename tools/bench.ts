@@ -1,6 +1,6 @@
 /**
- * Benchmarks: `npm run bench`; of functions, of machines, or of microVMs alone with `npm run bench -- machines` and the
- * like. `npm run bench -- microvms --emulated-host` measures Firecracker in an emulated host, where KVM does not work.
+ * Benchmarks: `npm run bench`; of functions, of machines, of microVMs alone, or of how a deploy grows with what runs
+ * (`growth`, a part of `machines`) with `npm run bench -- machines` and the like. `npm run bench -- microvms --emulated-host` measures Firecracker in an emulated host, where KVM does not work.
  * Prints medians, and what can be compared as a ratio against a baseline of the same run, interleaved with it.
  */
 import { spawn } from "node:child_process";
@@ -15,6 +15,7 @@ import { prepareMicroVms } from "../packages/testing/src/install.ts";
 import { startTestNexus } from "../packages/testing/src/nexus.ts";
 import { echoFunctionPath } from "../packages/testing/src/samples.ts";
 import { benchFunctions } from "./bench/functions.ts";
+import { benchGrowth } from "./bench/growth.ts";
 import { benchMachines } from "./bench/machines.ts";
 import { benchInEmulatedHost } from "./bench/microvms/emulated-host.ts";
 import { benchMicroVms } from "./bench/microvms.ts";
@@ -49,6 +50,7 @@ async function main(part: string | undefined, option: string | undefined): Promi
   await inOwnDirectory(async () => {
     if (option === "--emulated-host") await benchInEmulatedHost();
     else if (part === "machines") await benchMachines();
+    else if (part === "growth") await benchGrowth();
     else if (part === "microvms") await benchMicroVms();
     else if (part === "functions") await benchFunctions();
     else await benchWhole(nexPath);

@@ -4,7 +4,7 @@
  * that is needed (`npm ci`), picks a Node that runs our TypeScript unbuilt, and runs a command of `tools/` on it.
  * Called through the link `nex` it is the command line of Nex, built anew when a source has changed.
  */
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { basename, delimiter, join, sep } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -14,13 +14,24 @@ const commands = ["test", "demo", "check", "fix", "build", "bench", "picture", "
 const nodeFlags = ["--conditions=nex-src", "--disable-warning=ExperimentalWarning"];
 const nodeMinimum = [20, 19];
 const nodeOfSources = 24;
+/** From here on Node computes wrong results without this option; see `packages/protocol/src/node-runtime.ts`. */
+const wrongFromMajor = 26;
+const repairFlag = "--no-function-context-cells";
 const installTimeoutMs = 600_000;
+const startTimeoutMs = 10_000;
 const lockWaitMs = installTimeoutMs + 30_000;
 const lockPollMs = 200;
 const installOutputCharactersMax = 64 * 1024;
 const stampPath = join(root, "node_modules", ".nex-setup");
 const ownNpmCache = join(root, ".nex", "npm-cache");
 const lockPath = join(root, ".nex", "setup.lock");
+
+/** Packages of Debian that have the libraries of Node, which a small system lacks. */
+const packagesOfLibraries = {
+  "libatomic.so.1": "libatomic1",
+  "libstdc++.so.6": "libstdc++6",
+  "libgcc_s.so.1": "libgcc-s1",
+};
 
 /** Ends the run with words for the person who started it. */
 class SetupError extends Error {}
@@ -61,11 +72,12 @@ async function runTool([command, ...args]) {
   if (command === "run" && args.length === 0)
     throw new SetupError("Cannot run: no file given; use run FILE [ARGS]");
   await setUp();
-  if (command === "run") return endLike(await run(pickNode(), [...nodeFlags, ...args]));
+  const node = pickNode();
+  if (command === "run") return endLike(await run(node.path, [...node.flags, ...nodeFlags, ...args]), node);
   const script = join(root, "tools", `${command}.ts`);
   if (!fs.existsSync(script))
     throw new SetupError(`Cannot run "${command}": tools/${command}.ts is not there`);
-  endLike(await run(pickNode(), [...nodeFlags, script, ...args]));
+  endLike(await run(node.path, [...node.flags, ...nodeFlags, script, ...args]), node);
 }
 
 /** `./nex [ARGS]`. A Node that is new enough becomes the command line itself: no second process. */
@@ -74,21 +86,42 @@ async function runCommandLine(args) {
   const node = pickNode();
   const bundle = join(root, "dist", "nex.mjs");
   if (!isBuilt()) {
-    const ended = await run(node, [...nodeFlags, join(root, "tools", "build.ts"), "--quiet"], { stdout: 2 });
-    if (ended.code !== 0) return endLike(ended);
+    const args = [...node.flags, ...nodeFlags, join(root, "tools", "build.ts"), "--quiet"];
+    const ended = await run(node.path, args, { stdout: 2 });
+    if (ended.code !== 0) return endLike(ended, node);
     if (!fs.existsSync(bundle))
       throw new SetupError("Cannot run nex: the build has not made dist/nex.mjs; npm run build says why");
   }
-  if (node !== process.execPath) return endLike(await run(node, [bundle, ...args]));
+  if (!node.isOurs) return endLike(await run(node.path, [...node.flags, bundle, ...args]), node);
   process.argv[1] = bundle;
   await import(pathToFileURL(bundle).href);
 }
 
-/** The Node that runs everything after this script: this one if it is new enough, else the one from the set-up. */
+/**
+ * The Node that runs everything after this script, and its options: the person's own if it is new enough and computes
+ * right results, else the one from the set-up.
+ */
 function pickNode() {
-  if (Number.parseInt(process.versions.node, 10) >= nodeOfSources) return process.execPath;
+  const major = Number.parseInt(process.versions.node, 10);
+  const isWrong = major >= wrongFromMajor && !process.execArgv.includes(repairFlag);
+  if (major >= nodeOfSources && !isWrong) {
+    return {
+      path: process.execPath,
+      flags: process.execArgv.filter((flag) => flag === repairFlag),
+      isOurs: true,
+    };
+  }
   const own = join(root, "node_modules", `node-${process.platform}-${process.arch}`, "bin", "node");
-  if (fs.existsSync(own)) return own;
+  const isThere = fs.existsSync(own);
+  if (isWrong) {
+    const instead = isThere ? "runs on the Node of its set-up" : `starts it with ${repairFlag}`;
+    process.stderr.write(
+      `Node ${process.versions.node} computes wrong results (its V8 miscompiles closures), so Nex ${instead}; ` +
+        `Node ${nodeOfSources} does not need that\n`,
+    );
+  }
+  if (isThere) return { path: own, flags: [] };
+  if (isWrong) return { path: process.execPath, flags: [repairFlag] };
   throw new SetupError(
     `Cannot run Nex on Node ${process.versions.node}: ${nodeOfSources} or later is needed, and the set-up brings ` +
       `its own Node for Linux on x64 and arm64 only, not for ${process.platform} on ${process.arch}; ` +
@@ -131,8 +164,15 @@ function matchesLockFile() {
     if (!path.startsWith("node_modules/")) return true;
     const there = installed[path];
     if (there === undefined) return entry.optional === true && !isForThisMachine(entry);
-    return there.version === entry.version && there.integrity === entry.integrity;
+    // The record alone does not do: npm install --package-lock-only writes it without an installation.
+    const isInstalled = entry.link === true || versionIn(path) === entry.version;
+    return there.version === entry.version && there.integrity === entry.integrity && isInstalled;
   });
+}
+
+function versionIn(path) {
+  const text = readIfThere(join(root, path, "package.json"));
+  return text === undefined ? undefined : JSON.parse(text).version;
 }
 
 /** Packages that differ by C library come in pairs, of which npm takes one. */
@@ -354,12 +394,32 @@ function isInForeground() {
   return group === foreground;
 }
 
-/** Ends as the child has ended: by the same code or the same signal. */
-function endLike({ code, signal, missing }) {
-  if (missing)
-    throw new SetupError("Cannot run: the Node of the set-up is gone; remove node_modules and try again");
+/** Ends as the child has ended: by the same code or the same signal. @param node The child, if it is a Node. */
+function endLike({ code, signal, missing, interrupted }, node) {
+  if (node !== undefined && !interrupted && (missing || code === 127)) demandStartable(node.path);
   if (signal === null) process.exit(code ?? 1);
   process.kill(process.pid, signal);
   // A signal whose usual effect is not to end us, or that is still on its way.
   setTimeout(() => process.exit(1), 1000);
+}
+
+/** @throws SetupError when the system can't start this Node: says what is missing instead of the loader's words. */
+function demandStartable(path) {
+  const tried = spawnSync(path, ["--version"], { encoding: "utf8", timeout: startTimeoutMs });
+  if (tried.status === 0) return;
+  if (!fs.existsSync(path))
+    throw new SetupError("Cannot run: the Node of the set-up is gone; remove node_modules and try again");
+  const library = /([\w+.-]+\.so[.\d]*): cannot open shared object/.exec(tried.stderr ?? "")?.[1];
+  const name = packagesOfLibraries[library];
+  const advice =
+    name === undefined ? "install the package that has it" : `install it (Debian: apt-get install ${name})`;
+  if (library !== undefined)
+    throw new SetupError(
+      `Cannot start the Node of the set-up: this system lacks the library ${library}; ${advice}, ` +
+        `or put Node ${nodeOfSources} on the PATH, and run the same command again`,
+    );
+  throw new SetupError(
+    `Cannot start the Node of the set-up: ${(tried.stderr || tried.error?.code) ?? "it ends at once"}; ` +
+      `it needs Linux with the GNU C library; put Node ${nodeOfSources} on the PATH and run the same command again`,
+  );
 }

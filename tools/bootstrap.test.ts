@@ -125,7 +125,8 @@ test("bootstrap takes what npm install has put in place for what the lock file n
     "node_modules/b": { version: "1.0.0", integrity: "sha512-x", optional: true, os: ["plan9"] },
   };
   await writeFile(join(root, "package-lock.json"), JSON.stringify({ packages }));
-  await mkdir(join(root, "node_modules"));
+  await mkdir(join(root, "node_modules/a"), { recursive: true });
+  await writeFile(join(root, "node_modules/a/package.json"), '{ "version": "1.0.0" }');
   const record = { packages: { "node_modules/a": packages["node_modules/a"] } };
   await writeFile(join(root, "node_modules/.package-lock.json"), JSON.stringify(record));
   await writeFile(join(root, "tools/check.ts"), "");
@@ -136,6 +137,14 @@ test("bootstrap takes what npm install has put in place for what the lock file n
     stderr: "",
   });
   assert.deepEqual(await callsMade(), []);
+  await rm(join(root, "node_modules/.nex-setup"));
+  await writeFile(join(root, "node_modules/a/package.json"), '{ "version": "0.9.0" }');
+  assert.equal((await run("tools/bootstrap.mjs", ["check"])).code, 0);
+  assert.equal(
+    (await callsMade()).length,
+    1,
+    "the record of npm does not hide that another version is there",
+  );
 });
 
 test("bootstrap shows the words of npm when it fails, and tries again the next time", async () => {
@@ -191,4 +200,67 @@ test("nex builds when a source is newer than the bundles, and only then", async 
   await utimes(join(root, "packages/cli/src/main.ts"), later, later);
   await run("nex", []);
   assert.equal(await builds(), 2);
+});
+
+/** Makes a Node believe that it has another version. */
+async function claimVersion(version: string): Promise<NodeJS.ProcessEnv> {
+  const path = join(root, "version.cjs");
+  const versions = `{ value: { ...process.versions, node: "${version}" } }`;
+  await writeFile(path, `Object.defineProperty(process, "versions", ${versions});`);
+  return { NODE_OPTIONS: `--require "${path}"` };
+}
+
+/** Puts a program in the place of the set-up's Node. */
+async function putOwnNode(text: string): Promise<void> {
+  const directory = join(root, `node_modules/node-${process.platform}-${process.arch}/bin`);
+  await mkdir(directory, { recursive: true });
+  await writeFile(
+    join(root, "node_modules/.nex-setup"),
+    `${process.platform}-${process.arch}\n{ "packages": {} }`,
+  );
+  await writeFile(join(directory, "node"), text, { mode: 0o755 });
+}
+
+test("bootstrap runs nothing on a Node that computes wrong results, and says so in one line", async () => {
+  await writeFile(join(root, "tools/check.ts"), "console.log(process.execArgv.join());");
+  const env = await claimVersion("26.10.0");
+  const repaired = await run("tools/bootstrap.mjs", ["check"], { env });
+  // This Node does not know the option, which shows that it was given.
+  const words =
+    /^Node 26\.10\.0 computes wrong results [^\n]+ so Nex starts it with (\S+);[^\n]+\n[\s\S]*bad option: \1/m;
+  assert.match(repaired.stderr, words);
+  assert.notEqual(repaired.code, 0);
+
+  await putOwnNode(`#!/bin/sh\nNODE_OPTIONS= exec "${process.execPath}" "$@"\n`);
+  const own = await run("tools/bootstrap.mjs", ["check"], { env });
+  assert.deepEqual(
+    [own.code, own.stdout],
+    [0, "--conditions=nex-src,--disable-warning=ExperimentalWarning\n"],
+  );
+  assert.match(own.stderr, /^Node 26\.10\.0 computes [^\n]+ so Nex runs on the Node of its set-up;[^\n]+\n$/);
+  assert.equal((await run("nex", ["up"], { env })).stdout, `[["up"],"${root}"]\n`);
+
+  const right = await run("tools/bootstrap.mjs", ["check"], { env: await claimVersion("25.9.0") });
+  assert.deepEqual([right.code, right.stderr], [0, ""]);
+});
+
+test("bootstrap names the library that the Node of the set-up lacks, and its package", async () => {
+  const loader = "error while loading shared libraries: libatomic.so.1: cannot open shared object file";
+  await putOwnNode(`#!/bin/sh\necho "$0: ${loader}: No such file or directory" >&2\nexit 127\n`);
+  await writeFile(join(root, "tools/check.ts"), "");
+  const env = await claimVersion("20.19.0");
+  const ended = await run("tools/bootstrap.mjs", ["check"], { env });
+  assert.equal(ended.code, 1);
+  assert.match(
+    ended.stderr,
+    /lacks the library libatomic\.so\.1; install it \(Debian: apt-get install libatomic1\)/,
+  );
+
+  await putOwnNode("#!/no/such/loader\n");
+  const foreign = await run("tools/bootstrap.mjs", ["check"], { env });
+  assert.equal(foreign.code, 1);
+  assert.match(
+    foreign.stderr,
+    /^Cannot start the Node of the set-up: ENOENT; it needs Linux with the GNU C library/,
+  );
 });

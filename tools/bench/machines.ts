@@ -11,6 +11,7 @@ import { sandboxLack, testDriverFiles } from "../../packages/testing/src/node.ts
 import { commandLineOf, logsOf } from "../../packages/testing/src/observe.ts";
 import { echoFunctionPath, visitorService } from "../../packages/testing/src/samples.ts";
 import { benchDeploys, poolSize } from "./first-reply.ts";
+import { benchGrowth } from "./growth.ts";
 import { benchMicroVms } from "./microvms.ts";
 import { readyMachine } from "./ready-machine.ts";
 import { median, row, timeMs } from "./support.ts";
@@ -33,6 +34,7 @@ export async function benchMachines(): Promise<void> {
   const kinds: readonly Kind[] = lack === undefined ? ["process", "container"] : ["process"];
   if (lack === undefined) await benchBoot();
   for (const kind of kinds) await benchPool(kind);
+  await benchGrowth();
   if (lack === undefined) await benchRelay();
   for (const kind of kinds) await benchMemory(kind);
   await benchMicroVms();

@@ -16,7 +16,7 @@ export const testArrows: readonly string[] = ["testing"];
 
 /** The builtin modules that a package may use, where that is limited. `protocol` opens nothing and reads nothing. */
 export const builtinsAllowed: Record<string, readonly string[]> = {
-  protocol: ["node:buffer", "node:crypto", "node:stream", "node:util"],
+  protocol: ["node:buffer", "node:crypto", "node:stream", "node:util", "node:v8"],
 };
 
 /** The folders of `packages/node/src`: each may import those after it, never one before it. */

@@ -1,6 +1,6 @@
 /** The agent: the program in a machine that runs one workload for its node. */
 import { parseArgs } from "node:util";
-import { NexError } from "@nexengine/protocol/internal";
+import { NexError, repairRuntime } from "@nexengine/protocol/internal";
 import { openChannels } from "./channels.ts";
 import { JavaScriptProvider } from "./javascript/provider.ts";
 import { nativeProvider } from "./native/provider.ts";
@@ -12,15 +12,17 @@ import { wasmProvider } from "./wasm/provider.ts";
 const lastFramesMs = 1_000;
 const nodeLostTimeoutMsDefault = 60_000;
 
-const providers: ReadonlyMap<string, Provider> = new Map([
-  ["native", nativeProvider],
-  ["v8", new JavaScriptProvider()],
-  ["wasm", wasmProvider],
-]);
-
+// The rootfs may hold another Node than the one that the node runs on.
+repairRuntime();
 const { values } = parseArgs({ options: { channels: { type: "string" } } });
 if (values.channels === undefined)
   throw new NexError("usage", "Cannot start the agent: --channels is missing");
+
+const providers: ReadonlyMap<string, Provider> = new Map([
+  ["native", nativeProvider({ survivor: values.channels === "fd" })],
+  ["v8", new JavaScriptProvider()],
+  ["wasm", wasmProvider],
+]);
 
 // A node asks by frame; a terminal's signal is for the node.
 process.on("SIGINT", () => undefined);

@@ -1,5 +1,8 @@
 /** `nex`: the command line of Nex. */
+import { repairRuntime } from "@nexengine/protocol/internal";
 import { runCommandLine } from "./program.ts";
+
+repairRuntime();
 
 // Whoever read the results has gone, as in `nex ps | head -1`: a command ends, and what stays ends as it should.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {

@@ -34,13 +34,14 @@ export type { ProcessDriverOptions } from "./process/options.ts";
 export { QemuDriver } from "./qemu/driver.ts";
 export type { QemuDriverOptions } from "./qemu/options.ts";
 export { findQemuLack } from "./qemu/requirements.ts";
+export { type BootFilesOptions, type BuiltBootFiles, buildBootFiles } from "./rootfs/boot-files.ts";
 export {
   type BootFiles,
-  type BootFilesOptions,
-  type BuiltBootFiles,
+  bootFilesBeside,
   bootFilesIn,
-  buildBootFiles,
-} from "./rootfs/boot-files.ts";
+  findBootFiles,
+  verifyBootFiles,
+} from "./rootfs/boot-manifest.ts";
 export { buildRootfsDirectory } from "./rootfs/build.ts";
 export { packExt4 } from "./rootfs/ext4.ts";
 export { imageName, type RootfsImage } from "./rootfs/image-file.ts";

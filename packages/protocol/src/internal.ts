@@ -27,6 +27,7 @@ export * from "./nats-login.ts";
 export * from "./nats-permissions.ts";
 export * from "./nats-tls.ts";
 export * from "./nats-user.ts";
+export * from "./node-runtime.ts";
 export * from "./sealed-environment.ts";
 export * from "./sealed-request.ts";
 export * from "./server-address.ts";

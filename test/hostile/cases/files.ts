@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { Place } from "../support/place.ts";
 import type { Check, ServiceCase } from "./case.ts";
-import { allFail, broken, ends, held } from "./checks.ts";
+import { allFail, broken, ends, held, ownKernel } from "./checks.ts";
 
 function way(
   name: string,
@@ -42,6 +42,16 @@ export const fileCases: readonly ServiceCase[] = [
     "proc-walk",
     held(/ENOENT/),
   ),
+  {
+    ...way(
+      "facts of the host",
+      "Reads how the host was booted, the addresses of its kernel and how busy it is (`cmdline`, `kallsyms`, `pressure`)",
+      "Empty, or not there",
+      "host-facts",
+      held(/cmdline is empty/),
+    ),
+    inMicroVm: ownKernel,
+  },
   way(
     "settings of the kernel",
     "Writes `core_pattern`, `modprobe`, `overcommit_memory`, `ip_forward`, `sysrq-trigger`",

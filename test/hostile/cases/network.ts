@@ -26,6 +26,16 @@ export const networkCases: readonly ServiceCase[] = [
   ),
   {
     ...way(
+      "other transports",
+      "Sockets for ping, UDP-Lite, SCTP, DCCP, MPTCP and L2TP, also by their type, and a pair for TIPC",
+      "Refused (EPERM)",
+      () => ["protocols"],
+      allFail("EPERM"),
+    ),
+    inMicroVm: ownKernel,
+  },
+  {
+    ...way(
       "other socket families",
       "vsock, kernel crypto, netfilter, audit, uevents, Bluetooth, key management, XDP, TIPC",
       "Refused (EPERM)",

@@ -75,6 +75,16 @@ export const systemCallCases: readonly ServiceCase[] = [
     "handles",
     "`name_to_handle_at`, `open_by_handle_at` of the root of the disk (Shocker)",
   ),
+  forbidden(
+    "a listener of its filter",
+    "filter-listener",
+    "`seccomp` with a listener, which answers system calls in the kernel's place",
+  ),
+  forbidden(
+    "flushes of disks",
+    "flushes",
+    "`syncfs`, `sync`: the host would write all that it has in memory",
+  ),
   forbidden("System V and POSIX queues", "ipc", "`shmget`, `semget`, `msgget`, `mq_open`"),
   forbidden(
     "weaker personalities",

@@ -5,16 +5,30 @@ import { constants } from "node:os";
 import { type Deploy, type Exited, NexError } from "@nexengine/protocol/internal";
 import { LineSplitter } from "../line-splitter.ts";
 import { LogLevel, type Provider, type ProviderHost, type RunningWorkload } from "../provider.ts";
+import { Survivor } from "./survivor.ts";
 
 /** How long output may still come after the process has ended; something else may hold its pipes open. */
 const outputAfterExitMs = 250;
 /** How long a killed process may take to be gone. */
 const killWaitMs = 2_000;
 
-/** Starts artifacts as services. */
-export const nativeProvider: Provider = { start: startNative };
+/** How services are started. */
+export interface NativeOptions {
+  /** The agent may be killed without its machine: its service is ended then by a process that is left. */
+  survivor: boolean;
+}
 
-async function startNative(deploy: Deploy, artifact: string, host: ProviderHost): Promise<RunningWorkload> {
+/** Starts artifacts as services. */
+export function nativeProvider(options: NativeOptions): Provider {
+  return { start: (deploy, artifact, host) => startNative(deploy, artifact, host, options) };
+}
+
+async function startNative(
+  deploy: Deploy,
+  artifact: string,
+  host: ProviderHost,
+  options: NativeOptions,
+): Promise<RunningWorkload> {
   // Functions never need it, and each of their many agents would hold its memory.
   const { spawn } = await import("node:child_process");
   const child = spawn(artifact, deploy.argv, {
@@ -25,6 +39,7 @@ async function startNative(deploy: Deploy, artifact: string, host: ProviderHost)
   });
   const ended = exitOf(child);
   await spawned(child);
+  const survivor = options.survivor && child.pid !== undefined ? new Survivor(child.pid, spawn) : undefined;
   const output = Promise.all([
     relay(child.stdout, LogLevel.info, host),
     relay(child.stderr, LogLevel.error, host),
@@ -32,6 +47,7 @@ async function startNative(deploy: Deploy, artifact: string, host: ProviderHost)
   let stopping = false;
   const finished = (async (): Promise<Exited> => {
     const exit = await ended;
+    survivor?.dismiss();
     await within(output, outputAfterExitMs);
     killGroup(child.pid);
     if (!stopping) host.exited(exit);

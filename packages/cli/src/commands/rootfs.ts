@@ -6,16 +6,19 @@ import { join } from "node:path";
 import {
   type BaseNotes,
   type BuiltBootFiles,
+  bootFilesBeside,
   bootFilesIn,
   buildBootFiles,
   buildRootfsDirectory,
   fetchBootPackages,
+  findBootFiles,
   type ImageFormat,
   imageName,
   MachineError,
   packExt4,
   packSquashfs,
   type Rootfs,
+  verifyBootFiles,
   verifyRootfs,
 } from "@nexengine/machines";
 import { defaultCacheDirectory, defaultRootfsDirectory } from "@nexengine/node/internal";
@@ -76,7 +79,7 @@ export function addRootfs(program: Command): void {
     });
   command
     .command("verify <path>")
-    .description("compare a tree or an image with the manifest in it")
+    .description("compare a tree or an image with the manifest in it, and the kernel beside it with its own")
     .option("--json", "print the manifest and the differences as JSON", false)
     .action(async (path: string, _: unknown, self: Command) => {
       await told(verify(path, self.optsWithGlobals<RootfsOptions>().json));
@@ -181,10 +184,7 @@ async function buildImage(
 
 async function buildBoot(options: RootfsOptions, kernel: string): Promise<BuiltBootFiles> {
   const place = placeOf(options);
-  const files =
-    "image" in place
-      ? { kernel: besideImage(place.image, "vmlinuz"), initramfs: besideImage(place.image, "initramfs") }
-      : bootFilesIn(place.directory);
+  const files = "image" in place ? bootFilesBeside(place.image) : bootFilesIn(place.directory);
   return await buildBootFiles(await bootSources(kernel, options.busybox), files);
 }
 
@@ -205,22 +205,22 @@ function placeOf({ output, format }: RootfsOptions): { image: string } | { direc
   return format === "dir" || isDirectory ? { directory: output } : { image: output };
 }
 
-function besideImage(image: string, extension: string): string {
-  return `${image.replace(/\.(?:ext4|squashfs)$/, "")}.${extension}`;
-}
-
 async function verify(path: string, json: boolean): Promise<void> {
-  const { manifest, differences } = await verifyRootfs(path);
+  const { manifest, differences: inTree } = await verifyRootfs(path);
+  const boot = findBootFiles(path);
+  const differences = [...inTree, ...(boot === undefined ? [] : await verifyBootFiles(boot))];
   if (json) printJson({ path, manifest, differences });
   if (differences.length > 0) {
     throw new NexError(
       "rootfs_failed",
       `The rootfs "${path}" is not what its manifest says: ${differences.join("; ")}`,
       {
-        advice: "Build it again: nex rootfs",
+        advice: `Build it again: nex rootfs${boot === undefined ? "" : " --kernel apt"}`,
       },
     );
   }
   const files = Object.keys(manifest.files).length;
-  if (!json) print(`${path}: all ${files} files are as the manifest ${manifest.digest.slice(0, 32)} says`);
+  if (json) return;
+  print(`${path}: all ${files} files are as the manifest ${manifest.digest.slice(0, 32)} says`);
+  if (boot !== undefined) print(`${boot.kernel}, ${boot.initramfs}: as they were written`);
 }

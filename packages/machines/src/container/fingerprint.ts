@@ -15,6 +15,7 @@ import type { ContainerMachine } from "./machine.ts";
 import type { ContainerDriverSettings } from "./options.ts";
 import { recoverContainer } from "./recover.ts";
 import { findLack } from "./requirements.ts";
+import { judgeRuntimeProgram } from "./runtime-version.ts";
 
 const limits = { memoryBytes: 268_435_456, vcpus: 1, processes: 64, diskBytes: 8_388_608 };
 /** What the kernel must show of these limits. For none it shows a word, or a number that is beyond all. */
@@ -33,6 +34,7 @@ export async function fingerprintContainer(
   if (lack) return { available: false, ...lack };
   try {
     const host = makeHost();
+    const { note } = await judgeRuntimeProgram(settings.runtime);
     const startedAt = performance.now();
     const unheld = await tryOut(host);
     if (unheld.length > 0) {
@@ -43,6 +45,7 @@ export async function fingerprintContainer(
       available: true,
       details: {
         ...details(host, performance.now() - startedAt),
+        ...(note === undefined ? {} : { "runtime version": note }),
         "loopback addresses": describeLack(await findLoopbackLack()),
       },
     };

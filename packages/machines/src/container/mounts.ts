@@ -23,10 +23,13 @@ const owned = [`uid=${guestId}`, `gid=${guestId}`];
 export const maskedPaths: readonly string[] = [
   "/proc/acpi",
   "/proc/asound",
+  "/proc/cmdline",
   "/proc/interrupts",
+  "/proc/kallsyms",
   "/proc/kcore",
   "/proc/keys",
   "/proc/latency_stats",
+  "/proc/pressure",
   "/proc/sched_debug",
   "/proc/scsi",
   "/proc/timer_list",

@@ -6,6 +6,7 @@ import type { Lack } from "../host/lack.ts";
 import { findProgram } from "../host/program.ts";
 import { type ContainerDriverOptions, type ContainerDriverSettings, completeOptions } from "./options.ts";
 import { findRootlessHindrances } from "./rootless.ts";
+import { judgeRuntimeProgram } from "./runtime-version.ts";
 
 type Requirement = (settings: ContainerDriverSettings) => Promise<Lack | undefined> | Lack | undefined;
 
@@ -52,7 +53,8 @@ async function root(): Promise<Lack | undefined> {
 }
 
 async function runtime({ runtime: name }: ContainerDriverSettings): Promise<Lack | undefined> {
-  if ((await findProgram(name)) !== undefined) return undefined;
+  const program = await findProgram(name);
+  if (program !== undefined) return (await judgeRuntimeProgram(program)).lack;
   const advice = ["runc", "crun"].includes(name)
     ? `Install it: apt-get install ${name}`
     : "Install it, or name another OCI runtime";

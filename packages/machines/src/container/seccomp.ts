@@ -1,7 +1,8 @@
 /**
  * The system calls that a machine may make: what Node, Go and C programs need, and no more. All others fail with
  * EPERM. Left out are those that change namespaces, mounts, modules, clocks or other processes' memory, the keyrings,
- * BPF, performance counters, userfaultfd and io_uring.
+ * BPF, performance counters, userfaultfd, io_uring, and the flush of whole file systems. Sockets are TCP, UDP, Unix and
+ * routing information: the kernel would load further protocols, with their bugs, for whoever asks.
  */
 
 /** A rule of the OCI runtime specification. */
@@ -25,6 +26,15 @@ const errnoNoSuchCall = 38;
 const newNamespaces = 0x7e02_0000;
 const families = { unix: 1, inet: 2, inet6: 10, netlink: 16 };
 const netlinkRoute = 0;
+/** The part of a socket's type that is no flag, SOCK_TYPE_MASK. */
+const socketTypeMask = 0xf;
+/** The transports of a machine, TCP and UDP, each by its own number and by none. */
+const transports = [
+  { type: 1, protocols: [0, 6] },
+  { type: 2, protocols: [0, 17] },
+];
+/** SECCOMP_FILTER_FLAG_NEW_LISTENER: another process would decide on the system calls of this one. */
+const seccompNewListener = 0x8;
 /** The domains that `personality` may set or ask for: Linux itself. */
 const personalities = [0, 0xffff_ffff];
 
@@ -35,7 +45,7 @@ const allowed: Record<string, string> = {
     lgetxattr link linkat listxattr llistxattr lremovexattr lseek lsetxattr lstat mkdir mkdirat mknod mknodat
     newfstatat open openat openat2 pread64 preadv preadv2 pwrite64 pwritev pwritev2 read readahead readlink
     readlinkat readv removexattr rename renameat renameat2 rmdir sendfile setxattr splice stat statfs statx symlink
-    symlinkat sync sync_file_range syncfs tee truncate umask unlink unlinkat utime utimensat utimes vmsplice write
+    symlinkat sync_file_range tee truncate umask unlink unlinkat utime utimensat utimes vmsplice write
     writev`,
   waiting: `epoll_create epoll_create1 epoll_ctl epoll_pwait epoll_pwait2 epoll_wait eventfd eventfd2
     inotify_add_watch inotify_init inotify_init1 inotify_rm_watch ioctl pipe pipe2 poll ppoll pselect6 select
@@ -47,13 +57,13 @@ const allowed: Record<string, string> = {
     gettid getuid kill pidfd_open pidfd_send_signal prctl prlimit64 rseq rt_sigaction rt_sigpending rt_sigprocmask
     rt_sigqueueinfo rt_sigreturn rt_sigsuspend rt_sigtimedwait rt_tgsigqueueinfo sched_get_priority_max
     sched_get_priority_min sched_getaffinity sched_getattr sched_getparam sched_getscheduler sched_rr_get_interval
-    sched_setaffinity sched_setattr sched_setparam sched_setscheduler sched_yield seccomp set_robust_list
+    sched_setaffinity sched_setattr sched_setparam sched_setscheduler sched_yield set_robust_list
     set_thread_area set_tid_address setfsgid setfsuid setgid setgroups setpgid setpriority setregid setresgid
     setresuid setreuid setrlimit setsid setuid sigaltstack tgkill tkill vfork wait4 waitid capget capset`,
   time: `alarm clock_getres clock_gettime clock_nanosleep getitimer gettimeofday nanosleep pause restart_syscall
     setitimer time timer_create timer_delete timer_getoverrun timer_gettime timer_settime times`,
   network: `accept accept4 bind connect getpeername getsockname getsockopt listen recvfrom recvmmsg recvmsg sendmmsg
-    sendmsg sendto setsockopt shutdown socketpair`,
+    sendmsg sendto setsockopt shutdown`,
   host: "getcpu getrandom sysinfo uname",
 };
 
@@ -72,8 +82,18 @@ export function seccompProfile(): SeccompProfile {
       },
       // Its flags stand in memory, where no filter can look; who hears that it does not exist takes `clone`.
       { names: ["clone3"], action: "SCMP_ACT_ERRNO", errnoRet: errnoNoSuchCall },
-      ...[families.unix, families.inet, families.inet6].map((family): SeccompRule => socketRule(family)),
-      socketRule(families.netlink, netlinkRoute),
+      {
+        names: ["seccomp"],
+        action: "SCMP_ACT_ALLOW",
+        args: [{ index: 1, value: seccompNewListener, valueTwo: 0, op: "SCMP_CMP_MASKED_EQ" }],
+      },
+      socketRule(["socket", "socketpair"], families.unix),
+      ...[families.inet, families.inet6].flatMap((family) =>
+        transports.flatMap(({ type, protocols }) =>
+          protocols.map((protocol) => socketRule(["socket"], family, protocol, type)),
+        ),
+      ),
+      socketRule(["socket"], families.netlink, netlinkRoute),
       ...personalities.map(
         (value): SeccompRule => ({
           names: ["personality"],
@@ -85,8 +105,10 @@ export function seccompProfile(): SeccompProfile {
   };
 }
 
-function socketRule(family: number, protocol?: number): SeccompRule {
+function socketRule(names: string[], family: number, protocol?: number, type?: number): SeccompRule {
   const args: SeccompRule["args"] = [{ index: 0, value: family, op: "SCMP_CMP_EQ" }];
+  if (type !== undefined)
+    args.push({ index: 1, value: socketTypeMask, valueTwo: type, op: "SCMP_CMP_MASKED_EQ" });
   if (protocol !== undefined) args.push({ index: 2, value: protocol, op: "SCMP_CMP_EQ" });
-  return { names: ["socket"], action: "SCMP_ACT_ALLOW", args };
+  return { names, action: "SCMP_ACT_ALLOW", args };
 }

@@ -2,7 +2,7 @@ import type { MachineLimits } from "../driver.ts";
 import { defaultHostIdFirst } from "../host/ids.ts";
 import type { MicroVmSettings } from "../microvm/settings.ts";
 import { defaultEgressNetwork } from "../network/egress.ts";
-import type { BootFiles } from "../rootfs/boot-files.ts";
+import type { BootFiles } from "../rootfs/boot-manifest.ts";
 
 /** How much may go through a device of a machine in a time: what is left of it is filled up evenly. */
 export interface TokenBucket {

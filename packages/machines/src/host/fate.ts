@@ -1,5 +1,4 @@
-import { readFileSync } from "node:fs";
-import type { ProcessIdentity } from "./process-table.ts";
+import { type ProcessIdentity, readStat } from "./process-table.ts";
 
 /** How the first process of a machine ended, where somebody saw it before the host's init took it away. */
 export interface Fate {
@@ -10,15 +9,16 @@ export interface Fate {
 /**
  * Has this process, which is no child of ours, ended with all its threads?
  *
- * @returns `undefined` while it runs.
+ * @returns `undefined` while it runs, and while that can't be known: a caller asks again.
  */
 export function readFate(identity: ProcessIdentity): Fate | undefined {
-  let stat: string;
+  let stat: string | undefined;
   try {
-    stat = readFileSync(`/proc/${identity.pid}/stat`, "latin1");
+    stat = readStat(identity.pid);
   } catch {
-    return {};
+    return undefined;
   }
+  if (stat === undefined) return {};
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const field = (number: number): number => Number(fields[number - 3]);
   if (field(22) !== identity.startTicks) return {};

@@ -1,5 +1,11 @@
 import type { Family, FamilyMember } from "./family.ts";
-import { isAlive, type ProcessIdentity, readProcess } from "./process-table.ts";
+import {
+  isAlive,
+  type ProcessEntry,
+  type ProcessIdentity,
+  readProcess,
+  SharedProcessTable,
+} from "./process-table.ts";
 import { holdsWithin } from "./wait.ts";
 
 /** How often new members are looked for before those already stopped are killed. */
@@ -9,12 +15,17 @@ const roundMs = 500;
 
 /**
  * Kills all processes of a family, in rounds, until none is left. Each round stops them first, so that they can't
- * fork while the others are looked for.
+ * fork while the others are looked for. Most families have ended by then: that is seen in the table that all share.
  *
  * @returns those that are left after that time.
  */
-export async function killFamily(family: Family, timeoutMs: number): Promise<ProcessIdentity[]> {
+export async function killFamily(
+  family: Family,
+  timeoutMs: number,
+  table: SharedProcessTable = new SharedProcessTable(),
+): Promise<ProcessIdentity[]> {
   const deadline = performance.now() + timeoutMs;
+  if (family.members(await table.read()).length === 0) return [];
   for (;;) {
     const members = freeze(family);
     if (members.length === 0) return [];
@@ -56,9 +67,14 @@ export function signalProcess(identity: ProcessIdentity, name: NodeJS.Signals): 
   if (readIdentical(identity)) send(identity.pid, name);
 }
 
-function readIdentical(identity: ProcessIdentity): ReturnType<typeof readProcess> {
-  const entry = readProcess(identity.pid);
-  return entry?.startTicks === identity.startTicks ? entry : undefined;
+/** A process that can't be looked at now gets no signal: its number may be another's. The caller tries again. */
+function readIdentical(identity: ProcessIdentity): ProcessEntry | undefined {
+  try {
+    const entry = readProcess(identity.pid);
+    return entry?.startTicks === identity.startTicks ? entry : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** A process that has gone, or that we may not touch, shows in the next look at the table. */

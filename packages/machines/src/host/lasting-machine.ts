@@ -6,7 +6,7 @@ import type { FifoConsole } from "./fifo-console.ts";
 import { signalProcess } from "./kill.ts";
 import type { ProcessIdentity } from "./process-table.ts";
 import { settlesWithin } from "./wait.ts";
-import { watchFate } from "./watch.ts";
+import { fateWatch } from "./watch.ts";
 
 /** What of an order a machine still needs when it runs. */
 export type Kept = Pick<MachineSpec, "id" | "directory">;
@@ -111,7 +111,7 @@ export abstract class LastingMachine implements Machine {
   }
 
   async #watch(console: FifoConsole): Promise<MachineExit> {
-    const fate = await watchFate(this.#identity, console.closed);
+    const fate = await fateWatch.ended(this.#identity, console.closed);
     this.#running = false;
     this.#attachments.hangUp();
     const exit = this.describe(fate, await console.end());

@@ -43,5 +43,10 @@ suite("process table", { skip: !hasProcessTable }, () => {
     const [one, other] = await Promise.all([shared.read(), shared.read()]);
     assert.equal(one, other);
     assert.notEqual(await shared.read(), one);
+    const now = shared.ofThisTurn();
+    assert.equal(shared.ofThisTurn(), now);
+    await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.notEqual(shared.ofThisTurn(), now);
   });
 });

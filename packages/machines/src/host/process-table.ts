@@ -28,16 +28,34 @@ export interface ProcessEntry extends ProcessIdentity {
 /** Can this host show its processes? */
 export const hasProcessTable: boolean = process.platform === "linux" && existsSync("/proc/self/stat");
 
-/** Reads one process, or `undefined` when there is none. */
-export function readProcess(pid: number): ProcessEntry | undefined {
+/** Errors by which the kernel says that there is no such process. Every other one says nothing about it. */
+const goneCodes: ReadonlySet<unknown> = new Set(["ENOENT", "ESRCH"]);
+
+/**
+ * Reads the state of one process, or `undefined` when there is none.
+ *
+ * @throws Error when that can't be known now, such as with no descriptor left (`EMFILE`).
+ */
+export function readStat(pid: number): string | undefined {
   try {
-    return parseStat(pid, readFileSync(`/proc/${pid}/stat`, "latin1"));
-  } catch {
-    return undefined;
+    return readFileSync(`/proc/${pid}/stat`, "latin1");
+  } catch (error) {
+    if (goneCodes.has((error as NodeJS.ErrnoException).code)) return undefined;
+    throw error;
   }
 }
 
-/** Reads all processes. */
+/**
+ * Reads one process, or `undefined` when there is none.
+ *
+ * @throws Error when that can't be known now.
+ */
+export function readProcess(pid: number): ProcessEntry | undefined {
+  const stat = readStat(pid);
+  return stat === undefined ? undefined : parseStat(pid, stat);
+}
+
+/** Reads all processes. @throws Error when they can't be known now. */
 export function readProcessTable(): Map<number, ProcessEntry> {
   const table = new Map<number, ProcessEntry>();
   for (const name of readdirSync("/proc")) {
@@ -48,15 +66,20 @@ export function readProcessTable(): Map<number, ProcessEntry> {
   return table;
 }
 
-/** Does exactly this process still run? */
+/** Does exactly this process still run? A process that can't be looked at now is not taken for ended. */
 export function isAlive(identity: ProcessIdentity): boolean {
-  const entry = readProcess(identity.pid);
-  return entry?.startTicks === identity.startTicks && !entry.zombie;
+  try {
+    const entry = readProcess(identity.pid);
+    return entry?.startTicks === identity.startTicks && !entry.zombie;
+  } catch {
+    return true;
+  }
 }
 
-/** One table for all who ask in the same turn: a node asks for the usage of hundreds of machines at once. */
+/** One table for all who ask in the same turn: a node asks about hundreds of machines at once, and each read is of all. */
 export class SharedProcessTable {
   #next: Promise<ReadonlyMap<number, ProcessEntry>> | undefined;
+  #current: ReadonlyMap<number, ProcessEntry> | undefined;
 
   /** Reads the table after this turn. */
   read(): Promise<ReadonlyMap<number, ProcessEntry>> {
@@ -65,6 +88,17 @@ export class SharedProcessTable {
       return readProcessTable();
     });
     return this.#next;
+  }
+
+  /** The table as it was at some moment of this turn. */
+  ofThisTurn(): ReadonlyMap<number, ProcessEntry> {
+    if (this.#current === undefined) {
+      this.#current = readProcessTable();
+      void setImmediate().then(() => {
+        this.#current = undefined;
+      });
+    }
+    return this.#current;
   }
 }
 

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { guestFiles } from "../contract/guest-files.ts";
-import { type BootFiles, bootFilesIn } from "../rootfs/boot-files.ts";
+import { type BootFiles, bootFilesIn } from "../rootfs/boot-manifest.ts";
 import { buildRootfsDirectory } from "../rootfs/build.ts";
 import { packExt4 } from "../rootfs/ext4.ts";
 import { type Rootfs, rootfsPaths } from "../rootfs/options.ts";

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, beforeEach, suite, test } from "node:test";
-import { bootFilesIn } from "../rootfs/boot-files.ts";
+import { bootFilesIn } from "../rootfs/boot-manifest.ts";
 import { findBootFilesLack, findImageLack, findSpaceLack } from "./requirements.ts";
 
 const directory = await mkdtemp(join(tmpdir(), "nex-requirements-"));

@@ -2,7 +2,7 @@ import { constants } from "node:fs";
 import { access, mkdir, open, readFile, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Lack } from "../host/lack.ts";
-import type { BootFiles } from "../rootfs/boot-files.ts";
+import type { BootFiles } from "../rootfs/boot-manifest.ts";
 import { guestNetworkMark } from "../rootfs/guest-init.ts";
 import { readImageHead } from "../rootfs/image-format.ts";
 import type { MicroVmSettings } from "./settings.ts";

@@ -56,7 +56,13 @@ export class ProcessDriver implements Driver {
     const guest = await spawnGuest(command, spec.directory).catch((error: unknown) => {
       throw failed(`"${program}" can't be started`, error);
     });
-    return new ProcessMachine(spec, guest, this.#table, this.#settings.killTimeoutMs);
+    try {
+      return new ProcessMachine(spec, guest, this.#table, this.#settings.killTimeoutMs);
+    } catch (error) {
+      guest.child.kill("SIGKILL");
+      for (const end of [...guest.console, guest.frames, guest.calls]) end.destroy();
+      throw failed(`"${program}" can't be watched`, error);
+    }
   }
 
   #probe(): Promise<readonly string[]> {

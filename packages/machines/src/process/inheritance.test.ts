@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { type StdioOptions, spawn } from "node:child_process";
-import { closeSync, openSync } from "node:fs";
+import fs, { closeSync, openSync } from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
 import { text } from "node:stream/consumers";
-import { suite, test } from "node:test";
+import { mock, suite, test } from "node:test";
 import { within } from "../contract/expect.ts";
 import { actMs } from "../contract/test-machine.ts";
 import { hasProcessTable } from "../host/process-table.ts";
@@ -37,6 +38,22 @@ suite("the program of a process machine", { skip: !hasProcessTable }, () => {
       listed,
     );
     for (const { target } of others) assert.equal(target, "/dev/null");
+  });
+
+  test("is started without a look at the descriptors that this process has opened since", async () => {
+    await runOnce(["true"]);
+    const read = mock.method(fs, "readFileSync");
+    syncBuiltinESMExports();
+    const open = Array.from({ length: 400 }, () => openSync("/dev/null", "r"));
+    try {
+      await runOnce(["true"]);
+      const looks = read.mock.calls.filter(({ arguments: [path] }) => String(path).includes("fdinfo"));
+      assert.ok(looks.length < 20, `${looks.length} descriptors were looked at`);
+    } finally {
+      for (const fd of open) closeSync(fd);
+      read.mock.restore();
+      syncBuiltinESMExports();
+    }
   });
 
   test("gets an empty environment (S10)", async () => {

@@ -34,7 +34,7 @@ export class ProcessMachine implements Machine {
     this.#guest = guest;
     this.#table = table;
     this.#killTimeoutMs = killTimeoutMs;
-    this.#terminator = new Terminator(guest, spec.directory);
+    this.#terminator = new Terminator(guest, spec.directory, table);
     this.exited = watchExit(guest);
   }
 

@@ -1,21 +1,28 @@
 import { MachineError } from "../errors.ts";
 import { type Family, SessionFamily } from "../host/family.ts";
 import { killFamily, signalProcess } from "../host/kill.ts";
-import { hasProcessTable, type ProcessIdentity, readProcess } from "../host/process-table.ts";
+import {
+  hasProcessTable,
+  type ProcessIdentity,
+  readProcess,
+  type SharedProcessTable,
+} from "../host/process-table.ts";
 import { settlesWithin } from "../host/wait.ts";
 import type { Guest } from "./spawn.ts";
 
 /** Ends the processes of one machine, each only after a look at whether it is still the same process. */
 export class Terminator {
   readonly #guest: Guest;
+  readonly #table: SharedProcessTable;
   readonly #ended: Promise<unknown>;
   readonly #identity: ProcessIdentity | undefined;
   readonly #family: Family | undefined;
   #running = true;
 
   /** To be made in the turn in which the guest was spawned, while its pid can be no other's. */
-  constructor(guest: Guest, realDirectory: string) {
+  constructor(guest: Guest, realDirectory: string, table: SharedProcessTable) {
     this.#guest = guest;
+    this.#table = table;
     const entry = hasProcessTable ? readProcess(guest.pid) : undefined;
     this.#identity = entry && { pid: guest.pid, startTicks: entry.startTicks };
     this.#family = this.#identity && new SessionFamily(this.#identity, realDirectory);
@@ -41,7 +48,7 @@ export class Terminator {
   /** Asks the guest to end; who belongs to it gets known before its end makes orphans of them. */
   ask(): void {
     if (!this.#running) return;
-    this.#family?.members();
+    this.#learnMembers();
     if (this.#identity) signalProcess(this.#identity, "SIGTERM");
     else this.#guest.child.kill("SIGTERM");
   }
@@ -57,7 +64,7 @@ export class Terminator {
    * @throws MachineError `destroy_failed` when something is left after that time.
    */
   async kill(id: string, timeoutMs: number): Promise<void> {
-    const left = this.#family ? await killFamily(this.#family, timeoutMs) : this.#killGroup();
+    const left = this.#family ? await killFamily(this.#family, timeoutMs, this.#table) : this.#killGroup();
     if (left.length === 0 && (await this.endsWithin(timeoutMs))) return;
     const pids = left.map((identity) => identity.pid).join(", ") || String(this.#guest.pid);
     throw new MachineError("destroy_failed", `Cannot kill machine "${id}": processes ${pids} are left`);
@@ -68,8 +75,15 @@ export class Terminator {
    * a host that shows no processes, is killed.
    */
   #atExit(): void {
-    if (this.#family) this.#family.members();
+    if (this.#family) this.#learnMembers();
     else this.#sendToGroup();
+  }
+
+  /** Who can't be seen now, because this process has no descriptor left, is looked for again when they are killed. */
+  #learnMembers(): void {
+    try {
+      this.#family?.members(this.#table.ofThisTurn());
+    } catch {}
   }
 
   #killGroup(): ProcessIdentity[] {

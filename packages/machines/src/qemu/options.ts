@@ -1,7 +1,7 @@
 import type { MachineLimits } from "../driver.ts";
 import type { MicroVmSettings } from "../microvm/settings.ts";
 import { defaultEgressNetwork } from "../network/egress.ts";
-import type { BootFiles } from "../rootfs/boot-files.ts";
+import type { BootFiles } from "../rootfs/boot-manifest.ts";
 
 /** How the processor of a machine is had. */
 export const accelerators = ["kvm", "tcg"] as const;

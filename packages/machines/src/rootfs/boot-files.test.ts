@@ -5,9 +5,16 @@ import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { buildBootFiles } from "./boot-files.ts";
+import { bootFilesIn, bootManifestPath, findBootFiles, verifyBootFiles } from "./boot-manifest.ts";
 import { cpioArchive } from "./cpio.ts";
 
 const version = "6.1.0-test";
+
+function uint32(number: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(number);
+  return bytes;
+}
 
 /** The header of a kernel, and what it unpacks behind two sectors. */
 function kernelWith(payload: Buffer): Buffer {
@@ -96,6 +103,46 @@ test("buildBootFiles writes a kernel, and an initramfs with its modules in the o
       ],
     ]);
     assert.deepEqual(await buildBootFiles(sources, files), first);
+  });
+});
+
+test("buildBootFiles refuses a kernel that was not unpacked as a whole", async () => {
+  await withTree(async (root) => {
+    const files = { kernel: join(root, "out/vmlinuz"), initramfs: join(root, "out/initramfs") };
+    const text = "\x7fELF of a kernel";
+    // The legacy form of LZ4: one block of literals, and the size behind it.
+    const packed = (bytes: number): Buffer => {
+      const block = Buffer.from(`\xf0${String.fromCharCode(text.length - 15)}${text}`, "latin1");
+      const numbers = [0x184c2102, block.length].map(uint32);
+      return Buffer.concat([...numbers, block, uint32(bytes)]);
+    };
+    const kernel = join(root, `boot/vmlinuz-${version}`);
+    const sources = { kernel: root, busybox: join(root, "busybox") };
+    await writeFile(kernel, kernelWith(packed(text.length)));
+    await buildBootFiles(sources, files);
+    assert.equal(await readFile(files.kernel, "latin1"), text);
+    await writeFile(kernel, kernelWith(packed(text.length + 1)));
+    const refusal = { code: "rootfs_failed", message: /has 16 bytes instead of 17/ };
+    await assert.rejects(buildBootFiles(sources, files), refusal);
+  });
+});
+
+test("verifyBootFiles tells of every difference between boot files and their manifest", async () => {
+  await withTree(async (root) => {
+    const files = bootFilesIn(join(root, "out"));
+    await buildBootFiles({ kernel: root, busybox: join(root, "busybox") }, files);
+    assert.deepEqual(await verifyBootFiles(files), []);
+    assert.deepEqual(findBootFiles(join(root, "out/tree")), files);
+    const bytes = await readFile(files.kernel);
+    bytes[9] = (bytes[9] ?? 0) ^ 1;
+    await writeFile(files.kernel, bytes);
+    assert.deepEqual(await verifyBootFiles(files), [`${files.kernel} has another content`]);
+    await writeFile(files.kernel, bytes.subarray(1));
+    assert.deepEqual(await verifyBootFiles(files), [`${files.kernel} has 15 bytes instead of 16`]);
+    await rm(files.initramfs);
+    assert.deepEqual((await verifyBootFiles(files))[1], `${files.initramfs} can't be read: ENOENT`);
+    await rm(bootManifestPath(files));
+    assert.match((await verifyBootFiles(files)).join(), /has no manifest/);
   });
 });
 

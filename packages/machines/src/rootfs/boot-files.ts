@@ -1,9 +1,10 @@
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { MachineError } from "../errors.ts";
 import { removeTree } from "../host/remove-tree.ts";
+import { type BootFiles, bootManifestOf, bootManifestPath, demandBootFiles } from "./boot-manifest.ts";
 import { type CpioEntry, cpioArchive } from "./cpio.ts";
 import { readInterpreter } from "./elf.ts";
 import { guestApplets, guestInit } from "./guest-init.ts";
@@ -19,21 +20,10 @@ export interface BootFilesOptions {
   busybox: string;
 }
 
-/** Where boot files are. */
-export interface BootFiles {
-  kernel: string;
-  initramfs: string;
-}
-
 /** Boot files that have been written. */
 export interface BuiltBootFiles extends BootFiles {
   version: string;
   sha256: { kernel: string; initramfs: string };
-}
-
-/** Where the boot files of all images in a directory are. */
-export function bootFilesIn(directory: string): BootFiles {
-  return { kernel: join(directory, "boot", "vmlinux"), initramfs: join(directory, "boot", "initramfs") };
 }
 
 const directoryMode = 0o40755;
@@ -56,13 +46,13 @@ export async function buildBootFiles(options: BootFilesOptions, files: BootFiles
     const kernel = await findKernel(await treeOf(options.kernel, join(directory, "kernel")));
     const busybox = await readBusybox(options.busybox, join(directory, "busybox"));
     const contents = { kernel: kernel.image, initramfs: initramfs(kernel, busybox) };
+    const manifest = bootManifestOf(kernel.version, contents);
     await replaceFile(files.kernel, contents.kernel);
     await replaceFile(files.initramfs, contents.initramfs);
-    return {
-      ...files,
-      version: kernel.version,
-      sha256: { kernel: sha256(contents.kernel), initramfs: sha256(contents.initramfs) },
-    };
+    await replaceFile(bootManifestPath(files), Buffer.from(`${JSON.stringify(manifest, undefined, 2)}\n`));
+    await demandBootFiles(files);
+    const sha256 = { kernel: manifest.kernel.sha256, initramfs: manifest.initramfs.sha256 };
+    return { ...files, version: kernel.version, sha256 };
   } catch (cause) {
     if (cause instanceof MachineError) throw cause;
     const why = cause instanceof Error ? cause.message : String(cause);
@@ -120,8 +110,4 @@ async function replaceFile(path: string, bytes: Buffer): Promise<void> {
   } finally {
     await rm(unfinished, { force: true });
   }
-}
-
-function sha256(bytes: Buffer): string {
-  return createHash("sha256").update(bytes).digest("hex");
 }

@@ -1,5 +1,5 @@
 import { gunzipSync, zstdDecompressSync } from "node:zlib";
-import { isLz4, readLz4 } from "./lz4.ts";
+import { demandUnpacked, isLz4, readLz4 } from "./lz4.ts";
 
 /** More than any kernel takes. */
 const kernelBytesMax = 268_435_456;
@@ -14,7 +14,7 @@ const header = {
 const sectorBytes = 512;
 const setupSectorsDefault = 4;
 const headerBytes = 0x250;
-/** Behind what zstd has compressed stands its size. */
+/** Behind the compressed kernel stands its size; in the form of gzip the size is its last field anyway. */
 const sizeBytes = 4;
 const elfMagic = "7f454c46";
 
@@ -36,12 +36,18 @@ export function uncompressedKernel(image: Buffer): Buffer {
   const start = (sectors + 1) * sectorBytes + image.readUInt32LE(header.payloadOffset);
   const payload = image.subarray(start, start + image.readUInt32LE(header.payloadLength));
   const kernel = decompressed(payload);
+  const bytes = payload.readUInt32LE(payload.length - sizeBytes);
+  if (kernel.length !== bytes) throw new RangeError(`it has ${kernel.length} bytes instead of ${bytes}`);
   if (kernel.toString("hex", 0, 4) !== elfMagic) throw new RangeError("what it holds is no ELF file");
   return kernel;
 }
 
 function decompressed(payload: Buffer): Buffer {
-  if (isLz4(payload)) return readLz4(payload, kernelBytesMax);
+  if (isLz4(payload)) {
+    const kernel = readLz4(payload, kernelBytesMax);
+    demandUnpacked(payload, kernel);
+    return kernel;
+  }
   const options = { maxOutputLength: kernelBytesMax };
   if (payload.toString("hex", 0, 2) === "1f8b") return gunzipSync(payload, options);
   if (payload.toString("hex", 0, 4) === "28b52ffd")

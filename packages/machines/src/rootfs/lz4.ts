@@ -35,26 +35,15 @@ export function readLz4(bytes: Buffer, bytesMax: number): Buffer {
 
 /** @returns where the output ends now. */
 function readBlock(block: Buffer, output: Buffer, start: number): number {
-  let from = 0;
+  const reader = new BlockReader(block);
   let to = start;
-  const lengthOf = (first: number): number => {
-    let length = first;
-    if (first !== nibble) return length;
-    for (let more = lengthMore; more === lengthMore; length += more) more = byteAt(block, from++);
-    return length;
-  };
-  while (from < block.length) {
-    const token = byteAt(block, from++);
-    const literals = lengthOf(token >> 4);
-    if (from + literals > block.length) throw new RangeError("a block is cut off");
+  while (reader.at < block.length) {
+    const { literals, literalsAt } = reader.readLiterals();
     demandRoom(output, to + literals, to - start + literals);
-    block.copy(output, to, from, from + literals);
-    from += literals;
+    block.copy(output, to, literalsAt, literalsAt + literals);
     to += literals;
-    if (from === block.length) break;
-    const distance = byteAt(block, from) | (byteAt(block, from + 1) << 8);
-    from += 2;
-    const length = lengthOf(token & nibble) + matchBytesMin;
+    if (reader.at === block.length) break;
+    const { distance, length } = reader.readMatch();
     if (distance === 0 || distance > to) throw new RangeError("a block refers to what is not there");
     demandRoom(output, to + length, to - start + length);
     // What is repeated may reach into what is written.
@@ -64,6 +53,97 @@ function readBlock(block: Buffer, output: Buffer, start: number): number {
     to += length;
   }
   return to;
+}
+
+/**
+ * Reads the sequences of a block. The position is a field, not a variable of a closure: Node 26 miscompiles a closure
+ * that changes a number, and a kernel that was read by one is damaged.
+ */
+class BlockReader {
+  readonly #block: Buffer;
+  #token = 0;
+  at = 0;
+
+  constructor(block: Buffer) {
+    this.#block = block;
+  }
+
+  readLiterals(): { literals: number; literalsAt: number } {
+    this.#token = byteAt(this.#block, this.at++);
+    const literals = this.#readLength(this.#token >> 4);
+    const literalsAt = this.at;
+    if (literalsAt + literals > this.#block.length) throw new RangeError("a block is cut off");
+    this.at += literals;
+    return { literals, literalsAt };
+  }
+
+  readMatch(): { distance: number; length: number } {
+    const distance = byteAt(this.#block, this.at) | (byteAt(this.#block, this.at + 1) << 8);
+    this.at += 2;
+    return { distance, length: this.#readLength(this.#token & nibble) + matchBytesMin };
+  }
+
+  #readLength(first: number): number {
+    let length = first;
+    if (first !== nibble) return length;
+    let more = lengthMore;
+    while (more === lengthMore) {
+      more = byteAt(this.#block, this.at++);
+      length += more;
+    }
+    return length;
+  }
+}
+
+/**
+ * Compares what {@link readLz4} has made with what was packed, since this form of LZ4 has no checksum. It shares no
+ * code with the reader: it holds every byte of the packed form against the unpacked one.
+ *
+ * @throws RangeError when they differ.
+ */
+export function demandUnpacked(packed: Buffer, unpacked: Buffer): void {
+  let at = 4;
+  let to = 0;
+  while (at + 4 <= packed.length) {
+    const blockEnd = at + 4 + packed.readUInt32LE(at);
+    if (blockEnd === at + 4 || blockEnd > packed.length) break;
+    at += 4;
+    while (at < blockEnd) {
+      const token = packed[at++] ?? 0;
+      let run = token >>> 4;
+      if (run === 15) {
+        while (packed[at] === 255) {
+          run += 255;
+          at++;
+        }
+        run += packed[at++] ?? 0;
+      }
+      if (!packed.subarray(at, at + run).equals(unpacked.subarray(to, to + run))) throw differs(to);
+      at += run;
+      to += run;
+      if (at === blockEnd) break;
+      const distance = packed.readUInt16LE(at);
+      at += 2;
+      let match = token & 15;
+      if (match === 15) {
+        while (packed[at] === 255) {
+          match += 255;
+          at++;
+        }
+        match += packed[at++] ?? 0;
+      }
+      match += 4;
+      // The repeated bytes and their source may overlap: then they are equal as a whole all the same.
+      const source = unpacked.subarray(to - distance, to - distance + match);
+      if (!source.equals(unpacked.subarray(to, to + match))) throw differs(to);
+      to += match;
+    }
+  }
+  if (to !== unpacked.length) throw differs(to);
+}
+
+function differs(at: number): RangeError {
+  return new RangeError(`it was unpacked wrongly near byte ${at}`);
 }
 
 function byteAt(bytes: Buffer, at: number): number {

@@ -157,7 +157,7 @@ function redirected({ method, headers, body, url }: Errand, status: number, to: 
 }
 
 function urlOf(text: string, base?: URL): URL {
-  const url = URL.parse(text, base);
+  const url = URL.parse(text, base?.href);
   if (url === null) throw new ServiceError(400, `"${text.slice(0, 200)}" is not a URL`);
   if (url.protocol !== "http:" && url.protocol !== "https:")
     throw new ServiceError(400, `a request goes by http or https, not ${url.protocol}`);

@@ -1,0 +1,82 @@
+/** Every Node that runs something of Nex computes right results: this one, the pinned one, and that of each machine. */
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import { test } from "node:test";
+import { promisify } from "node:util";
+import { repairFlag } from "@nexengine/protocol/internal";
+import { sandboxLack, startTestNexus } from "@nexengine/testing";
+
+const root = join(import.meta.dirname, "..");
+const programsPath = join(import.meta.dirname, "fixtures/number-programs.js");
+const pinnedNode = join(root, `node_modules/node-${process.platform}-${process.arch}/bin/node`);
+const timeoutMs = 60_000;
+/** Further Nodes to try, as paths with colons between them. */
+const otherNodes = (process.env["NEX_TEST_NODES"] ?? "").split(delimiter).filter((path) => path !== "");
+
+/** The answers of the interpreter (`node --jitless`), which does not optimize. */
+const right = {
+  "a captured counter beside a typed array": "5852186 2000000",
+  "a counter two closures deep": "3669812 1000001",
+  "a generator": "-1201484471 600000",
+  "try, catch and finally": "-699017817 400002",
+  "a float": "444470549444.625 1000001.25",
+  "an Int32 that overflows into a float": "3750270 2147483270",
+  "an unsigned hash": "127495904 187904793",
+  "a BigInt": "1500088 525853",
+  "a reader with two positions": "503963911 300000 43751",
+  "a decoder of lengths": "66685393 1000006",
+};
+
+const runPrograms = `
+const source = require("node:fs").readFileSync(process.argv[1], "utf8");
+console.log(JSON.stringify(require("node:vm").runInThisContext(source)()));`;
+
+async function answersOf(node: string, flags: readonly string[]): Promise<unknown> {
+  const args = [...flags, "-e", runPrograms, programsPath];
+  const { stdout } = await promisify(execFile)(node, args, { timeout: timeoutMs, env: {} });
+  return JSON.parse(stdout);
+}
+
+async function versionOf(node: string): Promise<string> {
+  const { stdout } = await promisify(execFile)(node, ["-p", "process.versions.node"], { env: {} });
+  return stdout.trim();
+}
+
+test("the Node of this run computes right results, from the interpreter to optimized code", async () => {
+  assert.deepEqual(await answersOf(process.execPath, []), right);
+  assert.deepEqual(await answersOf(process.execPath, ["--jitless"]), right);
+});
+
+test("the pinned Node computes right results, and needs no option for it", {
+  skip: !existsSync(pinnedNode),
+}, async () => {
+  assert.equal(repairFlag(await versionOf(pinnedNode)), undefined);
+  assert.deepEqual(await answersOf(pinnedNode, []), right);
+});
+
+for (const node of otherNodes) {
+  test(`${node} computes right results with the option that its version needs`, async () => {
+    const flag = repairFlag(await versionOf(node));
+    assert.deepEqual(await answersOf(node, flag === undefined ? [] : [flag]), right);
+  });
+}
+
+test("the first script judges a Node by the same rule as the command line and the agent", () => {
+  const script = readFileSync(join(root, "tools/bootstrap.mjs"), "utf8");
+  const from = /^const wrongFromMajor = (\d+);$/m.exec(script)?.[1];
+  const flag = /^const repairFlag = "(\S+)";$/m.exec(script)?.[1];
+  assert.equal(repairFlag(`${from}.0.0`), flag);
+  assert.equal(repairFlag(`${Number(from) - 1}.99.0`), undefined);
+});
+
+for (const sandbox of ["process", "container"] as const) {
+  const lack = await sandboxLack(sandbox);
+  test(`functions compute right results (${sandbox})`, lack === undefined ? {} : { skip: lack }, async () => {
+    await using nexus = await startTestNexus({ sandbox });
+    await nexus.deploy({ path: programsPath }, { name: "numbers", type: "v8", triggerSubjects: ["numbers"] });
+    const reply = await nexus.client.call("numbers", "", { timeoutMs });
+    assert.deepEqual(JSON.parse(Buffer.from(reply.data).toString()), right);
+  });
+}
