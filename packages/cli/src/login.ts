@@ -59,6 +59,8 @@ export function connectionOf(options: GlobalOptions): Connection {
       name: options.connName ?? connectionName(),
       namespace: options.namespace,
       ...(options.endorser === undefined ? {} : { endorser: options.endorser }),
+      ...(options.nexus === undefined ? {} : { nexus: options.nexus }),
+      ...(options.allowGoNodes === undefined ? {} : { allowGoNodes: options.allowGoNodes }),
     },
     jsDomain: options.jsdomain ?? (named?.context.jetstream_domain || undefined),
   };

@@ -28,7 +28,7 @@ import { type Artifact, artifactSize, checkNative, isStored } from "./artifact.t
 import { chooseNode } from "./choose-node.ts";
 import { checkEnvironment } from "./environment.ts";
 import { encodeLimits, type WorkloadLimits } from "./limits.ts";
-import { trustedFeatures } from "./needs.ts";
+import { trustNeeded } from "./needs.ts";
 import { sealedConnections, type WorkloadConnection } from "./own-connections.ts";
 import { askNode } from "./requests.ts";
 import type { Session } from "./session.ts";
@@ -121,14 +121,13 @@ export async function deploy(session: Session, options: DeployOptions): Promise<
   const { name, node: named, tags } = options;
   const connections = sealedConnections(options, functionTypes.has(type));
   const ownConnections = Object.keys(connections).length > 0;
-  const trusted = ownConnections || session.endorser !== undefined;
   const node = await chooseNode(session, {
     name,
     node: named,
     type,
     arch,
     tags,
-    features: [...required(options, limits), ...(trusted ? trustedFeatures : [])],
+    features: [...required(options, limits), ...trustNeeded(session, ownConnections)],
     ownConnections,
     limits,
     issuer: options.issuer.publicKey,

@@ -7,7 +7,7 @@ import type { GlobalOptions } from "../global-options.ts";
 import { interruption } from "../interruption.ts";
 import { withClient } from "../login.ts";
 import { positive } from "../option-values.ts";
-import { note, print } from "../output.ts";
+import { jsonText, note, print, visible } from "../output.ts";
 import { formatTime, type TimeFormat } from "../time-format.ts";
 
 interface EventsOptions extends GlobalOptions {
@@ -40,7 +40,7 @@ async function events(options: EventsOptions): Promise<void> {
     note(pc.dim(`Events of namespace "${options.namespace}" and of the nodes; Ctrl-C ends`));
     let left = options.count ?? Number.POSITIVE_INFINITY;
     for await (const entry of feed) {
-      print(options.json ? JSON.stringify(entry.event) : eventLine(entry, options.timeformat));
+      print(options.json ? jsonText(entry.event) : eventLine(entry, options.timeformat));
       if (--left <= 0) break;
     }
   });
@@ -50,6 +50,11 @@ function eventLine({ namespace, type, event }: EventEntry, timeFormat: TimeForma
   const time = event.time === undefined ? new Date() : new Date(event.time);
   const data = Object.entries(event.data ?? {})
     .filter(([, value]) => typeof value !== "object")
-    .map(([key, value]) => `${pc.dim(`${key}=`)}${String(value)}`);
-  return [pc.dim(formatTime(time, timeFormat)), pc.cyan(namespace), pc.bold(type), ...data].join(" ");
+    .map(([key, value]) => `${pc.dim(`${visible(key)}=`)}${visible(String(value))}`);
+  return [
+    pc.dim(formatTime(time, timeFormat)),
+    pc.cyan(visible(namespace)),
+    pc.bold(visible(type)),
+    ...data,
+  ].join(" ");
 }

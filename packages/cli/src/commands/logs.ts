@@ -7,7 +7,7 @@ import type { GlobalOptions } from "../global-options.ts";
 import { interruption } from "../interruption.ts";
 import { withClient } from "../login.ts";
 import { positive } from "../option-values.ts";
-import { note, print } from "../output.ts";
+import { jsonText, note, print, visible, visibleLines } from "../output.ts";
 import { formatTime } from "../time-format.ts";
 
 interface LogsOptions extends GlobalOptions {
@@ -60,7 +60,7 @@ async function logs(workload: string | undefined, options: LogsOptions): Promise
       const { workloadName, workloadId } = entry;
       if (workload !== undefined && workloadName !== workload && workloadId !== workload) continue;
       if (running.has(workloadId) || rank(entry.level) < rank(options.level)) continue;
-      print(options.json ? JSON.stringify(entry) : logLine(entry, options));
+      print(options.json ? jsonText(entry) : logLine(entry, options));
       if (--left <= 0) break;
     }
     if (feed.dropped > 0) note(`${feed.dropped} lines were lost: they came faster than they were printed`);
@@ -85,5 +85,5 @@ function logLine(entry: LogEntry, options: LogsOptions): string {
   const level = baseLevel(entry.level);
   const paint = { DEBUG: pc.dim, INFO: pc.green, WARN: pc.yellow, ERROR: pc.red }[level];
   const time = pc.dim(formatTime(entry.receivedAt, options.timeformat));
-  return `${time} ${paint(level.padEnd(5))} ${pc.cyan(entry.workloadName)} ${entry.text.trimEnd()}`;
+  return `${time} ${paint(level.padEnd(5))} ${pc.cyan(visible(entry.workloadName))} ${visibleLines(entry.text)}`;
 }

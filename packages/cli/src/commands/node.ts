@@ -24,7 +24,6 @@ import { addPreflight } from "./preflight.ts";
 
 interface NodeUpOptions extends GlobalOptions, SandboxOptions {
   config?: string;
-  nexus: string;
   metrics: boolean;
   metrics_port?: string;
   otel_metrics_exporter?: string;
@@ -40,6 +39,7 @@ const idleFlags = [
   "traces",
   "otel_traces_exporter",
 ] as const;
+const defaultNexus = "nexus";
 const usualConfig = "config.json";
 
 /** Adds the commands. */
@@ -49,7 +49,6 @@ export function addNode(program: Command): void {
     .command("up")
     .description("start a node that joins the nexus of a NATS server")
     .option("--config <file>", `configuration file (JSON); ./${usualConfig} where there is one`)
-    .option("--nexus <name>", "name of the nexus", "nexus")
     .option("--metrics", "accepted; metrics are not exported yet", false)
     .option("--metrics_port <n>", "accepted, as --metrics")
     .option("--otel_metrics_exporter <kind>", "accepted, as --metrics")
@@ -79,7 +78,7 @@ async function nodeUp(options: NodeUpOptions): Promise<void> {
   const node = stack.use(
     await startNode({
       login,
-      nexus: options.nexus,
+      nexus: options.nexus ?? defaultNexus,
       config,
       ...stateOf(options),
       driver: driverOf(sandbox, config, {

@@ -5,7 +5,7 @@ import type { Command } from "commander";
 import type { GlobalOptions } from "../global-options.ts";
 import { issuerKey } from "../key-files.ts";
 import { withClient } from "../login.ts";
-import { print, printJson } from "../output.ts";
+import { print, printJson, visible } from "../output.ts";
 
 interface StopOptions extends GlobalOptions {
   issuer?: string;
@@ -47,7 +47,7 @@ async function stop(idOrName: string, nodeId: string | undefined, options: StopO
         issuer,
       });
       if (options.json) printJson(stopped);
-      else print(`✅ "${stopped.name}" (${workloadId}) stopped`);
+      else print(`✅ "${visible(stopped.name)}" (${visible(workloadId)}) stopped`);
     }
   });
 }

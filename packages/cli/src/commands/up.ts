@@ -78,6 +78,7 @@ async function up(options: UpOptions): Promise<void> {
     await startNode({
       login: { ...login, name: options.connName ?? "nex-up" },
       config,
+      ...(options.nexus === undefined ? {} : { nexus: options.nexus }),
       ...stateOf(options),
       driver: driverOf(sandboxOf(options, config), config, {
         processAsLast: true,
