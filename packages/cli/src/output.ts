@@ -77,7 +77,7 @@ export function printTable(content: TableContent): void {
  */
 export function tableText(
   { title, columns, rows, yields = [] }: TableContent,
-  width: number | undefined = process.stdout.columns,
+  width: number | undefined = process.stdout.columns || undefined,
 ): string {
   const cells = fit([columns, ...rows.map((row) => row.map(visible))], yields, width);
   const [head = [], ...body] = cells;
