@@ -32,7 +32,13 @@ after(async () => {
 const run = (args: readonly string[]) => home.run([...args, "-s", nexus.server.url]);
 
 describe("control characters of others are shown, not obeyed", () => {
-  for (const args of [["ps"], ["ps", "--full"], ["node", "ls"], ["node", "ls", "--full"], ["node", "probe"]]) {
+  for (const args of [
+    ["ps"],
+    ["ps", "--full"],
+    ["node", "ls"],
+    ["node", "ls", "--full"],
+    ["node", "probe"],
+  ]) {
     test(`nex ${args.join(" ")}`, async () => {
       const { status, stdout, stderr } = await run(args);
       assert.equal(status, 0, stderr);
@@ -113,7 +119,10 @@ describe("on a terminal", { skip: !existsSync("/usr/bin/script") }, () => {
     const { id } = await nexus.function("() => 1;", { name });
     const lines = (await onTerminal(80, "ps")).trimEnd().split(/\r?\n/);
     for (const line of lines) assert.ok([...line].length <= 80, line);
-    assert.ok(lines.some((line) => line.includes(id) && line.includes("…")), lines.join("\n"));
+    assert.ok(
+      lines.some((line) => line.includes(id) && line.includes("…")),
+      lines.join("\n"),
+    );
     assert.match((await run(["ps"])).stdout, new RegExp(name));
   });
 });

@@ -19,7 +19,7 @@ import {
 import { errorText, NexError } from "@nexengine/protocol/internal";
 import { type Command, Option } from "commander";
 import { colors as pc } from "../colors.ts";
-import { commandName } from "../daemon.ts";
+import { commandName } from "../hints.ts";
 import { addSwitch } from "../option-values.ts";
 import { note, print, printJson } from "../output.ts";
 import { driverFiles, sandboxOf, trialLine } from "../sandbox.ts";

@@ -66,7 +66,7 @@ async function run(where: string, rest: string[], options: RunOptions): Promise<
       ...(node === undefined ? {} : { node }),
       ...(options.description === undefined ? {} : { description: options.description }),
     });
-    reportDeployment(deployment, options.trigger_subject, options.json);
+    reportDeployment(deployment, options.trigger_subject, options);
   });
 }
 

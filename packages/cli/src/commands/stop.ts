@@ -3,6 +3,7 @@ import type { WorkloadDetails } from "@nexengine/client";
 import { NexError } from "@nexengine/protocol/internal";
 import type { Command } from "commander";
 import type { GlobalOptions } from "../global-options.ts";
+import { hint } from "../hints.ts";
 import { issuerKey } from "../key-files.ts";
 import { withClient } from "../login.ts";
 import { print, printJson, visible } from "../output.ts";
@@ -62,7 +63,7 @@ function chosen(
       "no_such_workload",
       `Cannot stop "${idOrName}": no workload of this name or id runs in namespace "${options.namespace}"`,
       {
-        advice: "See what runs with: nex ps",
+        advice: `See what runs with: ${hint(options, "ps")}`,
       },
     );
   }

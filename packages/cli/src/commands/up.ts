@@ -14,8 +14,9 @@ import {
 import { NexError, withoutSecrets } from "@nexengine/protocol/internal";
 import type { Command } from "commander";
 import { colors as pc } from "../colors.ts";
-import { commandName, isolationBanner, untilEnded, version } from "../daemon.ts";
+import { isolationBanner, untilEnded, version } from "../daemon.ts";
 import type { GlobalOptions } from "../global-options.ts";
+import { commandName } from "../hints.ts";
 import { nexHome } from "../home.ts";
 import { issuerKey } from "../key-files.ts";
 import { connectionOf, namesServer } from "../login.ts";

@@ -3,12 +3,12 @@ import type { Deployment, DeployOptions } from "@nexengine/client";
 import { NexError, type Restart } from "@nexengine/protocol/internal";
 import { type Command, Option } from "commander";
 import { addConnectionOptions, type ConnectionOptions, connectionOf } from "../connection-options.ts";
-import { commandName } from "../daemon.ts";
 import type { GlobalOptions } from "../global-options.ts";
+import { callableSubject, hint } from "../hints.ts";
 import { addLimitOptions, type LimitOptions, limitsOf } from "../limit-options.ts";
 import type { Connection } from "../login.ts";
 import { addSwitch, collect, positive } from "../option-values.ts";
-import { print, printJson } from "../output.ts";
+import { print, printJson, visible } from "../output.ts";
 import { uploadProgress } from "../progress.ts";
 import { typeNames } from "../source.ts";
 
@@ -86,18 +86,24 @@ export function deployOptionsOf(options: WorkloadOptions, { jsDomain }: Connecti
 }
 
 /** Says what runs, and how to reach it. */
-export function reportDeployment(deployment: Deployment, triggers: readonly string[], json: boolean): void {
-  if (json) {
+export function reportDeployment(
+  deployment: Deployment,
+  triggers: readonly string[],
+  options: WorkloadOptions,
+): void {
+  if (options.json) {
     printJson({ ...deployment, triggers });
     return;
   }
-  print(`🚀 "${deployment.name}" runs as ${deployment.id} on node ${deployment.nodeName}`);
+  const { id, name, nodeName } = deployment;
+  print(visible(`🚀 "${name}" runs as ${id} on node ${nodeName}`));
   const subject = triggers[0];
-  if (subject !== undefined) print(`   Call it:  ${commandName()} request ${subject} hello`);
+  if (subject !== undefined)
+    print(`   Call it:  ${hint(options, "request", callableSubject(subject), "hello")}`);
   for (const { machine_port, host, host_port } of deployment.published) {
-    print(`   Port ${machine_port} is reached at ${host}:${host_port}`);
+    print(visible(`   Port ${machine_port} is reached at ${host}:${host_port}`));
   }
-  print(`   Stop it:  ${commandName()} stop ${deployment.name}`);
+  print(`   Stop it:  ${hint(options, "stop", name)}`);
 }
 
 /** @throws NexError `usage` */
