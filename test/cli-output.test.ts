@@ -12,7 +12,7 @@ let nexus: TestNexus;
 /** Sets a title, clears the screen, rings; C1's CSI and DEL, which JSON leaves as they are; turns text around. */
 const hostile = "\x1b]0;title\x07\x1b[2J\u009b31m\u007f\u202eevil\tend";
 const shown = "\\x1b]0;title\\x07\\x1b[2J\\x9b31m\\x7f\\u202eevil\tend";
-const dangerous = /[\0-\x08\x0b-\x1f\x7f-\x9f\u202e]/;
+const dangerous = /[^\P{Cc}\t\n]|\u202e/u;
 
 before(async () => {
   nexus = await startTestNexus({ config: { tags: { node_name: `node${hostile}` } } });

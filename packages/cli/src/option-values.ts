@@ -32,6 +32,19 @@ export function addSwitch(command: Command, name: string, description: string, e
     .addOption(new Option(`--no-${name}`, `the opposite of --${name}`).hideHelp());
 }
 
+/** Adds an option that is taken for the sake of scripts and does nothing; no help shows it. */
+export function addIdle(command: Command, flags: string): Command {
+  return command.addOption(new Option(flags, "accepted, and does nothing").hideHelp());
+}
+
+/** A line for each option that was given and does nothing. */
+export function idleWarnings(options: object, idle: readonly string[]): string[] {
+  const given = new Map(Object.entries(options));
+  return idle
+    .filter((name) => given.get(name) !== undefined && given.get(name) !== false)
+    .map((name) => `this version does not act on --${name}`);
+}
+
 /**
  * Removes what says nothing from the environment: variables of options that are empty, and switches that are off,
  * since commander takes a switch's variable as on whatever it holds.
