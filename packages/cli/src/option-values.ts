@@ -24,6 +24,13 @@ export function positive(text: string): number {
   throw new InvalidArgumentError("It must be a whole number above 0.");
 }
 
+/** A TCP port; 0 is any free one. */
+export function port(text: string): number {
+  const value = Number(text);
+  if (/^\d{1,5}$/.test(text) && value <= 65_535) return value;
+  throw new InvalidArgumentError("A port is a number from 0 to 65535.");
+}
+
 /** Adds `--name` and `--no-name`; the value is `undefined` where neither is given. */
 export function addSwitch(command: Command, name: string, description: string, env?: string): Command {
   const positive = new Option(`--${name}`, description);

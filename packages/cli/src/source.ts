@@ -2,7 +2,13 @@
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import { extname } from "node:path";
 import type { LocalArtifact } from "@nexengine/client";
-import { errorText, looksLikeElf, NexError, type WorkloadType } from "@nexengine/protocol/internal";
+import {
+  errorText,
+  looksLikeElf,
+  NexError,
+  printable,
+  type WorkloadType,
+} from "@nexengine/protocol/internal";
 
 const scriptExtensions = new Set([".js", ".mjs", ".cjs", ".ts", ".mts", ".cts"]);
 
@@ -24,6 +30,7 @@ export function typeOfFile(path: string): WorkloadType {
   if (looksLikeElf(head)) return "native";
   if (head.length === 4 && head.readUInt32BE(0) === 0x0061736d) return "wasm";
   const extension = extname(path).toLowerCase();
+  if (isScript(head) && !scriptExtensions.has(extension)) throw scriptRefused(path);
   if (scriptExtensions.has(extension)) return "v8";
   if (extension === ".wasm") return "wasm";
   throw new NexError(
@@ -31,6 +38,22 @@ export function typeOfFile(path: string): WorkloadType {
     `Cannot deploy "${path}": it is neither an ELF executable nor JavaScript nor Wasm`,
     {
       advice: "Name its type with: --type native|v8|wasm",
+    },
+  );
+}
+
+function isScript(head: Buffer): boolean {
+  return head.subarray(0, 2).toString("latin1") === "#!";
+}
+
+function scriptRefused(path: string): NexError {
+  const [, program = ""] = /^#![ \t]*([^\r\n]+)/.exec(readFileSync(path, "latin1").slice(0, 256)) ?? [];
+  const kind = /\b(?:ba|da|k|z|a)?sh\b/.test(program) ? "a shell script" : "a script";
+  return new NexError(
+    "artifact_invalid",
+    `Cannot deploy "${path}": it is ${kind} for ${printable(program)}, and machines have no interpreter`,
+    {
+      advice: "Deploy a static executable, or a function in JavaScript, TypeScript or Wasm",
     },
   );
 }
@@ -58,6 +81,7 @@ function readHead(path: string): Buffer {
  * @throws NexError `artifact_invalid` with the place of a syntax error
  */
 export async function artifactOf(path: string, type: WorkloadType): Promise<LocalArtifact> {
+  if (type === "native" && isScript(readHead(path))) throw scriptRefused(path);
   if (type !== "v8") return { path };
   const source = readFileSync(path, "utf8");
   const isTypeScript = /\.[mc]?ts$/i.test(path);

@@ -102,6 +102,7 @@ function describeEnd(code: unknown, reason: string): string {
   if (typeof code === "number" && code >= 0) return `ended with status ${code}`;
   const status = /^exited with status (\d+)/.exec(reason)?.[1];
   if (status !== undefined) return `ended with status ${status}`;
+  if (reason === "out of memory") return "ran out of memory";
   const signal = /\((SIG[A-Z0-9]+)\)$/.exec(reason)?.[1];
   return signal === undefined ? `ended: ${reason}` : `was ended by ${signal}`;
 }

@@ -128,12 +128,20 @@ async function noBid(session: Session, needs: Needs, body: string, nodes: number
   const answers = await askAll(session, auctionWhySubject, body, auctionWhyResponseSchema).catch(() => []);
   const told = answers.some(({ reasons }) => reasons.length > 0);
   const who = nodes === 1 ? "the one node there is does not" : `none of the ${nodes} nodes does`;
+  const isOther = answers.some(({ reasons }) => reasons.some(({ code }) => code === "platform"));
   const why = told
     ? describeReasons(answers, Math.max(nodes, answers.length))
     : `asked for ${asked(needs)}, ${who}`;
   return new NexError("no_node", `No node accepts "${needs.name}": ${why}`, {
-    advice: "See what the nodes offer with: nex node ls --full",
+    advice:
+      isOther && needs.arch !== undefined
+        ? `The executable is built for ${processorOf(needs.arch)}; build it for the nodes' processor, see: nex node ls --full`
+        : "See what the nodes offer with: nex node ls --full",
   });
+}
+
+function processorOf(arch: string): string {
+  return arch === "arm64" ? "ARM (linux/arm64)" : `x86-64 (linux/${arch})`;
 }
 
 function asked({ type, arch, tags, limits }: Needs): string {

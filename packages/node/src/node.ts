@@ -204,6 +204,14 @@ async function compose(
     configuredTags: config.tags,
     exactNamespaces: config.namespaces !== undefined,
     readyMachines: () => pool.readyCount,
+    artifactLimits: (namespace) => {
+      const { artifactBytesMax, limits } = deployFacts(namespace);
+      const { diskBytes } = grantLimits({}, "native", limits).machine;
+      return {
+        artifact_bytes_max: artifactBytesMax,
+        ...(diskBytes === undefined ? {} : { disk_bytes_default: diskBytes }),
+      };
+    },
   });
   const deployFacts = (namespace: string | undefined): DeployFacts => {
     const rules = rulesOf(config, namespace);

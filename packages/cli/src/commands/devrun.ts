@@ -8,7 +8,7 @@ import {
   workloadNameOfFile,
 } from "@nexengine/protocol/internal";
 import { type Command, Option } from "commander";
-import { parseEnvironment } from "../environment.ts";
+import { environmentOf } from "../environment.ts";
 import { hint } from "../hints.ts";
 import { issuerKey, publisherKey } from "../key-files.ts";
 import { withClient } from "../login.ts";
@@ -19,9 +19,11 @@ import { artifactOf, typeNames, typeOfFile } from "../source.ts";
 import { StartWatch } from "../start-watch.ts";
 import {
   addWorkloadOptions,
+  argvOf,
   deployOptionsOf,
   ownConnectionsOf,
   reportDeployment,
+  splitArguments,
   type WorkloadOptions,
 } from "./workload-options.ts";
 
@@ -41,7 +43,7 @@ export function addDevrun(program: Command): void {
     .alias("yeet")
     .description("deploy a file while you work on it: an executable, JavaScript, TypeScript or Wasm")
     .argument("<file>", "what to run")
-    .argument("[variables...]", "environment, as KEY=VALUE");
+    .argument("[variables...]", "environment, as KEY=VALUE; then -- and arguments of a service");
   addSwitch(
     command,
     "stop",
@@ -56,12 +58,15 @@ export function addDevrun(program: Command): void {
     )
     .option("--bucketmaxbytes <n>", "size of the upload bucket, when it is created", positive)
     .action(async (file: string, variables: string[], _: unknown, self: Command) => {
-      await devrun(file, variables, self.optsWithGlobals<DevrunOptions>());
+      await devrun(file, variables, self);
     });
 }
 
-async function devrun(file: string, variables: string[], options: DevrunOptions): Promise<void> {
-  const environment = parseEnvironment(variables);
+async function devrun(file: string, operands: string[], command: Command): Promise<void> {
+  const options = command.optsWithGlobals<DevrunOptions>();
+  const { words, args } = splitArguments(command, operands);
+  const environment = environmentOf(words, options.envFile);
+  const argv = argvOf(options, args);
   const type = typeNames[options.type ?? ""] ?? typeOfFile(file);
   const name = options.name ?? workloadNameOfFile(file);
   const triggers = triggersOf(options.trigger_subject, type, options.namespace, name);
@@ -83,6 +88,7 @@ async function devrun(file: string, variables: string[], options: DevrunOptions)
       triggerSubjects: triggers,
       ...deployOptionsOf(options, connection),
       ...ownConnections,
+      ...argv,
       ...(options.bucketmaxbytes === undefined ? {} : { bucketBytesMax: options.bucketmaxbytes }),
     };
     const copies = new PreviousCopies(client, issuer, previous);
@@ -114,6 +120,10 @@ async function deployService(
   for (const line of end.lines) note(`    ${visibleLines(line)}`);
   const kept = await copies.left(deployment);
   const advice = [];
+  if (/out of memory|SIGKILL/.test(end.how)) {
+    const why = end.how.includes("SIGKILL") ? "The kernel kills what needs more memory than there is; " : "";
+    advice.push(`${why}give it more with: --memory SIZE`);
+  }
   if (end.restarts) {
     // The node would start it for ever beside the copy that works.
     if (kept.length > 0) await copies.stop(deployment.id, deployment.nodeId, deployment.name);

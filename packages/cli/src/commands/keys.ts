@@ -3,7 +3,7 @@ import { createKey, signerOfSeed } from "@nexengine/protocol";
 import { isPublicKey, NexError, printable, signEndorsement } from "@nexengine/protocol/internal";
 import { Argument, type Command } from "commander";
 import type { GlobalOptions } from "../global-options.ts";
-import { readNamedFile, writeNewKey } from "../key-files.ts";
+import { readKeyFile, writeNewKey } from "../key-files.ts";
 import { positive } from "../option-values.ts";
 import { note, print } from "../output.ts";
 import { addTenantCommand } from "./keys-tenant.ts";
@@ -63,7 +63,7 @@ function endorse(nodeId: string, { nexus, key, days }: EndorseOptions): void {
       },
     );
   }
-  const owner = signerOfSeed(readNamedFile(key, "the owner's key"), `the owner's key "${key}"`);
+  const owner = signerOfSeed(readKeyFile(key, "the owner's key"), `the owner's key "${key}"`);
   const endorsement = signEndorsement({ nodeId, nexus }, owner, days * secondsPerDay, Date.now());
   note(
     `Put it into the node's configuration as "endorsement"; clients name the key: --endorser ${owner.publicKey}`,

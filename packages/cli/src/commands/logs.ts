@@ -6,6 +6,7 @@ import { colors as pc } from "../colors.ts";
 import type { GlobalOptions } from "../global-options.ts";
 import { interruption } from "../interruption.ts";
 import { withClient } from "../login.ts";
+import { nodeIdOf } from "../node-id.ts";
 import { positive } from "../option-values.ts";
 import { jsonText, note, print, visible, visibleLines } from "../output.ts";
 import { formatTime } from "../time-format.ts";
@@ -28,7 +29,7 @@ export function addLogs(program: Command): void {
       "show what the namespace's workloads write, as it comes; what was written before is kept nowhere",
     )
     .argument("[workload]", "only this name or id")
-    .option("--node <id>", "only of this node")
+    .option("--node <id>", "only of this node: its id, its beginning, or its name")
     .option("--workload_name <name>", "only of this name")
     .option("--workload_id <id>", "only of this id")
     .addOption(
@@ -46,8 +47,11 @@ export function addLogs(program: Command): void {
 
 async function logs(workload: string | undefined, options: LogsOptions): Promise<void> {
   await withClient(options, async (client) => {
+    const node = unlessAll(options.node);
+    const nodeId =
+      node === undefined ? undefined : await nodeIdOf(client, node, "Cannot watch node", options.timeout);
     const feed = client.logs({
-      nodeId: unlessAll(options.node),
+      nodeId,
       workloadName: unlessAll(options.workload_name),
       workloadId: unlessAll(options.workload_id),
       signal: interruption(),

@@ -67,6 +67,8 @@ export interface NodeFacts {
   exactNamespaces: boolean;
   /** How many machines wait for a deploy now. */
   readyMachines(): number;
+  /** What bounds an artifact in a namespace. */
+  artifactLimits(namespace: string): Pick<NodeExtras, "artifact_bytes_max" | "disk_bytes_default">;
 }
 
 export class NodeInfo {
@@ -183,7 +185,7 @@ export class NodeInfo {
         .filter((one) => this.isSameNamespace(one.namespace, namespace))
         .map(describeWorkload),
       supported_workload_types: [...this.workloadTypes],
-      nex: { ...this.#extras(), nexus: this.#facts.nexus },
+      nex: { ...this.#extras(), nexus: this.#facts.nexus, ...this.#facts.artifactLimits(namespace) },
     };
   }
 }
