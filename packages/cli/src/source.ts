@@ -1,6 +1,6 @@
 /** What a file is, and what of it is deployed. */
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
-import { extname } from "node:path";
+import { basename, dirname, extname, resolve } from "node:path";
 import type { LocalArtifact } from "@nexengine/client";
 import {
   errorText,
@@ -100,18 +100,25 @@ function isModule(source: string): boolean {
   return /^\s*(?:import|export)\b|\brequire\s*\(|\bmodule\s*\.\s*exports\b/m.test(source);
 }
 
+/** Inside the bundle, without the sources' text: the agent names their places in errors. */
+const sourceMap = { sourcemap: "inline", sourcesContent: false } as const;
+
 async function bundle(path: string): Promise<Uint8Array> {
   const esbuild = await import("esbuild");
   try {
     const result = await esbuild.build({
-      entryPoints: [path],
+      entryPoints: [resolve(path)],
       bundle: true,
       write: false,
       format: "esm",
-      platform: "neutral",
-      mainFields: ["module", "main"],
-      conditions: ["import", "default"],
+      // Of a package's files those that need nothing of Node: functions run in a realm like a browser's worker.
+      platform: "browser",
+      conditions: ["worker", "module"],
+      mainFields: ["browser", "module", "main"],
+      define: { "process.env.NODE_ENV": '"production"' },
       target: "node24",
+      ...sourceMap,
+      absWorkingDir: dirname(resolve(path)),
       logLevel: "silent",
     });
     return result.outputFiles[0]?.contents ?? new Uint8Array();
@@ -123,7 +130,15 @@ async function bundle(path: string): Promise<Uint8Array> {
 async function stripTypes(path: string, source: string): Promise<string> {
   const esbuild = await import("esbuild");
   try {
-    return (await esbuild.transform(source, { loader: "ts", target: "node24", logLevel: "silent" })).code;
+    return (
+      await esbuild.transform(source, {
+        loader: "ts",
+        target: "node24",
+        logLevel: "silent",
+        sourcefile: basename(path),
+        ...sourceMap,
+      })
+    ).code;
   } catch (cause) {
     throw buildFailure(path, cause);
   }
@@ -152,7 +167,12 @@ function buildFailure(path: string, cause: unknown): NexError {
   const first = (cause as { errors?: BuildMessage[] } | undefined)?.errors?.[0];
   if (first !== undefined) {
     const { location } = first;
-    const place = location === null ? "" : ` (line ${location.line}, column ${location.column + 1})`;
+    const elsewhere =
+      location !== null && resolve(dirname(path), location.file) !== resolve(path)
+        ? `${location.file}, `
+        : "";
+    const place =
+      location === null ? "" : ` (${elsewhere}line ${location.line}, column ${location.column + 1})`;
     return new NexError("artifact_invalid", `Cannot deploy "${path}": ${first.text}${place}`, { cause });
   }
   return new NexError("artifact_invalid", `Cannot deploy "${path}": ${errorText(cause)}`, { cause });
