@@ -3,6 +3,7 @@ import type { EventEntry } from "@nexengine/client";
 import { NexError, systemNamespace } from "@nexengine/protocol/internal";
 import type { Command } from "commander";
 import { colors as pc } from "../colors.ts";
+import { ConnectionWatch } from "../connection-watch.ts";
 import type { GlobalOptions } from "../global-options.ts";
 import { interruption } from "../interruption.ts";
 import { withClient } from "../login.ts";
@@ -37,12 +38,14 @@ async function events(options: EventsOptions): Promise<void> {
   await withClient(options, async (client) => {
     const feed = client.events({ signal: interruption() });
     await client.flush();
+    const connection = new ConnectionWatch(client);
     note(pc.dim(`Events of namespace "${options.namespace}" and of the nodes; Ctrl-C ends`));
     let left = options.count ?? Number.POSITIVE_INFINITY;
     for await (const entry of feed) {
       print(options.json ? jsonText(entry.event) : eventLine(entry, options.timeformat));
       if (--left <= 0) break;
     }
+    if (left > 0) connection.demandOpen();
   });
 }
 

@@ -3,6 +3,7 @@ import type { LogEntry, NexClient } from "@nexengine/client";
 import { baseLevel, logLevels } from "@nexengine/protocol/internal";
 import { type Command, Option } from "commander";
 import { colors as pc } from "../colors.ts";
+import { ConnectionWatch } from "../connection-watch.ts";
 import type { GlobalOptions } from "../global-options.ts";
 import { interruption } from "../interruption.ts";
 import { withClient } from "../login.ts";
@@ -57,6 +58,7 @@ async function logs(workload: string | undefined, options: LogsOptions): Promise
       signal: interruption(),
     });
     await client.flush();
+    const connection = new ConnectionWatch(client);
     const running = options.sinceStart ? await runningNow(client, options.timeout) : new Set<string>();
     note(pc.dim(`Logs of namespace "${options.namespace}"; Ctrl-C ends`));
     let left = options.count ?? Number.POSITIVE_INFINITY;
@@ -67,6 +69,7 @@ async function logs(workload: string | undefined, options: LogsOptions): Promise
       print(options.json ? jsonText(entry) : logLine(entry, options));
       if (--left <= 0) break;
     }
+    if (left > 0) connection.demandOpen();
     if (feed.dropped > 0) note(`${feed.dropped} lines were lost: they came faster than they were printed`);
   });
 }

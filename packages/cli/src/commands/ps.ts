@@ -1,6 +1,7 @@
 /** `nex ps`: the workloads of the namespace, over all nodes. */
 import type { EventEntry, Feed, NexClient, WorkloadDetails } from "@nexengine/client";
 import type { Command } from "commander";
+import { ConnectionWatch, lost } from "../connection-watch.ts";
 import type { GlobalOptions } from "../global-options.ts";
 import { Bell, interruption } from "../interruption.ts";
 import { withClient } from "../login.ts";
@@ -46,10 +47,19 @@ async function watch(client: NexClient, options: PsOptions): Promise<void> {
   signal.addEventListener("abort", () => bell.ring(), { once: true });
   const reading = ringOnChanges(client.events({ signal }), bell);
   const redraws = process.stdout.isTTY && !options.json;
+  const connection = new ConnectionWatch(client, { changed: () => bell.ring(), isQuiet: redraws });
   let shown: string | undefined;
   while (!signal.aborted) {
+    connection.demandOpen();
+    if (!connection.isConnected) {
+      if (redraws) redrawText(lost, options);
+      await bell.wait(refreshMs);
+      continue;
+    }
     const workloads = await list(client, options);
     const state = keyOf(workloads);
+    // A list that was asked for in the last moment of a connection is empty.
+    if (!connection.isConnected) continue;
     if (redraws) redraw(workloads, options);
     else if (state !== shown) show(workloads, options);
     shown = state;
@@ -78,10 +88,12 @@ function show(workloads: WorkloadDetails[], options: PsOptions): void {
 
 function redraw(workloads: readonly WorkloadDetails[], options: PsOptions): void {
   const content = tableOf(workloads, options);
+  redrawText(workloads.length === 0 ? visible(content.whenEmpty) : tableText(content), options);
+}
+
+function redrawText(text: string, options: PsOptions): void {
   const head = `${formatTime(new Date(), options.timeformat)}  Ctrl-C ends\n\n`;
-  process.stdout.write(
-    `\x1b[H\x1b[2J${head}${workloads.length === 0 ? visible(content.whenEmpty) : tableText(content)}\n`,
-  );
+  process.stdout.write(`\x1b[H\x1b[2J${head}${text}\n`);
 }
 
 /** The short table has at most 80 columns with names of usual length. */

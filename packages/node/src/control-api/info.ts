@@ -1,6 +1,6 @@
 /** What a node tells about itself. */
 
-import { randomInt } from "node:crypto";
+import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { availableParallelism, cpus, freemem, hostname, loadavg, totalmem } from "node:os";
 import {
@@ -20,6 +20,9 @@ import type { Workloads } from "../workloads/workloads.ts";
 
 const goArch: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
 
+/** After the prefix, and a letter that has two bits of the key only. */
+const idLettersFrom = 2;
+const idLetters = 4;
 const adjectives = [
   "amber",
   "brisk",
@@ -49,9 +52,14 @@ const nouns = [
   "maple",
 ];
 
-/** A name of two words for a node that was given none. */
-export function randomNodeName(): string {
-  return `${adjectives[randomInt(adjectives.length)]}-${nouns[randomInt(nouns.length)]}`;
+/**
+ * A name for a node that was given none: two words, and letters of its id. It comes from the id alone, which the state
+ * directory keeps, so a node has the same name after each start, and names hardly repeat among hundreds of nodes.
+ */
+export function nodeNameOf(nodeId: string): string {
+  const [first = 0, second = 0] = createHash("sha256").update(nodeId).digest();
+  const words = [adjectives[first % adjectives.length], nouns[second % nouns.length]];
+  return [...words, nodeId.slice(idLettersFrom, idLettersFrom + idLetters).toLowerCase()].join("-");
 }
 
 /** What stays the same while a node runs. */
@@ -80,7 +88,7 @@ export class NodeInfo {
   constructor(facts: NodeFacts) {
     this.#facts = facts;
     this.#tags = {
-      node_name: randomNodeName(),
+      node_name: nodeNameOf(facts.identity.id),
       ...facts.configuredTags,
       "nex.os": process.platform,
       "nex.arch": goArch[process.arch] ?? process.arch,
