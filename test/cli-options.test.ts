@@ -215,7 +215,7 @@ describe("a deploy", () => {
     await deploy("--no-essential");
     assert.doesNotMatch(await deploy("--no-stop"), /Replaced/);
     assert.equal(await copies(), 2);
-    assert.match(await deploy("--stop"), /Replaced the former copy/);
+    assert.match(await deploy("--stop"), /Replaced the previous copy/);
     assert.equal(await copies(), 1);
   });
 });

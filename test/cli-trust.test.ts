@@ -84,6 +84,12 @@ describe("nex keys", () => {
     const deployed = await run(["devrun", echoFunctionPath], { env });
     assert.equal(deployed.status, 0, deployed.stderr);
     assert.equal((await run(["stop", "echo"], { env })).status, 0);
+    const elsewhere = await run(["devrun", "--nexus", "staging", echoFunctionPath], { env });
+    assert.equal(elsewhere.status, 5);
+    assert.match(elsewhere.stderr, /it is endorsed for nexus "prod", not for "staging"/);
+    const here = await run(["devrun", echoFunctionPath], { env: { ...env, NEX_NEXUS: "prod" } });
+    assert.equal(here.status, 0, here.stderr);
+    assert.equal((await run(["stop", "echo"], { env })).status, 0);
   });
 
   test("endorse refuses what is no node, and no key", async () => {
@@ -94,6 +100,9 @@ describe("nex keys", () => {
     const id = `N${"A".repeat(55)}`;
     const key = await home.run(["keys", "endorse", id, "--nexus", "prod", "--key", absent]);
     assert.notEqual(key.status, 0);
+    const nameless = await home.run(["keys", "endorse", id, "--key", ownerFile]);
+    assert.equal(nameless.status, 2);
+    assert.match(nameless.stderr, /its nexus is not named/);
     const bad = await run(["devrun", "--endorser", "me", echoFunctionPath]);
     assert.equal(bad.status, 2);
     assert.match(bad.stderr, /"me".*is not the public key of an endorser/);

@@ -54,7 +54,7 @@ describe("nex devrun, request, ps and stop", () => {
     assert.equal((await nex(["request", "default.echo", "hello"])).stdout, "hello");
     assert.equal((await nex(["request", "default.echo", "-"], { input: "from stdin" })).stdout, "from stdin");
     const second = await nex(["devrun", echoFunctionPath]);
-    assert.match(second.stderr, new RegExp(`Replaced the former copy ${deployment.id}`));
+    assert.match(second.stderr, new RegExp(`Replaced the previous copy ${deployment.id}`));
     assert.match(second.stdout, /Call it:.*request default\.echo/);
     const listed = JSON.parse((await nex(["ps", "--json"])).stdout);
     assert.equal(listed.length, 1);

@@ -175,7 +175,7 @@ for (const version of versions) {
 
     test("is sent nothing by a client of today that it does not know", async () => {
       const { knows } = version;
-      await using bench = await startBench();
+      await using bench = await startBench({ client: { allowGoNodes: true } });
       const node = await bench.node({
         auction: (own) => ({ nex: { ...own.extras, features: knows.features } }),
         info: (own) => ({ nex: { ...own.extras, features: knows.features } }),

@@ -75,12 +75,15 @@ function errorsPage(): string {
 function commandLinePage(): string {
   const program = createProgram();
   const parts = ["# Command line", generated, "", "## Options of every command\n", optionTable(program)];
-  for (const command of leaves(program)) parts.push(commandSection(command));
+  for (const command of runnable(program)) parts.push(commandSection(command));
   return `${parts.join("\n")}\n`;
 }
 
-function leaves(command: Command): Command[] {
-  return command.commands.length === 0 ? [command] : command.commands.flatMap(leaves);
+/** Commands that do something by themselves: those without commands below them, and those with options of their own. */
+function runnable(command: Command): Command[] {
+  const below = command.commands.flatMap(runnable);
+  const isGroup = command.parent === null || (below.length > 0 && command.options.length === 0);
+  return isGroup ? below : [command, ...below];
 }
 
 function commandSection(command: Command): string {

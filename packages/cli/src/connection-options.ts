@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import type { WorkloadConnection } from "@nexengine/client";
 import { loginInUrl, NexError, parseCredentials } from "@nexengine/protocol/internal";
 import type { Command } from "commander";
-import { readNamedFile } from "./key-files.ts";
+import { readKeyFile } from "./key-files.ts";
 
 const kinds = { hs: "host services", trigger: "triggers" } as const;
 type Kind = keyof typeof kinds;
@@ -51,7 +51,7 @@ export function connectionOf(kind: Kind, options: ConnectionOptions): WorkloadCo
           ...(jwt === undefined ? {} : { jwt: readSecret(jwt, `--${kind}_jwt`) }),
           ...(seed === undefined ? {} : { seed: readSecret(seed, `--${kind}_seed`) }),
         }
-      : parseCredentials(readNamedFile(creds, "the credentials file"), `the credentials file "${creds}"`);
+      : parseCredentials(readKeyFile(creds, "the credentials file"), `the credentials file "${creds}"`);
   if (url === undefined && Object.keys(login).length === 0) return undefined;
   return { ...(url === undefined ? {} : { url }), ...login };
 }

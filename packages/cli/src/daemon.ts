@@ -26,11 +26,6 @@ export function version(): string {
   return "development";
 }
 
-/** How this command is called: from a checkout by its path. */
-export function commandName(): string {
-  return existsSync(join(import.meta.dirname, "../packages/cli/package.json")) ? "./nex" : "nex";
-}
-
 /** What must be said where workloads are not kept apart. */
 export function isolationBanner(): string {
   return pc.yellow(

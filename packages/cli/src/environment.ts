@@ -1,5 +1,7 @@
 /** Environment variables on a command line: `KEY=VALUE` or `KEY:VALUE`, split at the first of the two. */
+import { parseEnv } from "node:util";
 import { NexError } from "@nexengine/protocol/internal";
+import { readNamedFile } from "./key-files.ts";
 
 /** @throws NexError `usage` that names the variable, never its value */
 export function parseEnvironment(assignments: readonly string[]): Record<string, string> {
@@ -13,4 +15,23 @@ export function parseEnvironment(assignments: readonly string[]): Record<string,
     environment[name] = assignment.slice(at + 1);
   }
   return environment;
+}
+
+/**
+ * The environment of a workload: a file's variables (`KEY=VALUE` lines, as `.env` files have them), and over them those of
+ * the command line.
+ *
+ * @throws NexError `usage`, `file_not_found`
+ */
+export function environmentOf(
+  assignments: readonly string[],
+  file: string | undefined,
+): Record<string, string> {
+  const given = parseEnvironment(assignments);
+  if (file === undefined) return given;
+  const ofFile: Record<string, string> = {};
+  for (const [name, value] of Object.entries(parseEnv(readNamedFile(file, "the environment file")))) {
+    if (value !== undefined) ofFile[name] = value;
+  }
+  return { ...ofFile, ...given };
 }

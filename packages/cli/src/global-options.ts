@@ -25,6 +25,8 @@ export interface GlobalOptions {
   namespace: string;
   timeout: number;
   endorser?: string;
+  nexus?: string;
+  allowGoNodes?: boolean;
   connName?: string;
   logger: LoggerName[];
   loglevel: LogLevelName;
@@ -54,6 +56,18 @@ export function addGlobalOptions(program: Command): void {
         "--endorser <key>",
         "public key of the nexus's owner: deploy only to nodes that it has endorsed",
       ).env("NEX_ENDORSER"),
+    )
+    .addOption(
+      new Option(
+        "--nexus <name>",
+        "name of the nexus: that a node joins, that an endorsement is for, and to which nodes must belong that are deployed to",
+      ).env("NEX_NEXUS"),
+    )
+    .addOption(
+      new Option(
+        "--allow-go-nodes",
+        "deploy to nodes of the Go Nex too, which have neither bound tokens nor a proof of their xkey",
+      ).env("NEX_ALLOW_GO_NODES"),
     );
   addLogOptions(program);
 }

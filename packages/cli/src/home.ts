@@ -6,8 +6,9 @@ import { errorText, NexError } from "@nexengine/protocol/internal";
 
 /** @returns the path; it exists then, for its owner alone. */
 export function nexHome(): string {
-  const path = join(process.env["HOME"] || homedir(), ".nex");
+  let path = "~/.nex";
   try {
+    path = join(process.env["HOME"] || homedir(), ".nex");
     mkdirSync(path, { recursive: true, mode: 0o700 });
   } catch (cause) {
     throw new NexError("file_not_found", `Cannot make the folder "${path}": ${errorText(cause)}`, {

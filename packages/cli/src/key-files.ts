@@ -1,5 +1,6 @@
 /** Key files: a bare seed, readable by its owner alone. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { closeSync, fsyncSync, linkSync, openSync, readFileSync, rmSync, statSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import {
   type CurveKey,
@@ -10,8 +11,9 @@ import {
   signerOfSeed,
 } from "@nexengine/protocol";
 import { errorText, NexError } from "@nexengine/protocol/internal";
+import { shellQuoted } from "./hints.ts";
 import { nexHome } from "./home.ts";
-import { note } from "./output.ts";
+import { note, visible } from "./output.ts";
 
 /** Reads a file that the person named. @throws NexError `file_not_found` */
 export function readNamedFile(path: string, what: string): string {
@@ -29,27 +31,65 @@ export function writeNewKey(path: string, kind: NewKeyKind): string {
   return publicKey;
 }
 
-/** Writes a file for its owner alone, which must not be there yet. */
+/** Writes a file for its owner alone, whole and on the disk or not at all. It must not be there yet. */
 export function writeSecretFile(path: string, content: string, what: string): void {
+  const unfinished = `${path}.${randomBytes(4).toString("hex")}`;
   try {
-    writeFileSync(path, content, { mode: 0o600, flag: "wx" });
+    const fd = openSync(unfinished, "wx", 0o600);
+    try {
+      writeSync(fd, content);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    // Unlike a rename, a link never takes the place of a file that is there.
+    linkSync(unfinished, path);
   } catch (cause) {
     const exists = cause instanceof Error && "code" in cause && cause.code === "EEXIST";
     const reason = exists ? "there is a file of this name already" : errorText(cause);
     throw new NexError("key_invalid", `Cannot write ${what} "${path}": ${reason}`, { cause });
+  } finally {
+    rmSync(unfinished, { force: true });
   }
+}
+
+/**
+ * Reads a file with a key that the person named.
+ *
+ * @throws NexError `file_not_found`, `key_invalid` for an empty one
+ */
+export function readKeyFile(path: string, what: string): string {
+  const content = readNamedFile(path, what);
+  if (content.trim() === "") {
+    throw new NexError(
+      "key_invalid",
+      `Cannot use ${what} "${path}": the file is empty, as after a full disk`,
+      {
+        advice: `Put the key back, or remove the file and make a new key: rm ${shellQuoted(path)}`,
+      },
+    );
+  }
+  const { mode } = statSync(path);
+  if ((mode & 0o077) !== 0) {
+    note(
+      visible(
+        `Others on this host may read ${what} "${path}"; take that away with: chmod 600 ${shellQuoted(path)}`,
+      ),
+    );
+  }
+  return content;
 }
 
 /** The key that signs: a file that was named, or the person's own, made when it is missing. */
 export function issuerKey(path?: string): Signer {
   const file = path ?? ownKey("issuer.nk", "account", "issuer account key");
-  return signerOfSeed(readNamedFile(file, "the issuer key"), `the issuer key "${file}"`);
+  return signerOfSeed(readKeyFile(file, "the issuer key"), `the issuer key "${file}"`);
 }
 
 /** The key that seals: a file that was named, or the person's own, made when it is missing. */
 export function publisherKey(path?: string): CurveKey {
   const file = path ?? ownKey("publisher.xk", "curve", "publisher xkey");
-  return curveKeyOfSeed(readNamedFile(file, "the publisher xkey"), `the publisher xkey "${file}"`);
+  return curveKeyOfSeed(readKeyFile(file, "the publisher xkey"), `the publisher xkey "${file}"`);
 }
 
 function ownKey(name: string, kind: NewKeyKind, what: string): string {

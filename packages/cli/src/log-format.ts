@@ -1,6 +1,7 @@
 /** A line of the node's own log: `[INF] 2026-01-31 12:00:00 - message key=value`, or JSON. */
 import picocolors from "picocolors";
 import { z } from "zod";
+import { jsonText, visible } from "./output.ts";
 import { formatTime, type TimeFormat } from "./time-format.ts";
 
 /** How loud the log is. */
@@ -33,20 +34,20 @@ export function isError(record: LogRecord): boolean {
 /** One line, without its end. */
 export function formatRecord(record: LogRecord, style: LineStyle): string {
   const attributes = Object.entries(record).filter(([key]) => !own.has(key));
-  const message = record.msg ?? "";
+  const message = visible(record.msg ?? "");
   const time = new Date(record.time);
   if (style.json) {
-    return JSON.stringify({
+    return jsonText({
       level: levelOf(record).name,
       time: time.toISOString(),
-      message,
+      message: record.msg ?? "",
       ...(attributes.length === 0 ? {} : { attrs: Object.fromEntries(attributes) }),
     });
   }
   const { label, color } = levelOf(record);
   const painted = picocolors.createColors(style.color)[color](label);
   const pairs = attributes.map(
-    ([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`,
+    ([key, value]) => `${key}=${typeof value === "string" ? visible(value) : jsonText(value)}`,
   );
   return `[${painted}] ${formatTime(time, style.timeFormat)} - ${[message, ...pairs].join(" ")}`;
 }

@@ -15,7 +15,7 @@ import {
 import { expandHome, type NamedContext, readContext, selectedContextName } from "./contexts.ts";
 import { version } from "./daemon.ts";
 import type { GlobalOptions } from "./global-options.ts";
-import { readNamedFile } from "./key-files.ts";
+import { readKeyFile, readNamedFile } from "./key-files.ts";
 import { note } from "./output.ts";
 import { findRunningUp } from "./up-state.ts";
 
@@ -40,14 +40,7 @@ export function namesServer(options: GlobalOptions): boolean {
 export function connectionOf(options: GlobalOptions): Connection {
   assertNamespace(options.namespace);
   const { servers, named } = serversOf(options);
-  const unsupported = servers.find((url) => /^wss?:/i.test(url));
-  if (unsupported !== undefined) {
-    throw new NexError(
-      "usage",
-      `Cannot connect to "${withoutSecrets(unsupported)}": this version has no websockets`,
-      { advice: "Use the server's nats:// or tls:// URL" },
-    );
-  }
+  for (const server of servers) refuseScheme(server);
   const tls = tlsOf(options, named?.context);
   const inboxPrefix = named?.context.inbox_prefix || undefined;
   return {
@@ -59,9 +52,23 @@ export function connectionOf(options: GlobalOptions): Connection {
       name: options.connName ?? connectionName(),
       namespace: options.namespace,
       ...(options.endorser === undefined ? {} : { endorser: options.endorser }),
+      ...(options.nexus === undefined ? {} : { nexus: options.nexus }),
+      ...(options.allowGoNodes === undefined ? {} : { allowGoNodes: options.allowGoNodes }),
     },
     jsDomain: options.jsdomain ?? (named?.context.jetstream_domain || undefined),
   };
+}
+
+/** @throws NexError `usage` for a URL that is no NATS server's */
+function refuseScheme(server: string): void {
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(server)?.[1]?.toLowerCase();
+  if (scheme === undefined || scheme === "nats" || scheme === "tls") return;
+  const why = /^wss?$/.test(scheme)
+    ? "this version has no websockets"
+    : `"${scheme}" is no scheme of a NATS server`;
+  throw new NexError("usage", `Cannot connect to "${withoutSecrets(server)}": ${why}`, {
+    advice: "Use the server's nats:// or tls:// URL",
+  });
 }
 
 /** Connects as the options say, runs a command's work, and disconnects. */
@@ -110,8 +117,8 @@ function givenLogin(options: GlobalOptions): NatsLogin | undefined {
   }
   if (user === undefined && creds === undefined && nkey === undefined) return undefined;
   return {
-    ...(creds === undefined ? {} : { credentials: readNamedFile(creds, "the credentials file") }),
-    ...(nkey === undefined ? {} : { nkeySeed: readNamedFile(nkey, "the nkey file") }),
+    ...(creds === undefined ? {} : { credentials: readKeyFile(creds, "the credentials file") }),
+    ...(nkey === undefined ? {} : { nkeySeed: readKeyFile(nkey, "the nkey file") }),
     ...(user === undefined ? {} : password === undefined ? { token: user } : { user, password }),
   };
 }

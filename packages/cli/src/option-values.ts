@@ -24,12 +24,32 @@ export function positive(text: string): number {
   throw new InvalidArgumentError("It must be a whole number above 0.");
 }
 
+/** A TCP port; 0 is any free one. */
+export function port(text: string): number {
+  const value = Number(text);
+  if (/^\d{1,5}$/.test(text) && value <= 65_535) return value;
+  throw new InvalidArgumentError("A port is a number from 0 to 65535.");
+}
+
 /** Adds `--name` and `--no-name`; the value is `undefined` where neither is given. */
 export function addSwitch(command: Command, name: string, description: string, env?: string): Command {
   const positive = new Option(`--${name}`, description);
   return command
     .addOption(env === undefined ? positive : positive.env(env))
     .addOption(new Option(`--no-${name}`, `the opposite of --${name}`).hideHelp());
+}
+
+/** Adds an option that is taken for the sake of scripts and does nothing; no help shows it. */
+export function addIdle(command: Command, flags: string): Command {
+  return command.addOption(new Option(flags, "accepted, and does nothing").hideHelp());
+}
+
+/** A line for each option that was given and does nothing. */
+export function idleWarnings(options: object, idle: readonly string[]): string[] {
+  const given = new Map(Object.entries(options));
+  return idle
+    .filter((name) => given.get(name) !== undefined && given.get(name) !== false)
+    .map((name) => `this version does not act on --${name}`);
 }
 
 /**

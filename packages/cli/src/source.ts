@@ -1,8 +1,14 @@
 /** What a file is, and what of it is deployed. */
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
-import { extname } from "node:path";
+import { basename, dirname, extname, resolve } from "node:path";
 import type { LocalArtifact } from "@nexengine/client";
-import { errorText, looksLikeElf, NexError, type WorkloadType } from "@nexengine/protocol/internal";
+import {
+  errorText,
+  looksLikeElf,
+  NexError,
+  printable,
+  type WorkloadType,
+} from "@nexengine/protocol/internal";
 
 const scriptExtensions = new Set([".js", ".mjs", ".cjs", ".ts", ".mts", ".cts"]);
 
@@ -24,6 +30,7 @@ export function typeOfFile(path: string): WorkloadType {
   if (looksLikeElf(head)) return "native";
   if (head.length === 4 && head.readUInt32BE(0) === 0x0061736d) return "wasm";
   const extension = extname(path).toLowerCase();
+  if (isScript(head) && !scriptExtensions.has(extension)) throw scriptRefused(path);
   if (scriptExtensions.has(extension)) return "v8";
   if (extension === ".wasm") return "wasm";
   throw new NexError(
@@ -31,6 +38,22 @@ export function typeOfFile(path: string): WorkloadType {
     `Cannot deploy "${path}": it is neither an ELF executable nor JavaScript nor Wasm`,
     {
       advice: "Name its type with: --type native|v8|wasm",
+    },
+  );
+}
+
+function isScript(head: Buffer): boolean {
+  return head.subarray(0, 2).toString("latin1") === "#!";
+}
+
+function scriptRefused(path: string): NexError {
+  const [, program = ""] = /^#![ \t]*([^\r\n]+)/.exec(readFileSync(path, "latin1").slice(0, 256)) ?? [];
+  const kind = /\b(?:ba|da|k|z|a)?sh\b/.test(program) ? "a shell script" : "a script";
+  return new NexError(
+    "artifact_invalid",
+    `Cannot deploy "${path}": it is ${kind} for ${printable(program)}, and machines have no interpreter`,
+    {
+      advice: "Deploy a static executable, or a function in JavaScript, TypeScript or Wasm",
     },
   );
 }
@@ -58,6 +81,7 @@ function readHead(path: string): Buffer {
  * @throws NexError `artifact_invalid` with the place of a syntax error
  */
 export async function artifactOf(path: string, type: WorkloadType): Promise<LocalArtifact> {
+  if (type === "native" && isScript(readHead(path))) throw scriptRefused(path);
   if (type !== "v8") return { path };
   const source = readFileSync(path, "utf8");
   const isTypeScript = /\.[mc]?ts$/i.test(path);
@@ -76,18 +100,25 @@ function isModule(source: string): boolean {
   return /^\s*(?:import|export)\b|\brequire\s*\(|\bmodule\s*\.\s*exports\b/m.test(source);
 }
 
+/** Inside the bundle, without the sources' text: the agent names their places in errors. */
+const sourceMap = { sourcemap: "inline", sourcesContent: false } as const;
+
 async function bundle(path: string): Promise<Uint8Array> {
   const esbuild = await import("esbuild");
   try {
     const result = await esbuild.build({
-      entryPoints: [path],
+      entryPoints: [resolve(path)],
       bundle: true,
       write: false,
       format: "esm",
-      platform: "neutral",
-      mainFields: ["module", "main"],
-      conditions: ["import", "default"],
+      // Of a package's files those that need nothing of Node: functions run in a realm like a browser's worker.
+      platform: "browser",
+      conditions: ["worker", "module"],
+      mainFields: ["browser", "module", "main"],
+      define: { "process.env.NODE_ENV": '"production"' },
       target: "node24",
+      ...sourceMap,
+      absWorkingDir: dirname(resolve(path)),
       logLevel: "silent",
     });
     return result.outputFiles[0]?.contents ?? new Uint8Array();
@@ -99,7 +130,15 @@ async function bundle(path: string): Promise<Uint8Array> {
 async function stripTypes(path: string, source: string): Promise<string> {
   const esbuild = await import("esbuild");
   try {
-    return (await esbuild.transform(source, { loader: "ts", target: "node24", logLevel: "silent" })).code;
+    return (
+      await esbuild.transform(source, {
+        loader: "ts",
+        target: "node24",
+        logLevel: "silent",
+        sourcefile: basename(path),
+        ...sourceMap,
+      })
+    ).code;
   } catch (cause) {
     throw buildFailure(path, cause);
   }
@@ -128,7 +167,12 @@ function buildFailure(path: string, cause: unknown): NexError {
   const first = (cause as { errors?: BuildMessage[] } | undefined)?.errors?.[0];
   if (first !== undefined) {
     const { location } = first;
-    const place = location === null ? "" : ` (line ${location.line}, column ${location.column + 1})`;
+    const elsewhere =
+      location !== null && resolve(dirname(path), location.file) !== resolve(path)
+        ? `${location.file}, `
+        : "";
+    const place =
+      location === null ? "" : ` (${elsewhere}line ${location.line}, column ${location.column + 1})`;
     return new NexError("artifact_invalid", `Cannot deploy "${path}": ${first.text}${place}`, { cause });
   }
   return new NexError("artifact_invalid", `Cannot deploy "${path}": ${errorText(cause)}`, { cause });

@@ -11,7 +11,7 @@ import {
   pingResponseSchema,
   pingSubject,
 } from "@nexengine/protocol/internal";
-import { checkEndorsed, lacksNeed, missingFeature, type Needs } from "./needs.ts";
+import { checkEndorsed, isRefusedAsGoNode, lacksNeed, missingFeature, type Needs } from "./needs.ts";
 import { askAll } from "./scatter.ts";
 import type { Session } from "./session.ts";
 
@@ -55,19 +55,19 @@ export async function holdAuction(session: Session, needs: Needs): Promise<PingR
   const missing = missingFeature(refused.nex, needs) ?? "";
   const nobody =
     bids.length === 1 ? "the one node that bids does not" : `none of the ${bids.length} nodes that bid does`;
-  throw lacksNeed(needs, missing, `${nobody} know it`);
+  throw lacksNeed(needs, missing, `${nobody} know it`, isRefusedAsGoNode(session, needs));
 }
 
 /**
- * The bids of endorsed nodes, where the client was given an endorser's key.
+ * The bids of endorsed nodes of the nexus, where the client was given an endorser's key or a nexus.
  *
  * @throws NexError `endorsement_invalid` of the first, where there are others only.
  */
-function endorsedOf({ endorser }: Session, bids: readonly PingResponse[]): readonly PingResponse[] {
+function endorsedOf(session: Session, bids: readonly PingResponse[]): readonly PingResponse[] {
   let firstRefusal: unknown;
   const endorsed = bids.filter((bid) => {
     try {
-      checkEndorsed(endorser, bid.node_id, bid);
+      checkEndorsed(session, bid.node_id, bid);
       return true;
     } catch (error) {
       firstRefusal ??= error;
@@ -128,12 +128,20 @@ async function noBid(session: Session, needs: Needs, body: string, nodes: number
   const answers = await askAll(session, auctionWhySubject, body, auctionWhyResponseSchema).catch(() => []);
   const told = answers.some(({ reasons }) => reasons.length > 0);
   const who = nodes === 1 ? "the one node there is does not" : `none of the ${nodes} nodes does`;
+  const isOther = answers.some(({ reasons }) => reasons.some(({ code }) => code === "platform"));
   const why = told
     ? describeReasons(answers, Math.max(nodes, answers.length))
     : `asked for ${asked(needs)}, ${who}`;
   return new NexError("no_node", `No node accepts "${needs.name}": ${why}`, {
-    advice: "See what the nodes offer with: nex node ls --full",
+    advice:
+      isOther && needs.arch !== undefined
+        ? `The executable is built for ${processorOf(needs.arch)}; build it for the nodes' processor, see: nex node ls --full`
+        : "See what the nodes offer with: nex node ls --full",
   });
+}
+
+function processorOf(arch: string): string {
+  return arch === "arm64" ? "ARM (linux/arm64)" : `x86-64 (linux/${arch})`;
 }
 
 function asked({ type, arch, tags, limits }: Needs): string {

@@ -146,8 +146,34 @@ for (const [what, lie] of Object.entries(lies)) {
   });
 }
 
-test("an original node, which has no proof, gets what an original client would send", async () => {
+test("a node that shows nothing of ours is refused unless Go nodes are allowed, and nothing is sent", async () => {
   await using bench = await startBench();
+  const node = await bench.node({ extras: false });
+  for (const named of [{}, { node: node.id }]) {
+    const error = await refusal(bench.client.deploy(bench.functionOptions(named)));
+    assert.equal(error.code, "feature_missing");
+    assert.match(
+      error.message,
+      /^Cannot deploy "echo": the node shows neither bound tokens nor a proof of its xkey/,
+    );
+    assert.match(error.advice ?? "", /--allow-go-nodes/);
+  }
+  const stop = { nodeId: node.id, workloadId: "w", name: "echo", issuer: bench.issuer };
+  assert.match((await refusal(bench.client.stop(stop))).advice ?? "", /--allow-go-nodes/);
+  assert.deepEqual(node.stops, []);
+  await assertNothingSent(bench, node);
+});
+
+test("a bid of ours wins over one that shows nothing of ours", async () => {
+  await using bench = await startBench();
+  await bench.node({ extras: false });
+  const node = await bench.node();
+  for (let at = 0; at < 6; at++)
+    assert.equal((await bench.client.deploy(bench.functionOptions())).nodeId, node.id);
+});
+
+test("an original node, which has no proof, gets what an original client would send", async () => {
+  await using bench = await startBench({ client: { allowGoNodes: true } });
   const node = await bench.node({ extras: false });
   const deployment = await bench.client.deploy(bench.functionOptions());
   assert.equal(deployment.nodeId, node.id);

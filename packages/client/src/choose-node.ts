@@ -8,7 +8,7 @@ import {
   type PingResponse,
 } from "@nexengine/protocol/internal";
 import { holdAuction } from "./auction.ts";
-import { checkEndorsed, lacksNeed, missingFeature, type Needs } from "./needs.ts";
+import { checkEndorsed, isRefusedAsGoNode, lacksNeed, missingFeature, type Needs } from "./needs.ts";
 import { askNode, assertNodeId, requestTimeoutMs } from "./requests.ts";
 import type { Session } from "./session.ts";
 
@@ -35,10 +35,15 @@ export async function chooseNode(session: Session, needs: Needs): Promise<Chosen
     timeoutMs: requestTimeoutMs,
   });
   checkXkey(id, info, bid);
-  checkEndorsed(session.endorser, id, info);
+  checkEndorsed(session, id, {
+    ...info,
+    nexus: info.nex?.nexus ?? (info.nex === undefined ? bid?.nexus : undefined),
+  });
   // No silent downgrade: what a deploy relies on, its node must know.
   const missing = missingFeature(info.nex, needs);
-  if (missing !== undefined) throw lacksNeed(needs, missing, "the node does not know it");
+  if (missing !== undefined) {
+    throw lacksNeed(needs, missing, "the node does not know it", isRefusedAsGoNode(session, needs));
+  }
   return { id, info };
 }
 

@@ -73,7 +73,7 @@ test("with a real node: deploy, list, call, watch and stop", async () => {
   assert.equal(node?.running_machines, 1);
   const place = { id: deployment.id, name: "echo", namespace: "default", type: "v8" };
   const nodeName = deployment.nodeName;
-  for (const idOrName of [undefined, "ECHO", deployment.id]) {
+  for (const idOrName of [undefined, "echo", deployment.id]) {
     assert.deepEqual(await client.workloads(idOrName), [{ ...place, nodeId: nexus.node.id, nodeName }]);
   }
   const [details] = await client.workloadDetails();

@@ -61,6 +61,16 @@ export interface ClientOptions extends NatsLogin {
    * not bound is signed, so that no answer on the way can talk the client into less.
    */
   endorser?: string;
+  /**
+   * Name of the nexus: nothing is deployed to nodes of another one. With `endorser` their endorsement tells, otherwise
+   * their own word.
+   */
+  nexus?: string;
+  /**
+   * Deploy to nodes of the Go Nex, and stop there, too. Those have neither a proof of their xkey nor tokens that are bound
+   * to one request, so whoever answers in their place can read the environment and reuse the token.
+   */
+  allowGoNodes?: boolean;
 }
 
 /** Where a workload is. */
@@ -108,7 +118,7 @@ export interface EventEntry {
  * @throws NexError `connection_failed`, `namespace_invalid`, `key_invalid`
  */
 export async function connectNex(options: ClientOptions = {}): Promise<NexClient> {
-  const { namespace = defaultNamespace, connection, endorser, ...login } = options;
+  const { namespace = defaultNamespace, connection, endorser, nexus, allowGoNodes, ...login } = options;
   assertNamespace(namespace);
   if (endorser !== undefined && (!isPublicKey(endorser) || endorser.startsWith("X"))) {
     throw new NexError(
@@ -119,7 +129,7 @@ export async function connectNex(options: ClientOptions = {}): Promise<NexClient
   const own = connection === undefined;
   const { inboxPrefix } = login;
   const joined = connection ?? (await connectNats(login));
-  return new NexClient(joined, namespace, own, { inboxPrefix, endorser });
+  return new NexClient(joined, namespace, own, { inboxPrefix, endorser, nexus, allowGoNodes });
 }
 
 /** A client that works in one namespace of a nexus. Made by `connectNex`. */
@@ -134,7 +144,7 @@ export class NexClient implements AsyncDisposable {
     connection: NatsConnection,
     namespace: string,
     own: boolean,
-    more: Pick<Session, "inboxPrefix" | "endorser"> = {},
+    more: Omit<Session, "connection" | "namespace"> = {},
   ) {
     this.connection = connection;
     this.namespace = namespace;
@@ -178,7 +188,7 @@ export class NexClient implements AsyncDisposable {
   }
 
   /**
-   * Where the namespace's workloads are, or those of an id or name. Nodes without a match keep silent, so this waits
+   * Where the namespace's workloads are, or those of an id or exact name. Nodes without a match keep silent, so this waits
    * its whole time where there is none.
    *
    * @throws NexError `name_invalid`
@@ -192,17 +202,19 @@ export class NexClient implements AsyncDisposable {
     }
     const subject = workloadPingSubject(this.namespace, idOrName);
     const answers = await askAll(this.#session, subject, "", workloadPingResponseSchema, options);
-    return answers.flatMap((node) =>
+    const places = answers.flatMap((node) =>
       node.running_machines.map((workload) => ({
         ...workload,
         nodeId: node.node_id,
         nodeName: node.tags?.["node_name"] ?? "no-name",
       })),
     );
+    // On the wire names that differ in case are one, as in the Go Nex; for a client they are two.
+    return places.filter(({ id, name }) => idOrName === undefined || id === idOrName || name === idOrName);
   }
 
   /**
-   * The namespace's workloads on all nodes, as their nodes describe them; those of an id or name when one is given. A
+   * The namespace's workloads on all nodes, as their nodes describe them; those of an id or exact name when one is given. A
    * node that does not answer is left out. Every node answers, so this is done sooner than `workloads` where there
    * are none.
    */
@@ -210,7 +222,7 @@ export class NexClient implements AsyncDisposable {
     const nodes = await this.nodes(options);
     const infos = await Promise.allSettled(nodes.map((node) => this.info(node.node_id, options?.timeoutMs)));
     const matches = ({ id, workload }: MachineInfo): boolean =>
-      idOrName === undefined || id === idOrName || workload.name.toLowerCase() === idOrName.toLowerCase();
+      idOrName === undefined || id === idOrName || workload.name === idOrName;
     return infos.flatMap((info, at) => {
       const node = nodes[at];
       if (info.status === "rejected" || node === undefined) return [];
@@ -237,8 +249,8 @@ export class NexClient implements AsyncDisposable {
   }
 
   /**
-   * Stops a workload that this issuer started, and waits until it has ended. The original nodes refuse a stop in the
-   * second of its deploy; it is asked for again in the next one.
+   * Stops a workload that this issuer started, and waits until it has ended. A Go node refuses a stop in the second of
+   * its deploy; it is asked for again in the next one.
    *
    * @throws NexError `no_such_workload`, `stop_issuer_mismatch`, `node_not_found`, `node_silent`
    */

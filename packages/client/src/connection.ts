@@ -1,7 +1,8 @@
 /** The client's connection to NATS. */
 
-import { connect, type NatsConnection } from "@nats-io/transport-node";
-import { connectionFailure, connectionOptions, type NatsLogin } from "@nexengine/protocol/internal";
+import type { NatsConnection } from "@nats-io/transport-node";
+import { NodeTransport, nodeResolveHost } from "@nats-io/transport-node/lib/node_transport.js";
+import { connectionFailure, connectionOptions, dialNats, type NatsLogin } from "@nexengine/protocol/internal";
 
 /**
  * Logs in.
@@ -10,7 +11,10 @@ import { connectionFailure, connectionOptions, type NatsLogin } from "@nexengine
  */
 export async function connectNats(login: NatsLogin): Promise<NatsConnection> {
   try {
-    return await connect(connectionOptions(login));
+    return await dialNats(connectionOptions(login), {
+      transport: () => new NodeTransport(),
+      resolve: nodeResolveHost,
+    });
   } catch (cause) {
     throw connectionFailure(login, cause);
   }

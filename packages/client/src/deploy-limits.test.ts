@@ -30,7 +30,7 @@ test("a deploy with limits requires them of its node, and its auction names them
 });
 
 test("limits that say nothing leave no trace in a deploy", async () => {
-  await using bench = await startBench();
+  await using bench = await startBench({ client: { allowGoNodes: true } });
   const node = await bench.node({ extras: false });
   await bench.client.deploy(bench.functionOptions({ limits: { egressAllow: [], publish: [] } }));
   assert.ok(!("limits" in Object(node.auctions[0]?.["nex"])));

@@ -95,13 +95,13 @@ test("a deploy is sent as an original client would send it, with the real digest
 });
 
 test("a node without our features gets the reference's loose token and environment", async () => {
-  await using bench = await startBench();
+  await using bench = await startBench({ client: { allowGoNodes: true } });
   const older: Script = { info: (self) => ({ nex: { ...self.extras, features: ["globals"] } }) };
   for (const script of [{ extras: false as const }, older]) {
     const node = await bench.node(script);
     await bench.client.deploy(bench.functionOptions({ node: node.id, environment: { A: "b" } }));
-    const { nats, exp, jti } = decodeClaims(String(node.deploys[0]?.["workload_jwt"]));
-    assert.deepEqual({ nats, exp }, { nats: { hash: sha256, version: 2 }, exp: undefined });
+    const { nats, exp, iat = 0, jti } = decodeClaims(String(node.deploys[0]?.["workload_jwt"]));
+    assert.deepEqual({ nats, exp }, { nats: { hash: sha256, version: 2 }, exp: iat + 600 });
     assert.equal(jti?.length, 52);
     assert.equal(node.deploys[0]?.["nex"], undefined);
     const sealed = String(node.deploys[0]?.["environment"]);
@@ -212,7 +212,7 @@ async function streams(bench: TestBench): Promise<string[]> {
 }
 
 test("an environment that can't be sealed is refused before the artifact is uploaded", async () => {
-  await using bench = await startBench();
+  await using bench = await startBench({ client: { allowGoNodes: true } });
   const node = await bench.node();
   const wrongKey = await bench.node({ extras: false, info: () => ({ public_xkey: node.id }) });
   const large = { environment: { A: "x".repeat(environmentBytesMax) }, node: node.id };

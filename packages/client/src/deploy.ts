@@ -2,6 +2,7 @@
 import {
   assertDeployNamespace,
   type CurveKey,
+  concurrencyMax,
   deploySubject,
   type Environment,
   type Feature,
@@ -11,11 +12,13 @@ import {
   isWorkloadName,
   type Limits,
   NexError,
+  type NodeExtras,
   objectLocation,
   type Published,
   printable,
   type Restart,
   type RunResponse,
+  replicasMax,
   runResponseSchema,
   type SealedConnections,
   type Signer,
@@ -23,12 +26,13 @@ import {
   sealRequest,
   type Tags,
   type WorkloadType,
+  workloadNameBytesMax,
 } from "@nexengine/protocol/internal";
 import { type Artifact, artifactSize, checkNative, isStored } from "./artifact.ts";
 import { chooseNode } from "./choose-node.ts";
 import { checkEnvironment } from "./environment.ts";
 import { encodeLimits, type WorkloadLimits } from "./limits.ts";
-import { trustedFeatures } from "./needs.ts";
+import { trustNeeded } from "./needs.ts";
 import { sealedConnections, type WorkloadConnection } from "./own-connections.ts";
 import { askNode } from "./requests.ts";
 import type { Session } from "./session.ts";
@@ -37,6 +41,10 @@ import { digestOf, upload } from "./upload.ts";
 
 /** A node has so long to answer a deploy: it reads the artifact and starts the workload before it does. */
 const deployTimeoutMsDefault = 30_000;
+
+const bytesPerMebibyte = 1_048_576;
+/** The disk that is advised for an artifact leaves room for what its workload writes. */
+const diskShareOfArtifact = 1.25;
 
 /** What to deploy, and how. */
 export interface DeployOptions {
@@ -121,19 +129,19 @@ export async function deploy(session: Session, options: DeployOptions): Promise<
   const { name, node: named, tags } = options;
   const connections = sealedConnections(options, functionTypes.has(type));
   const ownConnections = Object.keys(connections).length > 0;
-  const trusted = ownConnections || session.endorser !== undefined;
   const node = await chooseNode(session, {
     name,
     node: named,
     type,
     arch,
     tags,
-    features: [...required(options, limits), ...(trusted ? trustedFeatures : [])],
+    features: [...required(options, limits), ...trustNeeded(session, ownConnections)],
     ownConnections,
     limits,
     issuer: options.issuer.publicKey,
     artifactBytes: isStored(options.artifact) ? undefined : artifactSize(options.artifact),
   });
+  checkArtifactFits(type, options, node.info.nex);
   const bound = knowsBoundTokens(node.info.nex);
   const sealing = bound && hasFeature(node.info.nex, "sealed-request");
   // Sealing can refuse, so it comes before anything is uploaded.
@@ -187,6 +195,39 @@ export async function deploy(session: Session, options: DeployOptions): Promise<
   };
 }
 
+/** Refuses before the upload what the node or the machine would refuse after it. */
+function checkArtifactFits(
+  type: WorkloadType,
+  { name, artifact, limits }: DeployOptions,
+  node: NodeExtras | undefined,
+): void {
+  if (isStored(artifact)) return;
+  const bytes = artifactSize(artifact);
+  const refuse = (what: string, most: number, advice: string): NexError =>
+    new NexError(
+      "artifact_too_large",
+      `Cannot deploy "${name}": its artifact has ${bytes} bytes, ${what} ${most}`,
+      { advice },
+    );
+  const nodeMax = node?.artifact_bytes_max;
+  if (nodeMax !== undefined && bytes > nodeMax) {
+    throw refuse(
+      "the node accepts at most",
+      nodeMax,
+      "Make it smaller, e.g. with: strip, or ask whoever runs the node",
+    );
+  }
+  // A source is never written in its machine.
+  const diskBytes = type === "native" ? (limits?.diskBytes ?? node?.disk_bytes_default) : undefined;
+  if (node?.disk_bytes_default === undefined || diskBytes === undefined || bytes <= diskBytes) return;
+  const enough = Math.ceil((bytes * diskShareOfArtifact) / bytesPerMebibyte);
+  throw refuse(
+    "its machine's disk",
+    diskBytes,
+    `Ask for a larger disk: --disk ${enough}MiB, or limits.diskBytes in a program`,
+  );
+}
+
 /** What may not be replaced, or has ended meanwhile, keeps no new one from starting. */
 async function replacing(
   replaced: string | undefined,
@@ -207,9 +248,13 @@ function checkRequest(namespace: string, type: WorkloadType, options: DeployOpti
   if (!isWorkloadName(options.name)) {
     throw new NexError(
       "name_invalid",
-      `Cannot deploy "${printable(options.name)}": a name may have letters, digits, "-" and "_" only`,
+      options.name.length > workloadNameBytesMax
+        ? `Cannot deploy "${printable(options.name)}": its name has ${options.name.length} characters, at most ${workloadNameBytesMax} are accepted`
+        : `Cannot deploy "${printable(options.name)}": a name may have letters, digits, "-" and "_" only`,
     );
   }
+  checkCount(options, "replicas", replicasMax);
+  checkCount(options, "concurrency", concurrencyMax);
   const subjects = options.triggerSubjects ?? [];
   if (functionTypes.has(type) && subjects.length === 0) {
     throw new NexError(
@@ -234,6 +279,15 @@ function checkRequest(namespace: string, type: WorkloadType, options: DeployOpti
   if (isStored(options.artifact)) return undefined;
   artifactSize(options.artifact);
   return type === "native" ? checkNative(options.artifact) : undefined;
+}
+
+function checkCount(options: DeployOptions, what: "replicas" | "concurrency", most: number): void {
+  const count = options[what];
+  if (count === undefined || (Number.isInteger(count) && count >= 1 && count <= most)) return;
+  throw new NexError(
+    "usage",
+    `Cannot deploy "${options.name}": ${what} is ${count}, and must be from 1 to ${most}`,
+  );
 }
 
 function required(options: DeployOptions, limits: Limits | undefined): string[] {

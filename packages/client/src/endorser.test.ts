@@ -29,6 +29,21 @@ function endorsed(change: (node: ScriptedNode) => Body = () => ({}), signer = ow
 
 const startTrusting = (): Promise<TestBench> => startBench({ client: { endorser: owner.publicKey } });
 
+describe("a client with a nexus alone", () => {
+  test("takes a node by its own word, and refuses one of another nexus or of none", async () => {
+    await using bench = await startBench({ client: { nexus: "staging" } });
+    const node = await bench.node(endorsed());
+    const silent = await bench.node();
+    for (const named of [{}, { node: node.id }, { node: silent.id }]) {
+      const error = await refusal(bench.client.deploy(bench.functionOptions(named)));
+      assert.equal(error.code, "endorsement_invalid");
+    }
+    const client = await bench.join({ nexus });
+    assert.equal((await client.deploy(bench.functionOptions())).nodeId, node.id);
+    assert.deepEqual(silent.deploys, []);
+  });
+});
+
 describe("a client with an endorser's key", () => {
   test("deploys to an endorsed node that it is given, and takes no other node's bid", async () => {
     await using bench = await startTrusting();
@@ -78,6 +93,19 @@ describe("a client with an endorser's key", () => {
       assert.equal(error.code, "feature_missing");
       assert.deepEqual(node.deploys, []);
     }
+  });
+
+  test("and a nexus refuses a node that the owner endorsed for another one", async () => {
+    await using bench = await startBench({ client: { endorser: owner.publicKey, nexus: "staging" } });
+    const node = await bench.node(endorsed());
+    for (const named of [{}, { node: node.id }]) {
+      const error = await refusal(bench.client.deploy(bench.functionOptions(named)));
+      assert.equal(error.code, "endorsement_invalid");
+      assert.match(error.message, /it is endorsed for nexus "prod", not for "staging"$/);
+    }
+    assert.deepEqual(node.deploys, []);
+    const client = await bench.join({ endorser: owner.publicKey, nexus });
+    assert.equal((await client.deploy(bench.functionOptions())).nodeId, node.id);
   });
 
   test("stops nothing with a loose token", async () => {

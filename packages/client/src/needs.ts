@@ -5,9 +5,11 @@ import {
   type Limits,
   NexError,
   type NodeExtras,
+  printable,
   type Tags,
   type WorkloadType,
 } from "@nexengine/protocol/internal";
+import type { Session } from "./session.ts";
 
 /** What a workload needs of its node. */
 export interface Needs {
@@ -30,8 +32,17 @@ export interface Needs {
   artifactBytes?: number | undefined;
 }
 
-/** What a client that was given an endorser's key never does without. */
-export const trustedFeatures: readonly Feature[] = ["bound-claims", "sealed-request"];
+/** The features that keep what is sent from whoever it is not for. */
+const trustedFeatures: readonly Feature[] = ["bound-claims", "sealed-request"];
+
+/**
+ * The features without which nothing is sent: both where a secret or an endorser is at stake, bound tokens in any case
+ * unless the client was told to allow Go nodes.
+ */
+export function trustNeeded(session: Session, ownConnections: boolean): readonly Feature[] {
+  if (ownConnections || session.endorser !== undefined) return trustedFeatures;
+  return session.allowGoNodes === true ? [] : ["bound-claims"];
+}
 
 /** @returns the first feature of those that a deploy relies on which a node does not have. */
 export function missingFeature(extras: NodeExtras | undefined, { features }: Needs): string | undefined {
@@ -45,22 +56,63 @@ export interface EndorsedAnswer {
 }
 
 /**
- * Checks that a node is endorsed, where the client was given an endorser's key.
+ * Checks that a node is endorsed, and belongs to the nexus, where the client was given an endorser's key or a nexus.
  *
  * @throws NexError `endorsement_invalid`
  */
-export function checkEndorsed(endorser: string | undefined, nodeId: string, answer: EndorsedAnswer): void {
-  if (endorser === undefined) return;
+export function checkEndorsed(
+  { endorser, nexus: wanted }: Pick<Session, "endorser" | "nexus">,
+  nodeId: string,
+  answer: EndorsedAnswer,
+): void {
   const { nexus = answer.nex?.nexus, nex } = answer;
-  checkEndorsement({ nodeId, nexus, endorsement: nex?.endorsement, endorser }, Date.now());
+  if (endorser !== undefined) {
+    const { endorsement } = nex ?? {};
+    checkEndorsement({ nodeId, nexus, endorsement, endorser, wantedNexus: wanted }, Date.now());
+  } else if (wanted !== undefined && nexus !== wanted) {
+    const said =
+      nexus === undefined
+        ? "it does not say to which nexus it belongs"
+        : `it belongs to nexus "${printable(nexus)}"`;
+    throw new NexError("endorsement_invalid", `Cannot trust node ${nodeId}: ${said}, not to "${wanted}"`, {
+      ids: { node: nodeId },
+      advice: "Nothing was sealed or sent; see which nodes there are with: nex node ls --full",
+    });
+  }
 }
 
-/** @param missing What `missingFeature` has found. */
-export function lacksNeed({ name, ownConnections }: Needs, missing: string, why: string): NexError {
+/**
+ * @param missing What `missingFeature` has found.
+ * @param isGoNode Would `allowGoNodes` help?
+ */
+export function lacksNeed(
+  { name, ownConnections }: Needs,
+  missing: string,
+  why: string,
+  isGoNode = false,
+): NexError {
   const isTrust = (trustedFeatures as readonly string[]).includes(missing);
   const action = `Cannot deploy "${name}"`;
+  if (isTrust && isGoNode) return goNodeRefused(action);
   if (!ownConnections || !isTrust) return lacksFeature(action, missing, why);
   return lacksFeature(`${action}: connections of its own are sent sealed or not at all`, missing, why);
+}
+
+/** The refusal of what a node that shows no feature of ours would need. */
+export function goNodeRefused(action: string): NexError {
+  return new NexError(
+    "feature_missing",
+    `${action}: the node shows neither bound tokens nor a proof of its xkey, so it is a node of the Go Nex or a stranger`,
+    {
+      advice:
+        "Nothing was sent; to use Go nodes all the same: --allow-go-nodes, NEX_ALLOW_GO_NODES=1, or allowGoNodes in a program",
+    },
+  );
+}
+
+/** Would a node without our features be taken if the client allowed Go nodes? */
+export function isRefusedAsGoNode(session: Session, { ownConnections }: Needs): boolean {
+  return session.endorser === undefined && ownConnections !== true && session.allowGoNodes !== true;
 }
 
 export function lacksFeature(action: string, feature: string, why: string): NexError {

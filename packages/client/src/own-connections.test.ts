@@ -27,7 +27,7 @@ test("a deploy's own connections go to no node that can't be told in secret, and
     nex: { ...node.extras, features: nodeFeatures.filter((name) => name !== "sealed-request") },
   });
   for (const kind of [{ extras: false }, { auction: without, info: without }] as const) {
-    await using bench = await startBench();
+    await using bench = await startBench({ client: { allowGoNodes: true } });
     const node = await bench.node(kind);
     const options = bench.functionOptions({ triggerConnection });
     for (const place of [{}, { node: node.id }]) {

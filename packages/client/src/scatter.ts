@@ -58,6 +58,8 @@ export async function askAll<T extends { node_id: string }>(
       session.connection.publish(subject, body, { reply: subscription.getSubject() });
       // The answer comes after the request has passed the server, so before the first answer of a node.
       session.connection.rtt().then((ms) => wait.learnRoundTrip(ms), ignore);
+      // Nothing comes any more, and a timer would hold up the end of the program.
+      void session.connection.closed().then(() => wait.end());
       await wait.done;
     } finally {
       subscription.unsubscribe();

@@ -10,4 +10,8 @@ export interface Session {
   readonly inboxPrefix?: string | undefined;
   /** Public key of the nexus's owner: only nodes that it has endorsed are deployed to. */
   readonly endorser?: string | undefined;
+  /** Name of the nexus: only nodes that belong to it are deployed to. */
+  readonly nexus?: string | undefined;
+  /** May tokens be legacy ones, and xkeys without a proof, where a node shows nothing of ours? */
+  readonly allowGoNodes?: boolean | undefined;
 }

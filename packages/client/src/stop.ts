@@ -8,7 +8,7 @@ import {
   stopResponseSchema,
   stopSubject,
 } from "@nexengine/protocol/internal";
-import { lacksFeature } from "./needs.ts";
+import { goNodeRefused, lacksFeature } from "./needs.ts";
 import { askNode, assertNodeId, requestTimeoutMs } from "./requests.ts";
 import type { Session } from "./session.ts";
 import { boundStopToken, knowsBoundTokens, looseStopToken, nowSeconds } from "./tokens.ts";
@@ -53,6 +53,7 @@ export async function stop(session: Session, options: StopOptions): Promise<Stop
     // A loose token that was captured would stop other workloads too.
     if (session.endorser !== undefined)
       throw lacksFeature(action, "bound-claims", "the node does not know it");
+    if (session.allowGoNodes !== true) throw goNodeRefused(action);
     return stopLoosely(options, send);
   }
   return send(boundStopToken({ name, workloadId, node: nodeId, namespace }, issuer));

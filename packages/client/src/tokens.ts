@@ -1,5 +1,6 @@
 /** Tokens of a deploy and a stop: bound to their request where the node knows such, the reference's where not. */
 import {
+  boundLifeSecondsMax,
   encodeClaims,
   type Feature,
   type NodeExtras,
@@ -32,7 +33,7 @@ export interface DeployTokenParts {
 
 /** Signs a deploy. A token serves once, so whoever tries again signs again. */
 export function deployToken({ namespace, name, sha256, request, issuer, bound }: DeployTokenParts): string {
-  if (!bound) return encodeClaims({ subject: name, issuedAt: nowSeconds(), data: { hash: sha256 } }, issuer);
+  if (!bound) return legacyToken(name, nowSeconds(), issuer, { hash: sha256 });
   const digest = requestDigest(namespace, JSON.stringify(request));
   return signDeployToken({ name, sha256, request: digest }, issuer, Date.now());
 }
@@ -44,7 +45,13 @@ export function boundStopToken(facts: StopTokenFacts, issuer: Signer): string {
 
 /** Signs a stop for a node of the reference: it says no more than a name. */
 export function looseStopToken(name: string, issuer: Signer, issuedAt: number): string {
-  return encodeClaims({ subject: name, issuedAt }, issuer);
+  return legacyToken(name, issuedAt, issuer);
+}
+
+/** Go nodes don't look at the expiry; a node of ours that takes legacy tokens does. */
+function legacyToken(subject: string, issuedAt: number, issuer: Signer, data?: { hash: string }): string {
+  const expires = issuedAt + boundLifeSecondsMax;
+  return encodeClaims({ subject, issuedAt, expires, ...(data === undefined ? {} : { data }) }, issuer);
 }
 
 export function nowSeconds(): number {

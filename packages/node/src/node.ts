@@ -224,6 +224,14 @@ async function compose(
     exactNamespaces: config.namespaces !== undefined,
     answerListBytesMax: tuning.answerListBytesMax,
     readyMachines: () => pool.readyCount,
+    artifactLimits: (namespace) => {
+      const { artifactBytesMax, limits } = deployFacts(namespace);
+      const { diskBytes } = grantLimits({}, "native", limits).machine;
+      return {
+        artifact_bytes_max: artifactBytesMax,
+        ...(diskBytes === undefined ? {} : { disk_bytes_default: diskBytes }),
+      };
+    },
   });
   const deployFacts = (namespace: string | undefined): DeployFacts => {
     const rules = rulesOf(config, namespace);

@@ -95,12 +95,17 @@ test("checkStaticElf does not read a dynamic section beyond its end mark", () =>
 
 test("checkStaticElf refuses files of another kind, each with its reason (S14)", () => {
   refused(Buffer.from("#!/bin/sh\n"), "it is not an ELF file");
-  refused(elf({ class: 1 }), "it is a 32-bit ELF file, a 64-bit one is needed");
+  refused(elf({ class: 1 }), "it is a 32-bit ELF file; a 64-bit one for amd64 or arm64 is needed");
   refused(elf({ data: 2 }), "it is a big-endian ELF file");
   refused(elf({ abi: 9 }), "it is an ELF file for another system than Linux");
   refused(elf({ type: 1 }), "it is an ELF file, but not an executable");
   refused(elf({ type: 4 }), "it is an ELF file, but not an executable");
-  refused(elf({ machine: 0xf3 }), "it is an ELF file for an unknown processor");
+  refused(elf({ machine: 0xf3 }), "it is an ELF file for RISC-V");
+  refused(elf({ machine: 0x9999 }), "it is an ELF file for an unknown processor");
+  refused(
+    elf({ class: 1, machine: 0x28 }),
+    "it is a 32-bit ELF file, built for ARM (32-bit); a 64-bit one for amd64 or arm64 is needed",
+  );
   refused(elf(), "it is built for amd64, the node runs arm64", "arm64");
 });
 

@@ -9,6 +9,16 @@ const machines: ReadonlyMap<number, string> = new Map([
   [0xb7, "arm64"],
 ]);
 
+/** What files for other processors are told as. */
+const otherMachines: ReadonlyMap<number, string> = new Map([
+  [0x03, "x86 (32-bit)"],
+  [0x08, "MIPS"],
+  [0x15, "PowerPC"],
+  [0x16, "s390x"],
+  [0x28, "ARM (32-bit)"],
+  [0xf3, "RISC-V"],
+]);
+
 const ptLoad = 1;
 const ptDynamic = 2;
 const ptInterp = 3;
@@ -48,14 +58,17 @@ export function checkStaticElf(read: ReadAt, arch?: string): ElfVerdict {
   const head = read(0, 64);
   if (!looksLikeElf(head)) return no("it is not an ELF file");
   if (head.length < 64) return no("its ELF header is cut off");
-  if (head[4] !== 2) return no("it is a 32-bit ELF file, a 64-bit one is needed");
-  if (head[5] !== 1) return no("it is a big-endian ELF file");
+  const other = otherMachines.get(viewOf(head).getUint16(18, head[5] !== 2));
+  const builtFor = other === undefined ? "" : `, built for ${other}`;
+  if (head[4] !== 2)
+    return no(`it is a 32-bit ELF file${builtFor}; a 64-bit one for amd64 or arm64 is needed`);
+  if (head[5] !== 1) return no(`it is a big-endian ELF file${builtFor}`);
   if (head[7] !== 0 && head[7] !== 3) return no("it is an ELF file for another system than Linux");
   const view = viewOf(head);
   const type = view.getUint16(16, true);
   if (type !== 2 && type !== 3) return no("it is an ELF file, but not an executable");
   const found = machines.get(view.getUint16(18, true));
-  if (found === undefined) return no("it is an ELF file for an unknown processor");
+  if (found === undefined) return no(`it is an ELF file for ${other ?? "an unknown processor"}`);
   if (arch !== undefined && found !== arch) return no(`it is built for ${found}, the node runs ${arch}`);
   const problem = segmentProblem(read, view);
   if (problem !== undefined) return no(problem);

@@ -5,6 +5,7 @@
 import { type Claims, decodeClaims, encodeClaims, isTimely, tokenUse } from "./claims.ts";
 import { NexError } from "./errors.ts";
 import { isPublicKey, type Signer } from "./keys.ts";
+import { printable } from "./names.ts";
 
 /** What is said of a node. */
 export interface EndorsementFacts {
@@ -55,6 +56,8 @@ export interface EndorsementCheck {
   endorsement: string | undefined;
   /** Public key of the nexus's owner. */
   endorser: string;
+  /** The nexus that the client wants; any that the endorsement is for when absent. */
+  wantedNexus?: string | undefined;
 }
 
 /**
@@ -63,12 +66,15 @@ export interface EndorsementCheck {
  * @throws NexError `endorsement_invalid`
  */
 export function checkEndorsement(
-  { nodeId, nexus, endorsement, endorser }: EndorsementCheck,
+  { nodeId, nexus, endorsement, endorser, wantedNexus }: EndorsementCheck,
   nowMs: number,
 ): void {
   if (endorsement === undefined) throw refused(nodeId, "nobody has endorsed it");
   if (nexus === undefined) throw refused(nodeId, "it does not say to which nexus it belongs");
   const claims = readEndorsement(endorsement, { nodeId, nexus });
+  if (wantedNexus !== undefined && nexus !== wantedNexus) {
+    throw refused(nodeId, `it is endorsed for nexus "${printable(nexus)}", not for "${wantedNexus}"`);
+  }
   if (claims.iss !== endorser) throw refused(nodeId, "its endorsement is by another key");
   if (!isTimely(claims, nowMs)) throw refused(nodeId, "its endorsement has expired");
 }

@@ -152,6 +152,7 @@ export const errorCatalogue = {
   function_overloaded: entry("workload", 8, "More calls wait for the function than its queue holds"),
   function_threw: entry("workload", 8, "The function threw, or what it returned can't be a reply"),
   function_stopped: entry("workload", 8, "The function ended before the call was answered"),
+  workload_ended: entry("workload", 8, "A service ended, or was restarted, right after it was deployed"),
   // Client and command line
   usage: entry("user", 2, "The command line, or an option, is wrong"),
   connection_failed: entry("user", 3, "The NATS server can't be reached, or refuses the login"),

@@ -23,6 +23,7 @@ export * from "./messages/node.ts";
 export * from "./messages/workload.ts";
 export * from "./names.ts";
 export * from "./nats-context.ts";
+export * from "./nats-dial.ts";
 export * from "./nats-login.ts";
 export * from "./nats-permissions.ts";
 export * from "./nats-tls.ts";

@@ -76,9 +76,11 @@ export function tlsFailure(
       advice: "A server that asks for certificates hangs up so: give one by --tlscert and --tlskey",
     };
   }
-  if (/does not support 'tls'/.test(message)) {
+  if (/does not support 'tls'|wrong version number/i.test(message)) {
     return {
-      reason: "it does not offer TLS",
+      reason: /wrong version/i.test(message)
+        ? "it does not begin with TLS, as --tlsfirst asks"
+        : "it does not offer TLS",
       advice: "Use a nats:// URL, without --tlscert, --tlsca and --tlsfirst",
     };
   }

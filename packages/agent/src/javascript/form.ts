@@ -42,10 +42,12 @@ function isModuleLike(source: string): boolean {
 }
 
 function scriptForm(source: string, realm: Realm): FoundFunction {
+  // Its stacks name the function as those of the other forms do.
+  const named = `${source}\n//# sourceURL=${filename}`;
   return {
     form: "script",
     globals: "fresh",
-    evaluate: () => demandFunction(realm.api.evaluate(source), "the value of the script"),
+    evaluate: () => demandFunction(realm.api.evaluate(named), "the value of the script"),
   };
 }
 

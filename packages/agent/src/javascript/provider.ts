@@ -4,8 +4,9 @@ import { CallError, callHeaderBytesMax, type Deploy, NexError } from "@nexengine
 import { type Call, CallQueue, type CallRunner } from "../call-queue.ts";
 import { LogLevel, type Provider, type ProviderHost, type RunningWorkload } from "../provider.ts";
 import { findFunction } from "./form.ts";
-import { createRealm, type Realm } from "./realm.ts";
+import { createRealm, type Realm, type RealmProviderHost } from "./realm.ts";
 import { replyBytes } from "./reply.ts";
+import { SourcePlaces } from "./source-places.ts";
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
@@ -13,23 +14,37 @@ const decoder = new TextDecoder("utf-8", { fatal: true });
 export class JavaScriptProvider implements Provider {
   #kept: Realm | undefined;
   #frozen: Realm | undefined;
+  #places: SourcePlaces | undefined;
 
   prepare(host: ProviderHost): void {
-    this.#kept = createRealm(host);
-    this.#frozen = frozenRealm(host);
+    this.#kept = createRealm(this.#realmHost(host));
+    this.#frozen = frozenRealm(this.#realmHost(host));
+  }
+
+  /** What a realm logs shows the places of the original files. */
+  #realmHost(host: ProviderHost): RealmProviderHost {
+    return {
+      get hostCalls() {
+        return host.hostCalls;
+      },
+      log: (level, text) => host.log(level, this.#places?.shown(text) ?? text),
+      drained: () => host.drained(),
+    };
   }
 
   async start(deploy: Deploy, artifact: string, host: ProviderHost): Promise<RunningWorkload> {
     const source = readSource(artifact, deploy.sourceBytesMax);
-    const kept = this.#kept ?? createRealm(host);
+    const places = new SourcePlaces(source);
+    this.#places = places;
+    const kept = this.#kept ?? createRealm(this.#realmHost(host));
     const parsed = findFunction(source, kept);
     const fresh = (deploy.globals ?? parsed.globals) === "fresh";
-    const realm = fresh ? (this.#frozen ?? frozenRealm(host)) : kept;
+    const realm = fresh ? (this.#frozen ?? frozenRealm(this.#realmHost(host))) : kept;
     const { evaluate } = fresh ? findFunction(source, realm) : parsed;
     this.#kept = undefined;
     this.#frozen = undefined;
     process.on("unhandledRejection", (reason) => {
-      host.log(LogLevel.error, `Unhandled rejection: ${realm.api.describe(reason).long}`);
+      host.log(LogLevel.error, places.shown(`Unhandled rejection: ${realm.api.describe(reason).long}`));
     });
     realm.begin(deploy.environment);
     const first = await firstEvaluation(evaluate, realm);
@@ -40,11 +55,12 @@ export class JavaScriptProvider implements Provider {
       fresh ? evaluate : () => first,
       fresh ? 1 : deploy.concurrency,
       fresh,
+      places,
     ).calls;
   }
 }
 
-function frozenRealm(host: ProviderHost): Realm {
+function frozenRealm(host: RealmProviderHost): Realm {
   const realm = createRealm(host);
   realm.freeze();
   return realm;
@@ -82,12 +98,21 @@ class JavaScriptFunction implements CallRunner {
   readonly #host: ProviderHost;
   readonly #target: () => unknown;
   readonly #fresh: boolean;
+  readonly #places: SourcePlaces;
 
-  constructor(realm: Realm, host: ProviderHost, target: () => unknown, concurrency: number, fresh: boolean) {
+  constructor(
+    realm: Realm,
+    host: ProviderHost,
+    target: () => unknown,
+    concurrency: number,
+    fresh: boolean,
+    places: SourcePlaces,
+  ) {
     this.#realm = realm;
     this.#host = host;
     this.#target = target;
     this.#fresh = fresh;
+    this.#places = places;
     this.calls = new CallQueue(host, concurrency, this);
   }
 
@@ -143,7 +168,7 @@ class JavaScriptFunction implements CallRunner {
   #fail(call: Call, error: unknown): void {
     if (call.over) return;
     const { short, long } = this.#realm.api.describe(error);
-    this.#host.log(LogLevel.error, long);
+    this.#host.log(LogLevel.error, this.#places.shown(long));
     this.calls.fail(call, { code: CallError.threw, text: short });
   }
 }

@@ -31,8 +31,11 @@ export interface Realm {
   readonly refuseImport: (specifier: string) => never;
 }
 
+/** What a realm needs of the host of its provider. */
+export type RealmProviderHost = Pick<ProviderHost, "hostCalls" | "log" | "drained">;
+
 /** Makes a realm. */
-export function createRealm(host: ProviderHost): Realm {
+export function createRealm(host: RealmProviderHost): Realm {
   const context = createContext(constants.DONT_CONTEXTIFY, {
     name: "function",
     codeGeneration: { strings: true, wasm: true },
@@ -96,7 +99,7 @@ function cloned(value: unknown): unknown {
 }
 
 function realmHost(
-  host: ProviderHost,
+  host: RealmProviderHost,
   show: (value: unknown) => unknown,
   fire: (id: number) => void,
 ): RealmHost {

@@ -12,7 +12,8 @@ const offsetOf = getter("byteOffset");
 const lengthOf = getter("byteLength");
 
 /**
- * `Uint8Array` and `ArrayBuffer` go out as they are, `undefined` as nothing, all else as JSON.
+ * `Uint8Array` and `ArrayBuffer` go out as they are, `undefined` as nothing, all else as JSON. A function, a symbol, and an
+ * object whose `toJSON` gives nothing have none.
  *
  * @returns a view where the value is binary.
  * @throws whatever the value's own `toJSON` throws, or a TypeError for what has no JSON.
@@ -28,5 +29,6 @@ export function replyBytes(value: unknown, api: RealmApi): Uint8Array {
   }
   if (isAnyArrayBuffer(value)) return new Uint8Array(value);
   const json = api.stringify(value);
-  return json === undefined ? noBytes : Buffer.from(json);
+  if (json === undefined) throw new TypeError(`a value of the type ${typeof value} has no JSON`);
+  return Buffer.from(json);
 }

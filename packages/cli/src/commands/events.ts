@@ -3,11 +3,12 @@ import type { EventEntry } from "@nexengine/client";
 import { NexError, systemNamespace } from "@nexengine/protocol/internal";
 import type { Command } from "commander";
 import { colors as pc } from "../colors.ts";
+import { ConnectionWatch } from "../connection-watch.ts";
 import type { GlobalOptions } from "../global-options.ts";
 import { interruption } from "../interruption.ts";
 import { withClient } from "../login.ts";
 import { positive } from "../option-values.ts";
-import { note, print } from "../output.ts";
+import { jsonText, note, print, visible } from "../output.ts";
 import { formatTime, type TimeFormat } from "../time-format.ts";
 
 interface EventsOptions extends GlobalOptions {
@@ -37,12 +38,14 @@ async function events(options: EventsOptions): Promise<void> {
   await withClient(options, async (client) => {
     const feed = client.events({ signal: interruption() });
     await client.flush();
+    const connection = new ConnectionWatch(client);
     note(pc.dim(`Events of namespace "${options.namespace}" and of the nodes; Ctrl-C ends`));
     let left = options.count ?? Number.POSITIVE_INFINITY;
     for await (const entry of feed) {
-      print(options.json ? JSON.stringify(entry.event) : eventLine(entry, options.timeformat));
+      print(options.json ? jsonText(entry.event) : eventLine(entry, options.timeformat));
       if (--left <= 0) break;
     }
+    if (left > 0) connection.demandOpen();
   });
 }
 
@@ -50,6 +53,11 @@ function eventLine({ namespace, type, event }: EventEntry, timeFormat: TimeForma
   const time = event.time === undefined ? new Date() : new Date(event.time);
   const data = Object.entries(event.data ?? {})
     .filter(([, value]) => typeof value !== "object")
-    .map(([key, value]) => `${pc.dim(`${key}=`)}${String(value)}`);
-  return [pc.dim(formatTime(time, timeFormat)), pc.cyan(namespace), pc.bold(type), ...data].join(" ");
+    .map(([key, value]) => `${pc.dim(`${visible(key)}=`)}${visible(String(value))}`);
+  return [
+    pc.dim(formatTime(time, timeFormat)),
+    pc.cyan(visible(namespace)),
+    pc.bold(visible(type)),
+    ...data,
+  ].join(" ");
 }

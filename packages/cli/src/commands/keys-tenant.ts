@@ -14,7 +14,7 @@ import {
 } from "@nexengine/protocol/internal";
 import { type Command, Option } from "commander";
 import type { GlobalOptions } from "../global-options.ts";
-import { readNamedFile, writeSecretFile } from "../key-files.ts";
+import { readKeyFile, writeSecretFile } from "../key-files.ts";
 import { collect, positive } from "../option-values.ts";
 import { note, print } from "../output.ts";
 
@@ -67,7 +67,7 @@ function makeTenant(file: string, options: TenantOptions): void {
       `Cannot permit "${printable(bad)}": it is not a NATS subject that is free for use`,
     );
   }
-  const signer = signerOfSeed(readNamedFile(key, "the account's key"), `the account's key "${key}"`);
+  const signer = signerOfSeed(readKeyFile(key, "the account's key"), `the account's key "${key}"`);
   checkKey("--key", signer.publicKey, "A", "an account");
   if (account !== undefined) checkKey("--account", account, "A", "an account");
   if (nodeId !== undefined) checkKey("--node-id", nodeId, "N", "a node");

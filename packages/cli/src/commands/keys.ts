@@ -2,7 +2,8 @@
 import { createKey, signerOfSeed } from "@nexengine/protocol";
 import { isPublicKey, NexError, printable, signEndorsement } from "@nexengine/protocol/internal";
 import { Argument, type Command } from "commander";
-import { readNamedFile, writeNewKey } from "../key-files.ts";
+import type { GlobalOptions } from "../global-options.ts";
+import { readKeyFile, writeNewKey } from "../key-files.ts";
 import { positive } from "../option-values.ts";
 import { note, print } from "../output.ts";
 import { addTenantCommand } from "./keys-tenant.ts";
@@ -11,8 +12,7 @@ const kinds = ["account", "curve", "operator", "user"] as const;
 const daysDefault = 365;
 const secondsPerDay = 86_400;
 
-interface EndorseOptions {
-  nexus: string;
+interface EndorseOptions extends GlobalOptions {
   key: string;
   days: number;
 }
@@ -38,16 +38,22 @@ export function addKeys(program: Command): void {
     });
   keys
     .command("endorse")
-    .description("sign that a node belongs to your nexus; for its configuration, as endorsement")
+    .description("sign that a node belongs to your nexus (--nexus); for its configuration, as endorsement")
     .argument("<node-id>", "the node's id (N…)")
-    .requiredOption("--nexus <name>", "name of the nexus, as the node was given it")
     .requiredOption("--key <file>", "seed file of the owner's operator key")
     .option("--days <n>", "how long it holds", positive, daysDefault)
-    .action((nodeId: string, options: EndorseOptions) => endorse(nodeId, options));
+    .action((nodeId: string, _: unknown, self: Command) =>
+      endorse(nodeId, self.optsWithGlobals<EndorseOptions>()),
+    );
   addTenantCommand(keys);
 }
 
 function endorse(nodeId: string, { nexus, key, days }: EndorseOptions): void {
+  if (nexus === undefined) {
+    throw new NexError("usage", "Cannot endorse a node: its nexus is not named", {
+      advice: "Name it as the node was given it: --nexus NAME",
+    });
+  }
   if (!isPublicKey(nodeId, "N")) {
     throw new NexError(
       "key_invalid",
@@ -57,7 +63,7 @@ function endorse(nodeId: string, { nexus, key, days }: EndorseOptions): void {
       },
     );
   }
-  const owner = signerOfSeed(readNamedFile(key, "the owner's key"), `the owner's key "${key}"`);
+  const owner = signerOfSeed(readKeyFile(key, "the owner's key"), `the owner's key "${key}"`);
   const endorsement = signEndorsement({ nodeId, nexus }, owner, days * secondsPerDay, Date.now());
   note(
     `Put it into the node's configuration as "endorsement"; clients name the key: --endorser ${owner.publicKey}`,

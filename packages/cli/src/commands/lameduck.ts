@@ -4,7 +4,7 @@ import { signerOfSeed } from "@nexengine/protocol";
 import { drainMsMax, NexError } from "@nexengine/protocol/internal";
 import type { Command } from "commander";
 import type { GlobalOptions } from "../global-options.ts";
-import { readNamedFile } from "../key-files.ts";
+import { readKeyFile } from "../key-files.ts";
 import { withClient } from "../login.ts";
 import { nodeIdOf } from "../node-id.ts";
 import { parseDuration } from "../option-values.ts";
@@ -62,6 +62,6 @@ function operatorOf({
   if (deadline !== undefined && deadline > drainMsMax) {
     throw new NexError("usage", `Cannot set a deadline of ${deadline} ms: at most an hour is accepted`);
   }
-  const key = signerOfSeed(readNamedFile(file, "the operator's key"), `the operator's key "${file}"`);
+  const key = signerOfSeed(readKeyFile(file, "the operator's key"), `the operator's key "${file}"`);
   return { operator: { key, deadlineMs: deadline ?? deadlineMsDefault } };
 }

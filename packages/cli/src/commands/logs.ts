@@ -3,11 +3,13 @@ import type { LogEntry, NexClient } from "@nexengine/client";
 import { baseLevel, logLevels } from "@nexengine/protocol/internal";
 import { type Command, Option } from "commander";
 import { colors as pc } from "../colors.ts";
+import { ConnectionWatch } from "../connection-watch.ts";
 import type { GlobalOptions } from "../global-options.ts";
 import { interruption } from "../interruption.ts";
 import { withClient } from "../login.ts";
+import { nodeIdOf } from "../node-id.ts";
 import { positive } from "../option-values.ts";
-import { note, print } from "../output.ts";
+import { jsonText, note, print, visible, visibleLines } from "../output.ts";
 import { formatTime } from "../time-format.ts";
 
 interface LogsOptions extends GlobalOptions {
@@ -28,7 +30,7 @@ export function addLogs(program: Command): void {
       "show what the namespace's workloads write, as it comes; what was written before is kept nowhere",
     )
     .argument("[workload]", "only this name or id")
-    .option("--node <id>", "only of this node")
+    .option("--node <id>", "only of this node: its id, its beginning, or its name")
     .option("--workload_name <name>", "only of this name")
     .option("--workload_id <id>", "only of this id")
     .addOption(
@@ -46,13 +48,17 @@ export function addLogs(program: Command): void {
 
 async function logs(workload: string | undefined, options: LogsOptions): Promise<void> {
   await withClient(options, async (client) => {
+    const node = unlessAll(options.node);
+    const nodeId =
+      node === undefined ? undefined : await nodeIdOf(client, node, "Cannot watch node", options.timeout);
     const feed = client.logs({
-      nodeId: unlessAll(options.node),
+      nodeId,
       workloadName: unlessAll(options.workload_name),
       workloadId: unlessAll(options.workload_id),
       signal: interruption(),
     });
     await client.flush();
+    const connection = new ConnectionWatch(client);
     const running = options.sinceStart ? await runningNow(client, options.timeout) : new Set<string>();
     note(pc.dim(`Logs of namespace "${options.namespace}"; Ctrl-C ends`));
     let left = options.count ?? Number.POSITIVE_INFINITY;
@@ -60,9 +66,10 @@ async function logs(workload: string | undefined, options: LogsOptions): Promise
       const { workloadName, workloadId } = entry;
       if (workload !== undefined && workloadName !== workload && workloadId !== workload) continue;
       if (running.has(workloadId) || rank(entry.level) < rank(options.level)) continue;
-      print(options.json ? JSON.stringify(entry) : logLine(entry, options));
+      print(options.json ? jsonText(entry) : logLine(entry, options));
       if (--left <= 0) break;
     }
+    if (left > 0) connection.demandOpen();
     if (feed.dropped > 0) note(`${feed.dropped} lines were lost: they came faster than they were printed`);
   });
 }
@@ -85,5 +92,5 @@ function logLine(entry: LogEntry, options: LogsOptions): string {
   const level = baseLevel(entry.level);
   const paint = { DEBUG: pc.dim, INFO: pc.green, WARN: pc.yellow, ERROR: pc.red }[level];
   const time = pc.dim(formatTime(entry.receivedAt, options.timeformat));
-  return `${time} ${paint(level.padEnd(5))} ${pc.cyan(entry.workloadName)} ${entry.text.trimEnd()}`;
+  return `${time} ${paint(level.padEnd(5))} ${pc.cyan(visible(entry.workloadName))} ${visibleLines(entry.text)}`;
 }

@@ -5,7 +5,7 @@ import { colors as pc } from "../colors.ts";
 import type { GlobalOptions } from "../global-options.ts";
 import { withClient } from "../login.ts";
 import { nodeIdOf } from "../node-id.ts";
-import { print, printJson, printTable } from "../output.ts";
+import { print, printJson, printTable, visible } from "../output.ts";
 
 interface InfoOptions extends GlobalOptions {
   full: boolean;
@@ -53,7 +53,7 @@ function printInfo(id: string, info: Info, options: InfoOptions): void {
         ]),
   ];
   print(pc.bold("NEX Node Information"));
-  for (const [name, value] of facts) print(`${name.padEnd(10)}${value}`);
+  for (const [name, value] of facts) print(`${name.padEnd(10)}${visible(value)}`);
   const columns = ["", "Id", "Name", "Type", "Uptime", "Run time", "Description"];
   printTable({
     title: "Workloads",

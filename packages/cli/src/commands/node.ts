@@ -6,6 +6,7 @@ import { isolationBanner, untilEnded, version } from "../daemon.ts";
 import type { GlobalOptions } from "../global-options.ts";
 import { connectionOf } from "../login.ts";
 import { createNodeLog } from "../node-log.ts";
+import { addIdle, idleWarnings } from "../option-values.ts";
 import { note } from "../output.ts";
 import { claimPidFile } from "../pid-file.ts";
 import {
@@ -24,15 +25,9 @@ import { addPreflight } from "./preflight.ts";
 
 interface NodeUpOptions extends GlobalOptions, SandboxOptions {
   config?: string;
-  nexus: string;
-  metrics: boolean;
-  metrics_port?: string;
-  otel_metrics_exporter?: string;
-  traces: boolean;
-  otel_traces_exporter?: string;
 }
 
-/** Taken for the sake of scripts that have them; a warning says that they do nothing yet. */
+/** Telemetry is not exported yet. */
 const idleFlags = [
   "metrics",
   "metrics_port",
@@ -40,6 +35,12 @@ const idleFlags = [
   "traces",
   "otel_traces_exporter",
 ] as const;
+const idleValues: ReadonlySet<string> = new Set([
+  "metrics_port",
+  "otel_metrics_exporter",
+  "otel_traces_exporter",
+]);
+const defaultNexus = "nexus";
 const usualConfig = "config.json";
 
 /** Adds the commands. */
@@ -49,16 +50,11 @@ export function addNode(program: Command): void {
     .command("up")
     .description("start a node that joins the nexus of a NATS server")
     .option("--config <file>", `configuration file (JSON); ./${usualConfig} where there is one`)
-    .option("--nexus <name>", "name of the nexus", "nexus")
-    .option("--metrics", "accepted; metrics are not exported yet", false)
-    .option("--metrics_port <n>", "accepted, as --metrics")
-    .option("--otel_metrics_exporter <kind>", "accepted, as --metrics")
-    .option("--traces", "accepted; traces are not exported yet", false)
-    .option("--otel_traces_exporter <kind>", "accepted, as --traces")
     .action(async (_: unknown, self: Command) => {
       await nodeUp(self.optsWithGlobals<NodeUpOptions>());
     });
   addSandboxOptions(up);
+  for (const flag of idleFlags) addIdle(up, idleValues.has(flag) ? `--${flag} <value>` : `--${flag}`);
   addNodeList(node);
   addNodeInfo(node);
   addNodeProbe(node);
@@ -74,12 +70,12 @@ async function nodeUp(options: NodeUpOptions): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const nodeLog = stack.use(createNodeLog(options));
   if (path !== undefined) nodeLog.log.info({ file: path }, "configuration read");
-  for (const warning of [...warnings, ...warningsOfFlags(options)]) nodeLog.log.warn(warning);
+  for (const warning of [...warnings, ...idleWarnings(options, idleFlags)]) nodeLog.log.warn(warning);
   if (config.pid_filepath !== undefined) stack.use(claimPidFile(config.pid_filepath));
   const node = stack.use(
     await startNode({
       login,
-      nexus: options.nexus,
+      nexus: options.nexus ?? defaultNexus,
       config,
       ...stateOf(options),
       driver: driverOf(sandbox, config, {
@@ -99,10 +95,4 @@ async function configOf(
   path: string | undefined,
 ): Promise<{ config: NodeConfigInput; warnings: readonly string[] }> {
   return path === undefined ? { config: {}, warnings: [] } : await readConfigFile(path);
-}
-
-function warningsOfFlags(options: NodeUpOptions): string[] {
-  return idleFlags
-    .filter((flag) => options[flag] !== undefined && options[flag] !== false)
-    .map((flag) => `this version does not act on --${flag}`);
 }

@@ -19,14 +19,14 @@ import {
 import { errorText, NexError } from "@nexengine/protocol/internal";
 import { type Command, Option } from "commander";
 import { colors as pc } from "../colors.ts";
-import { commandName } from "../daemon.ts";
-import { addSwitch } from "../option-values.ts";
+import { commandName } from "../hints.ts";
+import { addIdle, addSwitch, idleWarnings } from "../option-values.ts";
 import { note, print, printJson } from "../output.ts";
 import { driverFiles, sandboxOf, trialLine } from "../sandbox.ts";
 import { addInstallOptions, type InstallOptions, install } from "./preflight-install.ts";
 
 interface PreflightOptions extends InstallOptions {
-  config: string;
+  config?: string;
   init?: keyof typeof samples;
   check?: boolean;
   json: boolean;
@@ -40,6 +40,8 @@ interface Finding {
   text: string;
   advice: string;
 }
+
+const usualConfig = "./config.json";
 
 const samples = {
   sandbox: {
@@ -63,7 +65,7 @@ export function addPreflight(parent: Command): void {
   const command = parent
     .command("preflight")
     .description("try what a node needs here, and say what to do about what lacks")
-    .option("--config <file>", "configuration file of the node (JSON)", "./config.json")
+    .option("--config <file>", `configuration file of the node (JSON); ${usualConfig} where there is one`)
     .addOption(
       new Option("--init <kind>", "first write a configuration, where there is none").choices(
         Object.keys(samples),
@@ -72,16 +74,21 @@ export function addPreflight(parent: Command): void {
     .option("--json", "print the findings as JSON", false);
   addInstallOptions(command);
   addSwitch(command, "check", "write nothing that stays, whatever else is said");
-  for (const name of idleSwitches) addSwitch(command, name, "accepted; it changes nothing");
-  for (const name of idleValues) command.option(`--${name} <value>`, "accepted; it has no meaning here");
+  for (const name of idleSwitches) {
+    addIdle(command, `--${name}`);
+    addIdle(command, `--no-${name}`);
+  }
+  for (const name of idleValues) addIdle(command, `--${name} <value>`);
   command.action(async (_: unknown, self: Command) => {
     await preflight(self.optsWithGlobals<PreflightOptions>());
   });
 }
 
 async function preflight(options: PreflightOptions): Promise<void> {
-  if (options.init !== undefined && options.check !== true) writeSample(options.config, options.init);
-  const { config, finding } = await findConfiguration(options.config);
+  for (const warning of idleWarnings(options, [...idleSwitches, ...idleValues])) note(warning);
+  const path = options.config ?? usualConfig;
+  if (options.init !== undefined && options.check !== true) writeSample(path, options.init);
+  const { config, finding } = await findConfiguration(path, options.config !== undefined);
   if (options.install && options.check !== true) {
     await install(options, driverFiles(config).rootfsDirectory ?? defaultRootfsDirectory());
   }
@@ -121,9 +128,22 @@ function writeSample(path: string, kind: keyof typeof samples): void {
   note(`Wrote "${path}"`);
 }
 
-async function findConfiguration(path: string): Promise<{ config: NodeConfigInput; finding: Finding }> {
+/** @throws NexError `file_not_found` for a file that was named */
+async function findConfiguration(
+  path: string,
+  isNamed: boolean,
+): Promise<{ config: NodeConfigInput; finding: Finding }> {
   const finding = { ok: true, needed: true, advice: "" };
   if (!existsSync(path)) {
+    if (isNamed) {
+      throw new NexError(
+        "file_not_found",
+        `Cannot read the configuration file "${path}": there is no such file`,
+        {
+          advice: "Write one with: --init sandbox, or leave --config out",
+        },
+      );
+    }
     const text = `configuration: "${path}" is not there, the defaults hold`;
     return { config: {}, finding: { ...finding, needed: false, text } };
   }

@@ -1,13 +1,15 @@
 /** `nex ps`: the workloads of the namespace, over all nodes. */
 import type { EventEntry, Feed, NexClient, WorkloadDetails } from "@nexengine/client";
 import type { Command } from "commander";
+import { ConnectionWatch, lost } from "../connection-watch.ts";
 import type { GlobalOptions } from "../global-options.ts";
 import { Bell, interruption } from "../interruption.ts";
 import { withClient } from "../login.ts";
-import { print, printJson, printTable, type TableContent, tableText } from "../output.ts";
+import { jsonText, print, printJson, printTable, type TableContent, tableText, visible } from "../output.ts";
 import { formatTime } from "../time-format.ts";
 
 interface PsOptions extends GlobalOptions {
+  full: boolean;
   watch: boolean;
   json: boolean;
 }
@@ -21,13 +23,14 @@ export function addPs(program: Command): void {
     .command("ps")
     .description("list the workloads of the namespace over all nodes")
     .option("-w, --watch", "go on, and show what changes", false)
+    .option("--full", "with all columns", false)
     .option("--json", "print them as JSON; with --watch a line for each change", false)
     .action(async (_: unknown, self: Command) => {
       const options = self.optsWithGlobals<PsOptions>();
       await withClient(options, async (client) => {
         if (options.watch) await watch(client, options);
         else if (options.json) printJson(await list(client, options));
-        else printTable(tableOf(await list(client, options), options.namespace));
+        else printTable(tableOf(await list(client, options), options));
       });
     });
 }
@@ -44,10 +47,19 @@ async function watch(client: NexClient, options: PsOptions): Promise<void> {
   signal.addEventListener("abort", () => bell.ring(), { once: true });
   const reading = ringOnChanges(client.events({ signal }), bell);
   const redraws = process.stdout.isTTY && !options.json;
+  const connection = new ConnectionWatch(client, { changed: () => bell.ring(), isQuiet: redraws });
   let shown: string | undefined;
   while (!signal.aborted) {
+    connection.demandOpen();
+    if (!connection.isConnected) {
+      if (redraws) redrawText(lost, options);
+      await bell.wait(refreshMs);
+      continue;
+    }
     const workloads = await list(client, options);
-    const state = stateOf(workloads);
+    const state = keyOf(workloads);
+    // A list that was asked for in the last moment of a connection is empty.
+    if (!connection.isConnected) continue;
     if (redraws) redraw(workloads, options);
     else if (state !== shown) show(workloads, options);
     shown = state;
@@ -62,39 +74,44 @@ async function ringOnChanges(events: Feed<EventEntry>, bell: Bell): Promise<void
   }
 }
 
-/** What of the list is a change; times always are another. */
-function stateOf(workloads: readonly WorkloadDetails[]): string {
+/** The part of the list whose change is shown; times always change. */
+function keyOf(workloads: readonly WorkloadDetails[]): string {
   return JSON.stringify(
     workloads.map(({ id, healthy, nodeId, workload }) => [id, healthy, nodeId, workload.name]),
   );
 }
 
 function show(workloads: WorkloadDetails[], options: PsOptions): void {
-  if (options.json) print(JSON.stringify(workloads));
-  else printTable(tableOf(workloads, options.namespace));
+  if (options.json) print(jsonText(workloads));
+  else printTable(tableOf(workloads, options));
 }
 
 function redraw(workloads: readonly WorkloadDetails[], options: PsOptions): void {
-  const content = tableOf(workloads, options.namespace);
-  const head = `${formatTime(new Date(), options.timeformat)}  Ctrl-C ends\n\n`;
-  process.stdout.write(
-    `\x1b[H\x1b[2J${head}${workloads.length === 0 ? content.whenEmpty : tableText(content)}\n`,
-  );
+  const content = tableOf(workloads, options);
+  redrawText(workloads.length === 0 ? visible(content.whenEmpty) : tableText(content), options);
 }
 
-function tableOf(workloads: readonly WorkloadDetails[], namespace: string): TableContent {
+function redrawText(text: string, options: PsOptions): void {
+  const head = `${formatTime(new Date(), options.timeformat)}  Ctrl-C ends\n\n`;
+  process.stdout.write(`\x1b[H\x1b[2J${head}${text}\n`);
+}
+
+/** The short table has at most 80 columns with names of usual length. */
+function tableOf(workloads: readonly WorkloadDetails[], { namespace, full }: PsOptions): TableContent {
+  const stateOf = ({ healthy }: WorkloadDetails): string => (healthy ? "running" : "restarting");
   return {
     title: "Workloads",
-    columns: ["Name", "Id", "Type", "State", "Uptime", "Run time", "Node"],
-    rows: workloads.map(({ id, healthy, uptime, workload, nodeName }) => [
-      workload.name,
-      id,
-      workload.type,
-      healthy ? "running" : "restarting",
-      uptime,
-      workload.runtime,
-      nodeName,
-    ]),
+    columns: full
+      ? ["Name", "Id", "Type", "State", "Uptime", "Run time", "Node", "Node id", "Description"]
+      : ["Name", "Id", "Type", "State", "Node"],
+    rows: workloads.map((one) => {
+      const { id, uptime, workload, nodeName, nodeId } = one;
+      const { name, type, runtime, description = "" } = workload;
+      return full
+        ? [name, id, type, stateOf(one), uptime, runtime, nodeName, nodeId, description]
+        : [name, id, type, `${stateOf(one)} ${uptime}`, nodeName];
+    }),
     whenEmpty: `No workloads run in namespace "${namespace}"`,
+    yields: full ? [] : [0, 4],
   };
 }

@@ -5,7 +5,7 @@ import { type Command, Option } from "commander";
 import type { GlobalOptions } from "../global-options.ts";
 import { withClient } from "../login.ts";
 import { collect, parseDuration } from "../option-values.ts";
-import { printJson } from "../output.ts";
+import { print, printJson, visible } from "../output.ts";
 
 interface RequestOptions extends GlobalOptions {
   header: string[];
@@ -44,11 +44,10 @@ async function request(subject: string, payload: string, options: RequestOptions
     });
     const data = Buffer.from(reply.data);
     if (options.json) printJson({ data: data.toString(), headers: reply.headers });
-    // Bytes as they came: only for a person's eyes a line end is added.
-    else
-      process.stdout.write(
-        process.stdout.isTTY && data.at(-1) !== 0x0a ? Buffer.concat([data, Buffer.from("\n")]) : data,
-      );
+    // Programs get the bytes as they came. On a terminal, a reply must not act.
+    else if (process.stdout.isTTY)
+      print(data.toString().replace(/\n$/, "").split("\n").map(visible).join("\n"));
+    else process.stdout.write(data);
   });
 }
 

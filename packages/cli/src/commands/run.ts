@@ -3,15 +3,18 @@ import { existsSync } from "node:fs";
 import type { Artifact } from "@nexengine/client";
 import { goUrlOf, NexError, parseObjectLocation, type WorkloadType } from "@nexengine/protocol/internal";
 import type { Command } from "commander";
-import { parseEnvironment } from "../environment.ts";
+import { environmentOf } from "../environment.ts";
 import { issuerKey, publisherKey } from "../key-files.ts";
 import { withClient } from "../login.ts";
+import { nodeIdOf } from "../node-id.ts";
 import { artifactOf, typeNames, typeOfFile } from "../source.ts";
 import {
   addWorkloadOptions,
+  argvOf,
   deployOptionsOf,
   ownConnectionsOf,
   reportDeployment,
+  splitArguments,
   type WorkloadOptions,
 } from "./workload-options.ts";
 
@@ -22,8 +25,6 @@ interface RunOptions extends WorkloadOptions {
   description?: string;
 }
 
-const nodePattern = /^N[A-Z2-7]{55}$/;
-
 /** Adds the command. */
 export function addRun(program: Command): void {
   const command = program
@@ -32,7 +33,7 @@ export function addRun(program: Command): void {
     .argument("<artifact>", "nats://BUCKET/KEY, or a file to upload")
     .argument(
       "[node-and-variables...]",
-      "the node's id (an auction chooses without), then environment as KEY=VALUE",
+      "the node's id, its beginning, or its name (an auction chooses without), then environment as KEY=VALUE, then -- and arguments of a service",
     )
     .requiredOption("--issuer <file>", "seed file of the account key that signs")
     .requiredOption("--xkey <file>", "seed file of the curve key that seals the environment")
@@ -40,19 +41,27 @@ export function addRun(program: Command): void {
   addWorkloadOptions(command)
     .option("--description <text>", "what the workload is for")
     .action(async (artifact: string, rest: string[], _: unknown, self: Command) => {
-      await run(artifact, rest, self.optsWithGlobals<RunOptions>());
+      await run(artifact, rest, self);
     });
 }
 
-async function run(where: string, rest: string[], options: RunOptions): Promise<void> {
-  const [first] = rest;
-  const node = first !== undefined && nodePattern.test(first) ? first : undefined;
-  const environment = parseEnvironment(node === undefined ? rest : rest.slice(1));
+async function run(where: string, rest: string[], command: Command): Promise<void> {
+  const options = command.optsWithGlobals<RunOptions>();
+  const { words, args } = splitArguments(command, rest);
+  const [first] = words;
+  // A variable has one of these, a node none.
+  const named = first !== undefined && !/[=:]/.test(first) ? first : undefined;
+  const environment = environmentOf(named === undefined ? words : words.slice(1), options.envFile);
   const { artifact, type } = await locate(where, options);
   const issuer = issuerKey(options.issuer);
   const publisher = publisherKey(options.xkey);
   const ownConnections = ownConnectionsOf(options);
+  const argv = argvOf(options, args);
   await withClient(options, async (client, connection) => {
+    const node =
+      named === undefined
+        ? undefined
+        : await nodeIdOf(client, named, "Cannot deploy to node", options.timeout);
     const deployment = await client.deploy({
       name: options.name,
       type,
@@ -63,10 +72,11 @@ async function run(where: string, rest: string[], options: RunOptions): Promise<
       triggerSubjects: options.trigger_subject,
       ...deployOptionsOf(options, connection),
       ...ownConnections,
+      ...argv,
       ...(node === undefined ? {} : { node }),
       ...(options.description === undefined ? {} : { description: options.description }),
     });
-    reportDeployment(deployment, options.trigger_subject, options.json);
+    reportDeployment(deployment, options.trigger_subject, options);
   });
 }
 

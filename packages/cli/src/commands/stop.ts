@@ -3,9 +3,10 @@ import type { WorkloadDetails } from "@nexengine/client";
 import { NexError } from "@nexengine/protocol/internal";
 import type { Command } from "commander";
 import type { GlobalOptions } from "../global-options.ts";
+import { hint } from "../hints.ts";
 import { issuerKey } from "../key-files.ts";
 import { withClient } from "../login.ts";
-import { print, printJson } from "../output.ts";
+import { print, printJson, visible } from "../output.ts";
 
 interface StopOptions extends GlobalOptions {
   issuer?: string;
@@ -47,7 +48,7 @@ async function stop(idOrName: string, nodeId: string | undefined, options: StopO
         issuer,
       });
       if (options.json) printJson(stopped);
-      else print(`✅ "${stopped.name}" (${workloadId}) stopped`);
+      else print(`✅ "${visible(stopped.name)}" (${visible(workloadId)}) stopped`);
     }
   });
 }
@@ -62,7 +63,7 @@ function chosen(
       "no_such_workload",
       `Cannot stop "${idOrName}": no workload of this name or id runs in namespace "${options.namespace}"`,
       {
-        advice: "See what runs with: nex ps",
+        advice: `See what runs with: ${hint(options, "ps")}`,
       },
     );
   }

@@ -14,12 +14,14 @@ import {
 import { NexError, withoutSecrets } from "@nexengine/protocol/internal";
 import type { Command } from "commander";
 import { colors as pc } from "../colors.ts";
-import { commandName, isolationBanner, untilEnded, version } from "../daemon.ts";
+import { isolationBanner, untilEnded, version } from "../daemon.ts";
 import type { GlobalOptions } from "../global-options.ts";
+import { commandName } from "../hints.ts";
 import { nexHome } from "../home.ts";
 import { issuerKey } from "../key-files.ts";
 import { connectionOf, namesServer } from "../login.ts";
 import { createNodeLog } from "../node-log.ts";
+import { port } from "../option-values.ts";
 import { note, print } from "../output.ts";
 import { claimPidFile } from "../pid-file.ts";
 import {
@@ -35,7 +37,7 @@ import { findRunningUp, removeUpState, writeUpState } from "../up-state.ts";
 interface UpOptions extends GlobalOptions, SandboxOptions {
   config?: string;
   anyIssuer: boolean;
-  port?: string;
+  port?: number;
 }
 
 const usualPort = 4222;
@@ -47,7 +49,7 @@ export function addUp(program: Command): void {
     .description("start a NATS server and a node here, for your own workloads")
     .option("--config <file>", "configuration file of the node (JSON)")
     .option("--any-issuer", "accept workloads of every issuer, not only yours", false)
-    .option("--port <n>", "port of the NATS server; 4222 if it is free, otherwise another one")
+    .option("--port <n>", "port of the NATS server; 4222 if it is free, otherwise another one", port)
     .action(async (_: unknown, self: Command) => {
       await up(self.optsWithGlobals<UpOptions>());
     });
@@ -78,6 +80,7 @@ async function up(options: UpOptions): Promise<void> {
     await startNode({
       login: { ...login, name: options.connName ?? "nex-up" },
       config,
+      ...(options.nexus === undefined ? {} : { nexus: options.nexus }),
       ...stateOf(options),
       driver: driverOf(sandboxOf(options, config), config, {
         processAsLast: true,
@@ -133,8 +136,8 @@ async function startServer(options: UpOptions): Promise<NatsServer> {
     (await fetchNatsServer({ cacheDirectory }, note));
   const storeDirectory = join(nexHome(), "jetstream");
   mkdirSync(storeDirectory, { recursive: true, mode: 0o700 });
-  const start = (port: number): Promise<NatsServer> => startNatsServer({ binary, storeDirectory, port });
-  if (options.port !== undefined) return start(Number(options.port));
+  const start = (at: number): Promise<NatsServer> => startNatsServer({ binary, storeDirectory, port: at });
+  if (options.port !== undefined) return start(options.port);
   try {
     return await start(usualPort);
   } catch (error) {

@@ -1,14 +1,14 @@
 /** What `nex devrun` and `nex run` have in common: the options of a workload, and what they mean for a deploy. */
 import type { Deployment, DeployOptions } from "@nexengine/client";
 import { NexError, type Restart } from "@nexengine/protocol/internal";
-import { type Command, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { addConnectionOptions, type ConnectionOptions, connectionOf } from "../connection-options.ts";
-import { commandName } from "../daemon.ts";
 import type { GlobalOptions } from "../global-options.ts";
+import { callableSubject, hint } from "../hints.ts";
 import { addLimitOptions, type LimitOptions, limitsOf } from "../limit-options.ts";
 import type { Connection } from "../login.ts";
 import { addSwitch, collect, positive } from "../option-values.ts";
-import { print, printJson } from "../output.ts";
+import { print, printJson, visible } from "../output.ts";
 import { uploadProgress } from "../progress.ts";
 import { typeNames } from "../source.ts";
 
@@ -16,6 +16,8 @@ import { typeNames } from "../source.ts";
 export interface WorkloadOptions extends GlobalOptions, LimitOptions, ConnectionOptions {
   type?: string;
   argv?: string;
+  envFile?: string;
+  tags: Record<string, string>;
   essential?: boolean;
   trigger_subject: string[];
   globals?: "fresh" | "keep";
@@ -31,7 +33,14 @@ export function addWorkloadOptions(command: Command): Command {
   addConnectionOptions(command);
   command
     .addOption(new Option("--type <type>", "native, v8 (javascript) or wasm").choices(Object.keys(typeNames)))
-    .option("--argv <arguments>", "arguments of a service, separated by single spaces")
+    .option("--argv <arguments>", "arguments of a service, separated by single spaces; any others after --")
+    .option("--env-file <file>", "file with the environment, a KEY=VALUE a line; the command line wins")
+    .option(
+      "--tags <name=value>",
+      "tags that the node must have, for the auction; with commas, and repeatable",
+      collectTags,
+      {},
+    )
     .option(
       "--trigger, --trigger_subject <subject>",
       "subject that calls a function; repeatable",
@@ -75,7 +84,7 @@ export function deployOptionsOf(options: WorkloadOptions, { jsDomain }: Connecti
   return {
     essential: options.essential ?? false,
     ...(jsDomain === undefined ? {} : { jsDomain }),
-    ...(options.argv === undefined ? {} : { argv: options.argv.split(" ") }),
+    ...(Object.keys(options.tags).length === 0 ? {} : { tags: options.tags }),
     ...(options.globals === undefined ? {} : { globals: options.globals }),
     ...(options.concurrency === undefined ? {} : { concurrency: options.concurrency }),
     ...(options.restart === undefined ? {} : { restart: options.restart }),
@@ -85,19 +94,60 @@ export function deployOptionsOf(options: WorkloadOptions, { jsDomain }: Connecti
   };
 }
 
+/** What stands after `--` on the command line are arguments of the workload, whatever they look like. */
+export function splitArguments(
+  command: Command,
+  operands: readonly string[],
+): { words: readonly string[]; args: readonly string[] } {
+  let program: Command = command;
+  while (program.parent !== null) program = program.parent;
+  const raw = (program as Command & { rawArgs: readonly string[] }).rawArgs;
+  const mark = raw.indexOf("--");
+  const count = mark < 0 ? 0 : raw.length - mark - 1;
+  const at = operands.length - count;
+  return { words: operands.slice(0, at), args: operands.slice(at) };
+}
+
+/** @throws NexError `usage` where they are given twice */
+export function argvOf(
+  { argv }: Pick<WorkloadOptions, "argv">,
+  args: readonly string[],
+): Pick<DeployOptions, "argv"> {
+  if (argv !== undefined && args.length > 0) {
+    throw new NexError("usage", "Cannot take arguments both from --argv and after --");
+  }
+  if (args.length > 0) return { argv: args };
+  return argv === undefined ? {} : { argv: argv.split(" ") };
+}
+
+function collectTags(text: string, previous: Record<string, string>): Record<string, string> {
+  const tags = text.split(",").map((tag) => {
+    const at = tag.indexOf("=");
+    if (at <= 0) throw new InvalidArgumentError("A tag looks like NAME=VALUE.");
+    return [tag.slice(0, at), tag.slice(at + 1)];
+  });
+  return { ...previous, ...Object.fromEntries(tags) };
+}
+
 /** Says what runs, and how to reach it. */
-export function reportDeployment(deployment: Deployment, triggers: readonly string[], json: boolean): void {
-  if (json) {
+export function reportDeployment(
+  deployment: Deployment,
+  triggers: readonly string[],
+  options: WorkloadOptions,
+): void {
+  if (options.json) {
     printJson({ ...deployment, triggers });
     return;
   }
-  print(`🚀 "${deployment.name}" runs as ${deployment.id} on node ${deployment.nodeName}`);
+  const { id, name, nodeName } = deployment;
+  print(visible(`🚀 "${name}" runs as ${id} on node ${nodeName}`));
   const subject = triggers[0];
-  if (subject !== undefined) print(`   Call it:  ${commandName()} request ${subject} hello`);
+  if (subject !== undefined)
+    print(`   Call it:  ${hint(options, "request", callableSubject(subject), "hello")}`);
   for (const { machine_port, host, host_port } of deployment.published) {
-    print(`   Port ${machine_port} is reached at ${host}:${host_port}`);
+    print(visible(`   Port ${machine_port} is reached at ${host}:${host_port}`));
   }
-  print(`   Stop it:  ${commandName()} stop ${deployment.name}`);
+  print(`   Stop it:  ${hint(options, "stop", name)}`);
 }
 
 /** @throws NexError `usage` */

@@ -222,3 +222,14 @@ describe("grantLimits, of published ports", () => {
     assert.throws(() => grant({ publish }, { driver: plain }), { code: "limit_not_enforced" });
   });
 });
+
+describe("grantLimits, of memory that the host does not have", () => {
+  test("refuses it, and says how much there is", () => {
+    const facts = { hostMemoryBytes: 2 ** 30 };
+    assert.equal(grant({ memory_bytes: 2 ** 30 }, facts).machine.memoryBytes, 2 ** 30);
+    assert.throws(() => grant({ memory_bytes: 2 ** 30 + 1 }, facts), {
+      code: "limit_too_high",
+      message: "Cannot give 1073741825 bytes of memory: this node's host has 1073741824",
+    });
+  });
+});

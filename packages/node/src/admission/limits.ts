@@ -1,5 +1,6 @@
 /** What a workload gets of what it asks for: a pure function of its limits and the node's. */
 import { BlockList, isIPv4, isIPv6 } from "node:net";
+import { totalmem } from "node:os";
 import type { Driver, LimitName, MachineLimits } from "@nexengine/machines";
 import {
   countedLimits,
@@ -23,6 +24,8 @@ export interface LimitFacts {
   /** The most that one workload gets. */
   max: MaxLimits;
   driver: Pick<Driver, "kind" | "enforces" | "networks" | "ownLoopback" | "carriesIpv6">;
+  /** Memory of the host; the operating system tells when absent. */
+  hostMemoryBytes?: number;
 }
 
 type CountedLimit = (typeof countedLimits)[number];
@@ -75,7 +78,7 @@ export function grantLimits(asked: Limits, type: WorkloadType, facts: LimitFacts
 function grantCounted(
   name: CountedLimit,
   asked: number | undefined,
-  { defaults, max, driver }: LimitFacts,
+  { defaults, max, driver, hostMemoryBytes = totalmem() }: LimitFacts,
 ): number | undefined {
   const most = max[name];
   const held = heldByDriver[name];
@@ -90,6 +93,12 @@ function grantCounted(
     throw new NexError(
       "limit_not_enforced",
       `Cannot limit ${name}: machines of the kind "${driver.kind}" don't hold it`,
+    );
+  }
+  if (name === "memory_bytes" && asked > hostMemoryBytes) {
+    throw new NexError(
+      "limit_too_high",
+      `Cannot give ${asked} ${limitTexts[name]}: this node's host has ${hostMemoryBytes}`,
     );
   }
   if (most === undefined || asked <= most) return asked;

@@ -83,6 +83,7 @@ export class Connections implements AsyncDisposable {
   static async open(options: ConnectionsOptions): Promise<Connections> {
     // A refused login, as after a rotated password, is tried again too: what runs goes on meanwhile.
     const own = await connectNats(options.login, { ignoreAuthErrorAbort: true });
+    void tellOfLosses(own, options.log);
     const connections = new Connections(own, options);
     await Promise.all([...connections.#all()].map((kept) => kept.tried));
     return connections;
@@ -170,5 +171,16 @@ export class Connections implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.#all()].map((kept) => kept[Symbol.asyncDispose]()));
     await closeConnection(this.own);
+  }
+}
+
+/** A node without its server can't be asked, and its functions get no calls: whoever runs it has to hear of it. */
+async function tellOfLosses(connection: NatsConnection, log: Logger): Promise<void> {
+  for await (const status of connection.status()) {
+    if (status.type === "disconnect") {
+      log.warn({ server: status.server }, "the connection to NATS was lost; it is tried again");
+    } else if (status.type === "reconnect") {
+      log.info({ server: status.server }, "the connection to NATS is back");
+    }
   }
 }

@@ -1,7 +1,7 @@
 /** The NATS client's transport, but that an attempt which came to nothing leaves nothing behind. */
-import { NatsConnectionImpl, setTransportFactory } from "@nats-io/nats-core/internal";
 import type { ConnectionOptions, NatsConnection, ServerInfo } from "@nats-io/transport-node";
 import { NodeTransport, nodeResolveHost } from "@nats-io/transport-node/lib/node_transport.js";
+import { dialNats } from "@nexengine/protocol/internal";
 
 /** A server's greeting has no more. */
 const infoBytesMax = 65_536;
@@ -30,6 +30,5 @@ class Transport extends NodeTransport {
 
 /** Connects, as the client's own `connect`. */
 export function connectTransport(options: ConnectionOptions): Promise<NatsConnection> {
-  setTransportFactory({ factory: () => new Transport(), dnsResolveFn: nodeResolveHost });
-  return NatsConnectionImpl.connect(options);
+  return dialNats(options, { transport: () => new Transport(), resolve: nodeResolveHost });
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseMemory } from "./info.ts";
+import { createKey } from "@nexengine/protocol/internal";
+import { nodeNameOf, parseMemory } from "./info.ts";
 
 test("B22 parseMemory reads what is there, whatever else a line is", () => {
   const text =
@@ -11,4 +12,12 @@ test("B22 parseMemory reads what is there, whatever else a line is", () => {
   for (const odd of ["", "\n", "x", "MemTotal", "MemTotal:", "MemTotal:\nMemFree: kB\nMemAvailable: -1 kB"]) {
     assert.deepEqual(parseMemory(odd), { total: 0, free: 0, available: 0 }, odd);
   }
+});
+
+test("nodeNameOf gives a node one name for good, and hundreds of nodes a name each", () => {
+  const ids = Array.from({ length: 500 }, () => createKey("node").publicKey);
+  const names = ids.map(nodeNameOf);
+  assert.deepEqual(ids.map(nodeNameOf), names);
+  assert.equal(new Set(names).size, ids.length);
+  for (const name of names) assert.match(name, /^[a-z]+-[a-z]+-[a-z2-7]{4}$/);
 });

@@ -1,6 +1,6 @@
 /** What a node tells about itself. */
 
-import { randomInt } from "node:crypto";
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { availableParallelism, cpus, freemem, hostname, loadavg, totalmem } from "node:os";
 import {
@@ -27,6 +27,9 @@ const textCharactersMax = 1_024;
 
 const goArch: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
 
+/** After the prefix, and a letter that has two bits of the key only. */
+const idLettersFrom = 2;
+const idLetters = 4;
 const adjectives = [
   "amber",
   "brisk",
@@ -56,9 +59,14 @@ const nouns = [
   "maple",
 ];
 
-/** A name of two words for a node that was given none. */
-export function randomNodeName(): string {
-  return `${adjectives[randomInt(adjectives.length)]}-${nouns[randomInt(nouns.length)]}`;
+/**
+ * A name for a node that was given none: two words, and letters of its id. It comes from the id alone, which the state
+ * directory keeps, so a node has the same name after each start, and names hardly repeat among hundreds of nodes.
+ */
+export function nodeNameOf(nodeId: string): string {
+  const [first = 0, second = 0] = createHash("sha256").update(nodeId).digest();
+  const words = [adjectives[first % adjectives.length], nouns[second % nouns.length]];
+  return [...words, nodeId.slice(idLettersFrom, idLettersFrom + idLetters).toLowerCase()].join("-");
 }
 
 /** What stays the same while a node runs. */
@@ -76,6 +84,8 @@ export interface NodeFacts {
   answerListBytesMax: number;
   /** How many machines wait for a deploy now. */
   readyMachines(): number;
+  /** What bounds an artifact in a namespace. */
+  artifactLimits(namespace: string): Pick<NodeExtras, "artifact_bytes_max" | "disk_bytes_default">;
 }
 
 export class NodeInfo {
@@ -87,7 +97,7 @@ export class NodeInfo {
   constructor(facts: NodeFacts) {
     this.#facts = facts;
     this.#tags = {
-      node_name: randomNodeName(),
+      node_name: nodeNameOf(facts.identity.id),
       ...facts.configuredTags,
       "nex.os": process.platform,
       "nex.arch": goArch[process.arch] ?? process.arch,
@@ -211,6 +221,7 @@ export class NodeInfo {
       nex: {
         ...this.#extras(),
         nexus: this.#facts.nexus,
+        ...this.#facts.artifactLimits(namespace),
         ...(isMore ? { next: last } : {}),
         ...(ended === undefined ? {} : { ended }),
         ...(lines === undefined ? {} : { lines }),

@@ -52,5 +52,9 @@ export const nodeExtrasSchema = z.object({
   state: z.string().optional().catch(undefined),
   /** Machines that wait for a deploy; in a bid those that fit what was asked for. */
   ready_machines: z.number().int().min(0).optional().catch(undefined),
+  /** In INFO: bytes of the largest artifact that the node takes in this namespace. */
+  artifact_bytes_max: z.number().int().min(1).optional().catch(undefined),
+  /** In INFO: what a machine can write where a deploy asks for nothing, its artifact included. */
+  disk_bytes_default: z.number().int().min(1).optional().catch(undefined),
 });
 export type NodeExtras = z.infer<typeof nodeExtrasSchema>;
