@@ -1,10 +1,12 @@
 /** A node's own log on NATS, over a connection of its own. */
-import { connectNats } from "@nexengine/node/internal";
+import { connectNats, unsentBytes } from "@nexengine/node/internal";
 import { type NatsLogin, nodeLogSubject } from "@nexengine/protocol/internal";
 
 /** Lines that wait until the node is known; further ones push out the oldest. */
 const waitingLinesMax = 1_000;
 const closeTimeoutMs = 2_000;
+/** Bytes that wait for the server; further lines are dropped. */
+const unsentBytesMax = 4_194_304;
 
 /** Publishes lines; those that come before `open` wait. */
 export class LogToNats {
@@ -25,7 +27,7 @@ export class LogToNats {
   async open(login: NatsLogin, nodeId: string): Promise<void> {
     const connection = await connectNats({ ...login, name: `${login.name ?? "nex"}-log` });
     this.#publish = (line, isError) => {
-      if (!connection.isClosed())
+      if (!connection.isClosed() && unsentBytes(connection) < unsentBytesMax)
         connection.publish(nodeLogSubject(nodeId, isError ? "stderr" : "stdout"), line);
     };
     this.#end = async () => {

@@ -67,5 +67,17 @@ function fileSink(line: (record: LogRecord) => string): Sink {
       advice: "Start it in a folder that can be written, or leave out: --logger file",
     });
   }
-  return (record) => append(record, isError(record) ? "nex.err" : "nex.log");
+  // A disk that is full now must neither end the log for ever nor harm what is logged about.
+  let lostLines = 0;
+  return (record) => {
+    const name = isError(record) ? "nex.err" : "nex.log";
+    try {
+      if (lostLines > 0)
+        appendFileSync(join(folder, name), `${lostLines} lines of the log could not be written\n`);
+      lostLines = 0;
+      append(record, name);
+    } catch {
+      lostLines++;
+    }
+  };
 }

@@ -1,6 +1,7 @@
 /** What the sibling packages need of the node beside its public door. */
 export * from "./config/config.ts";
 export * from "./connections/connect.ts";
+export * from "./connections/unsent-bytes.ts";
 export * from "./drivers.ts";
 export * from "./mod.ts";
 export * from "./nats-server/cache-directory.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fromSeed } from "@nats-io/nkeys";
+import { fromCurveSeed, fromSeed } from "@nats-io/nkeys";
 import { NexError } from "./errors.ts";
 import { seededRandom } from "./fixtures/random.ts";
 import { vectors } from "./fixtures/vectors.ts";
@@ -100,4 +100,35 @@ test("verifySignature is false for what is no public signing key and for a signa
   }
   assert.equal(verifySignature(signer.publicKey, data, signature.subarray(0, 63)), false);
   assert.equal(verifySignature(signer.publicKey, data, Buffer.concat([signature, Buffer.alloc(1)])), false);
+});
+
+test("a curve key opens what nkeys has sealed, and nkeys opens what it seals", () => {
+  const [one, other] = [createKey("curve"), createKey("curve")];
+  const [ours, theirs] = [curveKeyOfSeed(one.seed), fromCurveSeed(Buffer.from(other.seed))];
+  for (const bytes of [0, 1, 15, 16, 17, 63, 64, 65, 1_000, 200_000]) {
+    const plain = Buffer.alloc(bytes, bytes);
+    const opened = ours.open(theirs.seal(plain, one.publicKey), other.publicKey);
+    assert.ok(opened !== undefined && plain.equals(opened), `${bytes} bytes of nkeys`);
+    const back = theirs.open(ours.seal(plain, other.publicKey), one.publicKey);
+    assert.ok(back !== null && plain.equals(back), `${bytes} bytes of ours`);
+  }
+});
+
+test("a curve key opens nothing that was changed, cut off, or sealed by or for another", () => {
+  const [one, other] = [createKey("curve"), createKey("curve")];
+  const [ours, sender] = [curveKeyOfSeed(one.seed), curveKeyOfSeed(other.seed)];
+  const box = Buffer.from(sender.seal(data, one.publicKey));
+  assert.ok(ours.open(box, other.publicKey) !== undefined);
+  for (let at = 0; at < box.length; at++) {
+    const damaged = Buffer.from(box);
+    damaged[at] = (damaged[at] ?? 0) ^ 1;
+    assert.equal(ours.open(damaged, other.publicKey), undefined, `byte ${at}`);
+    assert.equal(ours.open(box.subarray(0, at), other.publicKey), undefined, `${at} bytes`);
+  }
+  assert.equal(ours.open(box, one.publicKey), undefined);
+  assert.equal(sender.open(box, other.publicKey), undefined);
+  for (const key of ["", vectors.issuer, "X".repeat(56)]) {
+    assert.equal(ours.open(box, key), undefined);
+    assert.throws(() => ours.seal(data, key), { code: "key_invalid" });
+  }
 });

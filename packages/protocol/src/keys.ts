@@ -15,7 +15,9 @@ import {
   type KeyPair,
 } from "@nats-io/nkeys";
 import { decodeBase32 } from "./base32.ts";
+import { curvePrivateKey, openBox, sealBox } from "./curve-box.ts";
 import { NexError } from "./errors.ts";
+import { printable } from "./names.ts";
 
 /** Something that signs in the name of a public key. */
 export interface Signer {
@@ -55,8 +57,7 @@ function pairOfSeed(seedText: string, what: string): KeyPair {
 
 function signerOfPair(pair: KeyPair): Signer {
   const publicKey = pair.getPublicKey();
-  // A seed is 2 bytes of prefix, 32 bytes of key, and a checksum of 2.
-  const raw = decodeBase32(new TextDecoder().decode(pair.getSeed())).subarray(2, 34);
+  const raw = rawSeed(pair.getSeed());
   const key = createPrivateKey({ key: Buffer.concat([derPrefixPrivate, raw]), format: "der", type: "pkcs8" });
   return { publicKey, sign: (data) => sign(null, data, key) };
 }
@@ -77,11 +78,32 @@ export function curveKeyOfSeed(seedText: string, what = "the curve key"): CurveK
 }
 
 function curveKeyOfPair(pair: ReturnType<typeof createCurve>): CurveKey {
+  const key = curvePrivateKey(rawSeed(pair.getSeed()));
   return {
     publicKey: pair.getPublicKey(),
-    seal: (data, recipient) => pair.seal(data, recipient),
-    open: (box, sender) => pair.open(box, sender) ?? undefined,
+    seal: (data, recipient) => {
+      const raw = rawCurveKey(recipient);
+      if (raw !== undefined) return sealBox(data, key, raw);
+      throw new NexError(
+        "key_invalid",
+        `Cannot seal for "${printable(recipient)}": it is not a public curve key (X…)`,
+      );
+    },
+    open: (box, sender) => {
+      const raw = rawCurveKey(sender);
+      return raw === undefined ? undefined : openBox(box, key, raw);
+    },
   };
+}
+
+/** A seed is 2 bytes of prefix, 32 bytes of key, and a checksum of 2. */
+function rawSeed(seed: Uint8Array): Uint8Array {
+  return decodeBase32(new TextDecoder().decode(seed)).subarray(2, 34);
+}
+
+/** A public key is a byte of prefix, 32 bytes of key, and a checksum of 2. */
+function rawCurveKey(publicKey: string): Uint8Array | undefined {
+  return isPublicKey(publicKey, "X") ? decodeBase32(publicKey).subarray(1, 33) : undefined;
 }
 
 /** The kinds of key that people make. */

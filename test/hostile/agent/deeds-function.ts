@@ -3,7 +3,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import { FrameFlag, FrameType, framePayloadBytesMax, readInvocation } from "@nexengine/protocol/internal";
 import type { Frame, Wire } from "./wire.ts";
 
-const forgeriesMax = 2_000;
+const forgeriesMax = 500;
+/** Parts of 64 KiB. */
+const orphanParts = 1_500;
 /** Longer than any call may take. */
 const lateMs = 3_000;
 
@@ -48,6 +50,21 @@ export const functionDeeds = {
       start(wire);
       reply(wire, frame);
     }),
+  "results of no call": async (wire: Wire) => {
+    let sent = false;
+    await serve(wire, async (frame) => {
+      start(wire);
+      const part = Buffer.alloc(framePayloadBytesMax);
+      if (!sent) {
+        sent = true;
+        for (let id = 1; id <= orphanParts; id++) {
+          wire.send(FrameType.result, part, 0xff00_0000 + id, FrameFlag.more);
+          await wire.drained();
+        }
+      }
+      reply(wire, frame);
+    });
+  },
   "results twice": (wire: Wire) =>
     serve(wire, (frame) => {
       start(wire);

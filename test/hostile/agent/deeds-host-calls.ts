@@ -1,5 +1,11 @@
 /** Agents that abuse the host services. */
-import { encodeHostCall, FrameType, HostMethod } from "@nexengine/protocol/internal";
+import {
+  encodeHostCall,
+  FrameFlag,
+  FrameType,
+  framePayloadBytesMax,
+  HostMethod,
+} from "@nexengine/protocol/internal";
 import type { Wire } from "./wire.ts";
 
 const floodCalls = 2_000;
@@ -17,7 +23,37 @@ const call = encodeHostCall(HostMethod.request, [
   Buffer.alloc(0),
 ]);
 
+const largeCalls = 64;
+
+/** A call of 7 MiB that nobody answers, in frames. */
+function* largeCall(): Generator<Buffer> {
+  const body = encodeHostCall(HostMethod.request, [
+    Buffer.from("nobody.answers"),
+    Buffer.alloc(7 * 1_048_576),
+    Buffer.alloc(0),
+  ]);
+  for (let at = 0; at < body.length; at += framePayloadBytesMax)
+    yield body.subarray(at, at + framePayloadBytesMax);
+}
+
 export const hostCallDeeds = {
+  "large host calls": async (wire: Wire) => {
+    const refused = Promise.withResolvers<string>();
+    wire.onFrame = ({ type, payload }) => {
+      const text = payload.toString("latin1");
+      if (type === FrameType.hostReply && /holds too many bytes/.test(text)) refused.resolve(text);
+    };
+    await wire.run();
+    for (let id = 1; id <= largeCalls; id++) {
+      const parts = [...largeCall()];
+      for (const [at, part] of parts.entries()) {
+        wire.send(FrameType.hostCall, part, id, at + 1 < parts.length ? FrameFlag.more : 0);
+        await wire.drained();
+      }
+    }
+    await refused.promise;
+    wire.log("held the rest is refused");
+  },
   "host call before the deploy": async (wire: Wire) => {
     await wire.greet();
     wire.send(FrameType.hostCall, call, 1);

@@ -2,10 +2,24 @@
 import { spawn } from "node:child_process";
 import { writeSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
-import { FrameFlag, FrameType, framePayloadBytesMax, logLineBytesMax } from "@nexengine/protocol/internal";
+import {
+  FrameFlag,
+  FrameType,
+  frameHeaderBytes,
+  framePayloadBytesMax,
+  logLineBytesMax,
+} from "@nexengine/protocol/internal";
 import type { Wire } from "./wire.ts";
 
 const floodLines = 100_000;
+export const smallFrames = 300_000;
+
+function frame(type: number): Buffer {
+  const bytes = Buffer.alloc(frameHeaderBytes);
+  bytes.writeUInt32LE(frameHeaderBytes - 4, 0);
+  bytes[4] = type;
+  return bytes;
+}
 
 export const runningDeeds = {
   "frames of a node": async (wire: Wire) => {
@@ -35,6 +49,28 @@ export const runningDeeds = {
     }
     await delay(1_100);
     wire.log("over");
+    wire.sendJson(FrameType.exited, { code: 0 });
+  },
+  "flood of empty lines": async (wire: Wire) => {
+    await wire.run();
+    for (let line = 0; line < floodLines; line++) {
+      wire.log("");
+      await wire.drained();
+    }
+    await delay(1_100);
+    wire.log("over");
+    wire.sendJson(FrameType.exited, { code: 0 });
+  },
+  "flood of small frames": async (wire: Wire) => {
+    await wire.run();
+    // Many in one write, as one who wants to keep a node busy sends them.
+    const many = Buffer.concat(Array.from({ length: 1_000 }, () => frame(FrameType.credit)));
+    const beganMs = performance.now();
+    for (let sent = 0; sent < smallFrames; sent += 1_000) {
+      wire.raw(many);
+      await wire.drained();
+    }
+    wire.log(`sent in ${Math.round(performance.now() - beganMs)} ms`);
     wire.sendJson(FrameType.exited, { code: 0 });
   },
   "exit of another shape": async (wire: Wire) => {

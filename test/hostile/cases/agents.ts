@@ -1,6 +1,7 @@
 /** Agents that break the protocol, flood, forge and fall silent: as if a workload had taken its agent's place. */
 import assert from "node:assert/strict";
 import type { DeedName } from "../agent/deeds.ts";
+import { smallFrames } from "../agent/deeds-running.ts";
 import type { AgentCase, Check } from "./case.ts";
 import { broken, ends, held, refused, restarted } from "./checks.ts";
 
@@ -129,6 +130,37 @@ export const agentCases: readonly AgentCase[] = [
     // A machine that is emulated writes slower, and is to be held all the same.
     { limits: { logBytesPerSecond: 16_384 } },
   ),
+  deed(
+    "flood of empty lines",
+    "Sends 100,000 lines of log without a character in them",
+    "Held to 2,000 lines a second; dropped lines are counted and told of",
+    async (attack) => {
+      const beganMs = performance.now();
+      await attack.line(/^\d+ log lines were dropped/);
+      assert.match(await attack.end(), /^status: 0$/);
+      const seconds = Math.ceil((performance.now() - beganMs) / 1_000) + 2;
+      const { lineCount } = attack.story;
+      assert.ok(lineCount <= 2_000 * seconds, `${lineCount} lines came through in ${seconds} s`);
+    },
+    {
+      inMicroVm: {
+        outcome: "Likewise, where the machine is fast enough to flood",
+        check: async (attack) => assert.match(await attack.end(), /^status: 0$/),
+      },
+    },
+  ),
+  deed(
+    "flood of small frames",
+    "Sends 300,000 frames of 12 bytes that nobody asked for",
+    "Read at 50,000 a second",
+    async (attack) => {
+      const line = await attack.line(/^sent in \d+ ms$/);
+      // What its own sockets hold goes out at once.
+      const leastMs = (1_000 * smallFrames) / 50_000 / 2;
+      assert.ok(Number(/\d+/.exec(line)) >= leastMs, line);
+    },
+    { slow: true },
+  ),
   deed("exit of another shape", "A status of 9,999", atOnce, broken(/Cannot read how a workload ended/)),
   deed("many exits", "Says a thousand times that its workload has ended", "Told of once", async (attack) => {
     assert.match(await attack.end(), /^status: 0$/);
@@ -168,6 +200,16 @@ export const agentCases: readonly AgentCase[] = [
     "Results, starts and pongs for calls that it does not have",
     "Nobody hears them",
     repliesRight,
+  ),
+  calls(
+    "results of no call",
+    "Parts of results for calls that it does not have, 96 MB of them",
+    "Thrown away as they come; its calls are answered",
+    async (attack) => {
+      await repliesRight(attack);
+      const bufferMib = process.memoryUsage().arrayBuffers / 2 ** 20;
+      assert.ok(bufferMib < 80, `the node holds ${Math.round(bufferMib)} MiB`);
+    },
   ),
   calls("results twice", "Several results for one call", "The first one counts", repliesRight),
   calls(
@@ -285,6 +327,16 @@ export const agentCases: readonly AgentCase[] = [
     "Makes a call whose arguments are longer than it",
     atOnce,
     restarted(/it is not well-formed/),
+  ),
+  calls(
+    "large host calls",
+    "Makes 64 calls of 7 MiB that nobody answers",
+    "Those beyond 128 MiB are answered with 429",
+    async (attack) => {
+      await held(/the rest is refused/)(attack);
+      const bufferMib = process.memoryUsage().arrayBuffers / 2 ** 20;
+      assert.ok(bufferMib < 400, `the node holds ${Math.round(bufferMib)} MiB`);
+    },
   ),
   calls("flood of host calls", "Makes two thousand calls in one breath", atOnce, restarted(/256 are open/)),
   deed(

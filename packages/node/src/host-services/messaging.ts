@@ -1,8 +1,11 @@
 /** `hostServices.messaging`: messages and requests, on the connection of the function's triggers. */
 import type { NatsConnection } from "@nats-io/nats-core";
 import { hostCallBytesMax, isSubscribableSubject, overlapping } from "@nexengine/protocol/internal";
+import { unsentBytes } from "../connections/unsent-bytes.ts";
 import { type Method, nothing, numberOf, optionsOf, ServiceError, textOf } from "./service.ts";
 
+/** Bytes that the connection may hold for its server before nothing more is taken from functions. */
+const unsentBytesMax = 16_777_216;
 const repliesMax = 10_000;
 const timeMsMax = 60_000;
 
@@ -87,6 +90,8 @@ export class MessagingService {
     const max = this.#connection.info?.max_payload ?? Number.POSITIVE_INFINITY;
     if (payload.length > max)
       throw new ServiceError(413, `the message has ${payload.length} bytes, the server takes ${max}`);
+    if (unsentBytes(this.#connection) > unsentBytesMax)
+      throw new ServiceError(429, "the NATS server takes no more messages now; try again later");
     return { to, bytes: payload };
   }
 }
