@@ -68,7 +68,7 @@ test("innocent calls live on while the node's thread stands still again and agai
         (error: { code: string }) => error.code,
       );
       const answers = await Promise.all(Array.from({ length: 10 }, () => nexus.call("f")));
-      assert.deepEqual(new Set(answers), new Set(["fine"]));
+      assert.deepEqual(new Set(answers), new Set(['"fine"']));
       assert.equal(await hung, "function_timed_out");
     }
   } finally {
@@ -95,22 +95,22 @@ test("a function that throws 16 KB of text, or logs it, loses neither its machin
   const beside = Array.from({ length: 20 }, () => nexus.call("f"));
   for (const payload of ["x", "xxx"])
     await assert.rejects(nexus.call("f", payload), { code: "function_threw" });
-  assert.equal(await nexus.call("f", "xx"), "fine");
-  assert.deepEqual(new Set(await Promise.all(beside)), new Set(["fine"]));
+  assert.equal(await nexus.call("f", "xx"), '"fine"');
+  assert.deepEqual(new Set(await Promise.all(beside)), new Set(['"fine"']));
   assert.equal((await nexus.client.info(nexus.node.id)).machines[0]?.nex?.restarts, 0);
 });
 
-test("host calls of 8 MiB in parallel don't end an honest function", async () => {
+test("host calls of 90 MB in parallel don't end an honest function", async () => {
   await using nexus = await startTestNexus({ tuning: { callTimeMs: 60_000 } });
   const source = `module.exports = async () => {
     const payload = new Uint8Array(900_000);
-    const calls = Array.from({ length: 200 }, () =>
+    const calls = Array.from({ length: 100 }, () =>
       hostServices.promises.messaging.request("nobody.answers", payload).then(() => 0, (error) => error.code ?? 1));
     const codes = await Promise.all(calls);
     return codes.length;
   };`;
   await nexus.function(source, { name: "f", globals: "keep" });
-  assert.equal(await nexus.call("f"), "200");
+  assert.equal(await nexus.call("f"), "100");
   assert.equal((await nexus.client.info(nexus.node.id)).machines[0]?.nex?.restarts, 0);
 });
 

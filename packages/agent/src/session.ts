@@ -17,6 +17,7 @@ import {
   FrameFlag,
   FrameType,
   type Hello,
+  logLineBytesMax,
   PayloadAssembler,
   Relay,
   readInvocation,
@@ -247,13 +248,18 @@ export class Session implements ProviderHost {
 
   log(level: LogLevel, text: string): boolean {
     // Without a node a workload goes on, and what it writes is lost.
-    if (this.#connection === undefined || this.#connection.ended) return true;
-    return this.#connection.sendLong(
-      FrameType.log,
-      0,
-      0,
-      Buffer.concat([Buffer.from([level]), Buffer.from(text)]),
-    );
+    const connection = this.#connection;
+    if (connection === undefined || connection.ended) return true;
+    let hasRoom = true;
+    for (const line of linesOf(text)) {
+      hasRoom = connection.sendLong(
+        FrameType.log,
+        0,
+        0,
+        Buffer.concat([Buffer.from([level]), Buffer.from(line)]),
+      );
+    }
+    return hasRoom;
   }
 
   drained(): Promise<void> {
@@ -299,6 +305,14 @@ export class Session implements ProviderHost {
   async abandon(): Promise<void> {
     await this.#workload?.stop(0);
   }
+}
+
+/** A text as lines that a node takes: a character has up to four bytes, so a quarter of the limit always fits. */
+function linesOf(text: string): string[] {
+  const charactersMax = logLineBytesMax / 4;
+  if (text.length <= charactersMax) return [text];
+  const count = Math.ceil(text.length / charactersMax);
+  return Array.from({ length: count }, (_, at) => text.slice(at * charactersMax, (at + 1) * charactersMax));
 }
 
 function instanceMark(): string {
