@@ -9,6 +9,7 @@ import {
   decodeEvent,
   decodeLogLine,
   defaultNamespace,
+  type EndedWorkload,
   eventWildcard,
   type InfoRequest,
   type InfoResponse,
@@ -29,6 +30,8 @@ import {
   printable,
   type StopResponse,
   systemNamespace,
+  type TailLine,
+  tailLinesMax,
   workloadPingResponseSchema,
   workloadPingSubject,
 } from "@nexengine/protocol/internal";
@@ -85,6 +88,12 @@ export interface WorkloadPlace {
 
 /** A workload as its node describes it. */
 export type WorkloadDetails = MachineInfo & { nodeId: string; nodeName: string };
+
+/** A workload that has ended, and where it ran. */
+export type EndedDetails = EndedWorkload & { nodeId: string; nodeName: string };
+
+/** A log line that a node has kept. */
+export type RecentLine = TailLine & { nodeId: string; nodeName: string };
 
 /** A log line of a workload. */
 export interface LogEntry {
@@ -231,6 +240,51 @@ export class NexClient implements AsyncDisposable {
         .filter(matches)
         .map((machine) => ({ ...machine, nodeId: node.node_id, nodeName }));
     });
+  }
+
+  /**
+   * The namespace's workloads that have ended within the last hour, the latest first, with exit status, reason and last
+   * lines, as their nodes remember them. Go nodes remember none.
+   */
+  async endedWorkloads(options?: ScatterOptions): Promise<EndedDetails[]> {
+    const infos = await this.#infosOfAll({ ended: true, node_only: true }, options);
+    const ended = infos.flatMap(({ info, nodeId, nodeName }) =>
+      (info.nex?.ended ?? []).map((one) => ({ ...one, nodeId, nodeName })),
+    );
+    return ended.sort((one, other) => other.ended_ms - one.ended_ms);
+  }
+
+  /**
+   * The latest log lines of the namespace's workloads, the latest last, also of those that have ended; of one name or id
+   * when it is given. Nodes keep 200 lines of each that runs and 20 of each that has ended.
+   */
+  async recentLines(
+    { count, workload }: { count: number; workload?: string | undefined },
+    options?: ScatterOptions,
+  ): Promise<RecentLine[]> {
+    const tail = Math.min(count, tailLinesMax);
+    const wanted = { tail, ended: true, node_only: true, ...(workload === undefined ? {} : { workload }) };
+    const infos = await this.#infosOfAll(wanted, options);
+    const lines = infos.flatMap(({ info, nodeId, nodeName }) => {
+      const ended = (info.nex?.ended ?? [])
+        .filter(({ id, name }) => workload === undefined || id === workload || name === workload)
+        .flatMap(({ id, name, lines: last }) => last.map((line) => ({ ...line, id, name })));
+      return [...(info.nex?.lines ?? []), ...ended].map((line) => ({ ...line, nodeId, nodeName }));
+    });
+    return lines.sort((one, other) => one.time_ms - other.time_ms).slice(-count);
+  }
+
+  async #infosOfAll(
+    wanted: InfoWanted,
+    options?: ScatterOptions,
+  ): Promise<{ info: InfoResponse; nodeId: string; nodeName: string }[]> {
+    const nodes = await this.nodes(options);
+    const asked = nodes.map(async ({ node_id: nodeId, tags }) => {
+      const info = await this.info(nodeId, options?.timeoutMs, wanted);
+      return { info, nodeId, nodeName: tags?.["node_name"] ?? "no-name" };
+    });
+    const settled = await Promise.allSettled(asked);
+    return settled.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
   }
 
   /** @throws NexError `file_not_found`, `artifact_invalid`, `upload_failed` */

@@ -15,10 +15,13 @@ export type { CallOptions, CallReply } from "./call.ts";
 export {
   type ClientOptions,
   connectNex,
+  type EndedDetails,
   type EventEntry,
+  type InfoWanted,
   type LogEntry,
   type LogFilter,
   NexClient,
+  type RecentLine,
   type WorkloadDetails,
   type WorkloadPlace,
 } from "./client.ts";

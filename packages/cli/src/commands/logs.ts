@@ -1,4 +1,4 @@
-/** `nex logs`: what workloads write, as it comes. */
+/** `nex logs`: what workloads write, as it comes, and the latest lines that nodes have kept. */
 import type { LogEntry, NexClient } from "@nexengine/client";
 import { baseLevel, logLevels } from "@nexengine/protocol/internal";
 import { type Command, Option } from "commander";
@@ -19,6 +19,8 @@ interface LogsOptions extends GlobalOptions {
   level: string;
   sinceStart: boolean;
   count?: number;
+  tail?: number;
+  follow: boolean;
   json: boolean;
 }
 
@@ -26,9 +28,7 @@ interface LogsOptions extends GlobalOptions {
 export function addLogs(program: Command): void {
   program
     .command("logs")
-    .description(
-      "show what the namespace's workloads write, as it comes; what was written before is kept nowhere",
-    )
+    .description("show what the namespace's workloads write, as it comes; with --tail the latest lines")
     .argument("[workload]", "only this name or id")
     .option("--node <id>", "only of this node: its id, its beginning, or its name")
     .option("--workload_name <name>", "only of this name")
@@ -39,6 +39,12 @@ export function addLogs(program: Command): void {
         .default("debug"),
     )
     .option("--since-start", "only of workloads that start from now on, so that each is shown whole", false)
+    .option(
+      "--tail <n>",
+      "the latest lines that nodes have kept, also of workloads that ended; at most 200",
+      positive,
+    )
+    .option("-f, --follow", "with --tail: go on with what comes", false)
     .option("--count <n>", "end after so many lines", positive)
     .option("--json", "print each line as JSON", false)
     .action(async (workload: string | undefined, _: unknown, self: Command) => {
@@ -48,6 +54,10 @@ export function addLogs(program: Command): void {
 
 async function logs(workload: string | undefined, options: LogsOptions): Promise<void> {
   await withClient(options, async (client) => {
+    if (options.tail !== undefined) {
+      await showTail(client, options.tail, workload, options);
+      if (!options.follow) return;
+    }
     const node = unlessAll(options.node);
     const nodeId =
       node === undefined ? undefined : await nodeIdOf(client, node, "Cannot watch node", options.timeout);
@@ -72,6 +82,31 @@ async function logs(workload: string | undefined, options: LogsOptions): Promise
     if (left > 0) connection.demandOpen();
     if (feed.dropped > 0) note(`${feed.dropped} lines were lost: they came faster than they were printed`);
   });
+}
+
+/** The latest lines; those of the node are not repeated by what comes after. */
+async function showTail(
+  client: NexClient,
+  count: number,
+  workload: string | undefined,
+  options: LogsOptions,
+): Promise<void> {
+  const only = workload ?? unlessAll(options.workload_id) ?? unlessAll(options.workload_name);
+  const lines = await client.recentLines({ count, workload: only }, { timeoutMs: options.timeout });
+  for (const { time_ms, level, text, id, name, nodeId } of lines) {
+    if (rank(level) < rank(options.level)) continue;
+    const receivedAt = new Date(time_ms);
+    const entry = {
+      namespace: options.namespace,
+      nodeId,
+      workloadName: name,
+      workloadId: id,
+      level,
+      text,
+      receivedAt,
+    };
+    print(options.json ? jsonText(entry) : logLine(entry, options));
+  }
 }
 
 /** `*` is everything, as the reference has it. */

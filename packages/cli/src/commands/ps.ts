@@ -1,5 +1,6 @@
 /** `nex ps`: the workloads of the namespace, over all nodes. */
-import type { EventEntry, Feed, NexClient, WorkloadDetails } from "@nexengine/client";
+import type { EndedDetails, EventEntry, Feed, NexClient, WorkloadDetails } from "@nexengine/client";
+import { NexError } from "@nexengine/protocol/internal";
 import type { Command } from "commander";
 import { ConnectionWatch, lost } from "../connection-watch.ts";
 import type { GlobalOptions } from "../global-options.ts";
@@ -9,6 +10,7 @@ import { jsonText, print, printJson, printTable, type TableContent, tableText, v
 import { formatTime } from "../time-format.ts";
 
 interface PsOptions extends GlobalOptions {
+  all: boolean;
   full: boolean;
   watch: boolean;
   json: boolean;
@@ -22,13 +24,15 @@ export function addPs(program: Command): void {
   program
     .command("ps")
     .description("list the workloads of the namespace over all nodes")
+    .option("-a, --all", "also those that ended within the last hour, with exit status and reason", false)
     .option("-w, --watch", "go on, and show what changes", false)
     .option("--full", "with all columns", false)
     .option("--json", "print them as JSON; with --watch a line for each change", false)
     .action(async (_: unknown, self: Command) => {
       const options = self.optsWithGlobals<PsOptions>();
       await withClient(options, async (client) => {
-        if (options.watch) await watch(client, options);
+        if (options.all) await showAll(client, options);
+        else if (options.watch) await watch(client, options);
         else if (options.json) printJson(await list(client, options));
         else printTable(tableOf(await list(client, options), options));
       });
@@ -38,6 +42,40 @@ export function addPs(program: Command): void {
 async function list(client: NexClient, options: PsOptions): Promise<WorkloadDetails[]> {
   const workloads = await client.workloadDetails(undefined, { timeoutMs: options.timeout });
   return workloads.sort((a, b) => a.workload.name.localeCompare(b.workload.name) || a.id.localeCompare(b.id));
+}
+
+/** @throws NexError `usage` with --watch */
+async function showAll(client: NexClient, options: PsOptions): Promise<void> {
+  if (options.watch)
+    throw new NexError("usage", "Cannot watch ended workloads: use one of --all and --watch");
+  const [workloads, ended] = await Promise.all([
+    list(client, options),
+    client.endedWorkloads({ timeoutMs: options.timeout }),
+  ]);
+  if (options.json) {
+    printJson({ workloads, ended });
+    return;
+  }
+  printTable(tableOf(workloads, options));
+  if (ended.length > 0) printTable(endedTableOf(ended, options));
+}
+
+/** The reason stands last and is shortened first, so that the table fits. */
+function endedTableOf(ended: readonly EndedDetails[], { full, timeformat }: PsOptions): TableContent {
+  return {
+    title: "Ended within the last hour",
+    columns: full
+      ? ["Name", "Id", "Type", "Ended", "Status", "Node", "Reason", "Last line"]
+      : ["Name", "Id", "Ended", "Status", "Reason"],
+    rows: ended.map(({ name, id, type, ended_ms, code, reason, nodeName, lines }) => {
+      const when = formatTime(new Date(ended_ms), timeformat);
+      return full
+        ? [name, id, type, when, String(code), nodeName, reason, lines.at(-1)?.text ?? ""]
+        : [name, id, when, String(code), reason];
+    }),
+    whenEmpty: "",
+    yields: full ? [] : [4, 0],
+  };
 }
 
 /** On a terminal the table stays in its place; elsewhere it is printed again when something has changed. */
