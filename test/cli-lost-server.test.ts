@@ -1,5 +1,6 @@
 /** What a node and the commands that stay say of a NATS server that is lost, and that comes back. */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import type { NatsServer } from "@nexengine/node/internal";
 import { echoFunctionPath, startTestNatsServer } from "@nexengine/testing";
@@ -58,4 +59,18 @@ test("a node keeps the name that it has made up for itself", async () => {
   }
   assert.match(names[0] ?? "", /^[a-z]+-[a-z]+-[a-z2-7]{4}$/);
   assert.equal(names[1], names[0]);
+});
+
+test("nex up whose NATS server has died says so, and its exit status is not 0", async () => {
+  await using up = home.start(["up", "--port", "0", "--sandbox", "process"]);
+  await up.shows(/Ctrl-C here ends everything/);
+  const children = readFileSync(`/proc/${up.child.pid}/task/${up.child.pid}/children`, "utf8")
+    .trim()
+    .split(" ");
+  const serverPid = children.find((pid) => /nats-server/.test(readFileSync(`/proc/${pid}/cmdline`, "utf8")));
+  assert.ok(serverPid, `none of ${children.join(", ")} is a NATS server`);
+  process.kill(Number(serverPid), "SIGKILL");
+  const { status, stderr } = await up.ended();
+  assert.equal(status, 3, stderr);
+  assert.match(stderr, /The nats-server of "nex up" has ended \(signal SIGKILL\)/);
 });

@@ -9,9 +9,35 @@ import type { Duplex } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { test } from "node:test";
 import type { NexError } from "../errors.ts";
-import { FrameConnection } from "./frame-connection.ts";
+import { FrameConnection, type Holding } from "./frame-connection.ts";
 import { FrameType } from "./frames.ts";
 import { breakOff, Relay, relayStreamsMax, relayWindowBytes } from "./relay.ts";
+
+/** Waits for a condition; the test runner's limit bounds it. */
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise(setImmediate);
+}
+
+/** What is counted beyond the bound of a channel. */
+class Bounded implements Holding {
+  max: number;
+  used = 0;
+
+  constructor(max: number) {
+    this.max = max;
+  }
+
+  take(amount: number): boolean {
+    if (this.used + amount > this.max) return false;
+    this.used += amount;
+    return true;
+  }
+
+  give(amount: number): void {
+    this.used -= amount;
+    assert.ok(this.used >= 0, "more was given back than was taken");
+  }
+}
 
 /** A listener in the machine, a server outside, and the channel between their relays. */
 class Bridge implements AsyncDisposable {
@@ -19,6 +45,8 @@ class Bridge implements AsyncDisposable {
   readonly errors: (NexError | undefined)[] = [];
   agent!: Relay;
   node!: Relay;
+  readonly streams = new Bounded(relayStreamsMax);
+  readonly waiting = new Bounded(Number.POSITIVE_INFINITY);
   nodeConnection!: FrameConnection;
   agentConnection!: FrameConnection;
   agentStream!: Socket;
@@ -64,7 +92,8 @@ class Bridge implements AsyncDisposable {
       drain: () => this.agent.drained(),
     });
     const abort = (socket: Duplex): void => void socket.destroy();
-    this.node = new Relay(this.nodeConnection, { side: "node", accept, abort });
+    const { streams, waiting } = this;
+    this.node = new Relay(this.nodeConnection, { side: "node", accept, abort, streams, waiting });
     this.agent = new Relay(this.agentConnection, { side: "agent", accept: () => undefined, abort });
   }
 
@@ -302,4 +331,30 @@ test("breakOff does not look like a clean end to the other side", async () => {
   const ended = once(pair.far, "end");
   breakOff(pair.near);
   await assert.rejects(ended, { code: "ECONNRESET" });
+});
+
+test("Relay resets streams that the node's budget has no room for, and gives back those that end", async () => {
+  await using bridge = await Bridge.make((socket) => void socket.resume());
+  bridge.streams.max = 2;
+  const first = [bridge.dial(), bridge.dial()];
+  await until(() => bridge.accepted === 2);
+  const refused = bridge.dial();
+  await once(refused, "close");
+  assert.equal(bridge.streams.used, 2);
+  for (const socket of first) socket.destroy();
+  await until(() => bridge.streams.used === 0);
+  const again = bridge.dial();
+  await until(() => bridge.accepted === 3);
+  again.destroy();
+  await until(() => bridge.streams.used === 0);
+});
+
+test("Relay breaks a stream off whose bytes the node's budget has no room for, and counts none after that", async () => {
+  await using bridge = await Bridge.make((socket) => void socket.pause());
+  bridge.waiting.max = 100_000;
+  const socket = bridge.dial();
+  const gone = once(socket, "close");
+  socket.write(Buffer.alloc(8_000_000));
+  await gone;
+  await until(() => bridge.waiting.used === 0 && bridge.streams.used === 0);
 });
