@@ -1,5 +1,6 @@
 /** What else §1.11 has of workloads, and §1.13: what the reference's client needs of a node, and nodes of a client. */
 import assert from "node:assert/strict";
+import { createInbox } from "@nats-io/nats-core";
 import { auctionSubject, isPublicKey } from "@nexengine/protocol/internal";
 import { z } from "zod";
 import { askQuietly } from "../support/ask.ts";
@@ -97,11 +98,12 @@ export function workloadRows(row: Row): void {
       await using _one = await runFunction(target, source, {}, name);
       await using _two = await runFunction(target, source, {}, name);
       let replies = 0;
-      const subscription = target.connection.subscribe("conformance.shared", {
+      const shared = createInbox();
+      const subscription = target.connection.subscribe(shared, {
         callback: () => void replies++,
       });
       for (let at = 0; at < 5; at++) {
-        target.connection.publish(subject, "", { reply: "conformance.shared" });
+        target.connection.publish(subject, "", { reply: shared });
         await call(target, subject);
       }
       // A copy may be slower than the one that has answered the call.
