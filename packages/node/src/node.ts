@@ -1,6 +1,6 @@
 /** Composes a node of its parts; nobody else holds the whole. */
 
-import { type Driver, MachineError } from "@nexengine/machines";
+import { type Driver, hostNetworks, MachineError } from "@nexengine/machines";
 import {
   defaultServer,
   type Limits,
@@ -17,6 +17,7 @@ import { Artifacts } from "./artifacts/artifacts.ts";
 import type { NodeConfig } from "./config/config.ts";
 import { checkOwnEndorsement } from "./config/endorsement.ts";
 import { entryOf, rulesOf } from "./config/namespaces.ts";
+import { reportOpenDoors } from "./config/open-doors.ts";
 import { Connections } from "./connections/connections.ts";
 import { hostServicesLogin, namespaceLogins } from "./connections/logins.ts";
 import { deploy, nodeActions } from "./control-api/actions.ts";
@@ -145,6 +146,7 @@ async function compose(
   stack: AsyncDisposableStack,
 ): Promise<RunningNode> {
   const { config, tuning, log } = options;
+  reportOpenDoors(config, sandboxOf(driver), log);
   const connection = connections.own;
   const issuer = await readAutostartIssuer(config.autostart?.issuer_file);
   // A machine that shares the host's loopback device needs no relay to what listens there.
@@ -154,6 +156,7 @@ async function compose(
     defaults: defaultsOf({ ...config, limits }),
     max: limits.max,
     driver,
+    hostNetworks: hostNetworks(),
   });
   const pool = new Pool({
     driver,
