@@ -80,6 +80,7 @@ function factsAt({ node, xkeySeed }: Version, nowMs: number): DeployFacts {
     limits: {
       defaults: {},
       max: {},
+      hostNetworks: [],
       driver: {
         kind: "process",
         enforces: new Set(),

@@ -134,7 +134,9 @@ describe("the network of a container (S9)", withVisitor, () => {
   });
 
   test("with egress reaches NATS as ever, and is turned away at once from what is not listed", async (t) => {
-    await using nexus = await startTestNexus({ sandbox: "container" });
+    // The host of a test may be in that network, which the node must name then.
+    const config = { limits: { max: { egress_allow: ["192.0.2.1:80", "localhost:80"] } } };
+    await using nexus = await startTestNexus({ sandbox: "container", config });
     const node = nexus.node.id;
     const limits = { network: "egress", egressAllow: ["192.0.2.1:80"] } as const;
     const errands = [`greet 127.0.0.1:${nexus.server.port}`, "dial 192.0.2.2:80", "dial 192.0.2.1:81"];
@@ -150,6 +152,25 @@ describe("the network of a container (S9)", withVisitor, () => {
     // A name that leads inside is no way to what must be written itself.
     const inward = { network: "egress", egressAllow: ["localhost:80"] } as const;
     await assert.rejects(nexus.function("() => 1", { limits: inward, node }), { code: "egress_refused" });
+  });
+
+  test("with egress has no address of the host's networks or of metadata that the node does not name", async (t) => {
+    await using nexus = await startTestNexus({ sandbox: "container" });
+    const own = Object.values(networkInterfaces()).flatMap((found) => found ?? []);
+    const address = own.find(({ family, internal }) => family === "IPv4" && !internal)?.address;
+    const entries = ["169.254.169.254:80", ...(address === undefined ? [] : [`${address}:80`])];
+    for (const entry of entries) {
+      const limits = { network: "egress", egressAllow: [entry] } as const;
+      try {
+        await nexus.function("() => 1", { limits, node: nexus.node.id });
+        assert.fail(`${entry} was allowed`);
+      } catch (error) {
+        if (!(error instanceof NexError)) throw error;
+        if (error.code === "limit_not_enforced") return t.skip(error.message);
+        assert.equal(error.code, "limit_too_high");
+        assert.match(error.message, /this node's limits\.max\.egress_allow does not name it$/);
+      }
+    }
   });
 
   test("is nothing at all for a service that asks for none", async () => {

@@ -29,6 +29,7 @@ export type { FirecrackerDriverOptions, RateLimiters, TokenBucket } from "./fire
 export { findFirecrackerLack } from "./firecracker/requirements.ts";
 export type { Lack } from "./host/lack.ts";
 export { endLeftovers } from "./host/leftovers.ts";
+export { type Ipv4Network, ipv4Within } from "./ipv4.ts";
 export { ProcessDriver } from "./process/driver.ts";
 export type { ProcessDriverOptions } from "./process/options.ts";
 export { QemuDriver } from "./qemu/driver.ts";
@@ -58,3 +59,10 @@ export {
 export { type BootPackages, fetchBootPackages } from "./rootfs/packages.ts";
 export { packSquashfs } from "./rootfs/squashfs.ts";
 export { type RootfsVerdict, verifyRootfs } from "./rootfs/verify.ts";
+export {
+  hostNetworks,
+  isInside,
+  isInsideNetwork,
+  isMetadata,
+  networkToName,
+} from "./special-networks.ts";

@@ -1,6 +1,6 @@
 /** Composes a node of its parts; nobody else holds the whole. */
 
-import { type Driver, MachineError } from "@nexengine/machines";
+import { type Driver, hostNetworks, MachineError } from "@nexengine/machines";
 import {
   defaultServer,
   type Limits,
@@ -19,6 +19,7 @@ import { Budget } from "./budget/budget.ts";
 import type { NodeConfig } from "./config/config.ts";
 import { checkOwnEndorsement } from "./config/endorsement.ts";
 import { entryOf, machinesMaxOf, rulesOf } from "./config/namespaces.ts";
+import { reportOpenDoors } from "./config/open-doors.ts";
 import { Connections } from "./connections/connections.ts";
 import { hostServicesLogin, namespaceLogins } from "./connections/logins.ts";
 import { deploy, nodeActions } from "./control-api/actions.ts";
@@ -150,6 +151,7 @@ async function compose(
   stack: AsyncDisposableStack,
 ): Promise<RunningNode> {
   const { config, tuning, log } = options;
+  reportOpenDoors(config, sandboxOf(driver), log);
   const connection = connections.own;
   const issuer = await readAutostartIssuer(config.autostart?.issuer_file);
   // A machine that shares the host's loopback device needs no relay to what listens there.
@@ -159,6 +161,7 @@ async function compose(
     defaults: defaultsOf({ ...config, limits }),
     max: limits.max,
     driver,
+    hostNetworks: hostNetworks(),
   });
   const budget = new Budget({ bootsMax: tuning.bootsMax, unsentBytesMax: tuning.feedUnsentBytesMax });
   const pool = new Pool({

@@ -4,10 +4,8 @@ import { findProgram } from "../host/program.ts";
 import { tryOut } from "../microvm/trial.ts";
 import { bootFirecracker } from "./boot.ts";
 import type { FirecrackerHost } from "./host.ts";
+import { releaseNote } from "./release.ts";
 import { findLack, firecrackerVersion } from "./requirements.ts";
-
-/** With this version the driver was tried. */
-const triedVersion = "1.12";
 
 /** Looks whether all is there, and then boots a machine until its agent has answered. */
 export async function fingerprintFirecracker(host: FirecrackerHost): Promise<Fingerprint> {
@@ -33,7 +31,7 @@ export async function fingerprintFirecracker(host: FirecrackerHost): Promise<Fin
   return {
     available: true,
     details: {
-      program: `${path} ${version}${version.startsWith(`${triedVersion}.`) ? "" : ` (tried with ${triedVersion})`}`,
+      program: `${path} ${version} (${releaseNote(version)})`,
       image: settings.image,
       trial: `${Math.round(performance.now() - startedAt)} ms`,
     },

@@ -13,9 +13,10 @@ import {
   type Requirement,
 } from "../microvm/requirements.ts";
 import { completeOptions, type FirecrackerDriverOptions, type FirecrackerDriverSettings } from "./options.ts";
+import { newerReleaseAdvice } from "./release.ts";
 
 const versionTimeoutMs = 10_000;
-const install = "Get it with: nex preflight --install";
+const install = `Get it with: nex preflight --install. ${newerReleaseAdvice}`;
 
 const beforeImage: readonly Requirement<FirecrackerDriverSettings>[] = [
   findPlatformLack,

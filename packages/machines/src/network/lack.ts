@@ -70,7 +70,7 @@ async function findMissing(tools: readonly NetworkTool[]): Promise<Lack | undefi
 async function tryOut(needsTap: boolean): Promise<Lack | undefined> {
   const devices = batch([`link add ${trialLink} type veth peer name ${guestDevice}`]);
   const rules = hostRules(trialTable, new Map([[trialLink, trialAddress]]));
-  const ownRules = (needsTap ? routerRules : machineRules)(trialAddress, [trialTarget]);
+  const ownRules = (needsTap ? routerRules : machineRules)(trialAddress, [trialTarget], []);
   const advice =
     "Use a kernel with veth and nf_tables (inet, nat, ct, reject), and give the node CAP_NET_ADMIN";
   const trials: Trial[] = [

@@ -1,19 +1,7 @@
 import type { EgressTarget } from "../driver.ts";
-import { type Ipv4Network, ipv4Within, parseIpv4Network } from "../ipv4.ts";
+import { type Ipv4Network, ipv4Within } from "../ipv4.ts";
+import { guardedNetworks } from "../special-networks.ts";
 import { guestDevice, tapDevice } from "./link.ts";
-
-/**
- * What is reached by a target in it only, never by a wider one: where clouds keep the secrets of their hosts, links,
- * private networks, loopback, groups. Narrow ones first.
- */
-const guarded: readonly Ipv4Network[] = `
-  169.254.169.254/32 169.254.169.253/32 169.254.169.123/32 169.254.170.2/32 169.254.170.23/32 100.100.100.200/32
-  168.63.129.16/32 192.0.0.192/32
-  192.0.0.0/24 169.254.0.0/16 192.168.0.0/16 198.18.0.0/15 172.16.0.0/12 100.64.0.0/10 10.0.0.0/8 127.0.0.0/8
-  0.0.0.0/8 224.0.0.0/4 240.0.0.0/4`
-  .trim()
-  .split(/\s+/)
-  .flatMap((text) => parseIpv4Network(text) ?? []);
 
 const refuse = "reject with icmpx type admin-prohibited";
 
@@ -31,8 +19,13 @@ const listedChain = ` chain listed {
  * can't hear.
  *
  * @param targets Checked, and of IPv4.
+ * @param host The networks of the host, which a target reaches only from within.
  */
-export function machineRules(address: string, targets: readonly EgressTarget[]): string {
+export function machineRules(
+  address: string,
+  targets: readonly EgressTarget[],
+  host: readonly Ipv4Network[],
+): string {
   return `table inet nex {
  chain input {
   type filter hook input priority 0; policy drop;
@@ -47,7 +40,7 @@ ${listedChain}
   type filter hook output priority 0; policy drop;
   oif "lo" accept
   oifname != "${guestDevice}" drop
-${outwardRules(address, targets)} }
+${outwardRules(address, targets, host)} }
 }
 `;
 }
@@ -57,8 +50,13 @@ ${outwardRules(address, targets)} }
  * network itself, and nothing goes out of it but the word that something is refused.
  *
  * @param targets Checked, and of IPv4.
+ * @param host The networks of the host, which a target reaches only from within.
  */
-export function routerRules(address: string, targets: readonly EgressTarget[]): string {
+export function routerRules(
+  address: string,
+  targets: readonly EgressTarget[],
+  host: readonly Ipv4Network[],
+): string {
   return `table inet nex {
  chain input {
   type filter hook input priority 0; policy drop;
@@ -73,27 +71,31 @@ ${listedChain}
   iifname "${guestDevice}" oifname "${tapDevice}" ct state established,related accept
   iifname != "${tapDevice}" drop
   oifname != "${guestDevice}" drop
-${outwardRules(address, targets)} }
+${outwardRules(address, targets, host)} }
 }
 `;
 }
 
 /** For what a machine sends out. */
-function outwardRules(address: string, targets: readonly EgressTarget[]): string {
+function outwardRules(
+  address: string,
+  targets: readonly EgressTarget[],
+  host: readonly Ipv4Network[],
+): string {
   const rules = [
     "meta nfproto != ipv4 drop",
     `ip saddr != ${address} drop`,
     "ct state established accept",
-    ...targetRules(targets),
+    ...targetRules(targets, host),
     refuse,
   ];
   return rules.map((rule) => `  ${rule}\n`).join("");
 }
 
-function targetRules(targets: readonly EgressTarget[]): string[] {
+function targetRules(targets: readonly EgressTarget[], host: readonly Ipv4Network[]): string[] {
   const rules: string[] = [];
   let left = [...targets];
-  for (const range of guarded) {
+  for (const range of guardedNetworks(host)) {
     rules.push(...left.filter((target) => ipv4Within(target, range)).map(accept));
     rules.push(`ip daddr ${range.address}/${range.prefixBits} ${refuse}`);
     left = left.filter((target) => !ipv4Within(target, range));

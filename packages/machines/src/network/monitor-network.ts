@@ -4,6 +4,7 @@ import type { MachineSpec } from "../driver.ts";
 import { bootFailure } from "../host/boot-failure.ts";
 import { findProgram } from "../host/program.ts";
 import { settlesWithin } from "../host/wait.ts";
+import { hostNetworks } from "../special-networks.ts";
 import type { Egress } from "./egress.ts";
 import { batch, monitorEndCommands, monitorSwitches, switchScript } from "./link.ts";
 import { routerRules } from "./machine-rules.ts";
@@ -109,7 +110,7 @@ async function setUp(
   };
   const link = await egress.connect(spec.id, pid);
   const setUpInside = async (): Promise<void> => {
-    await inside("rules", ["nft", "-f", "-"], routerRules(link.address, spec.egress ?? []));
+    await inside("rules", ["nft", "-f", "-"], routerRules(link.address, spec.egress ?? [], hostNetworks()));
     await inside("devices", ["ip", "-batch", "-"], batch(monitorEndCommands(link, userId)));
     await inside("routing", ["sh", "-e"], switchScript(monitorSwitches));
   };

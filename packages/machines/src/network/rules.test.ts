@@ -34,6 +34,7 @@ suite("machineRules", () => {
     machineRules(
       "100.127.0.1",
       targets.map(([address, prefixBits]) => ({ address, prefixBits, port: 443 })),
+      [{ address: "203.0.112.0", prefixBits: 22 }],
     )
       .split("\n")
       .map((line) => line.trim());
@@ -47,12 +48,13 @@ suite("machineRules", () => {
     };
     const inOrder = [
       "ip daddr 169.254.169.254/32 reject",
+      "ip daddr 203.0.113.1/32 meta l4proto",
+      "ip daddr 203.0.112.0/22 reject",
       "ip daddr 169.254.0.0/16 meta l4proto { tcp, udp } th dport 443 goto listed",
       "ip daddr 169.254.0.0/16 reject",
       "ip daddr 10.0.0.0/8 meta l4proto",
       "ip daddr 10.0.0.0/8 reject",
       "meta l4proto { tcp, udp } th dport 443 goto listed",
-      "ip daddr 203.0.113.1/32 meta l4proto",
       "reject",
     ].map(at);
     assert.deepEqual(
@@ -68,7 +70,7 @@ suite("machineRules", () => {
 });
 
 suite("routerRules", () => {
-  const rules = routerRules("100.127.0.1", [{ address: "203.0.113.1", prefixBits: 32, port: 443 }]);
+  const rules = routerRules("100.127.0.1", [{ address: "203.0.113.1", prefixBits: 32, port: 443 }], []);
   const chain = (name: string): string[] => {
     const [, text = ""] =
       new RegExp(`chain ${name} \\{\n([^}]*(?:\\{[^}]*\\}[^}]*)*?)\n \\}`).exec(rules) ?? [];
@@ -80,7 +82,7 @@ suite("routerRules", () => {
       const lines = text.split("\n").map((line) => line.trim());
       return lines.slice(lines.indexOf("meta nfproto != ipv4 drop"));
     };
-    const own = machineRules("100.127.0.1", [{ address: "203.0.113.1", prefixBits: 32, port: 443 }]);
+    const own = machineRules("100.127.0.1", [{ address: "203.0.113.1", prefixBits: 32, port: 443 }], []);
     assert.deepEqual(outward(rules), outward(own));
     assert.deepEqual(chain("forward").slice(0, 4), [
       "type filter hook forward priority 0; policy drop;",

@@ -2,6 +2,7 @@ import { isIPv4 } from "node:net";
 import type { MachineSpec } from "../driver.ts";
 import { bootFailure } from "../host/boot-failure.ts";
 import { furtherLoopbackAddresses } from "../spec-network.ts";
+import { hostNetworks } from "../special-networks.ts";
 import { demandEgress, refuseNetwork } from "./demand.ts";
 import type { Egress } from "./egress.ts";
 import { findLoopbackLack } from "./lack.ts";
@@ -49,7 +50,7 @@ export async function wire(spec: MachineSpec, pid: number, egress: Egress): Prom
   }
   const link = await egress.connect(spec.id, pid);
   const setUp = async (): Promise<void> => {
-    await inside("rules", "nft", ["-f", "-"], machineRules(link.address, spec.egress ?? []));
+    await inside("rules", "nft", ["-f", "-"], machineRules(link.address, spec.egress ?? [], hostNetworks()));
     await inside("addresses", "ip", ["-batch", "-"], batch([...loopback, ...machineEndCommands(link)]));
   };
   await Promise.all([egress.list(spec.id, link.address), setUp()]);

@@ -29,7 +29,7 @@ function grant(
   asked: Limits,
   { type = "native", ...facts }: Partial<LimitFacts> & { type?: WorkloadType } = {},
 ): GrantedLimits {
-  return grantLimits(asked, type, { defaults: {}, max: {}, driver: container, ...facts });
+  return grantLimits(asked, type, { defaults: {}, max: {}, driver: container, hostNetworks: [], ...facts });
 }
 
 describe("grantLimits, of what is counted", () => {
@@ -181,6 +181,48 @@ describe("grantLimits, of the network", () => {
       });
     });
   }
+});
+
+describe("grantLimits, of metadata addresses and of the host's networks", () => {
+  const hostNetworks = [
+    { address: "203.0.113.0", prefixBits: 24 },
+    { address: "10.5.0.0", prefixBits: 16 },
+  ];
+  const asks = (entry: string, most?: string[]): string => {
+    const max: Limits = most === undefined ? {} : { egress_allow: most };
+    try {
+      const { egressAllow } = grant({ network: "egress", egress_allow: [entry] }, { max, hostNetworks });
+      return egressAllow.join();
+    } catch (error) {
+      return (error as Error).message.replace(/^Cannot allow "[^"]*": /, "");
+    }
+  };
+  const unnamed = "and this node's limits.max.egress_allow does not name it";
+
+  for (const address of ["169.254.169.254", "168.63.129.16", "100.100.100.200"]) {
+    test(`gives ${address} only where the node's maximum names it`, () => {
+      const entry = `${address}:80`;
+      const refusal = `it is an address of a cloud's secrets, ${unnamed}`;
+      assert.equal(asks(entry), refusal);
+      assert.equal(asks(entry, ["0.0.0.0/0:80"]), refusal);
+      assert.equal(asks(entry, ["168.0.0.0/6:80", "169.254.0.0/16:80", "100.64.0.0/10:80"]), refusal);
+      assert.equal(asks(entry, [`${address}:81`]), refusal);
+      assert.equal(asks(entry, [entry]), entry);
+    });
+  }
+
+  test("gives an address of the host's networks only where the node's maximum names it", () => {
+    const refusal = `it is in a network of the node's host, ${unnamed}`;
+    for (const entry of ["203.0.113.9:443", "10.5.1.1:443", "10.5.0.0/16:443"]) {
+      assert.equal(asks(entry), refusal);
+      assert.equal(asks(entry, ["0.0.0.0/0:443"]), refusal);
+      assert.equal(asks(entry, [entry]), entry);
+    }
+    assert.equal(asks("10.5.1.1:443", ["10.0.0.0/8:443"]), "10.5.1.1:443");
+    assert.equal(asks("203.0.113.9:443", ["203.0.112.0/20:443"]), refusal);
+    for (const entry of ["10.6.1.1:443", "0.0.0.0/0:443", "198.51.100.1:443", "a.example:443"])
+      assert.equal(asks(entry), entry);
+  });
 });
 
 describe("grantLimits, of published ports", () => {

@@ -1,7 +1,15 @@
 /** What a workload gets of what it asks for: a pure function of its limits and the node's. */
 import { BlockList, isIPv4, isIPv6 } from "node:net";
 import { totalmem } from "node:os";
-import type { Driver, LimitName, MachineLimits } from "@nexengine/machines";
+import {
+  type Driver,
+  type Ipv4Network,
+  ipv4Within,
+  isInsideNetwork,
+  type LimitName,
+  type MachineLimits,
+  networkToName,
+} from "@nexengine/machines";
 import {
   countedLimits,
   type EgressRule,
@@ -26,6 +34,8 @@ export interface LimitFacts {
   driver: Pick<Driver, "kind" | "enforces" | "networks" | "ownLoopback" | "carriesIpv6">;
   /** Memory of the host; the operating system tells when absent. */
   hostMemoryBytes?: number;
+  /** The networks that the node's host is in. */
+  hostNetworks: readonly Ipv4Network[];
 }
 
 type CountedLimit = (typeof countedLimits)[number];
@@ -153,7 +163,7 @@ function grantNetwork(
 function grantEgress(
   { network: asked, egress_allow = [] }: Limits,
   network: Network,
-  { defaults, max, driver }: LimitFacts,
+  { defaults, max, driver, hostNetworks }: LimitFacts,
 ): readonly string[] {
   if (network !== "egress") return [];
   // Who does not ask for the network gets it with the node's own list.
@@ -168,6 +178,7 @@ function grantEgress(
   }
   if (asked === undefined) return wanted;
   const most = max.egress_allow?.map(parseEgressRule);
+  for (const entry of egress_allow) demandNamed(entry, most ?? [], hostNetworks);
   const refused =
     most && egress_allow.find((entry) => !most.some((rule) => covers(rule, parseEgressRule(entry))));
   if (refused === undefined) return egress_allow;
@@ -175,6 +186,32 @@ function grantEgress(
     "limit_too_high",
     `Cannot allow "${refused}": it is not among what this node lets workloads reach`,
   );
+}
+
+/**
+ * Refuses an address of a cloud's metadata or of the host's own networks, unless the node's maximum names it: metadata
+ * by an entry for that address, a network of the host by one within it or within a private range. Who allows everything
+ * means the outside.
+ *
+ * @throws NexError `limit_too_high`
+ */
+function demandNamed(entry: string, most: readonly EgressRule[], hostNetworks: readonly Ipv4Network[]): void {
+  const asked = parseEgressRule(entry);
+  const network = isIpv4Rule(asked) ? networkToName(asked, hostNetworks) : undefined;
+  if (network === undefined) return;
+  const names = (rule: EgressRule): boolean =>
+    isIpv4Rule(rule) && (ipv4Within(rule, network) || (!network.metadata && isInsideNetwork(rule)));
+  if (most.some((rule) => names(rule) && covers(rule, asked))) return;
+  const what = network.metadata ? "an address of a cloud's secrets" : "in a network of the node's host";
+  throw new NexError(
+    "limit_too_high",
+    `Cannot allow "${entry}": it is ${what}, and this node's limits.max.egress_allow does not name it`,
+    { advice: "Ask the node's operator to list it there" },
+  );
+}
+
+function isIpv4Rule(rule: EgressRule): rule is Extract<EgressRule, { kind: "address" }> {
+  return rule.kind === "address" && isIPv4(rule.address);
 }
 
 function isOfIpv6(entry: string): boolean {

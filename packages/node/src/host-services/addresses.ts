@@ -1,40 +1,9 @@
-/** Which addresses are of the inside: whoever answers for a name would choose what of it is reached. */
+/** The addresses of the inside that a node's functions may send requests to. */
 import { BlockList, isIP, isIPv6 } from "node:net";
+import { isInside, isMetadata } from "@nexengine/machines";
 import { NexError } from "@nexengine/protocol/internal";
 
-const inside = new BlockList();
-for (const [network, bits] of [
-  ["0.0.0.0", 8],
-  ["10.0.0.0", 8],
-  ["100.64.0.0", 10],
-  ["127.0.0.0", 8],
-  ["169.254.0.0", 16],
-  ["172.16.0.0", 12],
-  ["192.0.0.0", 24],
-  ["192.168.0.0", 16],
-  ["198.18.0.0", 15],
-  ["224.0.0.0", 3],
-] as const) {
-  inside.addSubnet(network, bits, "ipv4");
-}
-for (const [network, bits] of [
-  ["::", 96],
-  ["64:ff9b::", 96],
-  ["64:ff9b:1::", 48],
-  ["2002::", 16],
-  ["fc00::", 7],
-  ["fe80::", 10],
-  ["ff00::", 8],
-] as const) {
-  inside.addSubnet(network, bits, "ipv6");
-}
-
 const familyOf = (address: string): "ipv4" | "ipv6" => (isIPv6(address) ? "ipv6" : "ipv4");
-
-/** Is an address loopback, link-local, private, shared, mapped, unique-local, or of another special range? */
-export function isInside(address: string): boolean {
-  return inside.check(address, familyOf(address));
-}
 
 /** Is this a network, an address, or `host:port`? */
 export function isAddressRule(entry: string): boolean {
@@ -46,9 +15,13 @@ export function isAddressRule(entry: string): boolean {
   }
 }
 
-/** The addresses to which functions may send requests: all of the outside, and of the inside those that are listed. */
+/**
+ * The addresses to which functions may send requests: all of the outside, and of the inside those that are listed.
+ * Metadata of a cloud is reached by an entry that lies within it only: who lists a private network means no secrets.
+ */
 export class AddressRules {
   readonly #networks = new BlockList();
+  readonly #metadata = new BlockList();
   readonly #hosts = new Set<string>();
 
   /**
@@ -66,6 +39,7 @@ export class AddressRules {
       const prefix = Number(bits ?? widest);
       if (prefix <= widest) {
         this.#networks.addSubnet(network, prefix, familyOf(network));
+        if (prefix === widest && isMetadata(network)) this.#metadata.addAddress(network, familyOf(network));
         return;
       }
     }
@@ -88,8 +62,7 @@ export class AddressRules {
   /** @param host As the request has it; @param address What it leads to. */
   allows(host: string, address: string, port: number): boolean {
     if (!isInside(address)) return true;
-    return (
-      this.#networks.check(address, familyOf(address)) || this.#hosts.has(`${host.toLowerCase()} ${port}`)
-    );
+    const networks = isMetadata(address) ? this.#metadata : this.#networks;
+    return networks.check(address, familyOf(address)) || this.#hosts.has(`${host.toLowerCase()} ${port}`);
   }
 }

@@ -1,9 +1,8 @@
 /** What an allow-list means here and now: its names resolved, by the node, when a machine is booted. */
 import { lookup } from "node:dns/promises";
 import { isIPv6 } from "node:net";
-import type { EgressTarget, HostEntry } from "@nexengine/machines";
+import { type EgressTarget, type HostEntry, isInside } from "@nexengine/machines";
 import { errorText, NexError, parseEgressRule } from "@nexengine/protocol/internal";
-import { isInside } from "../host-services/addresses.ts";
 
 const lookupTimeoutMs = 3_000;
 /** So many addresses of a name are taken: a machine knows a name by these only, and what it is told has a limit. */
