@@ -16,7 +16,9 @@ async function reconnected(connection: NatsConnection): Promise<void> {
   for await (const { type } of connection.status()) if (type === "reconnect") return;
 }
 
-test("a node and a client come back by their own transport, whatever the program connected with after them", async () => {
+test("a node and a client come back by their own transport, whatever the program connected with after them", {
+  timeout: 60_000,
+}, async () => {
   await using nexus = await startTestNexus();
   const { connection } = nexus.client;
   const own = transportOf(connection).constructor;
