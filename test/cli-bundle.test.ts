@@ -27,7 +27,7 @@ function writePackage(name: string, exports: object): void {
   );
   home.write(
     `${folder}/web.js`,
-    "export const id = () => { const b = crypto.getRandomValues(new Uint8Array(4)); return `id-${b.length}`; };",
+    "export const id = () => { const b = crypto.getRandomValues(new Uint8Array(4)); return 'id-' + b.length; };",
   );
 }
 

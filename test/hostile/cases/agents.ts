@@ -155,8 +155,8 @@ export const agentCases: readonly AgentCase[] = [
     "Read at 50,000 a second",
     async (attack) => {
       const line = await attack.line(/^sent in \d+ ms$/);
-      // What its own sockets hold goes out at once.
-      const leastMs = (1_000 * smallFrames) / 50_000 / 2;
+      // What the sockets hold goes out at once.
+      const leastMs = (1_000 * smallFrames) / 50_000 / 1.5;
       assert.ok(Number(/\d+/.exec(line)) >= leastMs, line);
     },
     { slow: true },
@@ -224,11 +224,11 @@ export const agentCases: readonly AgentCase[] = [
   calls(
     "result without end",
     "Parts of a result that never end",
-    "Ended at 128 MiB, or at its time limit",
+    "Its call fails at 128 MiB, or at its time limit; the rest is thrown away",
     async (attack) => {
       attack.demandDeployed();
       const [answer = ""] = await answersOf([attack.call("x")]);
-      assert.match(answer, /function_(stopped|timed_out)/);
+      assert.match(answer, /function_(overloaded|stopped|timed_out)/);
       const bufferMib = process.memoryUsage().arrayBuffers / 2 ** 20;
       assert.ok(bufferMib < 400, `the node holds ${Math.round(bufferMib)} MiB`);
     },
@@ -330,10 +330,10 @@ export const agentCases: readonly AgentCase[] = [
   ),
   calls(
     "large host calls",
-    "Makes 64 calls of 7 MiB that nobody answers",
-    "Those beyond 128 MiB are answered with 429",
+    "Makes 64 calls of 7 MiB at once",
+    "At most 128 MiB of them are held; each is answered",
     async (attack) => {
-      await held(/the rest is refused/)(attack);
+      await held(/each is answered/)(attack);
       const bufferMib = process.memoryUsage().arrayBuffers / 2 ** 20;
       assert.ok(bufferMib < 400, `the node holds ${Math.round(bufferMib)} MiB`);
     },

@@ -318,12 +318,18 @@ export class AgentClient {
 
   /** Counts a frame that nobody asked for; from an agent that sends too many, nothing is read for a while. */
   #unasked(): void {
-    const { frames } = this.#shares;
-    if (frames.take() || this.#pause !== undefined) return;
+    if (this.#shares.frames.count() || this.#pause !== undefined) return;
     this.#connection.pause();
+    this.#resumeLater();
+  }
+
+  #resumeLater(): void {
+    const { frames } = this.#shares;
     this.#pause = setTimeout(() => {
       this.#pause = undefined;
-      this.#connection.resume();
+      // What had been read already counted too.
+      if (frames.isOver) this.#resumeLater();
+      else this.#connection.resume();
     }, Math.ceil(frames.waitMs));
   }
 

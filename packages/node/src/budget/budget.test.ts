@@ -50,6 +50,19 @@ test("Rate begins anew with each window, and tells when that is", () => {
   assert.ok(one.take());
 });
 
+test("Rate lets whoever was counted beyond the maximum wait until that is over", () => {
+  let nowMs = 0;
+  const share = new Rate({ windowMs: 100, common: 100, guaranteed: 1, ownerMax: 10 }, () => nowMs).share();
+  const counted = Array.from({ length: 25 }, () => share.count());
+  assert.equal(counted.filter(Boolean).length, 10);
+  assert.deepEqual([share.isOver, share.waitMs], [true, 300]);
+  nowMs = 100;
+  assert.deepEqual([share.isOver, share.waitMs], [true, 200]);
+  nowMs = 200;
+  assert.equal(share.isOver, false);
+  assert.equal(share.count(), true);
+});
+
 test("BootSlots runs no more than its number at once, in order, and names what a boot waited for", async () => {
   const slots = new BootSlots(1);
   const first = Promise.withResolvers<void>();

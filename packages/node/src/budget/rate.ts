@@ -61,22 +61,48 @@ export class RateShare {
     this.#rate = rate;
   }
 
-  /** Time until more can be taken, in ms. */
+  /** Time until more can be taken, in ms: to the next window, or until what was counted beyond the maximum is over. */
   get waitMs(): number {
-    return this.#rate.waitMs;
+    this.#advance();
+    const { windowMs, ownerMax } = this.#rate.options;
+    const furtherWindows = Math.max(0, Math.ceil(this.#used / ownerMax) - 1);
+    return this.#rate.waitMs + furtherWindows * windowMs;
   }
 
-  /** Counts one. @returns false when it is one too many for this window. */
+  /** Was more counted than this window allows? */
+  get isOver(): boolean {
+    this.#advance();
+    return this.#used > this.#rate.options.ownerMax;
+  }
+
+  /** Takes one that can be done without. @returns false when it is one too many for this window. */
   take(): boolean {
-    const { guaranteed, ownerMax } = this.#rate.options;
-    const window = this.#rate.window();
-    if (this.#window !== window) {
-      this.#window = window;
-      this.#used = 0;
-    }
-    if (this.#used >= ownerMax) return false;
-    if (this.#used >= guaranteed && !this.#rate.takeCommon(window)) return false;
+    this.#advance();
+    if (!this.#fits()) return false;
     this.#used++;
     return true;
+  }
+
+  /** Counts one that has happened, also beyond the maximum. @returns false when it was one too many. */
+  count(): boolean {
+    this.#advance();
+    const fits = this.#fits();
+    this.#used++;
+    return fits;
+  }
+
+  #fits(): boolean {
+    const { guaranteed, ownerMax } = this.#rate.options;
+    if (this.#used < guaranteed) return true;
+    return this.#used < ownerMax && this.#rate.takeCommon(this.#window);
+  }
+
+  /** A window that is over takes with it what it allowed. */
+  #advance(): void {
+    const window = this.#rate.window();
+    if (this.#window === window) return;
+    const passed = this.#window < 0 ? 0 : window - this.#window;
+    this.#used = Math.max(0, this.#used - passed * this.#rate.options.ownerMax);
+    this.#window = window;
   }
 }
