@@ -80,11 +80,12 @@ test("HostCalls answers a blocking call that the budget has no room for with 429
     head.writeUInt32LE(body.length + 4, 0);
     head.writeUInt32LE(id, 4);
     const whole = Buffer.concat([head, body]);
+    const answered = once(agentBlocking, "data") as Promise<[Buffer]>;
     for (let at = 0; at < whole.length; at += 65_536) {
       agentBlocking.write(whole.subarray(at, at + 65_536));
       await new Promise(setImmediate);
     }
-    const [answer] = (await once(agentBlocking, "data")) as [Buffer];
+    const [answer] = await answered;
     return decodeHostReply(answer.subarray(8));
   };
   const refused = await reply(4 * mebibyte, 1);
