@@ -136,6 +136,8 @@ async function end(
   exited: Promise<NatsServerExit>,
   graceMs: number,
 ): Promise<{ forced: boolean }> {
+  // Whoever waits for its end must not be ended by an empty event loop meanwhile.
+  child.ref();
   const timer = new AbortController();
   if (graceMs > 0 && child.kill("SIGTERM")) {
     const late = delay(graceMs, "late" as const, { signal: timer.signal }).catch(() => "off" as const);

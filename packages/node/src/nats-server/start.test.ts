@@ -6,6 +6,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { connect as connectTcp } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { text } from "node:stream/consumers";
 import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { defaultCacheDirectory } from "./cache-directory.ts";
@@ -157,6 +158,22 @@ for (const [how, ending] of [
     await gone(Number(output));
   });
 }
+
+test("a process that has nothing else to do waits for the end of a server that must be killed", async () => {
+  const program = `
+    const { startNatsServer } = await import(${JSON.stringify(new URL("start.ts", import.meta.url).href)});
+    const binary = { path: ${JSON.stringify(binary.path)} };
+    const server = await startNatsServer({ binary, stopGraceMs: 50 });
+    process.kill(server.pid, "SIGSTOP");
+    await server.stop();
+    console.log("stopped");`;
+  const args = ["--conditions=nex-src", "--input-type=module", "--eval", program];
+  for (let round = 0; round < 3; round++) {
+    const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+    const [output, [code]] = await Promise.all([text(child.stdout), once(child, "close")]);
+    assert.deepEqual([output, code], ["stopped\n", 0]);
+  }
+});
 
 test("the log of the server is where logPath says", async () => {
   await using server = await startNatsServer({ binary });
