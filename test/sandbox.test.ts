@@ -246,7 +246,7 @@ describe("the limits of a container (S9)", inContainer, () => {
         { path: visitor?.path ?? "" },
         { type: "native", argv: ["wait"], limits: { diskBytes: 2 ** 20 } },
       ),
-      { code: "workload_rejected", message: /can't be kept in the machine/ },
+      { code: "artifact_too_large", message: /its machine's disk 1048576/ },
     );
     assert.deepEqual(await nexus.client.workloadDetails(), []);
   });

@@ -339,6 +339,7 @@ test("Relay resets streams that the node's budget has no room for, and gives bac
   const first = [bridge.dial(), bridge.dial()];
   await until(() => bridge.accepted === 2);
   const refused = bridge.dial();
+  refused.resume().on("end", () => refused.end());
   await once(refused, "close");
   assert.equal(bridge.streams.used, 2);
   for (const socket of first) socket.destroy();
@@ -353,6 +354,7 @@ test("Relay breaks a stream off whose bytes the node's budget has no room for, a
   await using bridge = await Bridge.make((socket) => void socket.pause());
   bridge.waiting.max = 100_000;
   const socket = bridge.dial();
+  socket.resume().on("end", () => socket.end());
   const gone = once(socket, "close");
   socket.write(Buffer.alloc(8_000_000));
   await gone;
