@@ -6,7 +6,7 @@ import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { endLeftovers } from "../../packages/machines/src/host/leftovers.ts";
-import { type DriverFiles, trySandbox } from "../../packages/node/src/drivers.ts";
+import { type DriverFiles, trySandbox } from "../../packages/node/src/sandbox/drivers.ts";
 import { testDriverFiles } from "../../packages/testing/src/node.ts";
 import { comparedOf, type MicroVmKind } from "./microvms/kinds.ts";
 import { type Counts, Place } from "./microvms/place.ts";

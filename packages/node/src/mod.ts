@@ -1,12 +1,12 @@
 /** Start a Nex node. */
 
 export type { NodeConfig, NodeConfigInput } from "./config/config.ts";
+export { type NexNode, startNode } from "./node.ts";
+export type { NodeOptions, NodeTuning } from "./options.ts";
 export {
   type DriverFiles,
   type DriverSource,
   driverSource,
   type SandboxChoice,
   type SandboxTrial,
-} from "./drivers.ts";
-export { type NexNode, startNode } from "./node.ts";
-export type { NodeOptions, NodeTuning } from "./options.ts";
+} from "./sandbox/drivers.ts";

@@ -6,11 +6,11 @@ import type { Budget } from "../budget/budget.ts";
 import type { Connections } from "../connections/connections.ts";
 import type { Events } from "../feeds/events.ts";
 import type { Logs } from "../feeds/logs.ts";
+import type { ReplyRules } from "../functions/triggers/reply-rules.ts";
 import type { HostServiceConnections, HostServices } from "../host-services/host-services.ts";
 import type { Owner } from "../host-services/service.ts";
+import type { Pool } from "../machines/pool.ts";
 import type { NodeTuning } from "../options.ts";
-import type { Pool } from "../pool/pool.ts";
-import type { ReplyRules } from "../triggers/reply-rules.ts";
 
 export interface WorkloadServices {
   /** What each workload acts through. */

@@ -12,11 +12,11 @@ import {
 import type { Artifact } from "../artifacts/artifacts.ts";
 import type { WorkloadConnections } from "../connections/connections.ts";
 import { subscribePermitted } from "../connections/denied-subscriptions.ts";
+import { CallCounters } from "../functions/counters.ts";
+import { FunctionCalls } from "../functions/function-calls.ts";
+import { triggerConnectionOf } from "../functions/triggers/connection-of.ts";
+import { SubjectTriggers } from "../functions/triggers/subject-triggers.ts";
 import type { HostServiceConnections, HostServices } from "../host-services/host-services.ts";
-import { triggerConnectionOf } from "../triggers/connection-of.ts";
-import { SubjectTriggers } from "../triggers/subject-triggers.ts";
-import { CallCounters } from "./counters.ts";
-import { FunctionCalls } from "./function-calls.ts";
 import { templateOf } from "./machine-template.ts";
 import { PublishedPorts } from "./published-ports.ts";
 import { Replica, type WorkloadEnd } from "./replica.ts";

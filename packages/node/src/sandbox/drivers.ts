@@ -26,8 +26,8 @@ import {
   type SandboxKind,
 } from "@nexengine/machines";
 import { NexError } from "@nexengine/protocol/internal";
-import { findFirecracker } from "./programs/installed.ts";
-import { defaultRootfsDirectory, hostIdsDirectory } from "./state/default-directories.ts";
+import { findFirecracker } from "../programs/installed.ts";
+import { defaultRootfsDirectory, hostIdsDirectory } from "../state/default-directories.ts";
 
 /** What the kinds of machine are made from. */
 export interface DriverFiles {

@@ -8,7 +8,7 @@ import {
   errorText,
   functionQueueGroup,
 } from "@nexengine/protocol/internal";
-import { Call, type CallTrigger, type FunctionCalls } from "../workloads/function-calls.ts";
+import { Call, type CallTrigger, type FunctionCalls } from "../function-calls.ts";
 import type { ReplyRules } from "./reply-rules.ts";
 import type { TriggerConnection, TriggerSubscription } from "./trigger-connection.ts";
 
