@@ -70,10 +70,10 @@ test("checkNodeFolders lets only sandbox/drivers.ts name drivers; types and test
   );
   assert.match(
     check("machines/a.ts", text).join(),
-    /only drivers\.ts names drivers, not this file \(ProcessDriver\)/,
+    /only sandbox\/drivers\.ts names drivers, not this file \(ProcessDriver\)/,
   );
   assert.match(
     check("machines/a.ts", 'import * as machines from "@nexengine/machines";').join(),
-    /only drivers\.ts/,
+    /only sandbox\/drivers\.ts/,
   );
 });
