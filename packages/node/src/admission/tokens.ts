@@ -38,15 +38,17 @@ export function readToken(token: string, use: TokenUse, invalid: string, facts: 
   const claims = asToken(invalid, () => decodeClaims(token));
   const found = tokenUse(claims);
   if (found === undefined) {
+    if (facts.requireBoundClaims) {
+      throw new NexError(
+        "token_unbound",
+        `${invalid}: the token is not bound to its request, as this node demands`,
+        { advice: "Sign with a client that knows the feature bound-claims" },
+      );
+    }
     if (isNatsToken(claims)) {
       throw new NexError("token_wrong_use", `${invalid}: the token is one of NATS itself, not of a workload`);
     }
-    if (!facts.requireBoundClaims) return { claims, bound: undefined };
-    throw new NexError(
-      "token_unbound",
-      `${invalid}: the token is not bound to its request, as this node demands`,
-      { advice: "Sign with a client that knows the feature bound-claims" },
-    );
+    return { claims, bound: undefined };
   }
   if (found !== use) throw new NexError("token_wrong_use", `${invalid}: the token is one for ${found}`);
   const bound = asToken(invalid, () => checkBoundToken(token, claims, facts.nowMs));
