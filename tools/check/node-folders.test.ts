@@ -58,11 +58,11 @@ test("checkNodeFolders wants a place in the order for each folder", () => {
   assert.match(findings("extras/a.ts").join(), /folder "extras" has no place in the order/);
 });
 
-test("checkNodeFolders lets only sandbox/drivers.ts name drivers; types and tests are free", () => {
+test("checkNodeFolders lets only sandbox/kinds.ts name drivers; types and tests are free", () => {
   const text = 'import { MachineError, ProcessDriver } from "@nexengine/machines";';
   const check = (file: string, code: string) =>
     short(checkNodeFolders(treeOf({ [`packages/node/src/${file}`]: code })));
-  assert.deepEqual(check("sandbox/drivers.ts", text), []);
+  assert.deepEqual(check("sandbox/kinds.ts", text), []);
   assert.deepEqual(check("machines/a.test.ts", text), []);
   assert.deepEqual(
     check("machines/a.ts", 'import { type Driver, MachineError } from "@nexengine/machines";'),
@@ -70,10 +70,10 @@ test("checkNodeFolders lets only sandbox/drivers.ts name drivers; types and test
   );
   assert.match(
     check("machines/a.ts", text).join(),
-    /only sandbox\/drivers\.ts names drivers, not this file \(ProcessDriver\)/,
+    /only sandbox\/kinds\.ts names drivers, not this file \(ProcessDriver\)/,
   );
   assert.match(
     check("machines/a.ts", 'import * as machines from "@nexengine/machines";').join(),
-    /only sandbox\/drivers\.ts/,
+    /only sandbox\/kinds\.ts/,
   );
 });

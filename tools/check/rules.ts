@@ -46,7 +46,7 @@ export const nodeFolders = {
   composer: "node.ts",
   composerImporters: ["mod.ts", "internal.ts"],
   /** The only file that takes driver classes from the package of drivers. */
-  driversFile: "sandbox/drivers.ts",
+  driversFile: "sandbox/kinds.ts",
 } as const;
 
 /** Names that only {@link nodeFolders.driversFile} takes from `@nexengine/machines`. */

@@ -9,5 +9,6 @@ export * from "./nats-server/find.ts";
 export * from "./nats-server/start.ts";
 export * from "./programs/install.ts";
 export * from "./programs/installed.ts";
-export * from "./sandbox/drivers.ts";
+export * from "./sandbox/choose.ts";
+export * from "./sandbox/kinds.ts";
 export * from "./state/default-directories.ts";

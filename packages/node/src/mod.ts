@@ -4,9 +4,9 @@ export type { NodeConfig, NodeConfigInput } from "./config/config.ts";
 export { type NexNode, startNode } from "./node.ts";
 export type { NodeOptions, NodeTuning } from "./options.ts";
 export {
-  type DriverFiles,
   type DriverSource,
   driverSource,
   type SandboxChoice,
   type SandboxTrial,
-} from "./sandbox/drivers.ts";
+} from "./sandbox/choose.ts";
+export type { DriverFiles } from "./sandbox/kinds.ts";

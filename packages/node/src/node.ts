@@ -35,7 +35,7 @@ import { HostServices } from "./host-services/host-services.ts";
 import { Pool } from "./machines/pool.ts";
 import { endPredecessor } from "./machines/predecessor.ts";
 import { type CompleteNodeOptions, completeOptions, defaultLimits, type NodeOptions } from "./options.ts";
-import type { DriverSource } from "./sandbox/drivers.ts";
+import type { DriverSource } from "./sandbox/choose.ts";
 import { Identity } from "./state/identity.ts";
 import { openAbandoned, openNumbered, StateDirectory } from "./state/state-directory.ts";
 import { UsedTokens } from "./state/used-tokens.ts";

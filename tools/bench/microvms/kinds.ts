@@ -8,7 +8,7 @@ import {
   type DriverFiles,
   firecrackerOptions,
   qemuOptions,
-} from "../../../packages/node/src/sandbox/drivers.ts";
+} from "../../../packages/node/src/sandbox/kinds.ts";
 import type { BareMonitor } from "./bare.ts";
 import { BareFirecracker } from "./bare-firecracker.ts";
 import { BareQemu } from "./bare-qemu.ts";
