@@ -1,8 +1,9 @@
 /** Start a Nex node. */
 
 export type { NodeConfig, NodeConfigInput } from "./config/config.ts";
-export { type NexNode, startNode } from "./node.ts";
+export { startNode } from "./node.ts";
 export type { NodeOptions, NodeTuning } from "./options.ts";
+export type { NexNode } from "./running-node.ts";
 export {
   type DriverSource,
   driverSource,
