@@ -4,12 +4,12 @@ import { type AddressInfo, createServer } from "node:net";
 import { test } from "node:test";
 import { headers, type Msg, type NatsConnection } from "@nats-io/nats-core";
 import { connect } from "@nats-io/transport-node";
-import { fastTriggerConnection } from "../packages/node/src/triggers/fast-connection.ts";
+import { fastTriggerConnection } from "../packages/node/src/functions/triggers/fast-connection.ts";
 import {
   type MessageTaker,
   PlainTriggerConnection,
   type TriggerConnection,
-} from "../packages/node/src/triggers/trigger-connection.ts";
+} from "../packages/node/src/functions/triggers/trigger-connection.ts";
 import { startTestNatsServer } from "../packages/testing/src/nats-server.ts";
 import { startTestNexus } from "../packages/testing/src/nexus.ts";
 import { until } from "../packages/testing/src/observe.ts";

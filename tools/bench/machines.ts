@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { driverSource } from "../../packages/node/src/drivers.ts";
+import { driverSource } from "../../packages/node/src/sandbox/choose.ts";
 import { startTestNexus, type TestNexus } from "../../packages/testing/src/nexus.ts";
 import { sandboxLack, testDriverFiles } from "../../packages/testing/src/node.ts";
 import { commandLineOf, logsOf } from "../../packages/testing/src/observe.ts";

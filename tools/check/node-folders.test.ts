@@ -10,18 +10,25 @@ function findings(file: string, ...specifiers: string[]): string[] {
 
 test("checkNodeFolders passes imports forward, in the own folder, and of what stands beside", () => {
   assert.deepEqual(
-    findings("control-api/a.ts", "./b.ts", "../admission/a.ts", "../pool/a.ts", "../state/a.ts"),
+    findings("control-api/a.ts", "./b.ts", "../admission/a.ts", "../machines/a.ts", "../state/a.ts"),
     [],
   );
-  assert.deepEqual(findings("workloads/a.ts", "../pool/a.ts", "../agent-client/a.ts", "../errors.ts"), []);
-  assert.deepEqual(findings("pool/a.ts", "../agent-client/a.ts", "../artifacts/a.ts"), []);
-  assert.deepEqual(findings("triggers/a.ts", "../workloads/a.ts", "../pool/a.ts", "../feeds/a.ts"), []);
+  assert.deepEqual(
+    findings("workloads/a.ts", "../machines/a.ts", "../agent-client/a.ts", "../errors.ts"),
+    [],
+  );
+  assert.deepEqual(findings("machines/a.ts", "../agent-client/a.ts", "../artifacts/a.ts"), []);
+  assert.deepEqual(findings("functions/triggers/a.ts", "../function-calls.ts", "../../machines/a.ts"), []);
 });
 
 test("checkNodeFolders refuses imports backwards", () => {
-  assert.deepEqual(findings("pool/a.ts", "../workloads/a.ts"), [
-    "packages/node/src/pool/a.ts:1 pool may not import workloads: the order is " +
-      "control-api → admission → workloads → pool, artifacts, agent-client",
+  assert.match(
+    findings("functions/triggers/a.ts", "../../workloads/a.ts").join(),
+    /functions may not import workloads/,
+  );
+  assert.deepEqual(findings("machines/a.ts", "../workloads/a.ts"), [
+    "packages/node/src/machines/a.ts:1 machines may not import workloads: the order is " +
+      "control-api → admission → workloads → functions → machines, artifacts → agent-client",
   ]);
   assert.match(
     findings("admission/deep/a.ts", "../../control-api/a.ts").join(),
@@ -51,22 +58,22 @@ test("checkNodeFolders wants a place in the order for each folder", () => {
   assert.match(findings("extras/a.ts").join(), /folder "extras" has no place in the order/);
 });
 
-test("checkNodeFolders lets only drivers.ts name drivers; types and tests are free", () => {
+test("checkNodeFolders lets only sandbox/kinds.ts name drivers; types and tests are free", () => {
   const text = 'import { MachineError, ProcessDriver } from "@nexengine/machines";';
   const check = (file: string, code: string) =>
     short(checkNodeFolders(treeOf({ [`packages/node/src/${file}`]: code })));
-  assert.deepEqual(check("drivers.ts", text), []);
-  assert.deepEqual(check("pool/a.test.ts", text), []);
+  assert.deepEqual(check("sandbox/kinds.ts", text), []);
+  assert.deepEqual(check("machines/a.test.ts", text), []);
   assert.deepEqual(
-    check("pool/a.ts", 'import { type Driver, MachineError } from "@nexengine/machines";'),
+    check("machines/a.ts", 'import { type Driver, MachineError } from "@nexengine/machines";'),
     [],
   );
   assert.match(
-    check("pool/a.ts", text).join(),
-    /only drivers\.ts names drivers, not this file \(ProcessDriver\)/,
+    check("machines/a.ts", text).join(),
+    /only sandbox\/kinds\.ts names drivers, not this file \(ProcessDriver\)/,
   );
   assert.match(
-    check("pool/a.ts", 'import * as machines from "@nexengine/machines";').join(),
-    /only drivers\.ts/,
+    check("machines/a.ts", 'import * as machines from "@nexengine/machines";').join(),
+    /only sandbox\/kinds\.ts/,
   );
 });

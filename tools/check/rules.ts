@@ -21,25 +21,32 @@ export const builtinsAllowed: Record<string, readonly string[]> = {
 
 /** The folders of `packages/node/src`: each may import those after it, never one before it. */
 export const nodeFolders = {
-  inOrder: [["control-api"], ["admission"], ["workloads"], ["pool", "artifacts", "agent-client"]],
+  inOrder: [
+    ["control-api"],
+    ["admission"],
+    ["workloads"],
+    ["functions"],
+    ["machines", "artifacts"],
+    ["agent-client"],
+  ],
   /** These may be imported from everywhere, and may import all but the ones in `closedToBeside`. */
   beside: [
     "budget",
-    "triggers",
-    "host-services",
-    "feeds",
-    "state",
     "config",
     "connections",
+    "feeds",
+    "host-services",
     "nats-server",
     "programs",
+    "sandbox",
+    "state",
   ],
   closedToBeside: ["control-api", "admission"],
   /** The file that holds the whole, and the files that may import it. */
   composer: "node.ts",
   composerImporters: ["mod.ts", "internal.ts"],
   /** The only file that takes driver classes from the package of drivers. */
-  driversFile: "drivers.ts",
+  driversFile: "sandbox/kinds.ts",
 } as const;
 
 /** Names that only {@link nodeFolders.driversFile} takes from `@nexengine/machines`. */

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { messageView } from "@nexengine/protocol/internal";
-import { inheritedCalls } from "./call-line.ts";
 import { type Call, CallQueue } from "./call-queue.ts";
+import { inheritedCalls } from "./channels/call-line.ts";
 import { HostCalls } from "./host-calls.ts";
 import type { ProviderHost } from "./provider.ts";
 

@@ -11,7 +11,7 @@ import {
   NexError,
   PayloadAssembler,
 } from "@nexengine/protocol/internal";
-import type { CallLine, OpenCalls } from "./call-line.ts";
+import type { CallLine, OpenCalls } from "./channels/call-line.ts";
 
 /** Calls that do not block, at once; the node takes no more. */
 const openCallsMax = 256;

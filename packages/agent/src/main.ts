@@ -1,7 +1,7 @@
 /** The agent: the program in a machine that runs one workload for its node. */
 import { parseArgs } from "node:util";
 import { NexError, repairRuntime } from "@nexengine/protocol/internal";
-import { openChannels } from "./channels.ts";
+import { openChannels } from "./channels/channels.ts";
 import { JavaScriptProvider } from "./javascript/provider.ts";
 import { nativeProvider } from "./native/provider.ts";
 import type { Provider } from "./provider.ts";

@@ -2,7 +2,6 @@
 export * from "./config/config.ts";
 export * from "./connections/connect.ts";
 export * from "./connections/unsent-bytes.ts";
-export * from "./drivers.ts";
 export * from "./mod.ts";
 export * from "./nats-server/cache-directory.ts";
 export * from "./nats-server/fetch.ts";
@@ -10,4 +9,6 @@ export * from "./nats-server/find.ts";
 export * from "./nats-server/start.ts";
 export * from "./programs/install.ts";
 export * from "./programs/installed.ts";
+export * from "./sandbox/choose.ts";
+export * from "./sandbox/kinds.ts";
 export * from "./state/default-directories.ts";

@@ -1,12 +1,13 @@
 /** Start a Nex node. */
 
 export type { NodeConfig, NodeConfigInput } from "./config/config.ts";
+export { startNode } from "./node.ts";
+export type { NodeOptions, NodeTuning } from "./options.ts";
+export type { NexNode } from "./running-node.ts";
 export {
-  type DriverFiles,
   type DriverSource,
   driverSource,
   type SandboxChoice,
   type SandboxTrial,
-} from "./drivers.ts";
-export { type NexNode, startNode } from "./node.ts";
-export type { NodeOptions, NodeTuning } from "./options.ts";
+} from "./sandbox/choose.ts";
+export type { DriverFiles } from "./sandbox/kinds.ts";

@@ -4,7 +4,7 @@ import type { NatsLogin } from "@nexengine/protocol";
 import type { Limits } from "@nexengine/protocol/internal";
 import type { Logger } from "pino";
 import { completeConfig, type NodeConfig, type NodeConfigInput } from "./config/config.ts";
-import type { DriverSource } from "./drivers.ts";
+import type { DriverSource } from "./sandbox/choose.ts";
 
 /** Limits of time and size that are the node's own; units stand last. */
 export interface NodeTuning {

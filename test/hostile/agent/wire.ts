@@ -7,8 +7,8 @@ import {
   FrameType,
   frameHeaderBytes,
 } from "@nexengine/protocol/internal";
-import type { OpenCalls } from "../../../packages/agent/src/call-line.ts";
-import { openChannels } from "../../../packages/agent/src/channels.ts";
+import type { OpenCalls } from "../../../packages/agent/src/channels/call-line.ts";
+import { openChannels } from "../../../packages/agent/src/channels/channels.ts";
 
 const nodeLostTimeoutMs = 60_000;
 /** A hostile agent does not live longer. */

@@ -4,7 +4,11 @@ import { completeOptions as completeFirecracker } from "../../../packages/machin
 import type { Driver } from "../../../packages/machines/src/mod.ts";
 import { QemuDriver } from "../../../packages/machines/src/qemu/driver.ts";
 import { completeOptions as completeQemu } from "../../../packages/machines/src/qemu/options.ts";
-import { type DriverFiles, firecrackerOptions, qemuOptions } from "../../../packages/node/src/drivers.ts";
+import {
+  type DriverFiles,
+  firecrackerOptions,
+  qemuOptions,
+} from "../../../packages/node/src/sandbox/kinds.ts";
 import type { BareMonitor } from "./bare.ts";
 import { BareFirecracker } from "./bare-firecracker.ts";
 import { BareQemu } from "./bare-qemu.ts";

@@ -143,7 +143,7 @@ export function admitDeploy(arrival: DeployArrival, facts: DeployFacts): Admitte
     description: request.description ?? "",
     argv: request.argv ?? [],
     environment: opened.environment,
-    triggerSubjects,
+    triggers: triggerSubjects.map((subject) => ({ type: "subject", subject })),
     ownConnections: functionTypes.has(type) ? ownConnections : [],
     ...location,
     ...(request.jsdomain ? { jsDomain: request.jsdomain } : {}),

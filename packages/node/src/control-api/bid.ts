@@ -8,18 +8,15 @@ import {
   type Limits,
   NexError,
   printable,
-  type Sandbox,
   type WorkloadType,
 } from "@nexengine/protocol/internal";
 import { type DeployFacts, isFull, mayIssue } from "../admission/admit-deploy.ts";
 import { grantLimits } from "../admission/limits.ts";
+import { sandboxKinds } from "../sandbox/kinds.ts";
 import type { GrantedLimits } from "../workloads/spec.ts";
 import type { NodeInfo } from "./info.ts";
 
 export type BidReason = AuctionWhyResponse["reasons"][number];
-
-/** Kinds of sandbox by their strength; microVMs are equally strong. */
-const strengths: Readonly<Record<Sandbox, number>> = { process: 0, container: 1, qemu: 2, firecracker: 2 };
 
 /**
  * Why a node does not bid; empty when it does. Each reason is about what was asked only, never a value of the node's,
@@ -71,7 +68,7 @@ function ofNode(request: AuctionRequest, info: NodeInfo): BidReason[] {
 function ofExtras({ nex, workload_types }: AuctionRequest, info: NodeInfo, facts: DeployFacts): BidReason[] {
   if (nex === undefined) return [];
   const reasons: BidReason[] = [];
-  if (nex.sandbox !== undefined && strengths[info.sandbox] < strengths[nex.sandbox]) {
+  if (nex.sandbox !== undefined && sandboxKinds[info.sandbox].strength < sandboxKinds[nex.sandbox].strength) {
     reasons.push({ code: "sandbox", text: `has no sandbox as strong as ${nex.sandbox}` });
   }
   if (!facts.rules.isListed) {

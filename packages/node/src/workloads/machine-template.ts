@@ -1,6 +1,6 @@
 /** What the machine of a workload is booted with. */
 import type { RelayPlan } from "../agent-client/relay-plan.ts";
-import type { MachineTemplate } from "../pool/pool.ts";
+import type { MachineTemplate } from "../machines/pool.ts";
 import { resolveEgress } from "./egress.ts";
 import type { GrantedLimits } from "./spec.ts";
 

@@ -1,6 +1,6 @@
 /** One of a workload's machines: the one that runs, and the next one when that is lost. */
 import { type Exited, errorText, type LogLevel, NexError } from "@nexengine/protocol/internal";
-import type { Machine, MachineEvents } from "../pool/machine.ts";
+import type { Machine, MachineEvents } from "../machines/machine.ts";
 import type { RestartBackoff } from "./restart.ts";
 
 /** How a workload or a replica of it ended. */

@@ -10,6 +10,7 @@ import type {
   WorkloadType,
 } from "@nexengine/protocol/internal";
 import type { OwnConnection } from "../connections/own-connection.ts";
+import type { TriggerSpec } from "../functions/triggers/trigger.ts";
 
 /** The limits that a workload runs with. */
 export interface GrantedLimits {
@@ -34,7 +35,7 @@ export interface WorkloadSpec {
   description: string;
   argv: string[];
   environment: Environment;
-  triggerSubjects: string[];
+  triggers: TriggerSpec[];
   /** Those that the request brought along. */
   ownConnections: readonly OwnConnection[];
   bucket: string;

@@ -6,17 +6,12 @@ import {
   functionTypes,
   NexError,
   type Published,
-  printable,
-  runTickNs,
 } from "@nexengine/protocol/internal";
 import type { Artifact } from "../artifacts/artifacts.ts";
 import type { WorkloadConnections } from "../connections/connections.ts";
-import { subscribePermitted } from "../connections/denied-subscriptions.ts";
-import type { HostServiceConnections, HostServices } from "../host-services/host-services.ts";
-import { triggerConnectionOf } from "../triggers/connection-of.ts";
-import { SubjectTriggers } from "../triggers/subject-triggers.ts";
-import { CallCounters } from "./counters.ts";
-import { FunctionCalls } from "./function-calls.ts";
+import { CallCounters } from "../functions/counters.ts";
+import { FunctionRuntime } from "../functions/function-runtime.ts";
+import type { HostServiceConnections } from "../host-services/host-services.ts";
 import { templateOf } from "./machine-template.ts";
 import { PublishedPorts } from "./published-ports.ts";
 import { Replica, type WorkloadEnd } from "./replica.ts";
@@ -42,8 +37,6 @@ export type WorkloadState =
   | "stopped"
   | "failed";
 
-const nsPerMs = 1e6;
-
 export class Workload {
   readonly id: string;
   readonly spec: Readonly<WorkloadSpec>;
@@ -56,14 +49,12 @@ export class Workload {
   #essential: boolean;
   /** Its own policy does not hold any more. */
   #staysDown = false;
-  #hasToldOfReply = false;
   #lastRestart: string | undefined;
   #connections: WorkloadConnections | undefined;
   #artifact: Artifact | undefined;
   #artifactBytes = 0;
-  #calls: FunctionCalls | undefined;
-  #triggers: SubjectTriggers | undefined;
-  #hostServices: HostServices | undefined;
+  /** What only a function has. */
+  #function: FunctionRuntime | undefined;
   #ports: PublishedPorts | undefined;
   #endedReplicas = 0;
   #nextPort = 0;
@@ -194,13 +185,12 @@ export class Workload {
       this.#demand("admitted");
       this.#state = "starting";
       if (this.isFunction) {
-        this.#calls = this.#functionCalls();
-        this.#hostServices = this.#services.hostServicesOf(this, this.#messages(this.#connections));
+        this.#function = this.#functionRuntime(this.#connections);
       }
       await this.#publish();
       await Promise.all(this.#replicas.map((replica) => replica.start()));
       this.#demand("starting");
-      await this.#subscribe();
+      await this.#function?.start();
       this.#demand("starting");
       this.#run();
     } catch (error) {
@@ -248,13 +238,12 @@ export class Workload {
         const artifact = this.#artifact as Artifact;
         if (this.spec.limits.network !== "none")
           machine.agent.allowRelay(this.#services.relayOf(this.namespace).targets);
-        if (this.#hostServices !== undefined) machine.agent.hostCalls.serve(this.#hostServices.call);
+        if (this.#function !== undefined) machine.agent.hostCalls.serve(this.#function.hostCalls);
         const message = this.#deployMessage(artifact);
         const deployed = await machine.deploy(message, artifact.path, tuning.deployTimeMs, machineEvents);
-        this.#counters.started();
-        this.#calls?.addMachine(machine, deployed.concurrency ?? 1);
+        this.#function?.addMachine(machine, deployed.concurrency ?? 1);
       },
-      removed: (machine, why) => this.#calls?.removeMachine(machine, `the function's machine ended: ${why}`),
+      removed: (machine, why) => this.#function?.removeMachine(machine, why),
       log: (level, text) => logs.line(this, level, text),
       restarts: (code) => this.#restarts(code),
       backoff: new RestartBackoff(this.spec.restart?.max_restarts, this.spec.restart?.backoff_ms),
@@ -304,49 +293,16 @@ export class Workload {
     };
   }
 
-  async #subscribe(): Promise<void> {
-    if (this.#calls === undefined || this.#connections === undefined) return;
-    const { events, logs } = this.#services;
-    const connection = triggerConnectionOf(this.#connections.triggers);
-    const replies = this.#services.replyRulesOf(this.namespace, this.#connections.hasOwnTriggers);
-    const triggers = new SubjectTriggers(connection, this.#calls, replies, {
-      succeeded: (call, trigger_subject, runTicks) => {
-        const runNs = runTicks * runTickNs;
-        this.#counters.succeeded(runNs, call.queueMs(runNs) * nsPerMs);
-        if (events.callIsDue(this))
-          events.call("function_exec_succeeded", this, { trigger_subject, elapsed_nanos: runNs });
-      },
-      failed: (_, trigger_subject, failure, runTicks) => {
-        this.#counters.failed(failure.code, runTicks * runTickNs);
-        logs.line(this, "ERROR", `Function execution failed: ${failure.text}`);
-        const about = { trigger_subject, error: failure.text, code: failure.code };
-        if (events.callIsDue(this)) events.call("function_exec_failed", this, about);
-      },
-      replyDenied: (subject) => {
-        if (this.#hasToldOfReply) return;
-        this.#hasToldOfReply = true;
-        logs.line(
-          this,
-          "WARN",
-          `A reply to "${printable(subject)}" was not sent: the node's connection replies to inboxes only (reply_subjects), or a deny list holds it`,
-        );
-      },
-    });
-    this.#triggers = triggers;
-    const { triggerSubjects } = this.spec;
-    await subscribePermitted(this.#connections.triggers, triggerSubjects, () =>
-      triggers.subscribe(this, triggerSubjects),
-    );
-  }
-
-  #functionCalls(): FunctionCalls {
-    const { tuning, budget } = this.#services;
-    return new FunctionCalls({
-      held: budget.heldBytes.share(),
-      callTimeMs: this.spec.limits.callTimeMs ?? tuning.callTimeMs,
-      callQueueTimeMs: tuning.callQueueTimeMs,
-      callQueueMax: tuning.callQueueMax,
-      deadlineGraceMs: tuning.deadlineGraceMs,
+  #functionRuntime(connections: WorkloadConnections): FunctionRuntime {
+    return new FunctionRuntime({
+      owner: this,
+      triggers: this.spec.triggers,
+      connection: connections.triggers,
+      isOwnConnection: connections.hasOwnTriggers,
+      hostServices: this.#messages(connections),
+      callTimeMs: this.spec.limits.callTimeMs,
+      counters: this.#counters,
+      services: this.#services,
       abandon: (machine, why) => {
         // The call is to blame, not the machine: the next one starts at once.
         for (const replica of this.#replicas) replica.replace(machine, why, 0);
@@ -366,9 +322,8 @@ export class Workload {
 
   /** A function takes no more calls, finishes those that it has, and ends; a service goes on. */
   async drain(): Promise<void> {
-    if (this.#calls === undefined) return;
-    await this.#triggers?.unsubscribe().catch(() => undefined);
-    await this.#calls.idle();
+    if (this.#function === undefined) return;
+    await this.#function.drain();
     await this.stop("Node is in lame duck mode");
   }
 
@@ -403,9 +358,7 @@ export class Workload {
   }
 
   async #release(graceMs: number): Promise<Exited | undefined> {
-    await this.#triggers?.unsubscribe().catch(() => undefined);
-    await this.#calls?.close(graceMs > 0 ? this.#services.tuning.callDrainMs : 0);
-    this.#hostServices?.end();
+    await this.#function?.stop(graceMs > 0 ? this.#services.tuning.callDrainMs : 0);
     const exits = await Promise.all(this.#replicas.map((replica) => replica.end(graceMs)));
     await this.#ports?.[Symbol.asyncDispose]();
     await this.#artifact?.[Symbol.asyncDispose]();

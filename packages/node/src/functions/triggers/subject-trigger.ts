@@ -1,4 +1,4 @@
-/** Subject triggers: subscriptions whose messages become calls, and whose outcomes become replies. */
+/** A trigger on a core NATS subject: messages become calls, outcomes become replies. */
 import {
   CallError,
   type CallFailure,
@@ -8,8 +8,9 @@ import {
   errorText,
   functionQueueGroup,
 } from "@nexengine/protocol/internal";
-import { Call, type CallTrigger, type FunctionCalls } from "../workloads/function-calls.ts";
+import { Call, type CallTrigger, type FunctionCalls } from "../function-calls.ts";
 import type { ReplyRules } from "./reply-rules.ts";
+import type { SubjectTriggerSpec, Trigger, TriggerHealth, TriggerState } from "./trigger.ts";
 import type { TriggerConnection, TriggerSubscription } from "./trigger-connection.ts";
 
 /** What became of a call, for events and counters. */
@@ -20,36 +21,86 @@ export interface CallReport {
   replyDenied(replySubject: string): void;
 }
 
-/** What a set of triggers belongs to. */
+/** The function that a trigger belongs to. */
 export interface TriggerOwner {
   namespace: string;
   name: string;
 }
 
-export class SubjectTriggers {
+/** What a trigger on a subject needs. */
+export interface SubjectTriggerParts {
+  owner: TriggerOwner;
+  connection: TriggerConnection;
+  calls: FunctionCalls;
+  replies: ReplyRules;
+  report: CallReport;
+}
+
+export class SubjectTrigger implements Trigger, CallTrigger {
+  readonly spec: SubjectTriggerSpec;
   readonly #connection: TriggerConnection;
   readonly #calls: FunctionCalls;
   readonly #replies: ReplyRules;
   readonly #report: CallReport;
-  readonly #subscriptions: TriggerSubscription[] = [];
+  readonly #queue: string;
+  #state: TriggerState = "stopped";
+  #subscription: TriggerSubscription | undefined;
 
-  constructor(connection: TriggerConnection, calls: FunctionCalls, replies: ReplyRules, report: CallReport) {
+  constructor(spec: SubjectTriggerSpec, { owner, connection, calls, replies, report }: SubjectTriggerParts) {
+    this.spec = spec;
     this.#connection = connection;
     this.#calls = calls;
     this.#replies = replies;
     this.#report = report;
+    this.#queue = functionQueueGroup(owner.namespace, owner.name);
   }
 
-  /** Subscribes, and waits until the server has taken the subscriptions. */
-  async subscribe(owner: TriggerOwner, subjects: readonly string[]): Promise<void> {
-    const queue = functionQueueGroup(owner.namespace, owner.name);
-    for (const subject of subjects) {
-      const trigger = new SubjectTrigger(subject, this.#connection, this.#replies, this.#report);
-      this.#subscriptions.push(
-        this.#connection.subscribe(subject, queue, (...place) => this.#take(new Call(trigger, ...place))),
-      );
-    }
+  get health(): TriggerHealth {
+    if (this.#state === "active" && this.#connection.isClosed)
+      return { state: "active", problem: "its connection is closed" };
+    return { state: this.#state };
+  }
+
+  async start(): Promise<void> {
+    if (this.#state !== "stopped") return;
+    await this.#subscribe();
+  }
+
+  async pause(): Promise<void> {
+    if (this.#state !== "active") return;
+    this.#state = "paused";
+    await this.#unsubscribe();
+  }
+
+  async resume(): Promise<void> {
+    if (this.#state !== "paused") return;
+    await this.#subscribe();
+  }
+
+  async drain(): Promise<void> {
+    if (this.#state === "stopped") return;
+    this.#state = "draining";
+    await this.#unsubscribe();
+  }
+
+  async stop(): Promise<void> {
+    await this.drain();
+    this.#state = "stopped";
+  }
+
+  /** Returns once the server has taken the subscription. */
+  async #subscribe(): Promise<void> {
+    this.#state = "active";
+    this.#subscription = this.#connection.subscribe(this.spec.subject, this.#queue, (...place) =>
+      this.#take(new Call(this, ...place)),
+    );
     await this.#connection.flush();
+  }
+
+  async #unsubscribe(): Promise<void> {
+    const subscription = this.#subscription;
+    this.#subscription = undefined;
+    if (!this.#connection.isClosed) await subscription?.drain();
   }
 
   #take(call: Call): void {
@@ -65,26 +116,6 @@ export class SubjectTriggers {
       // It must not reach the connection, which would read no more.
       call.failed({ code: CallError.stopped, text: `the node could not take the call: ${errorText(error)}` });
     }
-  }
-
-  /** Takes no more messages; those that the server sent before still become calls. */
-  async unsubscribe(): Promise<void> {
-    if (this.#connection.isClosed) return;
-    await Promise.all(this.#subscriptions.splice(0).map((subscription) => subscription.drain()));
-  }
-}
-
-class SubjectTrigger implements CallTrigger {
-  readonly #subject: string;
-  readonly #connection: TriggerConnection;
-  readonly #replies: ReplyRules;
-  readonly #report: CallReport;
-
-  constructor(subject: string, connection: TriggerConnection, replies: ReplyRules, report: CallReport) {
-    this.#subject = subject;
-    this.#connection = connection;
-    this.#replies = replies;
-    this.#report = report;
   }
 
   replied(
@@ -106,7 +137,7 @@ class SubjectTrigger implements CallTrigger {
       const { bytes: message, replyStart, replyEnd } = call;
       this.#connection.publish(message, replyStart, replyEnd, bytes, headersStart, payloadStart, payloadEnd);
     }
-    this.#report.succeeded(call, this.#subject, runTicks);
+    this.#report.succeeded(call, this.spec.subject, runTicks);
   }
 
   failed(call: Call, failure: CallFailure, runTicks: number): void {
@@ -120,7 +151,7 @@ class SubjectTrigger implements CallTrigger {
       const { bytes: message, replyStart, replyEnd } = call;
       this.#connection.publish(message, replyStart, replyEnd, bytes, 0, headers.length, bytes.length);
     }
-    this.#report.failed(call, this.#subject, failure, runTicks);
+    this.#report.failed(call, this.spec.subject, failure, runTicks);
   }
 
   #mayReply({ bytes, replyStart, replyEnd }: Call): boolean {

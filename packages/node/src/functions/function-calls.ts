@@ -5,7 +5,7 @@
 import { CallError, type CallFailure, runTickNs } from "@nexengine/protocol/internal";
 import { AgentCall } from "../agent-client/calls.ts";
 import type { Share } from "../budget/quota.ts";
-import type { Machine } from "../pool/machine.ts";
+import type { Machine } from "../machines/machine.ts";
 
 /** Calls are looked over for their limits so often while there are any. */
 const sweepMs = 10;

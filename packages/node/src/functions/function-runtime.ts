@@ -1,0 +1,152 @@
+/** What a function has that a service has not: triggers, calls with their counters, and host services. */
+import type { NatsConnection } from "@nats-io/nats-core";
+import { type CallFailure, printable, runTickNs } from "@nexengine/protocol/internal";
+import type { HostCallHandler } from "../agent-client/host-calls.ts";
+import type { Budget } from "../budget/budget.ts";
+import { subscribePermitted } from "../connections/denied-subscriptions.ts";
+import type { Events } from "../feeds/events.ts";
+import type { LoggingWorkload, Logs } from "../feeds/logs.ts";
+import type { HostServiceConnections, HostServices } from "../host-services/host-services.ts";
+import type { Owner } from "../host-services/service.ts";
+import type { Machine } from "../machines/machine.ts";
+import type { NodeTuning } from "../options.ts";
+import type { CallCounters } from "./counters.ts";
+import { type Call, FunctionCalls } from "./function-calls.ts";
+import { triggerConnectionOf } from "./triggers/connection-of.ts";
+import type { ReplyRules } from "./triggers/reply-rules.ts";
+import { type CallReport, SubjectTrigger } from "./triggers/subject-trigger.ts";
+import type { Trigger, TriggerHealth, TriggerSpec } from "./triggers/trigger.ts";
+
+const nsPerMs = 1e6;
+
+/** What a function needs of its node. */
+export interface FunctionServices {
+  budget: Budget;
+  events: Events;
+  logs: Logs;
+  tuning: NodeTuning;
+  /** Subjects to which a namespace's functions may reply, on a connection of its own or on the node's. */
+  replyRulesOf(namespace: string, isOwnConnection: boolean): ReplyRules;
+  /** What a function may call in the node. */
+  hostServicesOf(owner: Owner, connections: HostServiceConnections): HostServices;
+}
+
+/** Options for running a function. */
+export interface FunctionRuntimeOptions {
+  owner: LoggingWorkload;
+  triggers: readonly TriggerSpec[];
+  /** The connection on which it is triggered and answers. */
+  connection: NatsConnection;
+  /** Whether that connection is the namespace's or the request's, and not the node's. */
+  isOwnConnection: boolean;
+  hostServices: HostServiceConnections;
+  /** Time limit of a call; the node's own when absent. */
+  callTimeMs: number | undefined;
+  counters: CallCounters;
+  services: FunctionServices;
+  /** The machine does not answer and must be ended; another one is wanted. */
+  abandon(machine: Machine, why: string): void;
+}
+
+export class FunctionRuntime {
+  readonly #options: FunctionRuntimeOptions;
+  readonly #calls: FunctionCalls;
+  readonly #hostServices: HostServices;
+  readonly #triggers: Trigger[];
+  #hasToldOfReply = false;
+
+  constructor(options: FunctionRuntimeOptions) {
+    const { owner, services, abandon, callTimeMs } = options;
+    const { tuning, budget } = services;
+    this.#options = options;
+    this.#calls = new FunctionCalls({
+      held: budget.heldBytes.share(),
+      callTimeMs: callTimeMs ?? tuning.callTimeMs,
+      callQueueTimeMs: tuning.callQueueTimeMs,
+      callQueueMax: tuning.callQueueMax,
+      deadlineGraceMs: tuning.deadlineGraceMs,
+      abandon,
+    });
+    this.#hostServices = services.hostServicesOf(owner, options.hostServices);
+    const parts = {
+      owner,
+      connection: triggerConnectionOf(options.connection),
+      calls: this.#calls,
+      replies: services.replyRulesOf(owner.namespace, options.isOwnConnection),
+      report: this.#report(),
+    };
+    this.#triggers = options.triggers.map((spec) => new SubjectTrigger(spec, parts));
+  }
+
+  /** Answers calls of host services. */
+  get hostCalls(): HostCallHandler {
+    return this.#hostServices.call;
+  }
+
+  /** The health of each trigger, in the order of the deploy. */
+  get health(): { spec: TriggerSpec; health: TriggerHealth }[] {
+    return this.#triggers.map(({ spec, health }) => ({ spec, health }));
+  }
+
+  /** A machine is ready for calls. */
+  addMachine(machine: Machine, concurrency: number): void {
+    this.#options.counters.started();
+    this.#calls.addMachine(machine, concurrency);
+  }
+
+  /** A machine is gone. @param why For the callers. */
+  removeMachine(machine: Machine, why: string): void {
+    this.#calls.removeMachine(machine, `the function's machine ended: ${why}`);
+  }
+
+  /** Starts all triggers. @throws NexError `trigger_denied` */
+  async start(): Promise<void> {
+    const { connection, triggers } = this.#options;
+    const subjects = triggers.map(({ subject }) => subject);
+    await subscribePermitted(connection, subjects, async () => {
+      await Promise.all(this.#triggers.map((trigger) => trigger.start()));
+    });
+  }
+
+  /** Takes no more calls, and finishes those that it has. */
+  async drain(): Promise<void> {
+    await this.#stopTriggers();
+    await this.#calls.idle();
+  }
+
+  /** Ends the function; calls that run have `drainMs` to finish. */
+  async stop(drainMs: number): Promise<void> {
+    await this.#stopTriggers();
+    await this.#calls.close(drainMs);
+    this.#hostServices.end();
+  }
+
+  async #stopTriggers(): Promise<void> {
+    await Promise.all(this.#triggers.map((trigger) => trigger.stop().catch(() => undefined)));
+  }
+
+  #report(): CallReport {
+    const { owner, counters, services } = this.#options;
+    const { events, logs } = services;
+    return {
+      succeeded: (call: Call, trigger_subject: string, runTicks: number) => {
+        const runNs = runTicks * runTickNs;
+        counters.succeeded(runNs, call.queueMs(runNs) * nsPerMs);
+        if (events.callIsDue(owner))
+          events.call("function_exec_succeeded", owner, { trigger_subject, elapsed_nanos: runNs });
+      },
+      failed: (_: Call, trigger_subject: string, failure: CallFailure, runTicks: number) => {
+        counters.failed(failure.code, runTicks * runTickNs);
+        logs.line(owner, "ERROR", `Function execution failed: ${failure.text}`);
+        const about = { trigger_subject, error: failure.text, code: failure.code };
+        if (events.callIsDue(owner)) events.call("function_exec_failed", owner, about);
+      },
+      replyDenied: (subject: string) => {
+        if (this.#hasToldOfReply) return;
+        this.#hasToldOfReply = true;
+        const why = "the node's connection replies to inboxes only (reply_subjects), or a deny list holds it";
+        logs.line(owner, "WARN", `A reply to "${printable(subject)}" was not sent: ${why}`);
+      },
+    };
+  }
+}
