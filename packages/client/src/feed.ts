@@ -110,9 +110,11 @@ export class Feed<T> implements AsyncIterable<T>, AsyncDisposable {
         }
         if (this.#failure !== undefined) throw this.#failure;
         if (this.#ended) return;
-        await this.#wake.promise;
-        // Anew for the next entry, also when another loop over this feed woke at the same time.
-        if (this.#buffer.length === 0 && !this.#ended) this.#wake = Promise.withResolvers<void>();
+        const wake = this.#wake;
+        await wake.promise;
+        // Several loops can wait on one feed. The first one renews the wake; the others must not renew it again, or an
+        // entry that comes in between would wake nobody.
+        if (this.#wake === wake && !this.#ended) this.#wake = Promise.withResolvers<void>();
       }
     } finally {
       this.#dispose();
