@@ -16,6 +16,10 @@ export interface DocBlock {
   notRun: string | undefined;
   /** A sandbox or programs that it needs: `<!-- needs: container -->`, `<!-- needs: mkfs.ext4, apt-get -->`. */
   needs: readonly string[];
+  /** The file that a reader writes it to: `<!-- file: greet.js -->`. Later commands use it. */
+  fileName: string | undefined;
+  /** The exit status of its commands: `<!-- exit: 8 -->`. */
+  exitStatus: number;
 }
 
 /** All documents with blocks that must work. */
@@ -39,6 +43,8 @@ export function blocksOf(file: string): DocBlock[] {
       text: lines.slice(at + 1, end).join("\n"),
       notRun: /<!-- not run: (.+) -->/.exec(marker)?.[1],
       needs: /<!-- needs: (.+) -->/.exec(marker)?.[1]?.split(/,\s*/) ?? [],
+      fileName: /<!-- file: (.+) -->/.exec(marker)?.[1],
+      exitStatus: Number(/<!-- exit: (\d+) -->/.exec(marker)?.[1] ?? 0),
     });
     at = end;
   }

@@ -23,7 +23,7 @@ const root = join(import.meta.dirname, "../..");
 const staying: readonly [command: RegExp, shows: RegExp][] = [
   [/\bnex up\b/, /Ctrl-C here/],
   [/\bnex node up\b/, /node runs/],
-  [/\bnex (?:logs|events)\b/, /Ctrl-C ends/],
+  [/\bnex (?:logs(?!.*--tail)|events)\b/, /Ctrl-C ends/],
 ];
 
 /** How a command has ended, or that it stays. */
