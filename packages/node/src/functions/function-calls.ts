@@ -1,32 +1,32 @@
 /**
- * The calls of one function: a bounded queue in front of its machines, a time limit on each call, and what becomes of
- * calls whose machine ends. No call is run twice: only those that had not begun go to another machine.
+ * The calls of one function: a bounded queue in front of its machines, and a time limit on each call. When a machine
+ * ends, calls that have not started go to another machine. No call runs twice.
  */
 import { CallError, type CallFailure, runTickNs } from "@nexengine/protocol/internal";
 import { AgentCall } from "../agent-client/calls.ts";
 import type { Share } from "../budget/quota.ts";
 import type { Machine } from "../machines/machine.ts";
 
-/** Calls are looked over for their limits so often while there are any. */
+/** Interval for checking call deadlines, in ms. */
 const sweepMs = 10;
-/** An agent is given calls for so long a time beyond those that it runs, so that it need not wait for the next one. */
+/** Work that an agent gets ahead of time, in ms, so that it never waits for the next call. */
 const aheadMs = 5;
 const aheadMin = 32;
 const aheadMax = 1_024;
-/** A mean of run times gives its latest value this weight. */
+/** Weight of the latest run time in the running mean. */
 const meanWeight = 1 / 16;
-/** Waiting messages of one function, all together. */
+/** Maximum size of all waiting messages of one function. */
 const queueBytesMax = 64 * 1024 * 1024;
-/** A waiting message that holds a buffer of more than so many times its own size is copied out of it. */
+/** A waiting message is copied out of a buffer that is more than this many times its size. */
 const retainedFactorMax = 4;
 const nsPerMs = 1e6;
 
-/** The trigger of a call, which hears what becomes of it, exactly once. */
+/** The trigger of a call. It hears the outcome exactly once. */
 export interface CallTrigger {
   /**
-   * The reply, a place in a buffer that stays as it is; headers end where the payload begins.
+   * Takes the reply: a range of a buffer that is not reused. Headers end where the payload starts.
    *
-   * @param runTicks How long the function's code ran, in units of `runTickNs`, as its agent says.
+   * @param runTicks Run time of the function's code, in units of `runTickNs`, as its agent reports it.
    */
   replied(
     call: Call,
@@ -39,19 +39,19 @@ export interface CallTrigger {
   failed(call: Call, failure: CallFailure, runTicks: number): void;
 }
 
-/** What the owner of the calls is asked for, and told. */
+/** Options for `FunctionCalls`, and callbacks to its owner. */
 export interface FunctionCallsOptions {
   callTimeMs: number;
   callQueueTimeMs: number;
   callQueueMax: number;
   deadlineGraceMs: number;
-  /** Counts the bytes of waiting calls; given back when the calls are closed. */
+  /** Share of the budget for the bytes of waiting calls. It is closed with the calls. */
   held: Share;
-  /** The machine does not answer and must be ended; another one is wanted. */
+  /** Called when a machine does not answer: it must be replaced. */
   abandon(machine: Machine, why: string): void;
 }
 
-/** A message that fired a trigger: one buffer, which must stay as it is, and where in it the parts are. */
+/** A message that fired a trigger: a buffer that is not reused, and the ranges of its parts. */
 export class Call extends AgentCall {
   bytes: Buffer;
   subjectStart: number;
@@ -63,9 +63,9 @@ export class Call extends AgentCall {
   payloadEnd: number;
   readonly trigger: CallTrigger;
   queuedAtMs = 0;
-  place: MachinePlace | undefined;
+  slots: MachineSlots | undefined;
 
-  /** @param replyEnd The place where the reply subject starts, when there is none. */
+  /** @param replyEnd Equal to `replyStart` when there is no reply subject. */
   constructor(
     trigger: CallTrigger,
     bytes: Buffer,
@@ -89,17 +89,17 @@ export class Call extends AgentCall {
     this.payloadEnd = payloadEnd;
   }
 
-  /** Bytes of the message. The parts follow each other, with little between them. */
+  /** Size of the message in bytes, with the few bytes between its parts. */
   get size(): number {
     return this.payloadEnd - this.subjectStart;
   }
 
-  /** How long it waited until it began, given how long it ran, if it is over now. */
+  /** Time that an answered call waited before it started, in ms. @param runNs Its run time. */
   queueMs(runNs: number): number {
     return this.answeredAtMs - this.queuedAtMs - runNs / nsPerMs;
   }
 
-  /** Holds no more memory than the message needs, for a wait that may be long. */
+  /** Copies the message out of a large buffer, so that a long wait holds little memory. */
   compact(): void {
     const { subjectStart: start, size } = this;
     if (this.bytes.buffer.byteLength <= size * retainedFactorMax) return;
@@ -120,22 +120,22 @@ export class Call extends AgentCall {
     payloadEnd: number,
     runTicks: number,
   ): void {
-    const { place } = this;
-    this.place = undefined;
+    const { slots } = this;
+    this.slots = undefined;
     this.trigger.replied(this, bytes, headersStart, payloadStart, payloadEnd, runTicks);
-    place?.answered(runTicks);
+    slots?.answered(runTicks);
   }
 
   failed(failure: CallFailure, runTicks = 0): void {
-    const { place } = this;
-    this.place = undefined;
+    const { slots } = this;
+    this.slots = undefined;
     this.trigger.failed(this, failure, runTicks);
-    place?.answered(runTicks);
+    slots?.answered(runTicks);
   }
 }
 
-/** One machine of a function, as its calls see it. */
-class MachinePlace {
+/** One machine of a function, and how many calls it can have. */
+class MachineSlots {
   readonly machine: Machine;
   readonly concurrency: number;
   readonly #answered: () => void;
@@ -154,7 +154,7 @@ class MachinePlace {
     this.#answered();
   }
 
-  /** How many calls it may have. */
+  /** Maximum number of calls that it can have, running and ahead. */
   get capacity(): number {
     const ahead = aheadMs / this.#meanRunMs;
     return this.concurrency + (ahead < aheadMin ? aheadMin : ahead > aheadMax ? aheadMax : Math.floor(ahead));
@@ -163,14 +163,15 @@ class MachinePlace {
 
 export class FunctionCalls {
   readonly #options: FunctionCallsOptions;
-  readonly #places: MachinePlace[] = [];
+  readonly #slots: MachineSlots[] = [];
   readonly #queue: Call[] = [];
-  /** Where in the queue its first call is; those before have been given. */
+  /** Index of the first waiting call. Those before it have been given to machines. */
   #queueAt = 0;
   #queueBytes = 0;
   #sweep: NodeJS.Timeout | undefined;
   #closed = false;
   #idle: PromiseWithResolvers<void> | undefined;
+  readonly #roomListeners: (() => void)[] = [];
   readonly #answered = (): void => this.#dispatch();
   readonly #lookOverSoon = (): void => this.#lookOver();
 
@@ -178,15 +179,34 @@ export class FunctionCalls {
     this.#options = options;
   }
 
-  /** Calls that were accepted and not answered. */
+  /** Number of accepted calls without an answer. */
   get size(): number {
     let size = this.#waiting;
-    for (const { machine } of this.#places) size += machine.agent.calls.size;
+    for (const { machine } of this.#slots) size += machine.agent.calls.size;
     return size;
   }
 
   get #waiting(): number {
     return this.#queue.length - this.#queueAt;
+  }
+
+  /** Number of calls that machines would take at once: what a trigger that pulls messages should ask for. */
+  get room(): number {
+    if (this.#closed) return 0;
+    let room = -this.#waiting;
+    for (const slots of this.#slots) room += Math.max(0, slots.capacity - slots.machine.agent.calls.size);
+    return Math.max(0, room);
+  }
+
+  /** Calls back, once, when there is room; at the end of this turn if there is some already. */
+  whenRoom(listener: () => void): void {
+    this.#roomListeners.push(listener);
+    setImmediate(() => this.#tellRoom());
+  }
+
+  #tellRoom(): void {
+    if (this.#roomListeners.length === 0 || this.room === 0) return;
+    for (const listener of this.#roomListeners.splice(0)) listener();
   }
 
   /** Takes a call. */
@@ -208,7 +228,7 @@ export class FunctionCalls {
     this.#startSweep();
   }
 
-  /** Counts a call that waits. @returns false when there is no room for its bytes. */
+  /** Counts the bytes of a waiting call. @returns false when they are too many. */
   #hold({ size }: Call): boolean {
     if (this.#queueBytes + size > queueBytesMax || !this.#options.held.take(size)) return false;
     this.#queueBytes += size;
@@ -220,27 +240,27 @@ export class FunctionCalls {
     this.#options.held.give(size);
   }
 
-  /** A machine is ready for calls. */
+  /** Adds a machine that is ready for calls. */
   addMachine(machine: Machine, concurrency: number): void {
-    this.#places.push(new MachinePlace(machine, concurrency, this.#answered));
+    this.#slots.push(new MachineSlots(machine, concurrency, this.#answered));
     this.#dispatch();
   }
 
   /**
-   * A machine is gone: what it had begun fails, the rest waits for another one.
+   * Removes a machine: its started calls fail, the others wait for another machine.
    *
-   * @param why For the callers.
+   * @param why The error text for the callers.
    */
   removeMachine(machine: Machine, why: string): void {
-    const at = this.#places.findIndex((place) => place.machine === machine);
-    const place = this.#places[at];
-    if (place === undefined) return;
-    this.#places.splice(at, 1);
+    const at = this.#slots.findIndex((slots) => slots.machine === machine);
+    const slots = this.#slots[at];
+    if (slots === undefined) return;
+    this.#slots.splice(at, 1);
     const { calls } = machine.agent;
-    const running = new Set(calls.running(place.concurrency).map(({ call }) => call));
+    const running = new Set(calls.running(slots.concurrency).map(({ call }) => call));
     const waiting: Call[] = [];
     for (const call of calls.drain() as Call[]) {
-      call.place = undefined;
+      call.slots = undefined;
       if (running.has(call)) {
         call.failed({ code: CallError.stopped, text: why });
       } else if (this.#hold(call)) {
@@ -258,10 +278,11 @@ export class FunctionCalls {
     this.#dispatch();
   }
 
-  /** Gives waiting calls to machines that have room. */
+  /** Gives waiting calls to machines with free slots. */
   #dispatch(): void {
     if (this.#waiting > 0) this.#giveWaiting();
     if (this.#idle !== undefined && this.size === 0) this.#idle.resolve();
+    if (this.#roomListeners.length > 0) this.#tellRoom();
   }
 
   #giveWaiting(): void {
@@ -273,7 +294,7 @@ export class FunctionCalls {
       this.#queueAt++;
       this.#release(call);
     }
-    // Not at each call: it moves the rest.
+    // Not at each call, because it moves the rest of the array.
     if (this.#queueAt === queue.length || this.#queueAt >= aheadMax) {
       queue.splice(0, this.#queueAt);
       this.#queueAt = 0;
@@ -281,23 +302,23 @@ export class FunctionCalls {
   }
 
   #give(call: Call, nowMs: number): boolean {
-    let best: MachinePlace | undefined;
+    let best: MachineSlots | undefined;
     let bestSize = 0;
-    for (const place of this.#places) {
-      const { size } = place.machine.agent.calls;
-      if (size < place.capacity && (best === undefined || size < bestSize)) {
-        best = place;
+    for (const slots of this.#slots) {
+      const { size } = slots.machine.agent.calls;
+      if (size < slots.capacity && (best === undefined || size < bestSize)) {
+        best = slots;
         bestSize = size;
       }
     }
     if (best === undefined || !best.machine.agent.invoke(call, nowMs)) return false;
-    call.place = best;
+    call.slots = best;
     this.#startSweep();
     return true;
   }
 
   #startSweep(): void {
-    // After the sockets of this turn: an answer that has come while the node did not run is not late.
+    // After this turn's input: an answer that arrived while the node stood still is not late.
     this.#sweep ??= setInterval(() => setImmediate(this.#lookOverSoon), sweepMs);
   }
 
@@ -311,13 +332,13 @@ export class FunctionCalls {
     }
     const nowMs = performance.now();
     this.#expireQueued(nowMs);
-    for (const place of [...this.#places]) {
-      const running = place.machine.agent.calls.running(place.concurrency);
+    for (const slots of [...this.#slots]) {
+      const running = slots.machine.agent.calls.running(slots.concurrency);
       if (running.some(({ sinceMs }) => nowMs - sinceMs > this.#options.callTimeMs))
-        void this.#overdue(place);
-      else this.#expireGiven(place, nowMs);
+        void this.#overdue(slots);
+      else this.#expireGiven(slots, nowMs);
     }
-    // An agent that was behind with reading may take calls again.
+    // An agent that was slow to read can take calls again.
     this.#dispatch();
   }
 
@@ -330,8 +351,8 @@ export class FunctionCalls {
     }
   }
 
-  /** Calls that an agent has and does not begin wait too. */
-  #expireGiven({ machine: { agent }, concurrency }: MachinePlace, nowMs: number): void {
+  /** Fails calls that an agent has not started in time. */
+  #expireGiven({ machine: { agent }, concurrency }: MachineSlots, nowMs: number): void {
     const last = agent.calls.running(concurrency).at(-1)?.call;
     let call = (last === undefined ? agent.calls.oldest : last.next) as Call | undefined;
     while (call !== undefined && this.#isStale(call, nowMs)) {
@@ -351,27 +372,27 @@ export class FunctionCalls {
     return { code: CallError.overloaded, text };
   }
 
-  /** A call is over its limit: an agent that lives loses that call only, a silent one is ended. */
-  async #overdue(place: MachinePlace): Promise<void> {
-    if (place.probing) return;
-    place.probing = true;
-    const { machine } = place;
-    // Code that waits for the node is no reason to end the machine: its call is over, and it goes on.
+  /** Ends calls over their limit. An agent that answers a ping loses those calls only; a silent one is replaced. */
+  async #overdue(slots: MachineSlots): Promise<void> {
+    if (slots.probing) return;
+    slots.probing = true;
+    const { machine } = slots;
+    // A function that waits for the node does not hang: its host call fails, and the machine goes on.
     if (machine.agent.hostCalls.isBlocking) {
-      this.#failOverdue(place);
+      this.#failOverdue(slots);
       machine.agent.hostCalls.abort(CallError.timedOut, "the function's call is over its limit");
     }
     const alive = await machine.agent.ping(this.#options.deadlineGraceMs);
-    place.probing = false;
-    if (!this.#places.includes(place)) return;
-    this.#failOverdue(place);
+    slots.probing = false;
+    if (!this.#slots.includes(slots)) return;
+    this.#failOverdue(slots);
     if (alive) return;
     const why = "the machine was ended: another call ran into its time limit";
     this.removeMachine(machine, why);
     this.#options.abandon(machine, why);
   }
 
-  #failOverdue({ machine, concurrency }: MachinePlace): void {
+  #failOverdue({ machine, concurrency }: MachineSlots): void {
     const nowMs = performance.now();
     const { callTimeMs } = this.#options;
     const failure = { code: CallError.timedOut, text: `the call ran longer than ${callTimeMs} ms` };
@@ -382,7 +403,7 @@ export class FunctionCalls {
     }
   }
 
-  /** Settles when every call that was accepted is answered. Nothing may be accepted meanwhile. */
+  /** Settles when every accepted call is answered. No call may be accepted meanwhile. */
   async idle(): Promise<void> {
     if (this.size === 0) return;
     this.#idle ??= Promise.withResolvers<void>();
@@ -390,9 +411,9 @@ export class FunctionCalls {
   }
 
   /**
-   * Takes no more calls and waits for those that run.
+   * Takes no more calls, and waits for those that run. After the timeout the others fail.
    *
-   * @returns whether all were answered in time; what was not is answered now.
+   * @returns whether all were answered in time.
    */
   async close(timeoutMs: number): Promise<boolean> {
     this.#closed = true;
@@ -407,7 +428,7 @@ export class FunctionCalls {
       clearTimeout(timer);
     }
     const drained = this.size === 0;
-    for (const { machine } of [...this.#places]) this.removeMachine(machine, "the function was stopped");
+    for (const { machine } of [...this.#slots]) this.removeMachine(machine, "the function was stopped");
     this.#failQueued();
     this.#options.held.close();
     clearInterval(this.#sweep);

@@ -1,0 +1,153 @@
+import assert from "node:assert/strict";
+import { duplexPair } from "node:stream";
+import { test } from "node:test";
+import { CallError, FrameConnection, FrameType } from "@nexengine/protocol/internal";
+import { AgentClient } from "../agent-client/agent-client.ts";
+import { Budget } from "../budget/budget.ts";
+import type { Machine } from "../machines/machine.ts";
+import { Call, type CallTrigger, FunctionCalls } from "./function-calls.ts";
+
+const budget = new Budget({ bootsMax: 1, unsentBytesMax: 1 });
+
+/** A machine whose agent keeps the calls that it gets until the test answers them. */
+class HeldMachine {
+  readonly taken: number[] = [];
+  readonly #agent: FrameConnection;
+  readonly machine: Machine;
+
+  constructor() {
+    const [ours, theirs] = duplexPair();
+    const events = { log: () => undefined, exited: () => undefined, ended: () => undefined };
+    this.machine = { agent: new AgentClient(ours, events, budget.ofMachine()) } as unknown as Machine;
+    this.#agent = new FrameConnection(theirs, {
+      frame: (type, _flags, id) => {
+        if (type === FrameType.invoke) this.taken.push(id);
+      },
+      end: () => undefined,
+    });
+  }
+
+  /** Answers the first call that it has. */
+  answer(): void {
+    const id = this.taken.shift();
+    assert.ok(id !== undefined);
+    this.#agent.send(FrameType.result, 0, id, Buffer.alloc(4));
+    this.#agent.flush();
+  }
+}
+
+/** Outcomes of calls: "ok", or the code of the failure. */
+function bench(options: Partial<ConstructorParameters<typeof FunctionCalls>[0]> = {}) {
+  const outcomes: (string | number)[] = [];
+  const trigger: CallTrigger = {
+    replied: () => outcomes.push("ok"),
+    failed: (_, { code }) => outcomes.push(code),
+  };
+  const calls = new FunctionCalls({
+    callTimeMs: 60_000,
+    callQueueTimeMs: 60_000,
+    callQueueMax: 4,
+    deadlineGraceMs: 20,
+    held: budget.heldBytes.share(),
+    abandon: () => undefined,
+    ...options,
+  });
+  const send = (count = 1, payloadBytes = 1): void => {
+    for (let at = 0; at < count; at++) {
+      const bytes = Buffer.concat([Buffer.from("f"), Buffer.alloc(payloadBytes)]);
+      calls.accept(new Call(trigger, bytes, 0, 1, 1, 1, 1, 1, bytes.length));
+    }
+  };
+  return { calls, outcomes, send };
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise(setImmediate);
+}
+
+test("FunctionCalls queues calls while there is no machine, and refuses those beyond the queue", async () => {
+  const { calls, outcomes, send } = bench();
+  send(6);
+  assert.deepEqual(outcomes, [CallError.overloaded, CallError.overloaded]);
+  assert.equal(calls.size, 4);
+  const held = new HeldMachine();
+  calls.addMachine(held.machine, 8);
+  await until(() => held.taken.length === 4);
+  await calls.close(0);
+  assert.deepEqual(outcomes.slice(2), Array(4).fill(CallError.stopped));
+});
+
+test("FunctionCalls says how much room there is, and calls back when there is some", async () => {
+  const { calls, send } = bench({ callQueueMax: 10_000 });
+  assert.equal(calls.room, 0);
+  let told = 0;
+  calls.whenRoom(() => told++);
+  await new Promise(setImmediate);
+  assert.equal(told, 0);
+  const held = new HeldMachine();
+  calls.addMachine(held.machine, 2);
+  await until(() => told === 1);
+  const { room } = calls;
+  assert.ok(room > 2, `${room}`);
+  send(room);
+  assert.equal(calls.room, 0);
+  send(3);
+  calls.whenRoom(() => told++);
+  await until(() => held.taken.length === room);
+  assert.equal(told, 1);
+  // The calls that wait come first.
+  for (let answered = 0; answered < 3; answered++) held.answer();
+  await until(() => held.taken.length === room);
+  assert.equal(told, 1);
+  held.answer();
+  await until(() => told === 2);
+  assert.ok(calls.room >= 1);
+  await calls.close(0);
+  assert.equal(calls.room, 0);
+});
+
+test("FunctionCalls gives calls that a lost machine has not started to another one, and fails the others", async () => {
+  const { calls, outcomes, send } = bench();
+  const [first, second] = [new HeldMachine(), new HeldMachine()];
+  calls.addMachine(first.machine, 1);
+  send(3);
+  await until(() => first.taken.length === 3);
+  calls.addMachine(second.machine, 1);
+  calls.removeMachine(first.machine, "it died");
+  await until(() => second.taken.length === 2);
+  assert.deepEqual(outcomes, [CallError.stopped]);
+  for (let at = 0; at < 2; at++) second.answer();
+  await until(() => outcomes.length === 3);
+  assert.deepEqual(outcomes.slice(1), ["ok", "ok"]);
+  assert.equal(await calls.close(0), true);
+});
+
+test("FunctionCalls fails calls that wait longer than they may", async () => {
+  const { calls, outcomes, send } = bench({ callQueueTimeMs: 1 });
+  send(2);
+  await until(() => outcomes.length === 2);
+  assert.deepEqual(outcomes, [CallError.overloaded, CallError.overloaded]);
+  await calls.close(0);
+});
+
+test("FunctionCalls ends a call over its limit, and asks to replace a machine that does not answer a ping", async () => {
+  const abandoned: Machine[] = [];
+  const { calls, outcomes, send } = bench({ callTimeMs: 1, abandon: (machine) => abandoned.push(machine) });
+  const held = new HeldMachine();
+  calls.addMachine(held.machine, 1);
+  send(1);
+  await until(() => abandoned.length === 1);
+  assert.deepEqual([abandoned[0], outcomes], [held.machine, [CallError.timedOut]]);
+  await calls.close(0);
+});
+
+test("FunctionCalls holds bytes of waiting calls within the budget, and gives them back", async () => {
+  const held = budget.heldBytes.share();
+  const { calls, outcomes, send } = bench({ held, callQueueMax: 100 });
+  send(1, 1_000_000);
+  assert.ok(held.used >= 1_000_000);
+  send(1, 129 * 1_048_576);
+  assert.deepEqual(outcomes, [CallError.overloaded]);
+  await calls.close(0);
+  assert.equal(held.used, 0);
+});
