@@ -1,4 +1,4 @@
-/** What a node is started with. */
+/** Options for starting a node. */
 import type { Driver } from "@nexengine/machines";
 import type { NatsLogin } from "@nexengine/protocol";
 import type { Limits } from "@nexengine/protocol/internal";
@@ -6,50 +6,50 @@ import type { Logger } from "pino";
 import { completeConfig, type NodeConfig, type NodeConfigInput } from "./config/config.ts";
 import type { DriverSource } from "./sandbox/choose.ts";
 
-/** Limits of time and size that are the node's own; units stand last. */
+/** Timeouts and size limits of a node. The unit stands last in each name. */
 export interface NodeTuning {
-  /** A function's call may run so long. */
+  /** Time limit of a call. */
   callTimeMs: number;
-  /** After the time limit an agent has so long to show that it lives. */
+  /** After the time limit of a call: timeout of the ping to its agent. */
   deadlineGraceMs: number;
-  /** A call waits so long for its turn. */
+  /** Maximum time that a call waits to start. */
   callQueueTimeMs: number;
-  /** So many calls of one function may wait. */
+  /** Maximum number of waiting calls of one function. */
   callQueueMax: number;
-  /** Calls of a module's function overlap up to here unless the deploy says otherwise. */
+  /** Maximum number of overlapping calls of a module, unless the deploy says otherwise. */
   functionConcurrency: number;
-  /** A deploy waits so long for a ready machine. */
+  /** Maximum time that a deploy waits for a ready machine. */
   machineWaitMs: number;
-  /** An agent has so long to accept a workload. */
+  /** Timeout for an agent to accept a workload. */
   deployTimeMs: number;
-  /** An artifact has so long to arrive. */
+  /** Timeout for reading an artifact. */
   artifactTimeMs: number;
-  /** Artifacts over this are refused, whatever `node_limits` says. */
+  /** Maximum size of an artifact, whatever `node_limits` says. */
   artifactBytesMax: number;
-  /** The source of a JavaScript function. */
+  /** Maximum size of the source of a JavaScript function. */
   sourceBytesMax: number;
-  /** A service has so long to end after SIGINT. */
+  /** Grace period of a service after SIGINT. */
   stopGraceMs: number;
-  /** Started calls have so long to end when their function is stopped. */
+  /** Time that started calls have to finish when their function is stopped. */
   callDrainMs: number;
   heartbeatMs: number;
-  /** Log bytes of one workload a second; the rest is dropped, and counted. */
+  /** Maximum log bytes of one workload per second. The rest is dropped and counted. */
   logBytesPerSecondMax: number;
-  /** A connection that is not the node's own has so long to be there. */
+  /** Timeout for opening a connection other than the node's own. */
   connectTimeMs: number;
-  /** So many connections of requests' own are open at once. */
+  /** Maximum number of open per-request connections. */
   requestConnectionsMax: number;
   /** Maximum number of concurrent boots. */
   bootsMax: number;
-  /** Bytes that the node's connection may have taken and not sent before events and logs are dropped. */
+  /** Maximum unsent bytes on the node's connection. Above it, events and logs are dropped. */
   feedUnsentBytesMax: number;
-  /** Size of the lists in an answer, so that every answer fits into a message. */
+  /** Maximum size of the lists in an answer, so that every answer fits into a message. */
   answerListBytesMax: number;
-  /** A machine whose node stays away ends after this time, where it can outlive it at all. */
+  /** Time after which a machine ends itself when its node is gone, if its driver supports that. */
   nodeLostTimeoutMs: number;
 }
 
-/** What a workload gets that nobody has said anything of. */
+/** Limits of a workload that asks for none. */
 export const defaultLimits: Limits = {
   vcpus: 1,
   memory_bytes: 536_870_912,
@@ -57,7 +57,7 @@ export const defaultLimits: Limits = {
   processes: 256,
 };
 
-/** What the configuration has no key for. */
+/** Tuning that has no key in the configuration. */
 export const defaultTuning: Omit<NodeTuning, "sourceBytesMax" | "callQueueMax"> = {
   callTimeMs: 5_000,
   deadlineGraceMs: 20,
@@ -75,31 +75,31 @@ export const defaultTuning: Omit<NodeTuning, "sourceBytesMax" | "callQueueMax"> 
   requestConnectionsMax: 256,
   bootsMax: 4,
   feedUnsentBytesMax: 8_388_608,
-  // Half of what a NATS server takes unless it is configured otherwise.
+  // Half of a NATS server's default maximum payload.
   answerListBytesMax: 524_288,
   nodeLostTimeoutMs: 60_000,
 };
 
-/** What a node is started with, as given. */
+/** Options for starting a node, as given. */
 export interface NodeOptions {
-  /** Where to log in; `nats://127.0.0.1:4222` when absent. */
+  /** NATS login; `nats://127.0.0.1:4222` when absent. */
   login?: NatsLogin;
-  /** Name of the pool, for people. */
+  /** Name of the pool, shown to people. */
   nexus?: string;
   config?: NodeConfigInput;
-  /** What makes the machines, or where that comes from. */
+  /** The driver that makes machines, or a source that chooses one. */
   driver: Driver | DriverSource;
-  /** The state directory; a fresh one below the system's, which goes with the node, when absent. */
+  /** The state directory. When absent, a temporary one that is removed with the node. */
   directory?: string;
-  /** Without `directory`: where numbered state directories are, of which the node takes the first that is free. */
+  /** Parent of numbered state directories, used without `directory`: the node takes the first free one. */
   nodesDirectory?: string;
   log?: Logger;
   tuning?: Partial<NodeTuning>;
-  /** The version that the node shows. */
+  /** Version that the node shows. */
   version?: string;
 }
 
-/** What a node is started with, complete. */
+/** Options for starting a node, complete. */
 export interface CompleteNodeOptions {
   login: NatsLogin;
   nexus: string;

@@ -1,4 +1,4 @@
-/** A machine as the node sees it: a sandbox, the agent in it, and one workload at most. */
+/** A machine in the node's view: a sandbox, its agent, and at most one workload. */
 import { mkdir } from "node:fs/promises";
 import type { Duplex } from "node:stream";
 import type { Driver, MachineExit, MachineSpec, Machine as Sandbox } from "@nexengine/machines";
@@ -16,26 +16,26 @@ import type { Budget } from "../budget/budget.ts";
 import type { MachineRecords } from "../state/machine-records.ts";
 
 /**
- * - `booting`: the driver was asked; ends with the agent's hello, or a failure.
- * - `ready`: the agent waits; ends with a reservation.
- * - `reserved`: belongs to one workload that has not started; ends with the agent's acceptance or refusal.
- * - `running`: the workload runs; ends when it or the machine ends.
- * - `stopping`: being ended, whatever it was.
- * - `stopped`: everything it held has been given back; what could not be is told, and left to the next node.
- * - `failed`: never became ready; everything it held has been given back.
+ * - `booting`: the driver boots it. Ends with the hello of the agent, or a failure.
+ * - `ready`: the agent waits. Ends with a reservation.
+ * - `reserved`: it belongs to one workload that has not started. Ends when the agent accepts or refuses.
+ * - `running`: the workload runs. Ends with the workload or the machine.
+ * - `stopping`: it is being stopped.
+ * - `stopped`: everything it held was released. What could not be released is logged and left to the next node.
+ * - `failed`: it never became ready. Everything it held was released.
  */
 export type MachineState = "booting" | "ready" | "reserved" | "running" | "stopping" | "stopped" | "failed";
 
-/** What a machine's workload hears of it. */
+/** Events of a machine for its workload. */
 export interface MachineEvents {
   log(level: LogLevel, text: string): void;
-  /** The workload ended by itself. */
+  /** The workload exited by itself. */
   exited(exit: Exited): void;
-  /** The machine is lost: it died, or broke the protocol. Not called after `end`. */
+  /** The machine died or broke the protocol. Not called after `end`. */
   lost(why: string): void;
 }
 
-/** What a machine needs of whoever boots it. */
+/** What a machine needs from the pool. */
 export interface MachineHost {
   records: MachineRecords;
   budget: Budget;
@@ -44,10 +44,10 @@ export interface MachineHost {
 }
 
 const epoch = 1;
-/** An asked machine has this much longer than its workload's grace. */
+/** Extra time for a stop, beyond the workload's grace period. */
 const undeployMarginMs = 1_000;
 const machineGraceMs = 500;
-/** A machine whose channel has ended has so long to end itself. */
+/** Time for a machine to exit after its channel has ended. */
 const exitAfterChannelMs = 500;
 const hangUps: ReadonlySet<unknown> = new Set(["ECONNRESET", "EPIPE"]);
 
@@ -59,7 +59,7 @@ export class Machine {
   #state: MachineState = "booting";
   #events: MachineEvents | undefined;
   #idleLoss: ((why: string) => void) | undefined;
-  /** Why it was lost, if it was. */
+  /** Why it was lost. */
   #loss: string | undefined;
   #ending: Promise<Exited | undefined> | undefined;
 
@@ -77,8 +77,8 @@ export class Machine {
   }
 
   /**
-   * Boots a machine and waits until its agent is ready. It stands in the records from before it is there until
-   * nothing of it is left.
+   * Boots a machine and waits for its agent. Its record exists from before the boot until nothing of it is left.
+   *
    *
    * @throws NexError `no_ready_machine`; nothing is left behind then.
    */
@@ -118,7 +118,7 @@ export class Machine {
       throw error;
     });
     await Promise.race([ready, gone]);
-    // It may have been lost in the breath of its hello.
+    // It may have been lost right after its hello.
     if (this.#state !== "booting") throw new NexError("no_ready_machine", this.#loss ?? "it was lost");
     this.#state = "ready";
   }
@@ -127,12 +127,12 @@ export class Machine {
     return this.#state;
   }
 
-  /** While it is ready: who is told when it dies. */
+  /** Sets who is told when a ready machine dies. */
   whenIdleLost(listener: (why: string) => void): void {
     this.#idleLoss = listener;
   }
 
-  /** Gives the machine to one workload. */
+  /** Reserves the machine for one workload. */
   reserve(): void {
     this.#demand("ready", "reserve");
     this.#idleLoss = undefined;
@@ -166,9 +166,9 @@ export class Machine {
   }
 
   /**
-   * Ends the machine: asks the workload within `graceMs`, then forces. Idempotent; never rejects.
+   * Stops the machine: asks the workload to exit within `graceMs`, then kills it. Idempotent; never rejects.
    *
-   * @returns how the workload ended, where the agent said so.
+   * @returns how the workload exited, if the agent reported it.
    */
   end(graceMs: number): Promise<Exited | undefined> {
     this.#ending ??= this.#end(graceMs);
@@ -192,10 +192,10 @@ export class Machine {
     return exit;
   }
 
-  /** An agent that breaks the protocol is to blame itself; otherwise the end of its machine tells more. */
+  /** Reports a protocol violation as such; otherwise waits for the machine's own exit, which says more. */
   async #channelEnded(error: NexError | undefined): Promise<void> {
     const hungUp = error === undefined || isHangUp(error);
-    // In either case later: a channel may end while somebody is in the middle of writing to it.
+    // Always later: a channel may end while somebody is writing to it.
     await (hungUp ? settlesWithin(this.#sandbox.exited, exitAfterChannelMs) : Promise.resolve());
     this.#lose(hungUp ? channelEnded : error.message);
   }
@@ -216,7 +216,7 @@ export class Machine {
   }
 }
 
-/** What can't be given back keeps its record, with which the next node tries again. */
+/** Releases resources. If that fails, the record stays, so that the next node tries again. */
 async function giveBack({ log }: MachineHost, machine: string, work: () => Promise<void>): Promise<void> {
   try {
     await work();
@@ -225,7 +225,7 @@ async function giveBack({ log }: MachineHost, machine: string, work: () => Promi
   }
 }
 
-/** Has the other end of the channel gone? That says less than how its machine ended. */
+/** Whether the other end of the channel hung up, which says less than how its machine exited. */
 function isHangUp(error: unknown): boolean {
   if (!(error instanceof NexError)) return false;
   const { cause } = error;

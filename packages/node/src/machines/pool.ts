@@ -1,4 +1,4 @@
-/** Ready machines, booted before anybody asks for them. */
+/** The warm pool: machines that boot before anybody asks for them. */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import type { Driver, MachineSpec } from "@nexengine/machines";
@@ -8,23 +8,23 @@ import type { Budget } from "../budget/budget.ts";
 import type { MachineRecords } from "../state/machine-records.ts";
 import { Machine } from "./machine.ts";
 
-/** After a failed boot the pool waits, doubling up to the maximum. */
+/** Delay after a failed boot, doubling up to the maximum. */
 const retryFirstMs = 100;
 const retryMaxMs = 30_000;
-/** A machine that was taken is replaced after this time. */
+/** Delay before a reserved machine is replaced. */
 const refillDelayMs = 50;
 
-/** What a machine is booted with, whichever it is. */
+/** Template for booting a machine. */
 export type MachineTemplate = Omit<MachineSpec, "id" | "directory" | "nodeLostTimeoutMs">;
 
-/** What a pool is made of. */
+/** Options for a pool. */
 export interface PoolOptions {
   driver: Driver;
-  /** Where the machines' directories are made. */
+  /** Parent of the machine directories. */
   directory: string;
   records: MachineRecords;
   budget: Budget;
-  /** Of the machines that wait. */
+  /** Template of the warm machines. */
   template: MachineTemplate;
   size: number;
   handshakeTimeoutMs: number;
@@ -42,13 +42,13 @@ export class Pool implements AsyncDisposable {
   readonly #ready: Machine[] = [];
   readonly #waiters: Waiter[] = [];
   readonly #booting = new Set<Promise<void>>();
-  /** Boots of machines that will not wait here. */
+  /** Boots with other templates. */
   readonly #special = new Set<Promise<void>>();
   #retry: NodeJS.Timeout | undefined;
   #refillTimer: NodeJS.Timeout | undefined;
   #failures = 0;
   #lastFailure: NexError | undefined;
-  /** Ids of two lives of a node must not be taken for each other. */
+  /** Prefix of machine ids, so that ids of two runs of a node differ. */
   readonly #idPrefix = `m${randomBytes(5).toString("hex")}x`;
   readonly #templateKey: string;
   #nextId = 1;
@@ -59,20 +59,20 @@ export class Pool implements AsyncDisposable {
     this.#templateKey = JSON.stringify(options.template);
   }
 
-  /** How many machines wait. */
+  /** Number of ready machines. */
   get readyCount(): number {
     return this.#ready.length;
   }
 
-  /** Would one of the machines that wait do for this template? */
+  /** Whether a ready machine fits this template. */
   fits(template: MachineTemplate): boolean {
     return JSON.stringify(template) === this.#templateKey;
   }
 
   /**
-   * Boots the first machines.
+   * Boots the first machine.
    *
-   * @throws NexError `no_ready_machine` when the first boot fails: then none will succeed.
+   * @throws NexError `no_ready_machine` when it fails, because all others would fail too.
    */
   async start(): Promise<void> {
     await this.#boot(true);
@@ -80,7 +80,7 @@ export class Pool implements AsyncDisposable {
   }
 
   /**
-   * Takes a ready machine out, or waits for one. One of another template than those that wait is booted.
+   * Reserves a ready machine, or waits for one. A machine with another template is booted.
    *
    * @throws NexError `no_ready_machine`
    */
@@ -90,7 +90,7 @@ export class Pool implements AsyncDisposable {
       ? await this.#bootSpecial(template, timeoutMs)
       : (this.#ready.shift() ?? (await this.#wait(timeoutMs)));
     if (machine.state !== "ready") {
-      // Lost between its hello and now.
+      // Lost after its hello.
       await machine.end(0);
       throw noMachine(`machine ${machine.id} is ${machine.state}`, undefined);
     }
@@ -99,7 +99,7 @@ export class Pool implements AsyncDisposable {
     return machine;
   }
 
-  /** Starting a machine takes processors from the deploy that has just got one; whoever waits for one does not wait. */
+  /** Refills later: a boot takes CPU time from the deploy that has just got a machine. Waiters do not wait. */
   #refillLater(): void {
     this.#refillTimer ??= setTimeout(() => {
       this.#refillTimer = undefined;
@@ -166,7 +166,7 @@ export class Pool implements AsyncDisposable {
     const { log, template, size, budget } = this.#options;
     try {
       const machine = await budget.boots.run(retryMaxMs, async () => {
-        // Others may have become ready, or given up, while this one waited for its turn.
+        // Others may have become ready, or given up, in the meantime.
         const isWanted = this.#ready.length < size + this.#waiters.length;
         return isWanted && !this.#closed ? await this.#bootMachine(template) : undefined;
       });
@@ -206,7 +206,7 @@ export class Pool implements AsyncDisposable {
     }, delayMs);
   }
 
-  /** Ends all machines that wait or boot. */
+  /** Stops all ready and booting machines. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#retry);

@@ -1,4 +1,4 @@
-/** The end of a node that an operator has asked for: its functions finish what they have, and time runs for the rest. */
+/** Shutdown of a node that an operator asked for: functions finish their calls, the rest ends at a deadline. */
 import type { Workloads } from "./workloads.ts";
 
 export class Drain implements Disposable {
@@ -11,12 +11,12 @@ export class Drain implements Disposable {
     this.#workloads = workloads;
   }
 
-  /** Settles when no workload is left, or the time is over. */
+  /** Settles when no workload is left, or at the deadline. */
   get finished(): Promise<void> {
     return this.#finished.promise;
   }
 
-  /** Begins; of several times the soonest counts. */
+  /** Starts the shutdown. Of several calls, the earliest deadline counts. */
   begin(deadlineMs: number): void {
     const endsAtMs = performance.now() + deadlineMs;
     if (endsAtMs >= this.#endsAtMs) return;

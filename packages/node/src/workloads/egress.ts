@@ -1,26 +1,26 @@
-/** What an allow-list means here and now: its names resolved, by the node, when a machine is booted. */
+/** Resolves the names of an egress allow-list when a machine boots. */
 import { lookup } from "node:dns/promises";
 import { isIPv6 } from "node:net";
 import { type EgressTarget, type HostEntry, isInside } from "@nexengine/machines";
 import { errorText, NexError, parseEgressRule } from "@nexengine/protocol/internal";
 
 const lookupTimeoutMs = 3_000;
-/** So many addresses of a name are taken: a machine knows a name by these only, and what it is told has a limit. */
+/** Maximum number of addresses per name. A machine reaches the name at these addresses only. */
 const addressesMax = 3;
 
-/** What a machine is booted with for its allow-list. */
+/** The allow-list in the form in which a machine is booted with it. */
 export interface ResolvedEgress {
   egress: EgressTarget[];
   hosts: HostEntry[];
 }
 
-/** Finds the addresses of a name. */
+/** Resolves a name to its addresses. */
 export type Resolve = (name: string) => Promise<readonly string[]>;
 
 /**
  * Resolves an allow-list.
  *
- * @throws NexError `egress_refused` for a name without an address outside.
+ * @throws NexError `egress_refused` for a name without a public address.
  */
 export async function resolveEgress(
   allow: readonly string[],
@@ -36,7 +36,7 @@ export async function resolveEgress(
       continue;
     }
     const { name } = rule;
-    // One answer for all ports of a name.
+    // One lookup for all ports of a name.
     const addresses = known.get(name) ?? (await outsideAddresses(name, resolve));
     if (!known.has(name)) resolved.hosts.push(...addresses.map((address) => ({ name, address })));
     known.set(name, addresses);
@@ -65,7 +65,7 @@ async function outsideAddresses(name: string, resolve: Resolve): Promise<string[
   );
 }
 
-/** IPv4 only: that is what drivers carry. */
+/** IPv4 only, because drivers carry only that. */
 async function resolveName(name: string): Promise<string[]> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {

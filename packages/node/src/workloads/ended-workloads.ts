@@ -1,16 +1,16 @@
-/** Workloads that have ended, remembered for a while so that their end can be explained. */
+/** Workloads that have ended, kept for a while so that their end can be explained. */
 import type { EndedWorkload } from "@nexengine/protocol/internal";
 
-/** Of all namespaces; the oldest go first. */
+/** Maximum number on the node. The oldest are forgotten first. */
 const countMax = 256;
-/** Of one namespace, so that a busy one does not push the others out. */
+/** Maximum number per namespace, so that a busy one does not push out the others. */
 const namespaceCountMax = 64;
-/** How long an ended workload is remembered. */
+/** How long an ended workload is kept. */
 const timeMsMax = 3_600_000;
-/** Lines that are kept of each. */
+/** Number of log lines that are kept of each. */
 export const endedLinesMax = 20;
 
-/** An ended workload, and where it was. */
+/** An ended workload and its namespace. */
 interface Entry {
   namespace: string;
   ended: EndedWorkload;
@@ -28,9 +28,9 @@ export class EndedWorkloads {
   }
 
   /**
-   * Those of a namespace, the latest first.
+   * The ended workloads of a namespace, the latest first.
    *
-   * @param isIn Tells whether a workload's namespace is the one that is asked about.
+   * @param isIn Whether a namespace is the one that is asked about.
    */
   list(isIn: (namespace: string) => boolean, nowMs: number): EndedWorkload[] {
     this.#entries = this.#entries.filter(({ ended }) => nowMs - ended.ended_ms < timeMsMax);

@@ -1,10 +1,10 @@
-/** What the machine of a workload is booted with. */
+/** Templates for booting the machines of workloads. */
 import type { RelayPlan } from "../agent-client/relay-plan.ts";
 import type { MachineTemplate } from "../machines/pool.ts";
 import { resolveEgress } from "./egress.ts";
 import type { GrantedLimits } from "./spec.ts";
 
-/** Of a machine that reaches nothing but the node's NATS servers; whether it may is told to its agent. */
+/** Template of a machine that reaches only the node's NATS servers. Its agent is told whether it may. */
 export function plainTemplate(limits: GrantedLimits["machine"], plan: RelayPlan): MachineTemplate {
   return {
     limits,
@@ -15,7 +15,7 @@ export function plainTemplate(limits: GrantedLimits["machine"], plan: RelayPlan)
 }
 
 /**
- * Of a workload's machine; the names of its allow-list are resolved now.
+ * Template for a workload. The names of its allow-list are resolved now.
  *
  * @throws NexError `egress_refused`
  */

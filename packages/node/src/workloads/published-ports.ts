@@ -1,9 +1,9 @@
-/** Ports of a workload's machine that can be reached on the node's host. */
+/** Ports of a workload's machine that are reachable on the node's host. */
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { errorText, NexError, type Published, type PublishedPort } from "@nexengine/protocol/internal";
 
-/** A listener that is not served now keeps so many connections. */
+/** Length of the accept queue of a port. */
 const backlogMax = 128;
 
 export class PublishedPorts implements AsyncDisposable {
@@ -11,10 +11,10 @@ export class PublishedPorts implements AsyncDisposable {
   readonly #list: Published[] = [];
 
   /**
-   * Listens for every port.
+   * Listens on every port.
    *
-   * @param host The address to listen at.
-   * @param carry Gets each connection, and the port's place in the list.
+   * @param host The address to listen on.
+   * @param carry Gets each connection, and the index of its port.
    * @throws NexError `port_taken`; nothing listens then.
    */
   static async open(
@@ -34,7 +34,7 @@ export class PublishedPorts implements AsyncDisposable {
     }
   }
 
-  /** Where each port is reached. */
+  /** The address of each port on the host. */
   get list(): readonly Published[] {
     return this.#list;
   }
@@ -55,7 +55,7 @@ export class PublishedPorts implements AsyncDisposable {
         { cause },
       );
     }
-    // A connection that the host can't take now is one that its client makes again.
+    // The client tries again when the host could not accept its connection.
     server.on("error", () => undefined);
     this.#servers.push(server);
     const { port } = server.address() as AddressInfo;

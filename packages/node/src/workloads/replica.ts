@@ -1,40 +1,40 @@
-/** One of a workload's machines: the one that runs, and the next one when that is lost. */
+/** One replica of a workload: its current machine, and the next one when that is lost. */
 import { type Exited, errorText, type LogLevel, NexError } from "@nexengine/protocol/internal";
 import type { Machine, MachineEvents } from "../machines/machine.ts";
 import type { RestartBackoff } from "./restart.ts";
 
-/** How a workload or a replica of it ended. */
+/** How a workload or a replica ended. */
 export interface WorkloadEnd {
-  /** The exit status; -1 for a signal, or where none is known. */
+  /** Exit status; -1 after a signal, or when none is known. */
   code: number;
   reason: string;
 }
 
-/** What a replica asks of its workload, and tells it. */
+/** What a replica needs from its workload. */
 export interface ReplicaHost {
-  /** Gives a machine of the workload's template. @throws NexError */
+  /** Reserves a machine of the workload's template. @throws NexError */
   reserve(): Promise<Machine>;
-  /** Starts the workload there. @throws NexError */
+  /** Starts the workload on a machine. @throws NexError */
   deploy(machine: Machine, events: MachineEvents): Promise<void>;
-  /** The machine is not there any more. */
+  /** Called when the machine is gone. */
   removed(machine: Machine, why: string): void;
   log(level: LogLevel, text: string): void;
-  /** Is it started again after this? @param code The exit status; absent when its machine was lost. */
+  /** Whether it restarts after an exit. @param code Exit status; absent when the machine was lost. */
   restarts(code: number | undefined): boolean;
-  /** When it is. */
+  /** Delays between restarts. */
   readonly backoff: RestartBackoff;
   restarting(why: string, delayMs: number): void;
-  /** Two of it may run at once for a moment. */
+  /** Whether the old and the new machine may run at once for a moment. */
   readonly mayOverlap: boolean;
-  /** It has ended by itself and does not come again. */
+  /** Called when the replica has ended by itself and does not restart. */
   ended(end: WorkloadEnd): void;
 }
 
 /**
- * - `starting`: its first machine is on the way.
- * - `running`: it counts as running, and its end is told.
- * - `restarting`: its machine is gone and it waits for another one.
- * - `over`: it was ended, or has ended by itself.
+ * - `starting`: it waits for its first machine.
+ * - `running`: it runs, and its exit is reported.
+ * - `restarting`: its machine is gone, and it waits for another one.
+ * - `over`: it was stopped, or has ended by itself.
  */
 type ReplicaState = "starting" | "running" | "restarting" | "over";
 
@@ -42,10 +42,10 @@ export class Replica {
   readonly #host: ReplicaHost;
   #state: ReplicaState = "starting";
   #machine: Machine | undefined;
-  /** A machine that is on the way. */
+  /** Settles when the current attempt to start on a machine is over. */
   #placing: Promise<void> = Promise.resolve();
   #restart: NodeJS.Timeout | undefined;
-  /** What its machine told of an end before it counted as running. */
+  /** An exit that was reported before the replica counted as running. */
   #early: (() => void) | undefined;
   #ending: Promise<Exited | undefined> | undefined;
   #restarts = 0;
@@ -58,7 +58,7 @@ export class Replica {
     return this.#state === "running";
   }
 
-  /** How often its machine was replaced. */
+  /** Number of restarts. */
   get restarts(): number {
     return this.#restarts;
   }
@@ -67,7 +67,7 @@ export class Replica {
     return this.#machine;
   }
 
-  /** Takes a machine and starts there. @throws NexError */
+  /** Reserves a machine and starts on it. @throws NexError */
   start(): Promise<void> {
     const placing = this.#place();
     this.#placing = placing.catch(() => undefined);
@@ -77,7 +77,7 @@ export class Replica {
   async #place(): Promise<void> {
     const machine = await this.#host.reserve();
     if (this.#state === "over") {
-      // It was ended while it had none, so nobody else ends this one.
+      // The replica was stopped while it had no machine, so nobody else stops this one.
       await machine.end(0);
       throw new NexError("workload_not_started", "Failed to deploy workload: it ended before it ran");
     }
@@ -90,7 +90,7 @@ export class Replica {
     });
   }
 
-  /** Counts as running; what it has told already is told now, after whoever waits for the start has heard of it. */
+  /** Counts as running. An early exit is reported now, after the caller of the deploy has its answer. */
   run(): void {
     if (this.#state === "over") return;
     this.#state = "running";
@@ -99,7 +99,7 @@ export class Replica {
     if (early !== undefined) setImmediate(early);
   }
 
-  /** @returns whether that must wait until it runs; then it is told again. */
+  /** Keeps an exit that is reported too early. @returns whether it was. */
   #isEarly(machine: Machine, again: () => void): boolean {
     if (machine !== this.#machine || (this.#state !== "starting" && this.#state !== "restarting"))
       return false;
@@ -137,7 +137,7 @@ export class Replica {
     else this.replace(machine, why, delayMs);
   }
 
-  /** Ends its machine, if it is still this one, and takes another one after a time. */
+  /** Ends this machine, if it is still the current one, and starts on another one after a delay. */
   replace(machine: Machine, why: string, delayMs: number): void {
     if (machine !== this.#machine || this.#state === "over") return;
     this.#state = "restarting";
@@ -165,7 +165,7 @@ export class Replica {
     }
   }
 
-  /** Ends it for good; idempotent. @returns how the workload ended there, where its agent said so. */
+  /** Stops the replica for good. Idempotent. @returns how the workload exited, if its agent reported it. */
   end(graceMs: number): Promise<Exited | undefined> {
     this.#ending ??= this.#end(graceMs);
     return this.#ending;
@@ -175,7 +175,7 @@ export class Replica {
     this.#state = "over";
     clearTimeout(this.#restart);
     const exit = await this.#machine?.end(graceMs);
-    // What was on the way finds that it is over.
+    // A start in progress notices that the replica is over.
     await this.#placing;
     await this.#machine?.end(0);
     return exit;

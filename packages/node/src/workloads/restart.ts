@@ -1,10 +1,10 @@
-/** How soon something that ended comes again: a delay that doubles, a cap, and a memory that fades. */
+/** Back-off for restarts: a delay that doubles up to a maximum, within a sliding window. */
 
 const firstMs = 100;
 const delayMsMax = 10_000;
-/** So many restarts within the window, then no more. */
+/** Maximum number of restarts within the window. */
 const restartsMax = 20;
-/** Restarts longer ago than this are forgotten. */
+/** Length of the window. Older restarts do not count. */
 const windowMs = 120_000;
 
 export class RestartBackoff {
@@ -14,8 +14,8 @@ export class RestartBackoff {
   #total = 0;
 
   /**
-   * @param totalMax Restarts all in all; only those within the window are bounded when absent.
-   * @param firstDelayMs Before the first one.
+   * @param totalMax Maximum number of restarts in total; only the window counts when absent.
+   * @param firstDelayMs Delay before the first restart.
    */
   constructor(totalMax?: number, firstDelayMs = firstMs) {
     this.#totalMax = totalMax;
@@ -23,8 +23,8 @@ export class RestartBackoff {
   }
 
   /**
-   * @param nowMs The clock.
-   * @returns how long to wait, or `undefined` when it came too often.
+   * @param nowMs Current time.
+   * @returns the delay, or `undefined` when there were too many restarts.
    */
   next(nowMs: number): number | undefined {
     this.#times = this.#times.filter((time) => time > nowMs - windowMs);

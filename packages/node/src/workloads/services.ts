@@ -1,4 +1,4 @@
-/** What a workload needs of its node. */
+/** Parts of the node that workloads use. */
 import type { Logger } from "pino";
 import type { RelayPlan } from "../agent-client/relay-plan.ts";
 import type { Artifacts } from "../artifacts/artifacts.ts";
@@ -7,13 +7,13 @@ import type { FunctionServices } from "../functions/function-runtime.ts";
 import type { Pool } from "../machines/pool.ts";
 
 export interface WorkloadServices extends FunctionServices {
-  /** What each workload acts through. */
+  /** Connections of workloads. */
   connections: Connections;
   artifacts: Artifacts;
   pool: Pool;
   log: Logger;
-  /** How the machines of a namespace find its NATS servers. */
+  /** How machines of a namespace reach its NATS servers. */
   relayOf(namespace: string): RelayPlan;
-  /** Where published ports listen. */
+  /** Address on which published ports listen. */
   publishAddress: string;
 }

@@ -1,4 +1,4 @@
-/** What a workload is made from. */
+/** The spec of a workload. */
 import type { MachineLimits } from "@nexengine/machines";
 import type {
   Claims,
@@ -12,20 +12,20 @@ import type {
 import type { OwnConnection } from "../connections/own-connection.ts";
 import type { TriggerSpec } from "../functions/triggers/trigger.ts";
 
-/** The limits that a workload runs with. */
+/** The limits of a workload, as granted. */
 export interface GrantedLimits {
-  /** Those that the driver holds. */
+  /** Limits that the driver enforces. */
   machine: MachineLimits;
   network: Network;
   egressAllow: readonly string[];
   publish: readonly PublishedPort[];
-  /** The node's own when absent. */
+  /** The node's default when absent. */
   logBytesPerSecond: number | undefined;
-  /** The node's own when absent. */
+  /** The node's default when absent. */
   callTimeMs: number | undefined;
 }
 
-/** What was asked for and admitted. */
+/** A workload as it was admitted. */
 export interface WorkloadSpec {
   namespace: string;
   name: string;
@@ -36,24 +36,24 @@ export interface WorkloadSpec {
   argv: string[];
   environment: Environment;
   triggers: TriggerSpec[];
-  /** Those that the request brought along. */
+  /** Per-request connections. */
   ownConnections: readonly OwnConnection[];
   bucket: string;
   key: string;
   jsDomain?: string;
-  /** Lower-case hex, when the token names it. */
+  /** Lower-case hex, if the token names it. */
   sha256?: string;
   essential: boolean;
-  /** Wins over `essential`. */
+  /** Takes precedence over `essential`. */
   restart?: Restart;
   globals?: Globals;
   concurrency: number;
-  /** How many machines it has. */
+  /** Number of machines. */
   replicas: number;
   limits: GrantedLimits;
-  /** A larger artifact is refused. */
+  /** Maximum size of the artifact. */
   artifactBytesMax: number;
-  /** Of all artifacts of the namespace; 0 is no limit. */
+  /** Maximum size of all artifacts of the namespace; 0 is no limit. */
   namespaceBytesMax: number;
   /** Id of the workload that ends once this one runs. */
   replaces?: string;

@@ -1,4 +1,4 @@
-/** One workload: what was deployed, the machine it runs in, and how it lives and ends. */
+/** One workload: its spec, its machines, and its life. */
 import {
   type Claims,
   type Deploy,
@@ -20,13 +20,13 @@ import type { WorkloadServices } from "./services.ts";
 import type { WorkloadSpec } from "./spec.ts";
 
 /**
- * - `admitted`: the request was accepted; its artifact is on the way.
- * - `starting`: it has a machine whose agent starts it for the first time.
- * - `running`: it runs, and a function's triggers are subscribed.
- * - `restarting`: its machine is gone and it waits for another one.
- * - `draining`: it takes no more calls and is being ended.
- * - `stopped`: it has ended after having run; nothing of it is left.
- * - `failed`: it never ran; nothing of it is left.
+ * - `admitted`: the request was accepted, and the artifact is being read.
+ * - `starting`: it starts on its first machine.
+ * - `running`: it runs. The triggers of a function are active.
+ * - `restarting`: its machine is gone, and it waits for another one.
+ * - `draining`: it takes no more calls and is being stopped.
+ * - `stopped`: it ran and has ended. Nothing of it is left.
+ * - `failed`: it never ran. Nothing of it is left.
  */
 export type WorkloadState =
   | "admitted"
@@ -47,13 +47,13 @@ export class Workload {
   readonly #counters = new CallCounters();
   #state: WorkloadState = "admitted";
   #essential: boolean;
-  /** Its own policy does not hold any more. */
+  /** Set when its restart policy no longer applies. */
   #staysDown = false;
   #lastRestart: string | undefined;
   #connections: WorkloadConnections | undefined;
   #artifact: Artifact | undefined;
   #artifactBytes = 0;
-  /** What only a function has. */
+  /** The function half; absent for a service. */
   #function: FunctionRuntime | undefined;
   #ports: PublishedPorts | undefined;
   #endedReplicas = 0;
@@ -93,22 +93,22 @@ export class Workload {
     return this.#replicas.some(({ isRunning }) => isRunning) ? "running" : "restarting";
   }
 
-  /** How many of its machines run. */
+  /** Number of running machines. */
   get readyCount(): number {
     return this.#replicas.filter(({ isRunning }) => isRunning).length;
   }
 
-  /** How often a machine of it was replaced. */
+  /** Number of restarts of all its machines. */
   get restarts(): number {
     return this.#replicas.reduce((sum, { restarts }) => sum + restarts, 0);
   }
 
-  /** Why a machine of it was replaced last. */
+  /** Reason of the last restart. */
   get lastRestart(): string | undefined {
     return this.#lastRestart;
   }
 
-  /** Of its calls. */
+  /** Counters of its calls. */
   get counters(): CallCounters {
     return this.#counters;
   }
@@ -117,44 +117,44 @@ export class Workload {
     return functionTypes.has(this.spec.type);
   }
 
-  /** Lower-case hex of the artifact; empty until it is there. */
+  /** SHA-256 of the artifact in lower-case hex; empty until it has been read. */
   get sha256(): string {
     return this.#artifact?.sha256 ?? "";
   }
 
-  /** What its artifact takes on the disk, from before its first byte. */
+  /** Bytes that its artifact takes on disk, reserved before the first byte. */
   get artifactBytes(): number {
     return this.#artifactBytes;
   }
 
-  /** Where its ports are reached on this host. */
+  /** Published ports and their addresses on this host. */
   get published(): readonly Published[] {
     return this.#ports?.list ?? [];
   }
 
-  /** Log bytes a second, where the node's own limit is not its own. */
+  /** Maximum log bytes per second; the node's default when absent. */
   get logBytesPerSecond(): number | undefined {
     return this.spec.limits.logBytesPerSecond;
   }
 
-  /** The time that a function's calls ran, all together. */
+  /** Total run time of its calls. */
   get runNs(): number {
     return this.#counters.runNs;
   }
 
-  /** Has it run, and not ended? */
+  /** Whether it has started and not ended. */
   get isDeployed(): boolean {
     return this.#state === "running" || this.#state === "draining";
   }
 
-  /** It will not be restarted any more. */
+  /** Disables further restarts. */
   clearEssential(): void {
     this.#essential = false;
     this.#staysDown = true;
   }
 
   /**
-   * Brings the artifact, takes a machine and starts; when this returns it runs.
+   * Reads the artifact, reserves machines and starts. The workload runs when this returns.
    *
    * @param checkRoom Throws when there is no room for an artifact of this size.
    * @throws NexError; the workload has `failed` then.
@@ -199,7 +199,7 @@ export class Workload {
     }
   }
 
-  /** What host services act through: messages go where the triggers of a request with a connection for them come from. */
+  /** Connections of host services. Messages use the per-request trigger connection, if there is one. */
   #messages({ hostServices, triggers }: WorkloadConnections): HostServiceConnections {
     const own = this.spec.ownConnections.some(({ what }) => what === "trigger_connection");
     return { buckets: hostServices, messages: own ? triggers : hostServices };
@@ -218,7 +218,7 @@ export class Workload {
     throw new NexError("workload_not_started", "Failed to deploy workload: it ended before it ran");
   }
 
-  /** @param code The exit status; absent when the machine was lost. */
+  /** @param code Exit status; absent when the machine was lost. */
   #restarts(code: number | undefined): boolean {
     const policy = this.spec.restart?.policy;
     if (policy === undefined || this.#staysDown)
@@ -254,7 +254,7 @@ export class Workload {
         log.warn({ workload: this.id, name: this.name, reason, delayMs }, "workload restarts");
       },
       ended: (end) => {
-        // The last one takes the workload with it.
+        // The workload ends with its last replica.
         if (this.#state === "running" && ++this.#endedReplicas === this.#replicas.length)
           void this.#end(end, 0);
       },
@@ -304,13 +304,13 @@ export class Workload {
       counters: this.#counters,
       services: this.#services,
       abandon: (machine, why) => {
-        // The call is to blame, not the machine: the next one starts at once.
+        // The call is to blame, not the machine, so the next machine starts at once.
         for (const replica of this.#replicas) replica.replace(machine, why, 0);
       },
     });
   }
 
-  /** A machine of its own would not help: without the connection there are no calls, or nothing that they may reach. */
+  /** Ends the workload: without its connection there are no calls, and another machine would not help. */
   #disconnected(why: string): void {
     this.#services.log.warn(
       { workload: this.id, name: this.name, reason: why },
@@ -320,14 +320,14 @@ export class Workload {
     else this.#lostConnection = why;
   }
 
-  /** A function takes no more calls, finishes those that it has, and ends; a service goes on. */
+  /** Finishes the calls of a function and stops it. A service goes on. */
   async drain(): Promise<void> {
     if (this.#function === undefined) return;
     await this.#function.drain();
     await this.stop("Node is in lame duck mode");
   }
 
-  /** Ends the workload for a reason from outside. Idempotent; settles when nothing of it is left. */
+  /** Stops the workload. Idempotent; settles when nothing of it is left. */
   stop(reason: string): Promise<void> {
     return this.#end({ code: 0, reason }, this.#services.tuning.stopGraceMs);
   }
@@ -348,7 +348,7 @@ export class Workload {
   async #fail(): Promise<void> {
     if (this.#stopping !== undefined) {
       await this.#stopping;
-      // What came after its end was begun.
+      // Resources that arrived after the stop had started.
       await this.#artifact?.[Symbol.asyncDispose]();
       await this.#connections?.[Symbol.asyncDispose]();
       return;

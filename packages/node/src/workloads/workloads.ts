@@ -1,4 +1,4 @@
-/** The workloads of a node, each from its admission to its end. */
+/** All workloads of a node, from admission to end. */
 import { createXidMaker, errorText, NexError } from "@nexengine/protocol/internal";
 import { EndedWorkloads, endedLinesMax } from "./ended-workloads.ts";
 import type { WorkloadEnd } from "./replica.ts";
@@ -10,31 +10,31 @@ export class Workloads {
   readonly #services: WorkloadServices;
   readonly #totalBytesMax: number;
   readonly #byId = new Map<string, Workload>();
-  /** Ids of those that a deploy replaces. */
+  /** Ids of workloads that a deploy is replacing. */
   readonly #replaced = new Set<string>();
-  /** Those that have run and ended. */
+  /** Workloads that have ended. */
   readonly endedOnes = new EndedWorkloads();
   readonly #makeId = createXidMaker(Date.now);
-  /** Settles when nothing is left; there once the workloads are to finish. */
+  /** Settles when no workload is left; set once the node drains. */
   #drained: PromiseWithResolvers<void> | undefined;
 
-  /** @param totalBytesMax Of all artifacts together; 0 is no limit. */
+  /** @param totalBytesMax Maximum size of all artifacts together; 0 is no limit. */
   constructor(services: WorkloadServices, totalBytesMax: number) {
     this.#services = services;
     this.#totalBytesMax = totalBytesMax;
   }
 
-  /** Every workload that counts against the limits, those that still start included. */
+  /** Number of workloads that count against the limits, also those that are starting. */
   get count(): number {
     return this.#byId.size;
   }
 
-  /** Those of one namespace, likewise. */
+  /** Number of workloads of one namespace. */
   countIn(namespace: string): number {
     return this.#of(namespace).length;
   }
 
-  /** Machines of all workloads, or of those of one namespace. */
+  /** Number of machines of all workloads, or of one namespace. */
   machineCount(namespace?: string): number {
     const workloads = namespace === undefined ? [...this.#byId.values()] : this.#of(namespace);
     return workloads.reduce((sum, { spec }) => sum + spec.replicas, 0);
@@ -44,7 +44,7 @@ export class Workloads {
     return [...this.#byId.values()].filter((workload) => workload.namespace === namespace);
   }
 
-  /** The workloads that have started and not ended. */
+  /** Workloads that have started and not ended. */
   get deployed(): Workload[] {
     return [...this.#byId.values()].filter((workload) => workload.isDeployed);
   }
@@ -54,16 +54,16 @@ export class Workloads {
     return workload?.isDeployed === true ? workload : undefined;
   }
 
-  /** The workload of this id, unless a deploy replaces it already. */
+  /** The workload with this id, unless a deploy is replacing it already. */
   replaceable(id: string): Workload | undefined {
     return this.#replaced.has(id) ? undefined : this.find(id);
   }
 
   /**
-   * Takes an admitted deploy in; it counts from now on. It must follow its admission in the same turn, so that no two
-   * pass a limit together.
+   * Takes in an admitted deploy. Call it in the turn of the admission, so that no two deploys pass a limit together.
    *
-   * @param accepted Settles when the disk has what must stand there before anything starts.
+   *
+   * @param accepted Settles when the disk has everything that must stand there before anything starts.
    * @returns the workload, once it runs.
    * @throws NexError; nothing of it is left then.
    */
@@ -90,18 +90,18 @@ export class Workloads {
     return workload;
   }
 
-  /** The new one has its triggers, so no message is lost between them. */
+  /** Stops a replaced workload. The new one has its triggers already, so no message is lost. */
   async #endReplaced(id: string, by: Workload): Promise<void> {
     try {
       await this.#byId.get(id)?.stop(`Replaced by ${by.id}`);
     } catch (error) {
-      // The new one runs all the same.
+      // The new one runs anyway.
       this.#services.log.error({ workload: id, reason: errorText(error) }, "replaced workload did not end");
     }
     this.#replaced.delete(id);
   }
 
-  /** @param added Bytes that are about to come, beside what all workloads have or have reserved. */
+  /** @param added Bytes about to arrive, beyond those that all workloads have reserved. */
   #checkTotalBytes({ namespace, namespaceBytesMax }: WorkloadSpec, added: number): void {
     const all = [...this.#byId.values()];
     const checks: [workloads: Workload[], bytesMax: number, whose: string][] = [
@@ -154,8 +154,8 @@ export class Workloads {
   }
 
   /**
-   * Lets functions take no more calls, finish those that they have, and end; services go on. Those that are about to
-   * start are included.
+   * Lets functions finish their calls and end, also those that are about to start. Services go on.
+   *
    *
    * @returns when no workload is left.
    */
@@ -168,7 +168,7 @@ export class Workloads {
     return this.#drained.promise;
   }
 
-  /** Ends all workloads. */
+  /** Stops all workloads. */
   async stopAll(reason: string): Promise<void> {
     await Promise.all([...this.#byId.values()].map((workload) => workload.stop(reason)));
   }

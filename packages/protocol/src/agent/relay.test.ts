@@ -18,6 +18,11 @@ async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise(setImmediate);
 }
 
+/** Settles when a socket is closed, with or without an error. */
+function closed(socket: Socket): Promise<void> {
+  return new Promise((resolve) => socket.once("close", () => resolve()));
+}
+
 /** What is counted beyond the bound of a channel. */
 class Bounded implements Holding {
   max: number;
@@ -334,13 +339,13 @@ test("breakOff does not look like a clean end to the other side", async () => {
 });
 
 test("Relay resets streams that the node's budget has no room for, and gives back those that end", async () => {
-  await using bridge = await Bridge.make((socket) => void socket.resume());
+  await using bridge = await Bridge.make((socket) => void socket.resume().on("end", () => socket.end()));
   bridge.streams.max = 2;
   const first = [bridge.dial(), bridge.dial()];
   await until(() => bridge.accepted === 2);
   const refused = bridge.dial();
   refused.resume().on("end", () => refused.end());
-  await once(refused, "close");
+  await closed(refused);
   assert.equal(bridge.streams.used, 2);
   for (const socket of first) socket.destroy();
   await until(() => bridge.streams.used === 0);
@@ -355,7 +360,7 @@ test("Relay breaks a stream off whose bytes the node's budget has no room for, a
   bridge.waiting.max = 100_000;
   const socket = bridge.dial();
   socket.resume().on("end", () => socket.end());
-  const gone = once(socket, "close");
+  const gone = closed(socket);
   socket.write(Buffer.alloc(8_000_000));
   await gone;
   await until(() => bridge.waiting.used === 0 && bridge.streams.used === 0);
