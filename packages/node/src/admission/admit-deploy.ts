@@ -1,6 +1,6 @@
 /**
- * Admission of a DEPLOY: a pure function of the request and the node's facts. Cheap checks first, the signature before
- * the environment is opened. Order and texts are the reference's.
+ * Admission of a DEPLOY: a pure function of the request and the node's facts. Cheap checks come first, and the signature
+ * before the environment. Order and texts are those of Go Nex.
  */
 import {
   alwaysDeniedTrigger,
@@ -30,23 +30,23 @@ import { openSecrets } from "./open-secrets.ts";
 import { admitConnections, type OwnConnectionFacts } from "./own-connections.ts";
 import { asToken, type ReadToken, readToken, type TokenFacts } from "./tokens.ts";
 
-/** What admission knows of the node. */
+/** The node's facts for admission. */
 export interface DeployFacts extends TokenFacts, OwnConnectionFacts {
   lameDuck: boolean;
   workloadCount: number;
   /** 0 is no limit. */
   workloadCountMax: number;
-  /** Machines of all workloads. */
+  /** Number of machines of all workloads. */
   machineCount: number;
   /** 0 is no limit. */
   machineCountMax: number;
-  /** What holds in the request's namespace. */
+  /** Rules of the request's namespace. */
   rules: NamespaceRules;
-  /** Workloads of the namespace. */
+  /** Number of workloads of the namespace. */
   namespaceCount: number;
-  /** Machines of the namespace. */
+  /** Number of machines of the namespace. */
   namespaceMachineCount: number;
-  /** Is what the namespace acts through there? */
+  /** Whether the namespace's connection is there. */
   isConnected: boolean;
   workloadTypes: readonly string[];
   inboxPrefixes: readonly string[];
@@ -54,42 +54,42 @@ export interface DeployFacts extends TokenFacts, OwnConnectionFacts {
   functionConcurrency: number;
   limits: LimitFacts;
   artifactBytesMax: number;
-  /** The workload of an id that runs, and that no deploy replaces already. */
+  /** A running workload that can be replaced: no other deploy replaces it. */
   replaceable(id: string): Replaceable | undefined;
 }
 
-/** What admission knows of a workload that is to be replaced. */
+/** A workload to be replaced, as far as admission needs it. */
 export interface Replaceable {
   namespace: string;
-  /** Public key of who started it. */
+  /** Public key of its issuer. */
   issuer: string;
-  /** How many machines it has. */
+  /** Number of its machines. */
   replicas: number;
 }
 
-/** A DEPLOY as it came. */
+/** A DEPLOY as it was received. */
 export interface DeployArrival {
-  /** The subject's third token. */
+  /** Third token of the subject. */
   namespace: string;
   request: DeployRequest;
-  /** What `request` was read from. */
+  /** The bytes from which `request` was parsed. */
   body: Uint8Array;
 }
 
-/** A deploy that may start. */
+/** An admitted deploy. */
 export interface AdmittedDeploy {
   spec: WorkloadSpec;
-  /** To be remembered as used, in the turn of its admission; absent for a loose one. */
+  /** The token to remember as used, in the turn of the admission; absent for a legacy one. */
   token: BoundToken | undefined;
 }
 
-/** Head of what is said against the token of a deploy. */
+/** Head of the errors about the token of a deploy. */
 export const invalidDeploy = "Invalid deploy request";
 
 /**
  * Admits a DEPLOY, or refuses it.
  *
- * @throws NexError with the code and the reference's text.
+ * @throws NexError with the code, and the text of Go Nex.
  */
 export function admitDeploy(arrival: DeployArrival, facts: DeployFacts): AdmittedDeploy {
   const { namespace, request } = arrival;
@@ -101,7 +101,7 @@ export function admitDeploy(arrival: DeployArrival, facts: DeployFacts): Admitte
     );
   }
   const extras = parseDeployExtras(request.nex);
-  // Whether it may be replaced is known with the token only; until then it is enough that it is there.
+  // Whether it may be replaced depends on the token, which is checked later.
   const replaced = extras.replace === undefined ? undefined : facts.replaceable(extras.replace);
   checkRoom(facts, extras.replicas ?? 1, replaced);
   const type = checkType(request, facts);
@@ -172,9 +172,9 @@ function checkRoom(facts: DeployFacts, replicas: number, replaced: Replaceable |
 }
 
 /**
- * Does the node, or the namespace on it, run as many workloads or machines as it may?
+ * Whether the node, or the namespace on it, has no room for a further workload.
  *
- * @param replicas Machines of a further workload.
+ * @param replicas Number of its machines.
  * @param replaced The workload that ends for it.
  */
 export function isFull(facts: DeployFacts, replicas = 1, replaced?: Pick<Replaceable, "replicas">): boolean {
@@ -190,7 +190,7 @@ export function isFull(facts: DeployFacts, replicas = 1, replaced?: Pick<Replace
   );
 }
 
-/** May this key sign workloads of the namespace? */
+/** Whether this key may sign workloads of the namespace. */
 export function mayIssue(issuer: string, { rules }: DeployFacts): boolean {
   return rules.validIssuers.length === 0 || rules.validIssuers.includes(issuer);
 }
@@ -236,7 +236,7 @@ function checkTrigger(subject: string, facts: DeployFacts): void {
   }
 }
 
-/** The signature first, then who signed, and only for one who may: what was signed. */
+/** Checks the signature first, then the issuer, then what was signed. */
 function checkToken({ namespace, request, body }: DeployArrival, facts: DeployFacts): ReadToken {
   const read = readToken(demand(request.workload_jwt, "workload_jwt"), "deploy", invalidDeploy, facts);
   const { claims, bound } = read;
@@ -254,7 +254,7 @@ function checkToken({ namespace, request, body }: DeployArrival, facts: DeployFa
   return read;
 }
 
-/** Of another's workload nothing is told, not even that it is there. */
+/** The error says nothing about another issuer's workload, not even that it exists. */
 function checkReplaced(
   id: string,
   replaced: Replaceable | undefined,

@@ -1,4 +1,4 @@
-/** Admission of a LAMEDUCK: everybody may ask a node to take no more workloads; an operator may end it. */
+/** Admission of a LAMEDUCK: anybody may ask a node to take no more workloads; an operator may end it. */
 import {
   type BoundToken,
   checkLameDuckToken,
@@ -7,30 +7,30 @@ import {
 } from "@nexengine/protocol/internal";
 import { asToken, readToken, type TokenFacts } from "./tokens.ts";
 
-/** Head of what is said against a LAMEDUCK, as the reference has it. */
+/** Head of the errors, as in Go Nex. */
 export const invalidLameDuck = "Failed to enter lame duck mode";
 
-/** What admission knows of the node. */
+/** The node's facts for admission. */
 export interface LameDuckFacts extends TokenFacts {
   /** Public keys. */
   operators: readonly string[];
   requiresOperator: boolean;
 }
 
-/** An operator's will. */
+/** An admitted request of an operator. */
 export interface AdmittedDrain {
   operator: string;
-  /** How long workloads have to finish. */
+  /** Time that workloads have to finish. */
   deadlineMs: number;
-  /** To be remembered as used, in the turn of its admission. */
+  /** The token to remember as used, in the turn of the admission. */
   token: BoundToken;
 }
 
 /**
  * Admits a LAMEDUCK, or refuses it.
  *
- * @returns `undefined` for the reference's form, which ends nothing.
- * @throws NexError with the code and the reference's text.
+ * @returns `undefined` for the form of Go Nex, which ends nothing.
+ * @throws NexError with the code, and the text of Go Nex.
  */
 export function admitLameDuck(request: LameDuckRequest, facts: LameDuckFacts): AdmittedDrain | undefined {
   if (request.nex === undefined) {

@@ -1,4 +1,4 @@
-/** Admission of a STOP: only the issuer that started a workload may end it. Order and texts are the reference's. */
+/** Admission of a STOP: only the issuer of a workload may stop it. Order and texts are those of Go Nex. */
 import {
   type BoundToken,
   type Claims,
@@ -9,30 +9,30 @@ import {
 } from "@nexengine/protocol/internal";
 import { asToken, readToken, type TokenFacts } from "./tokens.ts";
 
-/** What admission knows of the workload that a STOP names. */
+/** The workload that a STOP names, as far as admission needs it. */
 export interface StopTarget {
   id: string;
   namespace: string;
-  /** The claims with which it was started. */
+  /** Claims of its deploy. */
   claims: Claims;
 }
 
-/** A stop that may be carried out. */
+/** An admitted stop. */
 export interface AdmittedStop<T> {
   workload: T;
-  /** To be remembered as used, in the turn of its admission; absent for a loose one. */
+  /** The token to remember as used, in the turn of the admission; absent for a legacy one. */
   token: BoundToken | undefined;
 }
 
-/** Head of what is said against the token of a stop. */
+/** Head of the errors about the token of a stop. */
 export const invalidStop = "Invalid stop request";
 
 /**
  * Admits a STOP, or refuses it.
  *
- * @param namespace The subject's third token.
- * @param target The workload of that id on this node, if there is one.
- * @throws NexError with the code and the reference's text.
+ * @param namespace Third token of the subject.
+ * @param target The workload with that id on this node, if there is one.
+ * @throws NexError with the code, and the text of Go Nex.
  */
 export function admitStop<T extends StopTarget>(
   namespace: string,
@@ -40,7 +40,7 @@ export function admitStop<T extends StopTarget>(
   target: T | undefined,
   facts: TokenFacts,
 ): AdmittedStop<T> {
-  // From another namespace a workload can't be told from one that does not exist.
+  // A workload of another namespace looks like one that does not exist.
   if (target === undefined || target.namespace !== namespace)
     throw new NexError("no_such_workload", "No such workload");
   const { claims, bound } = readToken(request.workload_jwt ?? "", "stop", invalidStop, facts);
@@ -72,7 +72,7 @@ export function admitStop<T extends StopTarget>(
 }
 
 /**
- * A loose stop token carries no artifact's hash: one that does was made for a deploy. Times and ids are not compared, so
+ * A legacy stop token has no hash of an artifact; one that has was made for a deploy. Times and ids are not compared, so
  * that an honest stop in the same second is accepted.
  */
 function isCloneOf(stop: Claims, start: Claims): boolean {

@@ -1,4 +1,4 @@
-/** The owner of the facts on which admission decides: configuration, identity, and what runs at this moment. */
+/** The owner of the facts for admission: configuration, identity, and what runs at this moment. */
 import { type Driver, hostNetworks } from "@nexengine/machines";
 import type { Limits, NatsLogin } from "@nexengine/protocol/internal";
 import type { NodeConfig } from "../config/config.ts";
@@ -80,7 +80,7 @@ export class AdmissionFacts {
   }
 }
 
-/** The bounds of what a workload can be given, by the rules of its namespace or the node's. */
+/** Bounds of a workload's limits, by the rules of its namespace or the node's. */
 export function limitFactsOf(
   { limits }: Pick<NamespaceRules, "limits">,
   config: NodeConfig,
@@ -94,7 +94,7 @@ export function limitFactsOf(
   };
 }
 
-/** The limits of a workload that asks for none: ours, those of the Go Nex's template, the configuration's own. */
+/** Limits of a workload that asks for none: ours, those of the Go Nex template, and those of the configuration. */
 function defaultsOf({
   machine_template: template,
   limits,

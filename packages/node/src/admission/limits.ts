@@ -1,4 +1,4 @@
-/** What a workload gets of what it asks for: a pure function of its limits and the node's. */
+/** Grants limits: a pure function of the request and the node. */
 import { BlockList, isIPv4, isIPv6 } from "node:net";
 import { totalmem } from "node:os";
 import {
@@ -25,22 +25,22 @@ import {
 import type { MaxLimits } from "../config/namespaces.ts";
 import type { GrantedLimits } from "../workloads/spec.ts";
 
-/** What bounds the limits of a workload on this node. */
+/** Bounds of the limits of a workload. */
 export interface LimitFacts {
-  /** For what is not asked for. */
+  /** Values for limits that are not asked for. */
   defaults: Limits;
-  /** The most that one workload gets. */
+  /** Maximum values for one workload. */
   max: MaxLimits;
   driver: Pick<Driver, "kind" | "enforces" | "networks" | "ownLoopback" | "carriesIpv6">;
-  /** Memory of the host; the operating system tells when absent. */
+  /** Memory of the host; read from the operating system when absent. */
   hostMemoryBytes?: number;
-  /** The networks that the node's host is in. */
+  /** Networks of the node's host. */
   hostNetworks: readonly Ipv4Network[];
 }
 
 type CountedLimit = (typeof countedLimits)[number];
 
-/** The limits that a driver holds; the node holds the others itself. */
+/** Limits that a driver enforces. The node enforces the others. */
 const heldByDriver: Readonly<Partial<Record<CountedLimit, LimitName>>> = {
   vcpus: "vcpus",
   memory_bytes: "memoryBytes",
@@ -48,7 +48,7 @@ const heldByDriver: Readonly<Partial<Record<CountedLimit, LimitName>>> = {
   processes: "processes",
 };
 
-/** What each limit is called in a refusal. */
+/** Name of each limit in an error. */
 const limitTexts: Readonly<Record<CountedLimit, string>> = {
   vcpus: "processors",
   memory_bytes: "bytes of memory",
@@ -59,7 +59,7 @@ const limitTexts: Readonly<Record<CountedLimit, string>> = {
 };
 
 /**
- * Grants limits: what was asked for, where the node gives it and its sandbox holds it, otherwise the defaults.
+ * Grants limits: the requested values where node and sandbox allow them, otherwise the defaults.
  *
  * @throws NexError `limit_too_high`, `limit_not_enforced`, `limits_invalid`
  */
@@ -149,7 +149,7 @@ function grantNetwork(
       `Cannot give the network "${asked}": this node gives one workload at most "${most}"`,
     );
   }
-  // On the host's own network anything can be reached, whatever was asked for.
+  // On the host's own network everything is reachable, whatever was asked for.
   const held = driver.networks.has(asked) && (driver.ownLoopback || asked === "nats");
   if (held) return asked;
   throw new NexError(
@@ -159,14 +159,14 @@ function grantNetwork(
   );
 }
 
-/** A list in the node's maximum holds all that may be allowed. */
+/** The node's maximum lists everything that may be allowed. */
 function grantEgress(
   { network: asked, egress_allow = [] }: Limits,
   network: Network,
   { defaults, max, driver, hostNetworks }: LimitFacts,
 ): readonly string[] {
   if (network !== "egress") return [];
-  // Who does not ask for the network gets it with the node's own list.
+  // A workload that does not ask for the network gets it with the node's own list.
   const wanted = asked === undefined ? (defaults.egress_allow ?? []) : egress_allow;
   const uncarried = driver.carriesIpv6 ? undefined : wanted.find(isOfIpv6);
   if (uncarried !== undefined) {
@@ -189,9 +189,9 @@ function grantEgress(
 }
 
 /**
- * Refuses an address of a cloud's metadata or of the host's own networks, unless the node's maximum names it: metadata
- * by an entry for that address, a network of the host by one within it or within a private range. Who allows everything
- * means the outside.
+ * Refuses metadata addresses and the host's own networks, unless the node's maximum names them: metadata by its own
+ * address, a host network by an entry within it or within a private range. An entry for everything means public addresses
+ * only.
  *
  * @throws NexError `limit_too_high`
  */

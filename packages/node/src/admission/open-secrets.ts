@@ -1,4 +1,4 @@
-/** Opens what of a deploy was sealed for this node. */
+/** Opens what was sealed for this node. */
 import {
   type CurveKey,
   environmentBytesMax,
@@ -11,27 +11,27 @@ import {
 } from "@nexengine/protocol/internal";
 import type { OwnConnectionName } from "../connections/own-connection.ts";
 
-/** What came sealed. */
+/** The sealed parts of a deploy. */
 export interface SealedParts {
-  /** The reference's member. */
+  /** Member of Go Nex. */
   environment: string | undefined;
   /** Our member. */
   sealed: string | undefined;
-  /** Public key. */
+  /** Public key of the sender. */
   sender: string;
-  /** Is the deploy's token bound to it? */
+  /** Whether the deploy's token is bound to its request. */
   bound: boolean;
-  /** Must everything that is opened name its issuer? */
+  /** Whether everything that is opened must name its issuer. */
   requireSealed: boolean;
 }
 
-/** What was sealed. */
+/** The opened parts. */
 export type OpenedSecrets = Pick<SealedRequest, "environment" | OwnConnectionName>;
 
 /**
- * Opens the environment, and the connections that were sealed with it.
+ * Opens the environment and the per-request connections.
  *
- * @param who Who deploys what, as the token and the subject say.
+ * @param who Issuer, namespace and name, from token and subject.
  * @throws NexError `field_missing`, `environment_unreadable`, `malformed_request`, `sealed_for_another`,
  *   `token_unbound`
  */
@@ -48,7 +48,7 @@ export function openSecrets(parts: SealedParts, who: SealedFor, xkey: CurveKey):
     );
   }
   const opened = openRequest(sealed, who, xkey, sender);
-  // With a loose token of the same issuer, somebody else could choose what gets to see it.
+  // With a legacy token of the same issuer, somebody else could choose the workload that gets the secrets.
   if (!bound) {
     throw new NexError(
       "token_unbound",
@@ -58,7 +58,7 @@ export function openSecrets(parts: SealedParts, who: SealedFor, xkey: CurveKey):
   return opened;
 }
 
-/** The box of an environment names no issuer: whoever captured it could put it into a deploy of their own. */
+/** The box of an environment names no issuer: whoever captured it could put it into another deploy. */
 function openPlain(
   box: string,
   sender: string,

@@ -1,4 +1,4 @@
-/** The connections that a request brings along, sealed by our client, in clear by the reference's. */
+/** Per-request connections: sealed by our client, in clear by Go Nex. */
 import {
   type NatsLogin,
   NexError,
@@ -14,18 +14,18 @@ import {
 
 const names: readonly OwnConnectionName[] = ["trigger_connection", "host_services"];
 
-/** The members of a request, or of what was sealed, that hold connections. */
+/** Members that hold connections. */
 export type ConnectionMembers = Partial<Record<OwnConnectionName, RequestConnection | undefined>>;
 
-/** Where a request's own connections may lead. */
+/** Where per-request connections may lead. */
 export interface OwnConnectionFacts {
-  /** How the node acts for the namespace otherwise. */
+  /** The namespace's usual login. */
   login: NatsLogin;
   requestConnections: RequestConnections;
 }
 
 /**
- * Checks them.
+ * Checks per-request connections.
  *
  * @throws NexError `connection_not_allowed`, `malformed_request`
  */

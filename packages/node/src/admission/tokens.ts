@@ -1,4 +1,4 @@
-/** What DEPLOY and STOP ask of a token alike: its signature, its use, and of a bound one that it is used once, in time. */
+/** Checks that DEPLOY, STOP and LAMEDUCK share: signature and use, and for a bound token time and single use. */
 import {
   alreadyUsed,
   type BoundToken,
@@ -11,27 +11,27 @@ import {
   tokenUse,
 } from "@nexengine/protocol/internal";
 
-/** What admission knows of the node for the sake of tokens. */
+/** The node's facts for checking tokens. */
 export interface TokenFacts {
   nodeId: string;
-  /** The reference's loose tokens are refused. */
+  /** Whether legacy tokens are refused. */
   requireBoundClaims: boolean;
-  /** Was this token accepted before? */
+  /** Whether this token was accepted before. */
   isUsed(token: BoundToken): boolean;
   nowMs: number;
 }
 
-/** A token whose signature and use were checked. */
+/** A token with checked signature and use. */
 export interface ReadToken {
   claims: Claims;
-  /** `undefined` for the reference's loose ones. */
+  /** `undefined` for a legacy token. */
   bound: BoundToken | undefined;
 }
 
 /**
- * Reads a token that must be for one use.
+ * Reads a token for one use.
  *
- * @param invalid The head of the messages, as the reference has it.
+ * @param invalid Head of the errors, as in Go Nex.
  * @throws NexError `token_invalid`, `token_wrong_use`, `token_unbound`, `token_already_used`
  */
 export function readToken(token: string, use: TokenUse, invalid: string, facts: TokenFacts): ReadToken {
@@ -57,7 +57,7 @@ export function readToken(token: string, use: TokenUse, invalid: string, facts: 
   return { claims, bound };
 }
 
-/** Gives what is said against a token the head of its request's refusals. */
+/** Prefixes the errors of a check with the head of its request. */
 export function asToken<T>(invalid: string, check: () => T): T {
   try {
     return check();

@@ -1,4 +1,4 @@
-/** The node's side of a machine's frame channel. It believes nothing that an agent says. */
+/** The node's end of a machine's frame channel. It trusts nothing that an agent sends. */
 import { open } from "node:fs/promises";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -37,36 +37,36 @@ import { createDialer } from "./relay-dial.ts";
 import type { RelayTarget } from "./relay-plan.ts";
 import { Waits } from "./waits.ts";
 
-/** JSON of an agent is never longer. */
+/** Maximum size of a JSON message of an agent. */
 const messageBytesMax = 65_536;
-/** Replies that are still arriving, all together. */
+/** Maximum size of all unfinished replies together. */
 const repliesBytesMax = 128 * 1024 * 1024;
-/** Up to here the budget need not be asked for a call: each machine has more than that of its own. */
+/** Up to this many pending bytes, a call needs no check against the budget: it fits the machine's guaranteed share. */
 const callsPendingBytesFree = 256 * 1024;
-/** An agent that has not taken this much gets no further calls. */
+/** Above this many pending bytes, an agent gets no further calls. */
 const callsPendingBytesMax = 16 * 1024 * 1024;
-/** A timer of a ping that is late by more than this part of its time shows that the node itself did not run. */
+/** A ping timer that is late by more than this part of its timeout shows that the node itself stood still. */
 const lateFactor = 0.25;
-/** How often a timeout of a ping is stretched for that. */
+/** How often the timeout of a ping is extended for that. */
 const pingStretchesMax = 8;
 const msPerSecond = 1_000;
 
-/** Why nothing more comes of an agent that has done nothing wrong. */
+/** Reason for the end of a channel without a protocol error. */
 export const channelEnded = "its agent ended the channel";
 
-/** What an agent does without being asked. */
+/** Events of an agent. */
 export interface AgentEvents {
   log(level: LogLevel, text: string): void;
-  /** The workload ended by itself. */
+  /** The workload exited by itself. */
   exited(exit: Exited): void;
-  /** The channel is gone; called once. */
+  /** The channel has ended; called once. */
   ended(error: NexError | undefined): void;
 }
 
 export class AgentClient {
   readonly #connection: FrameConnection;
   readonly #events: AgentEvents;
-  /** The calls of a function that the agent has. */
+  /** Calls of a function that the agent has. */
   readonly calls = new AgentCalls();
   readonly hostCalls: HostCalls;
   readonly #replies = new PayloadAssembler(repliesBytesMax);
@@ -78,14 +78,14 @@ export class AgentClient {
   #undeploying = false;
   readonly #shares: MachineShares;
   #nextPing = 1;
-  /** Set while nothing is read from an agent that has sent too much unasked. */
+  /** Set while nothing is read from an agent that sent too many unsolicited frames. */
   #pause: NodeJS.Timeout | undefined;
-  /** The time of the frames that are being read; 0 when it is not known yet. */
+  /** Time at which the current frames were read; 0 when not known yet. */
   #nowMs = 0;
 
   /**
-   * @param shares What the machine has of the node's budget; given back when the channel ends.
-   * @param calls The channel of blocking calls; without it, an agent has none.
+   * @param shares The machine's shares of the node's budget. They are closed with the channel.
+   * @param calls The channel for blocking calls, if the machine has one.
    */
   constructor(frames: Duplex, events: AgentEvents, shares: MachineShares, calls?: Duplex) {
     this.#events = events;
@@ -109,8 +109,8 @@ export class AgentClient {
   }
 
   /**
-   * Carries the machine's connections to these servers from now on, and the node's to the machine's ports. Before
-   * that, an agent that relays breaks the protocol.
+   * Starts to relay: the machine's connections to these servers, and the node's connections to the machine's ports.
+   * Before this, a relay frame is a protocol violation.
    */
   allowRelay(targets: readonly RelayTarget[]): void {
     this.#relay = new Relay(this.#connection, {
@@ -122,7 +122,7 @@ export class AgentClient {
     });
   }
 
-  /** Carries a socket to one of the ports that the deploy named. */
+  /** Relays a socket to one of the deploy's ports. */
   carry(socket: Socket, port: number): void {
     if (this.#relay === undefined || this.#connection.ended) socket.destroy();
     else this.#relay.carry(socket, port);
@@ -133,7 +133,7 @@ export class AgentClient {
   }
 
   /**
-   * The first words of an epoch.
+   * Starts an epoch: sends attach, and waits for the hello.
    *
    * @throws NexError `timeout`, `agent_protocol`
    */
@@ -207,7 +207,7 @@ export class AgentClient {
     }
   }
 
-  /** Asks the agent to end its workload. @returns how it ended, `undefined` when the agent did not say in time. */
+  /** Asks the agent to stop its workload. @returns how it exited, `undefined` without an answer in time. */
   async undeploy(graceMs: number, timeoutMs: number): Promise<Exited | undefined> {
     this.#undeploying = true;
     const answer = this.#waits.begin(FrameType.exited, timeoutMs, "end of the workload");
@@ -220,9 +220,9 @@ export class AgentClient {
   }
 
   /**
-   * Gives a call to the function; what it holds is copied before this returns.
+   * Sends a call to the agent. Everything is copied before this returns.
    *
-   * @returns false when the agent can take no more.
+   * @returns false when the agent can take no more calls.
    */
   invoke(call: AgentCall, nowMs: number): boolean {
     if (!this.#hasRoom(call.payloadEnd - call.subjectStart)) return false;
@@ -231,14 +231,14 @@ export class AgentClient {
     return true;
   }
 
-  /** May a call of this size be sent, given what the agent has not taken? */
+  /** Whether a call of this size fits, given the bytes that the agent has not read. */
   #hasRoom(bytes: number): boolean {
     const { pendingBytes } = this.#connection;
     if (pendingBytes + bytes <= callsPendingBytesFree) return true;
     return pendingBytes <= callsPendingBytesMax && this.#shares.heldBytes.fits(bytes);
   }
 
-  /** Gives a call up: it hears nothing more. */
+  /** Cancels a call. It hears nothing more. */
   cancel(call: AgentCall): void {
     const { id } = call;
     if (this.calls.take(id) === undefined) return;
@@ -247,9 +247,9 @@ export class AgentClient {
   }
 
   /**
-   * Is the agent alive? Time during which the node itself did not run, or did not read, does not count against it.
+   * Checks whether the agent is alive. Time during which the node stood still or did not read does not count.
    *
-   * @returns false when it did not answer in time.
+   * @returns false without an answer in time.
    */
   async ping(timeoutMs: number): Promise<boolean> {
     const id = this.#nextPing++;
@@ -280,7 +280,7 @@ export class AgentClient {
   }
 
   /**
-   * Waits, and then lets what has arrived meanwhile be read: timers run before sockets.
+   * Waits for a promise or a timeout, and then lets arrived input be read: timers run before sockets.
    *
    * @returns by how much the timer was late, in ms.
    */
@@ -302,7 +302,7 @@ export class AgentClient {
     this.#connection.close();
   }
 
-  /** What comes once for each call, without a view being made of it. */
+  /** Handles the frames of every call without making a view. */
   #takeHot(type: number, flags: number, id: number, bytes: Buffer, start: number, end: number): boolean {
     if (type === FrameType.result) {
       if (flags !== 0 || end - start < 4 || !this.#replies.empty) return false;
@@ -316,7 +316,7 @@ export class AgentClient {
     return true;
   }
 
-  /** Counts a frame that nobody asked for; from an agent that sends too many, nothing is read for a while. */
+  /** Counts an unsolicited frame. Pauses reading when there are too many. */
   #unasked(): void {
     if (this.#shares.frames.count() || this.#pause !== undefined) return;
     this.#connection.pause();
@@ -327,16 +327,16 @@ export class AgentClient {
     const { frames } = this.#shares;
     this.#pause = setTimeout(() => {
       this.#pause = undefined;
-      // What had been read already counted too.
+      // Frames that had been read already count too.
       if (frames.isOver) this.#resumeLater();
       else this.#connection.resume();
     }, Math.ceil(frames.waitMs));
   }
 
-  /** A reply in several frames, or one with headers or an error. */
+  /** Handles a reply in several frames, or with headers, or an error. */
   #takeParts(flags: number, id: number, payload: Buffer): void {
     const { heldBytes } = this.#shares;
-    // A late answer, or one to nothing, must not be kept.
+    // Late replies and replies to nothing are not kept.
     if (!this.calls.has(id)) {
       heldBytes.give(this.#replies.drop(id));
       this.#unasked();
@@ -353,7 +353,7 @@ export class AgentClient {
     this.#takeResult(flags, id, whole);
   }
 
-  /** Its call fails; the rest of the reply is one to nothing. */
+  /** Fails a call whose reply is over the budget. The rest of the reply is dropped. */
   #refuseReply(id: number): void {
     this.#shares.heldBytes.give(this.#replies.drop(id));
     const text = "the node holds too many bytes of replies to take this one";
@@ -367,7 +367,7 @@ export class AgentClient {
       this.calls.answer(id, this.#now())?.failed(failure, runTicks);
       return;
     }
-    // Before the call is taken out: nobody would answer it any more.
+    // Checked before the call is removed: nobody would answer it otherwise.
     const { headersStart, payloadStart, payloadEnd, runTicks } = readResult(flags, whole, 0, whole.length);
     checkHeaderBlock(whole, headersStart, payloadStart);
     this.calls.answer(id, this.#now())?.replied(whole, headersStart, payloadStart, payloadEnd, runTicks);

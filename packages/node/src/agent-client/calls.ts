@@ -1,16 +1,16 @@
 /**
- * The calls that one agent has, by slots whose ids carry a generation, so that a late answer finds nobody, and in the
- * order in which they were given, which is the order in which the agent begins them.
+ * The calls that one agent has. Slots have ids with a generation, so that a late answer matches nothing. The list keeps the
+ * order in which calls were sent, which is the order in which the agent starts them.
  */
 import { type CallFailure, callWindowMax, type MessageView } from "@nexengine/protocol/internal";
 
 const slotBits = 12;
-/** So many calls can be with an agent at once. */
+/** Maximum number of calls that an agent has at once. */
 export const callSlotsMax = 1 << slotBits;
 const slotMask = callSlotsMax - 1;
 const generationMask = (1 << (32 - slotBits)) - 1;
 
-/** A call that can be given to an agent. Either `replied` or `failed` is called, once, unless it is taken back. */
+/** A call for an agent. Exactly one of `replied` and `failed` is called, unless the call is cancelled. */
 export abstract class AgentCall implements MessageView {
   abstract readonly bytes: Uint8Array;
   abstract readonly subjectStart: number;
@@ -18,18 +18,18 @@ export abstract class AgentCall implements MessageView {
   abstract readonly headersStart: number;
   abstract readonly payloadStart: number;
   abstract readonly payloadEnd: number;
-  /** While an agent has it: the slot and its generation. */
+  /** Slot and generation while an agent has the call. */
   id = -1;
-  /** The how-manieth of the epoch it is, in 32 bits. */
+  /** Sequence number within the epoch, modulo 2³². */
   sequence = 0;
   givenAtMs = 0;
-  /** When it began, as the agent said; 0 before. */
+  /** Time at which it started, as the agent reported; 0 before. */
   begunAtMs = 0;
   answeredAtMs = 0;
   previous: AgentCall | undefined;
   next: AgentCall | undefined;
 
-  /** The reply: a place in a buffer that stays as it is; headers end where the payload begins. */
+  /** Takes the reply: a range of a buffer that is not reused. Headers end where the payload starts. */
   abstract replied(
     bytes: Buffer,
     headersStart: number,
@@ -46,10 +46,10 @@ export class AgentCalls {
   readonly #free: number[] = [];
   #size = 0;
   #given = 0;
-  /** The sequence of the last call that has begun. */
+  /** Sequence number of the last started call. */
   #begun = 0;
   #heardAtMs = 0;
-  /** So many calls may begin before the agent says so. */
+  /** Number of calls that may start before the agent reports it. */
   #window = 1;
   #oldest: AgentCall | undefined;
   #newest: AgentCall | undefined;
@@ -58,12 +58,12 @@ export class AgentCalls {
     return this.#size;
   }
 
-  /** The call that was given first, of those that are there. Others follow by `next`. */
+  /** The oldest call. The others follow by `next`. */
   get oldest(): AgentCall | undefined {
     return this.#oldest;
   }
 
-  /** Gives the call an id and the last place. @returns whether there was a slot. */
+  /** Appends a call and gives it an id. @returns false when all slots are taken. */
   add(call: AgentCall, nowMs: number): boolean {
     let slot = this.#free.pop();
     if (slot === undefined) {
@@ -89,7 +89,7 @@ export class AgentCalls {
     return true;
   }
 
-  /** Takes a call out whose answer has come. @returns `undefined` for an id that means nothing. */
+  /** Removes an answered call. @returns `undefined` for an unknown id. */
   answer(id: number, nowMs: number): AgentCall | undefined {
     const call = this.take(id);
     if (call === undefined) return undefined;
@@ -99,12 +99,12 @@ export class AgentCalls {
     return call;
   }
 
-  /** Is this the id of a call that the agent has? */
+  /** Whether the agent has a call with this id. */
   has(id: number): boolean {
     return this.#calls[id & slotMask]?.id === id;
   }
 
-  /** Takes a call out. @returns `undefined` for an id that means nothing. */
+  /** Removes a call. @returns `undefined` for an unknown id. */
   take(id: number): AgentCall | undefined {
     const slot = id & slotMask;
     const call = this.#calls[slot];
@@ -123,9 +123,9 @@ export class AgentCalls {
     return call;
   }
 
-  /** The agent says that the calls up to this one have begun. @returns whether that was news, and can be true. */
+  /** Notes that the agent has started all calls up to this one. @returns whether that was new and possible. */
   began(sequence: number, nowMs: number): boolean {
-    // It can't have begun what it was not given.
+    // An agent can only have started calls that it has.
     if (isAfter(sequence, this.#given) || !isAfter(sequence, this.#begun)) return false;
     this.#begun = sequence;
     this.#heardAtMs = nowMs;
@@ -134,23 +134,23 @@ export class AgentCalls {
     return true;
   }
 
-  /** The agent says how many calls it may begin without a word. */
+  /** Sets how many calls the agent may start without reporting it. */
   setWindow(calls: number): void {
     this.#window = Math.min(Math.max(calls, 1), callWindowMax);
   }
 
   /**
-   * The calls that may run, with the time since when: those that the agent has named, and the next ones, which it begins
-   * without a word if it may.
+   * Calls that may be running, and since when: those that the agent reported, and the next ones, which it may start
+   * without a report.
    *
-   * @param concurrency How many it may run at once.
+   * @param concurrency How many calls the agent runs at once.
    */
   running(concurrency: number): { call: AgentCall; sinceMs: number }[] {
     const running: { call: AgentCall; sinceMs: number }[] = [];
     let named = 0;
     for (let call = this.#oldest; call !== undefined; call = call.next) {
       if (!isAfter(call.sequence, this.#begun)) named++;
-      // Counted by their numbers, as the agent does: one that was given up meanwhile lets no further one begin.
+      // Counted by sequence number, as the agent does: a cancelled call lets no further one start.
       else if (named >= concurrency || isAfter(call.sequence, this.#begun + this.#window)) break;
       const sinceMs = call.begunAtMs > 0 ? call.begunAtMs : Math.max(call.givenAtMs, this.#heardAtMs);
       running.push({ call, sinceMs });
@@ -158,7 +158,7 @@ export class AgentCalls {
     return running;
   }
 
-  /** Takes all calls out, in their order. */
+  /** Removes all calls, in order. */
   drain(): AgentCall[] {
     const drained: AgentCall[] = [];
     for (let call = this.#oldest; call !== undefined; call = this.#oldest) {
@@ -169,7 +169,7 @@ export class AgentCalls {
   }
 }
 
-/** Of two numbers that count in 32 bits, is the first one later? */
+/** Whether a sequence number is later than another one, modulo 2³². */
 function isAfter(sequence: number, other: number): boolean {
   return ((sequence - other) | 0) > 0;
 }

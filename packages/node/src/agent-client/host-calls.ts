@@ -1,4 +1,4 @@
-/** The node's end of the calls of host services: blocking ones on the second channel, others as frames. */
+/** The node's end of host calls: blocking ones on the call channel, the others as frames. */
 import type { Duplex } from "node:stream";
 import {
   CallError,
@@ -16,11 +16,11 @@ import {
 } from "@nexengine/protocol/internal";
 import type { Share } from "../budget/quota.ts";
 
-/** Calls that do not block, of one agent, at once. */
+/** Maximum number of open non-blocking calls of one agent. */
 const openCallsMax = 256;
-/** Calls that are still arriving, all together. */
+/** Maximum size of all unfinished calls together. */
 const unfinishedBytesMax = 2 * hostCallBytesMax;
-/** An agent that has not taken this much gets errors instead of further answers. */
+/** Above this many pending bytes, an agent gets errors instead of answers. */
 const answersPendingBytesMax = 4 * hostCallBytesMax;
 
 const tooMuchHeld: HostReply = {
@@ -34,7 +34,7 @@ const answersWait: HostReply = {
   text: "the machine has not taken its earlier answers; wait for them before you ask for more",
 };
 
-/** Answers a call; the arguments stay as they are. Never rejects. */
+/** Answers a call. The arguments are not reused. Never rejects. */
 export type HostCallHandler = (method: number, args: Buffer[]) => Promise<HostReply>;
 
 export class HostCalls {
@@ -43,23 +43,23 @@ export class HostCalls {
   readonly #unfinished = new PayloadAssembler(unfinishedBytesMax);
   readonly #held: Share;
   readonly #open = new Set<number>();
-  /** A call that is over the budget and still arriving: the rest of it is thrown away, and it is answered then. */
+  /** Id of a call over the budget that is still arriving. Its rest is dropped, then it gets an error. */
   #refused: number | undefined;
   #handler: HostCallHandler | undefined;
-  /** Of the blocking call that has not been answered. */
+  /** Id of the blocking call without an answer. */
   #blocking: number | undefined;
-  /** A blocking call that is still arriving, and how long it will be; 0 while that is not known. */
+  /** Parts of an unfinished blocking call, and its size; 0 while not known. */
   #chunks: Buffer[] = [];
   #bytes = 0;
   #expected = 0;
-  /** Bytes of it that are counted; the rest of one that is over the budget is thrown away. */
+  /** Its counted bytes. The rest of a call over the budget is dropped. */
   #heldBytes = 0;
   #isOverBudget = false;
 
   /**
-   * @param calls The channel of blocking calls; it is this one's to read and to write.
-   * @param held Counts the bytes of calls, from their arrival to their answer.
-   * @param broken Called when the agent breaks the protocol there.
+   * @param calls The channel for blocking calls. This object reads and writes it.
+   * @param held Share of the budget for the bytes of calls, from arrival to answer.
+   * @param broken Called on a protocol violation there.
    */
   constructor(
     connection: FrameConnection,
@@ -81,22 +81,22 @@ export class HostCalls {
     });
   }
 
-  /** Answers calls from now on. Before that, an agent that calls breaks the protocol. */
+  /** Starts to answer calls. Before this, a call is a protocol violation. */
   serve(handler: HostCallHandler): void {
     this.#handler = handler;
   }
 
-  /** Is an agent's code stopped in a call? */
+  /** Whether a blocking call is open. */
   get isBlocking(): boolean {
     return this.#blocking !== undefined;
   }
 
-  /** Answers the blocking call, if there is one, with an error; its own answer is dropped when it comes. */
+  /** Answers an open blocking call with an error. Its own answer is dropped later. */
   abort(code: number, text: string): void {
     if (this.#blocking !== undefined) this.#answerBlocking(this.#blocking, { kind: "error", code, text });
   }
 
-  /** Takes a frame of a call that does not block. */
+  /** Takes a frame of a non-blocking call. */
   take(flags: number, id: number, payload: Buffer): void {
     if (!this.#hold(flags, id, payload.length)) return;
     const whole = this.#unfinished.add(flags, id, payload);
@@ -116,7 +116,7 @@ export class HostCalls {
     });
   }
 
-  /** Counts a part of a call. @returns whether it is to be kept; the call of one that is not gets an error. */
+  /** Counts a part of a call. @returns whether to keep it; a call that is not kept gets an error. */
   #hold(flags: number, id: number, bytes: number): boolean {
     const more = (flags & FrameFlag.more) !== 0;
     if (this.#refused !== id) {
@@ -159,7 +159,7 @@ export class HostCalls {
     if (this.#bytes >= this.#expected) this.#takeBlocking();
   }
 
-  /** Keeps a part of a blocking call. Its first bytes say whose answer is waited for, so they are kept in any case. */
+  /** Keeps a part of a blocking call. The first bytes name the call, so they are always kept. */
   #keep(chunk: Buffer): void {
     const isFirst = this.#bytes < hostCallHeaderBytes;
     if (!isFirst && (this.#isOverBudget || !this.#held.take(chunk.length))) {
@@ -183,7 +183,7 @@ export class HostCalls {
     this.#expected = 0;
     this.#heldBytes = 0;
     this.#isOverBudget = false;
-    // Its code waits for the answer, so it can't say more.
+    // The function waits for the answer, so it cannot send more.
     if (arrived > expected || this.#blocking !== undefined)
       throw new NexError("agent_protocol", "Cannot read a call of a host service: one is open already");
     const id = bytes.readUInt32LE(4);

@@ -1,13 +1,13 @@
-/** Dials the servers of a relay: fixed targets, and not more often than a machine may ask. */
+/** Dials the servers of a relay: fixed targets, at a limited rate. */
 import { connect, type Socket } from "node:net";
 import type { RelayTarget } from "./relay-plan.ts";
 
 const dialTimeoutMs = 5_000;
-/** A machine may dial so often at once, and so often a second after that. */
+/** Maximum burst of dials of one machine, and its rate per second. */
 const dialsAtOnceMax = 4_096;
 const dialsPerSecondMax = 256;
 
-/** @returns what opens a target, for a `Relay`; `undefined` for one that there is not, or that comes too soon. */
+/** @returns a function that dials a target; it gives `undefined` for an unknown target, or when dials come too fast. */
 export function createDialer(
   targets: readonly RelayTarget[],
   nowMs: () => number = () => performance.now(),

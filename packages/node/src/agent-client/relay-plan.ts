@@ -1,11 +1,11 @@
-/** How the NATS servers of a node are found in a machine: where its agent listens, and for which server. */
+/** Where a machine finds the node's NATS servers: the addresses on which its agent listens, and the server behind each. */
 import { isIP } from "node:net";
 import type { HostEntry } from "@nexengine/machines";
 import { parseServer, type RelayListen, type ServerAddress } from "@nexengine/protocol/internal";
 
-/** As many 127.0.0.k as are given. */
+/** Maximum number of servers: one 127.0.0.k for each. */
 const serversMax = 64;
-/** Names and addresses of a host for itself, which a machine has too. */
+/** Names and addresses that mean the host itself, in a machine too. */
 const ownAddresses: Readonly<Record<string, string>> = {
   localhost: "127.0.0.1",
   "0.0.0.0": "127.0.0.1",
@@ -15,22 +15,22 @@ const ownAddresses: Readonly<Record<string, string>> = {
 /** A server that the node dials for a machine. */
 export type RelayTarget = ServerAddress;
 
-/** What machine, agent and node each need to know. */
+/** The plan, as machine, agent and node need it. */
 export interface RelayPlan {
-  /** The only places that the node dials. */
+  /** The only addresses that the node dials. */
   targets: RelayTarget[];
   listen: RelayListen[];
-  /** For the machine's hosts file. */
+  /** Entries of the machine's hosts file. */
   hosts: HostEntry[];
-  /** For its loopback device. */
+  /** Addresses of the machine's loopback device. */
   loopbackAddresses: string[];
 }
 
 /**
- * Server k is found at 127.0.0.k with its own port, and server 1 as `localhost` too. A server that was given by its
- * name is found by its name, one that was given by its address at that address, whatever else would be there.
+ * Server k is at 127.0.0.k with its own port; server 1 is also `localhost`. A server given by name is found by its name,
+ * and one given by address at that address.
  *
- * @param urls The servers of the node's connection, in their order.
+ * @param urls Servers of the node's connection, in order.
  */
 export function planRelay(urls: readonly string[]): RelayPlan {
   const plan: RelayPlan = { targets: [], listen: [], hosts: [], loopbackAddresses: [] };
@@ -64,7 +64,7 @@ export function planRelay(urls: readonly string[]): RelayPlan {
   return plan;
 }
 
-/** Where the server with this place in the list is found, whatever it is called. */
+/** Address of the server with this index. */
 function numbered(at: number): string {
   return `127.0.0.${at + 1}`;
 }
@@ -73,7 +73,7 @@ function placeOf(address: string, port: number): string {
   return `${address} ${port}`;
 }
 
-/** Where a server is found that was given by an address; `undefined` for one that was given by its name. */
+/** Address of a server that was given by address; `undefined` for one given by name. */
 function addressOf(host: string): string | undefined {
   const address = ownAddresses[host] ?? host;
   return isIP(address) === 0 ? undefined : address;

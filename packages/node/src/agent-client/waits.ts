@@ -1,4 +1,4 @@
-/** Answers that are awaited from an agent, each with a limit. */
+/** Awaited answers of an agent, each with a timeout. */
 import { NexError } from "@nexengine/protocol/internal";
 
 interface Wait {
@@ -11,10 +11,10 @@ export class Waits {
   #failed: NexError | undefined;
 
   /**
-   * Begins to wait for an answer.
+   * Waits for an answer.
    *
-   * @param what For the message when it does not come.
-   * @throws NexError `timeout`, or what `fail` was given
+   * @param what Names the answer in the timeout error.
+   * @throws NexError `timeout`, or the error given to `fail`.
    */
   begin(type: number, timeoutMs: number, what: string, id = 0): Promise<unknown> {
     if (this.#failed !== undefined) return Promise.reject(this.#failed);
@@ -35,20 +35,20 @@ export class Waits {
     return promise;
   }
 
-  /** Hands an answer to whoever waits for it. @returns false when nobody does. */
+  /** Resolves a wait. @returns false when nobody waits for this answer. */
   settle(type: number, value: unknown, id = 0): boolean {
     const wait = this.#waits.get(`${type} ${id}`);
     wait?.resolve(value);
     return wait !== undefined;
   }
 
-  /** Waits no longer for an answer. */
+  /** Gives up a wait. */
   drop(type: number, id = 0): void {
     const text = "Cannot go on with an agent: nobody waits for its answer any more";
     this.#waits.get(`${type} ${id}`)?.reject(new NexError("timeout", text));
   }
 
-  /** No answer will come any more. */
+  /** Fails all waits, current and future. */
   fail(error: NexError): void {
     this.#failed = error;
     for (const wait of [...this.#waits.values()]) wait.reject(error);

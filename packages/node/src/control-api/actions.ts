@@ -1,4 +1,4 @@
-/** The requests that a node answers, each with its subject and its handler. */
+/** The requests that a node answers: subject, bounds and handler of each. */
 import {
   type AuctionRequest,
   auctionRequestSchema,
@@ -29,7 +29,7 @@ import { lameDuck } from "./lame-duck.ts";
 import { useUp } from "./use-up.ts";
 
 const kibibyte = 1_024;
-/** Bounds on requests that every node of a nexus gets, and that say little. */
+/** Bounds on requests that every node of a nexus gets. */
 const askedOfAll = {
   bodyBytesMax: 16 * kibibyte,
   perSecondMax: 200,
@@ -91,7 +91,7 @@ export function nodeActions(context: ActionContext): Action[] {
   ];
 }
 
-/** The Go Nex says nothing in the body, whatever it is. */
+/** Answers INFO. Go Nex ignores the body. */
 function describeNode(
   { info, workloads, recentLines }: ActionContext,
   subject: string,
@@ -140,8 +140,8 @@ function why(context: ActionContext, body: Uint8Array): object {
 }
 
 /**
- * A body that can't be read asks for nothing, as in the reference. An unknown wish of ours is one not met, and so is
- * one beyond what is read.
+ * An unreadable body asks for nothing, as in Go Nex. But an unknown requirement of ours is not met, and neither is a body
+ * that is too large to read.
  */
 function auctionRequest(body: Uint8Array): AuctionRequest | undefined {
   try {
@@ -151,7 +151,7 @@ function auctionRequest(body: Uint8Array): AuctionRequest | undefined {
   }
 }
 
-/** Carries out a DEPLOY, from wherever it came. @throws NexError; the refusal has been told then. */
+/** Handles a DEPLOY from any source. @throws NexError; the refusal has been logged then. */
 export async function deploy(context: ActionContext, namespace: string, body: Uint8Array): Promise<object> {
   try {
     const request = parseJson(body, deployRequestSchema, "Unable to deserialize deploy request");
@@ -193,6 +193,6 @@ function refused(
 ): void {
   const { code, message } = toNexError(thrown);
   context.log.warn({ namespace, code, reason: message }, type.replace("_", " "));
-  // A namespace that is none has no subject for its events.
+  // An invalid namespace has no subject for its events.
   if (code !== "namespace_invalid") context.events.refusal(type, namespace, { code, reason: message });
 }

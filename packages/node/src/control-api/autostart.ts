@@ -1,4 +1,4 @@
-/** Starts the workloads of the configuration, each through the same door as a request from outside. */
+/** Starts the workloads of the configuration. Each goes through the same admission as a request. */
 import { readFile } from "node:fs/promises";
 import {
   createKey,
@@ -14,10 +14,10 @@ import {
 import type { Logger } from "pino";
 import type { AutostartEntry } from "../config/autostart.ts";
 
-/** What starts a workload: the handler of a DEPLOY. */
+/** The handler of a DEPLOY. */
 export type Deploy = (namespace: string, body: Uint8Array) => Promise<object>;
 
-/** What autostart needs of its node. */
+/** Parts of the node that autostart uses. */
 export interface AutostartContext {
   nodeId: string;
   /** The node's public xkey. */
@@ -36,13 +36,13 @@ export async function readAutostartIssuer(path: string | undefined): Promise<Sig
   try {
     return signerOfSeed((await readFile(path, "utf8")).trim());
   } catch (cause) {
-    // What the file holds may be a seed with a letter too few.
+    // The file may hold a mistyped seed, so its content stays out of the error.
     const why = cause instanceof Error && "code" in cause ? errorText(cause) : "it holds no seed of a key";
     throw new NexError("config_invalid", `Cannot use autostart.issuer_file "${path}": ${why}`);
   }
 }
 
-/** Starts one after the other; one that is refused is told in the log, and keeps none of the others. */
+/** Starts the workloads in order. A refused one is logged, and the others go on. */
 export async function autostart(
   entries: readonly AutostartEntry[],
   issuer: Signer,

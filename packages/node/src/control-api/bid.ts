@@ -1,4 +1,4 @@
-/** Whether a node bids in an auction, and why not: what was asked, against what the node is and gives. */
+/** Whether a node bids in an auction, and why not. */
 import {
   type AuctionRequest,
   type AuctionWhyResponse,
@@ -19,7 +19,7 @@ import type { NodeInfo } from "./info.ts";
 export type BidReason = AuctionWhyResponse["reasons"][number];
 
 /**
- * Why a node does not bid; empty when it does. Each reason is about what was asked only, never a value of the node's,
+ * Reasons against a bid; empty when the node bids. Each reason names only what was asked, never a value of the node's,
  * and reads after "the node": "lacks the tag gpu=yes".
  */
 export function reasonsAgainst(request: AuctionRequest, info: NodeInfo, facts: DeployFacts): BidReason[] {
@@ -29,7 +29,7 @@ export function reasonsAgainst(request: AuctionRequest, info: NodeInfo, facts: D
   );
 }
 
-/** What the workload of a request would be granted, as far as the request says what it is. */
+/** Limits that the workload of an auction would get. */
 export function grantedOf({ nex, workload_types }: AuctionRequest, facts: DeployFacts): GrantedLimits {
   return grantLimits(nex?.limits ?? {}, (workload_types?.[0] ?? "native") as WorkloadType, facts.limits);
 }
@@ -87,7 +87,7 @@ function ofExtras({ nex, workload_types }: AuctionRequest, info: NodeInfo, facts
   return [...reasons, ...ofLimits(nex.limits ?? {}, type, facts)];
 }
 
-/** Each limit alone, so that each that is not given is named. */
+/** Checks each limit alone, so that each refused one is named. */
 function ofLimits(limits: Limits, type: WorkloadType, facts: DeployFacts): BidReason[] {
   const { network, egress_allow, ...others } = limits;
   const apart: Limits[] = Object.entries(others).map(([name, value]) => ({ [name]: value }));

@@ -9,7 +9,7 @@ import type { GrantedLimits } from "../workloads/spec.ts";
 import type { Workloads } from "../workloads/workloads.ts";
 import type { NodeInfo } from "./info.ts";
 
-/** What the handlers of requests act on. */
+/** Parts of the node that request handlers use. */
 export interface ActionContext {
   info: NodeInfo;
   workloads: Workloads;
@@ -17,10 +17,10 @@ export interface ActionContext {
   events: Events;
   usedTokens: UsedTokens;
   log: Logger;
-  /** The node's facts at this moment, for admission into a namespace; those of the node alone without one. */
+  /** The node's facts at this moment, for a deploy into a namespace; those of the node alone without one. */
   deployFacts(namespace: string | undefined): DeployFacts;
   lameDuckFacts(): LameDuckFacts;
-  /** Would a machine that waits do for a workload with these limits, in this namespace? */
+  /** Whether a ready machine fits a workload with these limits in this namespace. */
   fitsReadyMachine(granted: GrantedLimits, namespace: string | undefined): boolean;
   /** The latest log lines of a workload, the latest last. */
   recentLines(workloadId: string, count: number): RecentLine[];

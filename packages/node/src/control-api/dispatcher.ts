@@ -1,6 +1,6 @@
 /**
- * The control API's one dispatcher: a request becomes one action, an action meets one handler, and the dispatcher
- * answers exactly once and logs once. No request, however malformed, gets past it as an exception.
+ * The dispatcher of the control API. A request becomes one action with one handler. The dispatcher answers exactly once and
+ * logs once. No request gets past it as an exception.
  */
 
 import type { Msg, NatsConnection, Subscription } from "@nats-io/nats-core";
@@ -13,45 +13,45 @@ import {
 } from "@nexengine/protocol/internal";
 import type { Logger } from "pino";
 
-/** So many requests are taken up in one turn of the loop: a signature check costs a good part of a millisecond. */
+/** Maximum number of requests handled per turn: a signature check takes a good part of a millisecond. */
 export const requestsPerTurnMax = 8;
-/** After so long the turn is over: to open a large environment takes far longer. What else waits comes in between. */
+/** Maximum time per turn, in ms: opening a large environment takes longer. Other work runs in between. */
 export const turnMsMax = 5;
-/** Maximum number of requests that wait for their turn; further ones are refused. */
+/** Maximum number of waiting requests. Further ones are refused. */
 export const requestsWaitingMax = 10_000;
-/** Maximum size of their bodies together. */
+/** Maximum size of all waiting bodies together. */
 export const waitingBytesMax = 16_777_216;
 const msPerSecond = 1_000;
 
 /** One kind of request. */
 export interface Action {
-  /** What a node subscribes for it. */
+  /** The subject that a node subscribes to. */
   subject: string;
-  /** What its answer is called. */
+  /** Kind of the answer. */
   kind: ResponseKind;
-  /** Failures of it are answered with silence. */
+  /** Whether failures are not answered. */
   silent?: boolean;
-  /** Many nodes are asked at once: one that is asked too much stays silent. */
+  /** Whether many nodes are asked at once. A node that is asked too often stays silent then. */
   isScattered?: boolean;
-  /** A larger body is refused unread. */
+  /** Maximum size of a body. A larger one is refused unread. */
   bodyBytesMax: number;
   /**
-   * Requests that the node takes in a second. It answers no more than that, so that nobody can keep its thread busy
-   * with one kind of request.
+   * Maximum number of requests per second, so that nobody can keep the thread busy with one kind of
+   * request.
    */
   perSecondMax: number;
-  /** Time of the node's thread that it may take in a second, in ms; however quick a request is made, it is bounded. */
+  /** Maximum time of the node's thread per second, in ms. It bounds slow requests, whatever their number. */
   threadMsPerSecondMax: number;
   /**
-   * Carries the request out.
+   * Handles the request.
    *
-   * @returns the answer's data, or `undefined` for silence.
+   * @returns the answer's data, or `undefined` for no answer.
    * @throws NexError for a failing answer.
    */
   handle(subject: string, body: Uint8Array): object | undefined | Promise<object | undefined>;
 }
 
-/** What one kind of request has taken in a second. */
+/** Requests of one kind in the current second. */
 interface Taken {
   second: number;
   count: number;
@@ -74,7 +74,7 @@ export class Dispatcher {
     this.#log = log;
   }
 
-  /** Subscribes all actions, and waits until the server has taken them. */
+  /** Subscribes all actions. Returns once the server has the subscriptions. */
   async start(actions: readonly Action[]): Promise<void> {
     for (const action of actions) {
       const subscription = this.#connection.subscribe(action.subject, {
@@ -87,7 +87,7 @@ export class Dispatcher {
     await this.#connection.flush();
   }
 
-  /** How many requests were dropped or refused because there were too many. */
+  /** Number of requests that were dropped or refused because there were too many. */
   get dropped(): number {
     return this.#dropped;
   }
@@ -107,7 +107,7 @@ export class Dispatcher {
       this.#refuse(action, message, new NexError("timeout", text));
       return;
     }
-    // The body is a view on the connection's chunk: it has to outlive this turn.
+    // Copied: the body is a view of the connection's chunk.
     this.#waiting.push({ action, message, body: Buffer.from(message.data) });
     this.#waitingBytes += bytes;
     this.#schedule();
@@ -133,7 +133,7 @@ export class Dispatcher {
     return taken;
   }
 
-  /** Runs what is done at once, and counts its time. */
+  /** Runs the synchronous part of a handler, and counts its time. */
   #timed<T>(action: Action, work: () => T): T {
     const beganMs = performance.now();
     try {
@@ -187,7 +187,7 @@ export class Dispatcher {
     }
   }
 
-  /** Takes no more requests and waits for those that run. */
+  /** Takes no more requests, and waits for those that run. */
   async stop(): Promise<void> {
     if (!this.#connection.isClosed()) {
       await Promise.all(this.#subscriptions.splice(0).map((subscription) => subscription.drain()));

@@ -1,8 +1,8 @@
 import { requestBytesMax } from "@nexengine/protocol/internal";
 
-/** Has a body, which could not be read as what was expected, additions of ours? Then it is not to be passed over. */
+/** Whether an unreadable body has a member `nex`. Such a body must not be ignored. */
 export function hasExtras(body: Uint8Array): boolean {
-  // What is too large to be read may have any.
+  // A body that is too large to read may have one.
   if (body.length > requestBytesMax) return true;
   try {
     const parsed: unknown = JSON.parse(Buffer.from(body).toString());

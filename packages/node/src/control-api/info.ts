@@ -1,4 +1,4 @@
-/** What a node tells about itself. */
+/** What a node reports about itself. */
 
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -22,7 +22,7 @@ import type { Workload } from "../workloads/workload.ts";
 import type { Workloads } from "../workloads/workloads.ts";
 import { Page } from "./page.ts";
 
-/** Longer texts of workloads are shortened in answers about them. */
+/** Maximum length of texts of workloads in answers. */
 const textCharactersMax = 1_024;
 
 const goArch: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
@@ -60,8 +60,8 @@ const nouns = [
 ];
 
 /**
- * A name for a node that was given none: two words, and letters of its id. It comes from the id alone, which the state
- * directory keeps, so a node has the same name after each start, and names hardly repeat among hundreds of nodes.
+ * Name of a node without a configured one: two words, and letters of its id. It depends on the id alone, which the state
+ * directory keeps, so the name stays the same, and names hardly repeat among hundreds of nodes.
  */
 export function nodeNameOf(nodeId: string): string {
   const [first = 0, second = 0] = createHash("sha256").update(nodeId).digest();
@@ -69,7 +69,7 @@ export function nodeNameOf(nodeId: string): string {
   return [...words, nodeId.slice(idLettersFrom, idLettersFrom + idLetters).toLowerCase()].join("-");
 }
 
-/** What stays the same while a node runs. */
+/** Facts that do not change while a node runs. */
 export interface NodeFacts {
   identity: Identity;
   nexus: string;
@@ -78,13 +78,13 @@ export interface NodeFacts {
   sandbox: Sandbox;
   workloadTypes: readonly string[];
   configuredTags: Tags;
-  /** Are namespaces that differ in case two, as NATS permissions have it? Else they are one, as the reference has it. */
+  /** Whether namespaces that differ in case are two, as in NATS permissions. Otherwise they are one, as in Go Nex. */
   exactNamespaces: boolean;
-  /** Size of the lists in an answer. */
+  /** Maximum size of the lists in an answer. */
   answerListBytesMax: number;
-  /** How many machines wait for a deploy now. */
+  /** Number of ready machines. */
   readyMachines(): number;
-  /** What bounds an artifact in a namespace. */
+  /** Maximum sizes of an artifact in a namespace. */
   artifactLimits(namespace: string): Pick<NodeExtras, "artifact_bytes_max" | "disk_bytes_default">;
 }
 
@@ -163,13 +163,13 @@ export class NodeInfo {
     };
   }
 
-  /** A bid: like a ping, but only machines that fit count as ready. */
+  /** A bid: like a ping, but only fitting machines count as ready. */
   bid(workloads: Workloads, readyFits: boolean): PingResponse {
     const ping = this.ping(workloads);
     return readyFits ? ping : { ...ping, nex: { ...this.#extras(), ready_machines: 0 } };
   }
 
-  /** As many of the workloads as fit into one answer. */
+  /** Lists as many of the workloads as fit into one answer. */
   workloadPing(matching: readonly Workload[]): WorkloadPingResponse {
     return {
       node_id: this.nodeId,
@@ -189,7 +189,7 @@ export class NodeInfo {
     };
   }
 
-  /** Is a workload's namespace the one that a question is about? */
+  /** Whether two namespaces are the same on this node. */
   isSameNamespace(one: string, other: string): boolean {
     return one === other || (!this.#facts.exactNamespaces && one.toLowerCase() === other.toLowerCase());
   }
@@ -230,7 +230,7 @@ export class NodeInfo {
   }
 }
 
-/** A page of workloads behind one that an earlier page listed; ids grow with time. */
+/** Workloads after the one that ended the last page. Ids grow with time. */
 function listFrom(all: readonly Workload[], after: string | undefined, page: Page): InfoResponse["machines"] {
   const rest = after === undefined ? all : all.filter(({ id }) => id > after);
   return page.fillWith(rest, describeWorkload);
@@ -278,27 +278,27 @@ function shortened(text: string): string {
   return text.length <= textCharactersMax ? text : `${text.slice(0, textCharactersMax)}…`;
 }
 
-/** As the reference: of a function the time that its calls ran, and nothing known of what has no machine now. */
+/** Run time as Go Nex reports it: for a function the time of its calls, and unknown without a machine. */
 function runTimeOf(workload: Workload, uptime: string): string {
   if (workload.isFunction) return formatRunTime(workload.runNs);
   return workload.state === "restarting" ? "unknown" : uptime;
 }
 
-/** The larger of processors and memory in use, 0 to 1, to two digits. */
+/** Load of the host: the larger of CPU and memory in use, from 0 to 1, with two digits. */
 function hostLoad(): number {
   const processors = (loadavg()[0] ?? 0) / availableParallelism();
   const memory = 1 - freemem() / totalmem();
   return Math.round(Math.min(1, Math.max(processors, memory, 0)) * 100) / 100;
 }
 
-/** Total, free and available memory in kB, from what /proc/meminfo has; 0 for what it does not say. */
+/** Total, free and available memory in kB from /proc/meminfo; 0 for missing values. */
 export function parseMemory(text: string): NonNullable<InfoResponse["memory"]> {
   const kilobytes = (name: string): number =>
     Number(new RegExp(`^${name}:[ \\t]+(\\d+)`, "m").exec(text)?.[1] ?? 0);
   return { total: kilobytes("MemTotal"), free: kilobytes("MemFree"), available: kilobytes("MemAvailable") };
 }
 
-/** `undefined` where there is no /proc. */
+/** Memory of the host; `undefined` without /proc. */
 function readMemory(): InfoResponse["memory"] {
   let text: string;
   try {

@@ -1,4 +1,4 @@
-/** LAMEDUCK: a node takes no more workloads, and for an operator it finishes those that it has and ends. */
+/** LAMEDUCK: a node takes no more workloads. For an operator, it also finishes those that it has, and ends. */
 import {
   functionTypes,
   type LameDuckRequest,
@@ -28,7 +28,7 @@ export async function lameDuck(context: ActionContext, body: Uint8Array): Promis
   return { node_id: info.nodeId, success: true };
 }
 
-/** The reference's body says nothing, whatever it is; what has our additions must be in order. */
+/** Reads the body. That of Go Nex says nothing, whatever it is; one with our member must be valid. */
 function readRequest(body: Uint8Array): LameDuckRequest {
   try {
     return parseJson(body, lameDuckRequestSchema, invalidLameDuck);

@@ -1,23 +1,23 @@
-/** A bounded part of an answer: lists take from it until it is full, so that no answer is too large to be sent. */
+/** A page of an answer. Lists take from its size until it is full, so that every answer can be sent. */
 export class Page {
   #bytesLeft: number;
 
-  /** @param bytesMax Size of all lists together, as JSON. */
+  /** @param bytesMax Maximum size of all lists together, as JSON. */
   constructor(bytesMax: number) {
     this.#bytesLeft = bytesMax;
   }
 
-  /** As many items as fit, from the first one on. */
+  /** As many items as fit, from the start. */
   fill<T extends object>(items: readonly T[]): T[] {
     return this.fillWith(items, (item) => item);
   }
 
-  /** As many items as fit, from the last one back, in their order. */
+  /** As many items as fit, from the end, in their order. */
   fillFromEnd<T extends object>(items: readonly T[]): T[] {
     return this.fill(items.toReversed()).reverse();
   }
 
-  /** As many descriptions of items as fit, from the first one on. */
+  /** Descriptions of as many items as fit, from the start. */
   fillWith<T, D extends object>(items: readonly T[], describe: (item: T) => D): D[] {
     const described: D[] = [];
     for (const item of items) {

@@ -3,10 +3,10 @@ import { randomUUID } from "node:crypto";
 import { type EventType, encodeEvent, eventSubject, systemNamespace } from "@nexengine/protocol/internal";
 import type { Outlet } from "./outlet.ts";
 
-/** Each workload's calls make so many events a second; those beyond are counted in the next one. */
+/** Maximum number of call events per workload and second. Further ones are counted in the next event. */
 const callEventsPerSecondMax = 10;
 
-/** The workload that an event is about. */
+/** The workload of an event. */
 export interface EventWorkload {
   id: string;
   namespace: string;
