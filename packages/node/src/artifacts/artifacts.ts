@@ -1,4 +1,4 @@
-/** Brings artifacts from the object store to the disk: streamed against the limits, hashed on the way. */
+/** Reads artifacts from the object store to disk: streamed against the limits, and hashed on the way. */
 import { createHash } from "node:crypto";
 import { closeSync, openSync, readSync } from "node:fs";
 import { type FileHandle, open, rm } from "node:fs/promises";
@@ -11,10 +11,10 @@ import { checkStaticElf, errorText, NexError } from "@nexengine/protocol/interna
 setSha256Backend("native");
 
 const apiTimeoutMs = 5_000;
-/** Processors by Go's names. */
+/** Go names of processors. */
 const goArch: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
 
-/** An artifact on the disk; it is removed when it is disposed of. */
+/** An artifact on disk. It is removed when it is disposed. */
 export interface Artifact extends AsyncDisposable {
   readonly path: string;
   readonly bytes: number;
@@ -22,18 +22,18 @@ export interface Artifact extends AsyncDisposable {
   readonly sha256: string;
 }
 
-/** What to bring, and what it must be. */
+/** An artifact to read, and its requirements. */
 export interface ArtifactRequest {
-  /** Unique on this node: the file is named after it. */
+  /** Unique on this node; names the file. */
   id: string;
   bucket: string;
   key: string;
   jsDomain?: string;
-  /** Lower-case hex; whatever comes is accepted when absent. */
+  /** Lower-case hex; any artifact is accepted when absent. */
   sha256?: string;
   bytesMax: number;
   type: string;
-  /** Is told the size before the first byte is written, and throws where there is no room for it. */
+  /** Called with the size before the first byte is written. Throws when there is no room. */
   reserve(bytes: number): void;
 }
 
@@ -47,9 +47,9 @@ export class Artifacts {
   }
 
   /**
-   * Brings one artifact.
+   * Reads one artifact.
    *
-   * @param connection Whose object store it is in.
+   * @param connection Connection to its object store.
    * @throws NexError `artifact_not_found`, `artifact_unavailable`, `artifact_too_large`, `artifact_digest_mismatch`,
    *   `artifact_invalid`; nothing is left on the disk then.
    */
@@ -65,7 +65,7 @@ export class Artifacts {
         await object.data.cancel();
         throw error;
       }
-      // More than was announced would take room that nobody has reserved.
+      // No room is reserved for more bytes than announced.
       const { bytes, sha256 } = await this.#store(object, path, object.info.size);
       if (request.sha256 !== undefined && request.sha256 !== sha256) {
         throw new NexError(
@@ -124,7 +124,7 @@ export class Artifacts {
   }
 }
 
-/** A file takes less than it is given when its disk is nearly full. */
+/** Writes everything: a file can take less than it is given when its disk is nearly full. */
 async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
   for (let at = 0; at < bytes.length; ) {
     const { bytesWritten } = await file.write(bytes, at);
@@ -157,7 +157,7 @@ async function openObject(connection: NatsConnection, request: ArtifactRequest):
 function openFailure(error: unknown, request: ArtifactRequest): NexError {
   const head = "Failed to cache workload bytes: ";
   const code = error instanceof JetStreamApiError ? error.code : undefined;
-  // The object store's own check throws a plain error, the server's API a coded one.
+  // The object store's own check throws a plain error; the server's API throws a coded one.
   if (code === JetStreamApiCodes.StreamNotFound || errorText(error) === "object store not found") {
     return new NexError(
       "artifact_not_found",

@@ -3,13 +3,13 @@ import type { ConnectionOptions, NatsConnection } from "@nats-io/transport-node"
 import { connectionFailure, connectionOptions, type NatsLogin, NexError } from "@nexengine/protocol/internal";
 import { connectTransport } from "./transport.ts";
 
-/** How long the last messages may take to go out. */
+/** Timeout for the last messages when a connection closes. */
 const closeTimeoutMs = 2_000;
 
 /**
  * Logs in.
  *
- * @param changes What is other than a login says.
+ * @param changes Options that replace those of the login.
  * @throws NexError `connection_failed`
  */
 export async function connectNats(
@@ -24,7 +24,7 @@ export async function connectNats(
 }
 
 /**
- * Logs in within a time, however many servers and addresses are tried; a connection that comes later is closed.
+ * Connects within a time limit, whatever the number of servers. A connection that arrives later is closed.
  *
  * @throws NexError `connection_failed`
  */
@@ -47,7 +47,7 @@ export async function connectWithin(
   }
 }
 
-/** Lets the last messages go out, for a bounded time, and closes. */
+/** Flushes within a time limit, and closes. */
 export async function closeConnection(connection: NatsConnection): Promise<void> {
   if (connection.isClosed()) return;
   const flushed = connection.flush().catch(() => undefined);

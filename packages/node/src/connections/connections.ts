@@ -1,4 +1,4 @@
-/** Every connection to NATS that a node has: its own, those of its configuration, and those of single requests. */
+/** All NATS connections of a node: its own, those of its configuration, and per-request ones. */
 import type { NatsConnection } from "@nats-io/nats-core";
 import { errorText, type NatsLogin, NexError } from "@nexengine/protocol/internal";
 import type { Logger } from "pino";
@@ -7,41 +7,41 @@ import { KeptConnection } from "./kept-connection.ts";
 import type { NamespaceLogin } from "./logins.ts";
 import { type OwnConnection, openOwnConnection } from "./own-connection.ts";
 
-/** What one workload acts through. */
+/** Connections of one workload. */
 export interface WorkloadConnections extends AsyncDisposable {
-  /** Where its triggers are subscribed, and answered. */
+  /** For triggers and their replies. */
   readonly triggers: NatsConnection;
-  /** Is that connection the namespace's or the request's, and not the node's? Then its permissions are theirs. */
+  /** Whether the trigger connection is the namespace's or the request's own. Its permissions are theirs then. */
   readonly hasOwnTriggers: boolean;
-  /** What its host services may reach. */
+  /** For host services. */
   readonly hostServices: NatsConnection;
-  /** Where its artifact is read. */
+  /** For reading its artifact. */
   readonly artifacts: NatsConnection;
-  /** JetStream domain of artifacts, where the request names none. */
+  /** JetStream domain of artifacts when the request names none. */
   readonly jsDomain: string | undefined;
 }
 
-/** Whose connections are wanted. */
+/** A request for the connections of a workload. */
 export interface ConnectionsRequest {
   namespace: string;
   /** Only functions have triggers and host services. */
   isFunction: boolean;
-  /** Connections that the request brought along. */
+  /** Per-request connections. */
   own: readonly OwnConnection[];
-  /** Called when one of the request's own was closed for good. */
+  /** Called when a per-request connection was closed for good. */
   lost(why: string): void;
 }
 
-/** What the connections of a node are made of. */
+/** Options for the connections of a node. */
 export interface ConnectionsOptions {
-  /** The node's own. */
+  /** The node's own login. */
   login: NatsLogin;
-  /** Those of the namespaces that are listed, `*` being those that are not; `undefined` for the node's own. */
+  /** Logins of listed namespaces, `*` for all others; `undefined` means the node's own. */
   ofNamespaces: Readonly<Record<string, NamespaceLogin | undefined>>;
-  /** For the host services of namespaces without one of their own. */
+  /** For host services of namespaces without a connection. */
   hostServices: NatsLogin | undefined;
   connectTimeMs: number;
-  /** Of requests' own, all together. */
+  /** Maximum number of per-request connections. */
   requestConnectionsMax: number;
   log: Logger;
 }
@@ -51,14 +51,14 @@ interface OfNamespace extends NamespaceLogin {
 }
 
 /**
- * A namespace acts through its own connection, and a request's own ones win for what they are for. A kept connection that
- * is not there keeps workloads from starting, and nothing else.
+ * A namespace acts through its own connection; per-request connections take precedence. While a kept connection is down,
+ * workloads that need it cannot start; nothing else stops.
  */
 export class Connections implements AsyncDisposable {
-  /** The node's own: requests to the node, its answers, events and logs. */
+  /** The node's own: control requests, answers, events and logs. */
   readonly own: NatsConnection;
   readonly #options: ConnectionsOptions;
-  /** By namespace, `*` for those that are not listed. */
+  /** By namespace; `*` for those that are not listed. */
   readonly #ofNamespaces = new Map<string, OfNamespace | undefined>();
   readonly #hostServices: KeptConnection | undefined;
   #ofRequests = 0;
@@ -76,12 +76,12 @@ export class Connections implements AsyncDisposable {
   }
 
   /**
-   * Logs in, and tries the kept connections once; one that fails is tried again, and ends nothing.
+   * Connects, and tries the kept connections once. A failed one is retried in the background.
    *
-   * @throws NexError `connection_failed` of the node's own.
+   * @throws NexError `connection_failed` for the node's own connection.
    */
   static async open(options: ConnectionsOptions): Promise<Connections> {
-    // A refused login, as after a rotated password, is tried again too: what runs goes on meanwhile.
+    // A refused login, as after a changed password, is retried too. Workloads go on meanwhile.
     const own = await connectNats(options.login, { ignoreAuthErrorAbort: true });
     void tellOfLosses(own, options.log);
     const connections = new Connections(own, options);
@@ -103,18 +103,18 @@ export class Connections implements AsyncDisposable {
     return this.#ofNamespaces.get(this.#ofNamespaces.has(namespace) ? namespace : "*");
   }
 
-  /** The login by which a namespace acts. */
+  /** Login of a namespace. */
   loginOf(namespace: string): NatsLogin {
     return this.#of(namespace)?.login ?? this.#options.login;
   }
 
-  /** Is what a namespace acts through there now? */
+  /** Whether the connection of a namespace is up. */
   isConnected(namespace: string): boolean {
     return this.#of(namespace)?.kept.isConnected ?? true;
   }
 
   /**
-   * What a workload acts through; its own connections are closed with what is returned.
+   * Connections for a workload. Its per-request ones are closed when the result is disposed.
    *
    * @throws NexError `connection_unavailable`, `connection_limit`, `connection_failed`, `connection_not_allowed`
    */
@@ -174,7 +174,7 @@ export class Connections implements AsyncDisposable {
   }
 }
 
-/** A node without its server can't be asked, and its functions get no calls: whoever runs it has to hear of it. */
+/** Logs losses: a node without its server gets no requests and no calls, and its operator must know. */
 async function tellOfLosses(connection: NatsConnection, log: Logger): Promise<void> {
   for await (const status of connection.status()) {
     if (status.type === "disconnect") {

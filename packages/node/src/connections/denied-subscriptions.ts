@@ -1,4 +1,4 @@
-/** Subscriptions that the server does not permit; it says so on the connection, and to nobody who waits for it. */
+/** Subscriptions without permission. The server reports them on the connection, not to the subscriber. */
 import {
   type NatsConnection,
   PermissionViolationError,
@@ -8,9 +8,9 @@ import {
 import { NexError } from "@nexengine/protocol/internal";
 
 /**
- * Subscribes, and tells what was not permitted.
+ * Subscribes, and reports what was not permitted.
  *
- * @param subscribe Returns when the server has taken, or refused, all subscriptions.
+ * @param subscribe Returns once the server has answered all subscriptions.
  * @throws NexError `trigger_denied`
  */
 export async function subscribePermitted(

@@ -1,4 +1,4 @@
-/** A connection that the configuration names: opened at the start, kept, and back by itself when it was lost. */
+/** A connection of the configuration: opened at start, and reconnected for ever. */
 import type { NatsConnection } from "@nats-io/nats-core";
 import { errorText, type NatsLogin, NexError } from "@nexengine/protocol/internal";
 import type { Logger } from "pino";
@@ -7,19 +7,19 @@ import { closeConnection, connectWithin } from "./connect.ts";
 const retryFirstMs = 1_000;
 const retryMaxMs = 30_000;
 
-/** What a kept connection is opened with. */
+/** Options for a kept connection. */
 export interface KeptConnectionOptions {
-  /** What it is for, in log lines and refusals: `the namespace "acme"`. */
+  /** Its purpose, for log lines and errors: `the namespace "acme"`. */
   purpose: string;
   login: NatsLogin;
-  /** Of an attempt to connect, and of a deploy's wait for one. */
+  /** Timeout of an attempt, and of a deploy that waits for the connection. */
   connectTimeMs: number;
   log: Logger;
 }
 
 /**
- * Whatever happens to it, a refused login too, it is tried again: it is the operator's, who may put it right, and what
- * runs by it goes on.
+ * Any failure is retried, also a refused login: the operator may fix it, and workloads on the connection
+ * go on.
  */
 export class KeptConnection implements AsyncDisposable {
   readonly #options: KeptConnectionOptions;
@@ -41,13 +41,13 @@ export class KeptConnection implements AsyncDisposable {
     return this.#isConnected;
   }
 
-  /** Settles when the first attempt to connect is over. */
+  /** Settles after the first attempt. */
   get tried(): Promise<void> {
     return this.#opening;
   }
 
   /**
-   * The connection, once it is there.
+   * Waits for the connection.
    *
    * @throws NexError `connection_unavailable`
    */
@@ -94,7 +94,7 @@ export class KeptConnection implements AsyncDisposable {
       void this.#watch(connection);
     } catch (error) {
       if (this.#isClosed) return;
-      // Who waits need not wait for the next attempt.
+      // Waiters do not wait for the next attempt.
       this.#set(false, errorText(error));
       log.error({ reason: errorText(error) }, `no connection for ${purpose}; it is tried again`);
       this.#retry = setTimeout(() => this.#retryNow(), this.#retryMs);

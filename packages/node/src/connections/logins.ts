@@ -1,4 +1,4 @@
-/** The logins of the connections that a node's configuration names. */
+/** Logins of the connections in the configuration. */
 import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
@@ -14,7 +14,7 @@ import {
 } from "@nexengine/protocol/internal";
 import type { ConnectionConfig, Namespaces } from "../config/namespaces.ts";
 
-/** How a node acts for a namespace. */
+/** Login of a namespace. */
 export interface NamespaceLogin {
   login: NatsLogin;
   /** JetStream domain of its artifacts. */
@@ -22,9 +22,9 @@ export interface NamespaceLogin {
 }
 
 /**
- * The logins of the namespaces that the configuration lists; `undefined` for one without a connection.
+ * Logins of the listed namespaces; `undefined` for one without a connection.
  *
- * @param own The node's own.
+ * @param own The node's own login.
  * @throws NexError `config_invalid` where a file can't be read.
  */
 export function namespaceLogins(
@@ -56,7 +56,7 @@ function loginOfConnection(key: string, connection: ConnectionConfig, own: NatsL
   const isElsewhere = connection.url !== "";
   const servers = isElsewhere ? splitUrls(connection.url) : own.servers;
   const { ca, first } = isElsewhere ? {} : (own.tls ?? {});
-  // Never the node's certificate, by which a server might take the connection for the node's.
+  // Never the node's certificate: a server might take the connection for the node's own.
   const ofNode = { ...(ca === undefined ? {} : { ca }), ...(first === undefined ? {} : { first }) };
   const given = tlsOfContext(connection, read);
   const isTls = given !== undefined || (!isElsewhere && own.tls !== undefined);
@@ -68,15 +68,15 @@ function loginOfConnection(key: string, connection: ConnectionConfig, own: NatsL
   };
 }
 
-/** A path may begin with `~`, as in a context's file. */
+/** A path may start with `~`, as in a context file. */
 function expandHome(path: string): string {
   return path === "~" || path.startsWith("~/") ? join(homedir(), path.slice(1)) : path;
 }
 
 /**
- * The login of the configuration's `host_services`; `undefined` where that names none.
+ * Login of the configuration's `host_services`; `undefined` when it names none.
  *
- * @param own The node's own, whose servers and TLS count where nothing else is said.
+ * @param own The node's own login, whose servers and TLS are the defaults.
  */
 export function hostServicesLogin(configured: RequestConnection, own: NatsLogin): NatsLogin | undefined {
   if (!saysConnection(configured)) return undefined;

@@ -1,4 +1,4 @@
-/** A connection that a request brings along: where it may lead, and how it is opened. */
+/** A per-request connection: where it may lead, and how it is opened. */
 import { lookup } from "node:dns/promises";
 import { BlockList, isIP, isIPv6 } from "node:net";
 import { checkServerIdentity, type PeerCertificate } from "node:tls";
@@ -18,13 +18,13 @@ import {
 } from "@nexengine/protocol/internal";
 import { connectWithin } from "./connect.ts";
 
-/** Which servers a request may name. */
+/** Servers that a request may name. */
 export type RequestConnections = "node-servers" | "any";
 
-/** More than a cluster's. */
+/** Maximum number of servers. */
 const serversMax = 16;
 
-/** Addresses that mean the host itself or its link, whoever is asked: what listens there trusts its own host. */
+/** Addresses of the host itself or its link. Services there trust their own host. */
 const hostsOwn = new BlockList();
 for (const [network, bits] of [
   ["0.0.0.0", 8],
@@ -42,11 +42,11 @@ for (const [network, bits] of [
   hostsOwn.addSubnet(network, bits, "ipv6");
 }
 
-/** A request's own connection, checked. */
+/** A checked per-request connection. */
 export interface OwnConnection {
-  /** The member of the request. */
+  /** Member of the request. */
   what: OwnConnectionName;
-  /** Its servers are the node's own, as the node writes them. */
+  /** Servers of the node, in the node's spelling. */
   login: NatsLogin & { servers: string[] };
   /** Other servers, where a request may name any. */
   others: readonly { address: ServerAddress; tls: boolean }[];
@@ -55,12 +55,12 @@ export interface OwnConnection {
 export type OwnConnectionName = "trigger_connection" | "host_services";
 
 /**
- * Checks which servers a request's own connection names. Nothing is resolved, and nothing but the node's own spelling of
- * its servers is dialled, so that no two readings of a URL come apart.
+ * Checks the servers of a per-request connection. Nothing is resolved, and only the node's own spelling of its servers
+ * is dialled, so that two parsers cannot read a URL differently.
  *
- * Of the node's TLS it gets the authorities, and never the certificate, by which a server might take it for the node.
+ * It gets the certificate authorities of the node's TLS, but never the node's certificate.
  *
- * @param node The login by which the workload's namespace acts otherwise.
+ * @param node The namespace's usual login.
  * @throws NexError `connection_not_allowed`
  */
 export function planOwnConnection(
@@ -103,7 +103,7 @@ export function planOwnConnection(
   };
 }
 
-/** A user's JWT and its seed, else what stands in a URL. */
+/** The JWT and seed of a user, or the login in a URL. */
 function secretsOf({ nats_user_jwt, nats_user_seed }: RequestConnection, urls: readonly string[]): NatsLogin {
   if (nats_user_jwt || nats_user_seed) {
     return {
@@ -115,7 +115,7 @@ function secretsOf({ nats_user_jwt, nats_user_seed }: RequestConnection, urls: r
 }
 
 /**
- * Opens it. Servers that its server tells of are passed over, so that it can't lead elsewhere.
+ * Opens it. Servers that are announced by the server are ignored, so that it cannot lead elsewhere.
  *
  * @throws NexError `connection_failed`, `connection_not_allowed`
  */
@@ -130,14 +130,14 @@ export async function openOwnConnection(own: OwnConnection, timeMs: number): Pro
     return await connectWithin(login, timeMs, changes);
   } catch (error) {
     if (error instanceof NexError && error.code === "connection_not_allowed") throw error;
-    // What failed may have held what was sent, so only its text is kept.
+    // The cause may hold secrets, so only its text is kept.
     const { message } = error instanceof NexError ? error : connectionFailure(login, error);
     throw new NexError("connection_failed", `Failed to deploy workload: ${what}: ${message}`);
   }
 }
 
 /**
- * The servers by their addresses: those were checked, and a name could mean another one the next time.
+ * Replaces names by the checked addresses: a name could resolve to another address the next time.
  *
  * @throws NexError `connection_not_allowed`
  */
@@ -169,7 +169,7 @@ async function optionsOfOthers({ what, login, others }: OwnConnection): Promise<
   };
 }
 
-/** The certificate must be for one of the names that the request gave, and not for an address found for it. */
+/** The certificate must match one of the names in the request, not an address found for it. */
 function identityOf(names: readonly string[]): object {
   const [servername = ""] = names;
   return {

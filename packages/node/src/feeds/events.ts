@@ -42,14 +42,14 @@ export class Events {
     });
   }
 
-  /** An event in a namespace about something that did not become a workload. */
+  /** An event in a namespace about a request that did not become a workload. */
   refusal(type: EventType, namespace: string, data: Readonly<Record<string, unknown>>): void {
     this.#publish(namespace, { type, source: this.#nodeId, namespace, data });
   }
 
   /**
-   * May a call of the workload have an event now? A busy function's are thinned out, so that they don't cost more than the
-   * calls; those that have none are counted in the next one.
+   * Whether a call can have an event now. Calls of a busy function have few events, because an event costs more than a call.
+   * Calls without one are counted in the next event.
    */
   callIsDue({ id }: EventWorkload): boolean {
     const second = Math.floor(performance.now() / 1_000);
@@ -70,7 +70,7 @@ export class Events {
     return false;
   }
 
-  /** An event of one call that `callIsDue` has let pass. */
+  /** An event of a call for which `callIsDue` was true. */
   call(type: EventType, workload: EventWorkload, data: Readonly<Record<string, unknown>>): void {
     const count = this.#calls.get(workload.id);
     const suppressed = count?.suppressed ?? 0;
@@ -88,7 +88,7 @@ export class Events {
     });
   }
 
-  /** Forgets what was counted for a workload. */
+  /** Forgets the counts of a workload. */
   forget(workloadId: string): void {
     this.#calls.delete(workloadId);
   }

@@ -5,13 +5,13 @@ import type { EventWorkload } from "./events.ts";
 import type { Outlet } from "./outlet.ts";
 import { type RecentLine, RecentLines } from "./recent-lines.ts";
 
-/** The workload that a line is from. */
+/** The workload of a log line. */
 export interface LoggingWorkload extends EventWorkload {
   /** Its own limit; the node's when absent. */
   logBytesPerSecond?: number | undefined;
 }
 
-/** What a workload has written in a second, and what of it was dropped. */
+/** Output of a workload in the current second. */
 interface Written {
   readonly lines: RateShare;
   readonly recent: RecentLines;
@@ -30,7 +30,7 @@ export class Logs {
   readonly #lines: Rate;
   readonly #written = new Map<string, Written>();
 
-  /** @param lines Lines that all workloads together may publish. */
+  /** @param lines Rate of lines of all workloads together. */
   constructor(outlet: Outlet, nodeId: string, bytesPerSecondMax: number, lines: Rate) {
     this.#outlet = outlet;
     this.#nodeId = nodeId;
@@ -38,7 +38,7 @@ export class Logs {
     this.#lines = lines;
   }
 
-  /** Publishes a line, unless the workload has written more in this second than it may: in bytes, or in lines. */
+  /** Publishes a line, unless the workload is over its limit of bytes or lines in this second. */
   line(workload: LoggingWorkload, level: LogLevel, text: string): void {
     const second = Math.floor(Date.now() / msPerSecond);
     const written = this.#of(workload, second);
@@ -50,10 +50,10 @@ export class Logs {
     written.recent.add({ time_ms: Date.now(), level, text });
     written.bytes += Buffer.byteLength(text);
     const bytesMax = workload.logBytesPerSecond ?? this.#bytesPerSecondMax;
-    // A line of no bytes is a message too.
+    // An empty line is a message too.
     if (written.bytes <= bytesMax && written.lines.take() && this.#publish(workload, level, text)) return;
     written.dropped++;
-    // Dropped lines are reported also where no further line comes.
+    // Dropped lines are also reported when no further line comes.
     written.timer ??= setTimeout(() => this.#tellDropped(workload, written), msPerSecond).unref();
   }
 
@@ -75,12 +75,12 @@ export class Logs {
     if (this.#publish(workload, "WARN", text)) written.dropped = 0;
   }
 
-  /** The latest lines of a workload, published or not; the latest last. */
+  /** The latest lines of a workload, published or not, the latest last. */
   recent(workloadId: string, count: number): RecentLine[] {
     return this.#written.get(workloadId)?.recent.last(count) ?? [];
   }
 
-  /** Forgets what was counted for a workload. */
+  /** Forgets the counts and lines of a workload. */
   forget(workloadId: string): void {
     clearTimeout(this.#written.get(workloadId)?.timer);
     this.#written.delete(workloadId);

@@ -1,4 +1,4 @@
-/** Where feeds publish: a connection that takes no more than a bounded number of bytes that it has not sent. */
+/** The outlet of feeds: a connection with a bounded number of unsent bytes. */
 import type { NatsConnection } from "@nats-io/nats-core";
 import type { Logger } from "pino";
 import { unsentBytes } from "../connections/unsent-bytes.ts";
@@ -14,14 +14,14 @@ export class Outlet implements Disposable {
   #reported = 0;
   #report: NodeJS.Timeout | undefined;
 
-  /** @param unsentBytesMax Above this, messages are dropped: the server does not read, or is not there. */
+  /** @param unsentBytesMax Above it, messages are dropped: the server does not read, or is gone. */
   constructor(connection: NatsConnection, unsentBytesMax: number, log: Logger) {
     this.#connection = connection;
     this.#unsentBytesMax = unsentBytesMax;
     this.#log = log;
   }
 
-  /** How many messages were dropped. */
+  /** Number of dropped messages. */
   get dropped(): number {
     return this.#dropped;
   }

@@ -1,10 +1,10 @@
-/** The latest log lines of a workload, for those who come after they were published. */
+/** The latest log lines of a workload, for readers who come later. */
 import type { LogLevel } from "@nexengine/protocol/internal";
 
 const linesMax = 200;
 const charactersMax = 32_768;
 
-/** A log line that is kept. */
+/** A kept log line. */
 export interface RecentLine {
   time_ms: number;
   level: LogLevel;
@@ -15,7 +15,7 @@ export class RecentLines {
   readonly #lines: RecentLine[] = [];
   #characters = 0;
 
-  /** Keeps a line, and forgets the oldest ones beyond the bounds. */
+  /** Adds a line, and drops the oldest ones beyond the limits. */
   add(line: RecentLine): void {
     this.#lines.push(line);
     this.#characters += line.text.length;

@@ -1,13 +1,13 @@
-/** What is counted of a function's calls. */
+/** Counters of a function's calls. */
 import type { CallErrorCode, Counters } from "@nexengine/protocol/internal";
 
-/** A power of two is divided into so many buckets. */
+/** Buckets per power of two, as a number of bits. */
 const stepBits = 3;
 const bucketsMax = 32 << stepBits;
-/** Larger ones count as this. */
+/** Maximum value. Larger ones count as this. */
 const valueMax = 0x7fff_ffff;
 
-/** Times in buckets whose width grows with the time: quantiles are right to an eighth. */
+/** A histogram whose buckets grow with the value: quantiles are exact to an eighth. */
 export class Histogram {
   readonly #counts = new Uint32Array(bucketsMax);
   #count = 0;
@@ -16,14 +16,14 @@ export class Histogram {
     return this.#count;
   }
 
-  /** @param value Not negative; the unit is the caller's. */
+  /** @param value Not negative, in any unit. */
   add(value: number): void {
     this.#count++;
     const bucket = bucketOf(value);
     this.#counts[bucket] = (this.#counts[bucket] as number) + 1;
   }
 
-  /** The upper end of the bucket below which that part of the values lies; 0 when there are none. */
+  /** Upper end of the bucket in which the quantile lies; 0 without values. */
   quantile(part: number): number {
     let left = Math.ceil(this.#count * part);
     if (left === 0) return 0;
@@ -50,7 +50,7 @@ function upperEnd(bucket: number): number {
   return (((1 << stepBits) | (bucket & ((1 << stepBits) - 1))) + 1) * 2 ** shift - 1;
 }
 
-/** Histograms count in this unit. */
+/** Unit of the histograms. */
 const unitNs = 100;
 
 export class CallCounters {
@@ -61,7 +61,7 @@ export class CallCounters {
   readonly #run = new Histogram();
   readonly #queue = new Histogram();
 
-  /** Time that the function's code ran, all together. */
+  /** Total run time of the function's code. */
   get runNs(): number {
     return this.#runNs;
   }
@@ -87,7 +87,7 @@ export class CallCounters {
     this.#failures.set(code, (this.#failures.get(code) ?? 0) + 1);
   }
 
-  /** As INFO shows them. */
+  /** The counters as INFO has them. */
   show(): Counters {
     const quantiles = (histogram: Histogram): { p50: number; p99: number } => ({
       p50: histogram.quantile(0.5) * unitNs,

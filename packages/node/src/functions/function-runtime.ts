@@ -1,4 +1,4 @@
-/** What a function has that a service has not: triggers, calls with their counters, and host services. */
+/** The function half of a workload: triggers, calls with their counters, and host services. */
 import type { NatsConnection } from "@nats-io/nats-core";
 import { type CallFailure, printable, runTickNs } from "@nexengine/protocol/internal";
 import type { HostCallHandler } from "../agent-client/host-calls.ts";
@@ -19,15 +19,15 @@ import type { Trigger, TriggerHealth, TriggerSpec } from "./triggers/trigger.ts"
 
 const nsPerMs = 1e6;
 
-/** What a function needs of its node. */
+/** Parts of the node that functions use. */
 export interface FunctionServices {
   budget: Budget;
   events: Events;
   logs: Logs;
   tuning: NodeTuning;
-  /** Subjects to which a namespace's functions may reply, on a connection of its own or on the node's. */
+  /** Subjects to which a namespace's functions may reply. */
   replyRulesOf(namespace: string, isOwnConnection: boolean): ReplyRules;
-  /** What a function may call in the node. */
+  /** Host services of a function. */
   hostServicesOf(owner: Owner, connections: HostServiceConnections): HostServices;
 }
 
@@ -35,16 +35,16 @@ export interface FunctionServices {
 export interface FunctionRuntimeOptions {
   owner: LoggingWorkload;
   triggers: readonly TriggerSpec[];
-  /** The connection on which it is triggered and answers. */
+  /** Connection for triggers and replies. */
   connection: NatsConnection;
-  /** Whether that connection is the namespace's or the request's, and not the node's. */
+  /** Whether it is the namespace's or the request's own, not the node's. */
   isOwnConnection: boolean;
   hostServices: HostServiceConnections;
-  /** Time limit of a call; the node's own when absent. */
+  /** Time limit of a call; the node's default when absent. */
   callTimeMs: number | undefined;
   counters: CallCounters;
   services: FunctionServices;
-  /** The machine does not answer and must be ended; another one is wanted. */
+  /** Called when a machine does not answer: it must be replaced. */
   abandon(machine: Machine, why: string): void;
 }
 
@@ -88,13 +88,13 @@ export class FunctionRuntime {
     return this.#triggers.map(({ spec, health }) => ({ spec, health }));
   }
 
-  /** A machine is ready for calls. */
+  /** Adds a machine that is ready for calls. */
   addMachine(machine: Machine, concurrency: number): void {
     this.#options.counters.started();
     this.#calls.addMachine(machine, concurrency);
   }
 
-  /** A machine is gone. @param why For the callers. */
+  /** Removes a machine. @param why For the callers. */
   removeMachine(machine: Machine, why: string): void {
     this.#calls.removeMachine(machine, `the function's machine ended: ${why}`);
   }
@@ -114,7 +114,7 @@ export class FunctionRuntime {
     await this.#calls.idle();
   }
 
-  /** Ends the function; calls that run have `drainMs` to finish. */
+  /** Stops the function. Running calls have `drainMs` to finish. */
   async stop(drainMs: number): Promise<void> {
     await this.#stopTriggers();
     await this.#calls.close(drainMs);

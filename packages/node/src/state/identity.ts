@@ -1,4 +1,4 @@
-/** Who a node is: its nkey and its xkey, and the proof that they belong together. */
+/** A node's identity: its nkey, its xkey, and the proof that they belong together. */
 import { randomBytes } from "node:crypto";
 import { open, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ import { z } from "zod";
 const fileName = "identity.json";
 const fileSchema = z.object({ version: z.literal(1), node_seed: z.string(), xkey_seed: z.string() });
 
-/** The first box of 180 kB takes 20 ms without, and 1 to 5 ms after this. */
+/** Work for the warm-up. Without it the first box of 180 kB takes 20 ms, after it 1 to 5 ms. */
 const warmUpBytes = 4_096;
 const warmUpRounds = 40;
 
@@ -38,10 +38,10 @@ export class Identity {
   }
 
   /**
-   * The identity that is kept in a state directory, made when there is none. Its seeds are in a file of mode 0600:
-   * whoever can read it can be this node, and open what was sealed for it.
+   * Opens the identity in a state directory, or makes a new one. Its seeds are in a file of mode 0600: whoever can read
+   * it can be this node, and open what was sealed for it.
    *
-   * @throws NexError `state_unusable` when the file can't be read; a node never becomes another one silently.
+   * @throws NexError `state_unusable` when the file is unreadable. A node never becomes another one silently.
    */
   static async open(directory: string, now: () => number = Date.now): Promise<Identity> {
     const path = join(directory, fileName);
@@ -60,7 +60,7 @@ export class Identity {
     }
   }
 
-  /** The proof of the xkey, signed anew at half its life. */
+  /** The proof of the xkey, renewed at half its life. */
   get xkeyProof(): string {
     const now = this.#now();
     if (now >= this.#proofUntilMs) {
@@ -71,7 +71,7 @@ export class Identity {
   }
 }
 
-/** Opens a few boxes, so that the engine has compiled the cipher before a request of somebody's waits for it. */
+/** Opens a few boxes, so that the cipher is compiled before a request needs it. */
 function warmUp(xkey: CurveKey): void {
   const box = xkey.seal(Buffer.alloc(warmUpBytes), xkey.publicKey);
   for (let round = 0; round < warmUpRounds; round++) xkey.open(box, xkey.publicKey);
@@ -88,7 +88,7 @@ async function readKept(path: string): Promise<Seeds | undefined> {
   }
 }
 
-/** Writes new seeds down, whole and on the disk, before they are used. */
+/** Writes new seeds to disk, whole and synced, before they are used. */
 async function keepNew(path: string): Promise<Seeds> {
   const seeds: Seeds = {
     version: 1,

@@ -1,4 +1,4 @@
-/** Keeps a directory for one process, for as long as that process lives. */
+/** Locks a directory for the life of this process. */
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { link, lstat, open, rename, rm, stat } from "node:fs/promises";
@@ -6,15 +6,15 @@ import { connect, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { NexError } from "@nexengine/protocol/internal";
 
-/** How often a lock is tried to be taken that a dead process has left, while others try the same. */
+/** Maximum number of tries to take a stale lock that others try to take too. */
 const triesMax = 20;
 
 /**
- * Locks a directory. The lock is a listening socket, which nobody answers at any more when its process has ended.
+ * Locks a directory. The lock is a listening socket: nobody answers on it when its process has exited.
  *
- * - A socket in the directory keeps out everybody who can reach the directory, also from another container.
- * - On Linux an abstract socket, named after the directory's device and inode, decides between those of one network
- *   namespace before that: the kernel takes it away with its process, so it is never stale.
+ * - A socket in the directory holds against everybody who can reach the directory, also from another container.
+ * - On Linux, an abstract socket named after device and inode decides first, within one network namespace. The kernel
+ *   removes it with its process, so it is never stale.
  *
  * @throws NexError `state_locked`
  */
@@ -30,7 +30,7 @@ export async function lockDirectory(directory: string): Promise<AsyncDisposable>
   return stack.move();
 }
 
-/** A socket in a directory, under a name that only one can have. */
+/** A socket in a directory, under a name that only one process can have. */
 class SocketFile implements AsyncDisposable {
   readonly #paths: Paths;
   readonly #server: Server;
@@ -44,7 +44,7 @@ class SocketFile implements AsyncDisposable {
 
   /** @throws NexError `state_locked` */
   static async take(directory: string): Promise<SocketFile> {
-    // By way of a descriptor, since the path of a socket is short: 107 bytes at most.
+    // Addressed through a descriptor, because socket paths have 107 bytes at most.
     await using handle = await open(directory);
     const own = `lock.${randomBytes(6).toString("hex")}`;
     const short = process.platform === "linux" ? `/proc/self/fd/${handle.fd}` : directory;
@@ -76,16 +76,16 @@ class SocketFile implements AsyncDisposable {
   }
 }
 
-/** Where a lock stands, and the socket that is to become it. */
+/** Paths of a lock and of this process's own socket. */
 interface Paths {
   directory: string;
-  /** A short name of the directory. */
+  /** Short path of the directory. */
   short: string;
   own: string;
   lock: string;
 }
 
-/** @returns false when somebody has the lock. */
+/** @returns false when another process has the lock. */
 async function linkTo({ own, lock }: Paths): Promise<boolean> {
   try {
     await link(own, lock);
@@ -96,13 +96,13 @@ async function linkTo({ own, lock }: Paths): Promise<boolean> {
   }
 }
 
-/** Moves a dead process's lock aside. One that somebody has taken in between goes back to where it was. */
+/** Moves a stale lock aside. A lock that somebody has taken in between is put back. */
 async function removeStale({ own, lock, short, directory }: Paths): Promise<void> {
   const aside = `${own}.stale`;
   try {
     await rename(lock, aside);
   } catch {
-    // Another one was quicker.
+    // Another process was quicker.
     return;
   }
   if (await answers(join(short, aside.slice(directory.length + 1))))
@@ -110,9 +110,9 @@ async function removeStale({ own, lock, short, directory }: Paths): Promise<void
   await rm(aside, { force: true });
 }
 
-/** @returns `undefined` when somebody listens there, or a file of the name is there. */
+/** @returns `undefined` when the address is in use. */
 async function listen(path: string): Promise<Server | undefined> {
-  // Whoever connects has no business here, and does no harm.
+  // Connections are closed at once.
   const server = createServer((socket) => socket.destroy());
   server.listen({ path });
   try {

@@ -1,4 +1,4 @@
-/** What is written down of each machine, so that whoever comes after a crash can end it. */
+/** Records of machines, so that the next node can end them after a crash. */
 import { readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type MachineRecord, sandboxKinds } from "@nexengine/machines";
@@ -20,7 +20,7 @@ export class MachineRecords {
     this.path = path;
   }
 
-  /** Writes a record down, whole or not at all. */
+  /** Writes a record atomically. */
   async write(record: MachineRecord): Promise<void> {
     const path = this.#pathOf(record.id);
     await writeFile(`${path}.new`, JSON.stringify(record), { mode: 0o600 });
@@ -32,9 +32,9 @@ export class MachineRecords {
   }
 
   /**
-   * All records; one that is none, or was not written to its end, is of nobody's machine and goes.
+   * Lists all records. An invalid or incomplete one belongs to no machine and is removed.
    *
-   * @throws NexError `state_unusable` when they can't be read now: they may name machines that run.
+   * @throws NexError `state_unusable` when they are unreadable: they may name machines that run.
    */
   async list(): Promise<MachineRecord[]> {
     const records: MachineRecord[] = [];
@@ -58,7 +58,7 @@ export class MachineRecords {
   }
 }
 
-/** What is removed meanwhile is as good as empty. */
+/** Reads a file; one that was removed meanwhile counts as empty. */
 async function readText(path: string): Promise<string> {
   try {
     return await readFile(path, "utf8");

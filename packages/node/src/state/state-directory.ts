@@ -1,4 +1,4 @@
-/** The directory in which a node keeps what must outlive a crash of it, and what it needs while it runs. */
+/** The state directory of a node: what must survive a crash, and files of the running node. */
 import { chmod, mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -8,7 +8,7 @@ import { MachineRecords } from "./machine-records.ts";
 
 export class StateDirectory implements AsyncDisposable {
   readonly path: string;
-  /** The machines that this node, or its dead predecessor, has booted and not destroyed. */
+  /** Machines that this node or its crashed predecessor has booted and not destroyed. */
   readonly records: MachineRecords;
   readonly #own: boolean;
   readonly #lock: AsyncDisposable;
@@ -21,9 +21,9 @@ export class StateDirectory implements AsyncDisposable {
   }
 
   /**
-   * Opens a directory, 0700, and keeps every other node out of it.
+   * Opens a directory with mode 0700, and locks it.
    *
-   * @param path A directory that stays; a fresh one that goes with the node when absent.
+   * @param path A permanent directory; a temporary one that is removed with the node when absent.
    * @throws NexError `state_locked`, `state_unusable`
    */
   static async open(path?: string): Promise<StateDirectory> {
@@ -42,7 +42,7 @@ export class StateDirectory implements AsyncDisposable {
     await assertOurs(root);
     await using stack = new AsyncDisposableStack();
     const directory = new StateDirectory(root, own, stack.use(await lockDirectory(root)));
-    // Those of a node that was killed: their workloads are ended, and nobody asks for them any more.
+    // Artifacts of a killed node: its workloads are ended, so nobody needs them.
     await rm(directory.artifacts, { recursive: true, force: true });
     for (const part of [directory.machines, directory.artifacts, directory.records.path]) {
       await mkdir(part, { recursive: true, mode: 0o700 });
@@ -52,12 +52,12 @@ export class StateDirectory implements AsyncDisposable {
     return directory;
   }
 
-  /** Tells people which process uses the directory; it is the lock that keeps others out. */
+  /** Shows people which process uses the directory. The lock keeps others out. */
   get #pidFile(): string {
     return join(this.path, "nex.pid");
   }
 
-  /** Where machines have their directories. */
+  /** Parent of the machine directories. */
   get machines(): string {
     return join(this.path, "machines");
   }
@@ -66,19 +66,19 @@ export class StateDirectory implements AsyncDisposable {
     return join(this.path, "artifacts");
   }
 
-  /** Where tokens are remembered that were accepted. */
+  /** Directory of used tokens. */
   get usedTokens(): string {
     return join(this.path, "used-tokens");
   }
 
-  /** Where drivers keep their own state. */
+  /** Parent of the state of drivers. */
   get drivers(): string {
     return join(this.path, "drivers");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     try {
-      // What a record still names is left for the next node.
+      // Files of recorded machines are left for the next node.
       const gone = this.#own ? [this.path] : [this.artifacts];
       const kept = (await this.records.list()).length > 0;
       if (!kept) for (const path of gone) await rm(path, { recursive: true, force: true });
@@ -89,13 +89,13 @@ export class StateDirectory implements AsyncDisposable {
   }
 }
 
-/** So many nodes of one user run on one host without being told apart. */
+/** Maximum number of numbered directories of one user on one host. */
 const numberedMax = 64;
 
 /**
- * Opens the directory with the lowest number that no other node uses.
+ * Opens the first numbered directory that no other node uses.
  *
- * @param parent Where the numbered directories are.
+ * @param parent Parent of the numbered directories.
  * @throws NexError `state_locked`, `state_unusable`
  */
 export async function openNumbered(parent: string): Promise<StateDirectory> {
@@ -113,7 +113,7 @@ export async function openNumbered(parent: string): Promise<StateDirectory> {
   );
 }
 
-/** Opens those numbered directories, one after the other, that nobody uses: their nodes have ended. */
+/** Opens, one after the other, the numbered directories of nodes that have exited. */
 export async function* openAbandoned(parent: string): AsyncGenerator<StateDirectory> {
   for (const name of await readdir(parent).catch(() => [])) {
     const opened = /^\d{1,2}$/.test(name) ? await tryOpen(join(parent, name)) : undefined;
@@ -121,7 +121,7 @@ export async function* openAbandoned(parent: string): AsyncGenerator<StateDirect
   }
 }
 
-/** One that another node uses, or another user has, is in nobody's way. */
+/** @returns an error when another node or user has the directory. */
 async function tryOpen(path: string): Promise<StateDirectory | NexError> {
   try {
     return await StateDirectory.open(path);
@@ -131,7 +131,7 @@ async function tryOpen(path: string): Promise<StateDirectory | NexError> {
   }
 }
 
-/** Nobody else may read or write where secrets and machines are kept. */
+/** Refuses a directory that other users can read or write. */
 async function assertOurs(path: string): Promise<void> {
   const { uid, mode } = await stat(path);
   if (process.getuid !== undefined && uid !== process.getuid()) {

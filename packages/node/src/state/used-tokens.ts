@@ -1,10 +1,10 @@
 /**
- * The bound tokens that were accepted, until each has expired, so that none is accepted twice; also not by a node that
- * has come back after a crash.
+ * The accepted bound tokens, until each has expired. None is accepted twice, also not by a node that restarts after a
+ * crash.
  *
- * They stand in the state directory as lines of files that are only added to. A file goes when all in it have expired,
- * and a node that starts begins a new one: so a line that a crash has torn is never followed by another, and nothing
- * is ever written anew.
+ * They are lines of append-only files in the state directory. A file is removed when all its tokens have expired. Each
+ * start begins a new file, so nothing follows a line that a crash has cut off, and nothing is ever
+ * rewritten.
  */
 import { closeSync, fdatasync, fdatasyncSync, openSync, rmSync, writeSync } from "node:fs";
 import { mkdir, readdir, readFile } from "node:fs/promises";
@@ -18,20 +18,20 @@ import {
   NexError,
 } from "@nexengine/protocol/internal";
 
-/** Maximum number of tokens that are remembered; then no bound ones are accepted until some have expired. */
+/** Maximum number of tokens. When it is reached, bound tokens are refused until some have expired. */
 export const usedTokensMax = 100_000;
-/** Maximum number of one issuer's tokens, so that nobody fills the memory for all. */
+/** Maximum number of one issuer's tokens, so that no issuer fills the memory for all. */
 export const usedTokensOfIssuerMax = 20_000;
-/** Longest time for which a token can be accepted, and so must be remembered, by a clock that nobody sets. */
+/** Longest time for which a token must be remembered, by a clock that nobody sets, in ms. */
 const rememberedMsMax = (boundLifeSecondsMax + 2 * clockLeewaySeconds) * 1_000;
-/** A file takes so many lines, and is added to for so long. */
+/** Maximum number of lines of a file, and maximum time in which lines are added to it. */
 const linesMax = 8_192;
 const fileTimeMs = 300_000;
-/** Expired ones are looked for at most so often. */
+/** Minimum interval between two sweeps for expired tokens. */
 const sweepMs = 1_000;
 const linePattern = /^([A-Za-z0-9_-]{43}) (\d{1,15})(?: ([A-Z2-7]{56}))?$/;
 
-/** When something is over: by the clock that people set, and by one that only runs forward. Both must agree. */
+/** An end by two clocks: the wall clock, and one that only runs forward. Both must have passed. */
 interface End {
   /** Seconds. */
   until: number;
@@ -39,24 +39,24 @@ interface End {
   untilMs: number;
 }
 
-/** A token that is remembered. */
+/** A remembered token. */
 interface Remembered extends End {
   issuer: string;
 }
 
-/** A file of used tokens; its end is that of the last one in it. */
+/** A file of used tokens. It ends with its last token. */
 interface Segment extends End {
   path: string;
 }
 
-/** The file that is added to. */
+/** The file that is being written. */
 interface OpenSegment extends Segment {
   file: number;
   lines: number;
   sinceMs: number;
 }
 
-/** How the memory can be told a size and a clock of a test's own. */
+/** Sizes and clocks, for tests. */
 export interface UsedTokensOptions {
   max?: number;
   issuerMax?: number;
@@ -90,9 +90,9 @@ export class UsedTokens implements Disposable {
   }
 
   /**
-   * Reads what a state directory remembers.
+   * Reads the tokens of a state directory.
    *
-   * @throws NexError `state_unusable`: a node that can't read it would accept again what it has accepted.
+   * @throws NexError `state_unusable`: a node that cannot read them would accept them again.
    */
   static async open(directory: string, options: UsedTokensOptions = {}): Promise<UsedTokens> {
     const memory = new UsedTokens(directory, options);
@@ -111,7 +111,7 @@ export class UsedTokens implements Disposable {
     this.#number = Math.max(this.#number, Number(name));
     const path = join(this.#directory, name);
     let last = 0;
-    // The clock may stand wrong now, so nothing that was written down is forgotten soon.
+    // The clock may be wrong now, so nothing that was written is forgotten soon.
     const untilMs = this.#steadyNow() + rememberedMsMax;
     for (const line of (await readFile(path, "utf8")).split("\n")) {
       const [, digest, until, issuer = ""] = linePattern.exec(line) ?? [];
@@ -134,21 +134,21 @@ export class UsedTokens implements Disposable {
     else this.#counts.set(issuer, count);
   }
 
-  /** How many are remembered, those included that have expired and were not forgotten yet. */
+  /** Number of remembered tokens, also expired ones that were not swept yet. */
   get size(): number {
     return this.#tokens.size;
   }
 
-  /** Was this token accepted before? */
+  /** Whether this token was accepted before. */
   has({ digest }: BoundToken): boolean {
     return this.#tokens.has(digest);
   }
 
   /**
-   * Remembers a token, in memory and in a file, before this returns: of two copies that come together one is
-   * remembered, and the other one's `remember` throws.
+   * Remembers a token in memory and in a file before this returns. Of two copies of a request, only one is
+   * remembered; for the other one this throws.
    *
-   * @returns when the disk has it too; nothing may start before that.
+   * @returns when the disk has it. Nothing may start before that.
    * @throws NexError `token_already_used`, `replay_memory_full`, `state_unusable`; then it is not remembered.
    */
   remember(token: BoundToken): Promise<void> {
@@ -166,7 +166,7 @@ export class UsedTokens implements Disposable {
     return this.#synced();
   }
 
-  /** Waits until the disk has what was written so far; many that wait share one call of the system. */
+  /** Waits until the disk has everything written so far. Concurrent waits share one system call. */
   #synced(): Promise<void> {
     this.#syncing ??= new Promise((resolve, reject) => {
       setImmediate(() => {
@@ -174,7 +174,7 @@ export class UsedTokens implements Disposable {
         const file = this.#open?.file;
         if (file === undefined) return resolve();
         fdatasync(file, (error) => {
-          // A file that was closed meanwhile was synced then.
+          // A file that was closed meanwhile was synced when it was closed.
           if (error === null || this.#open?.file !== file) resolve();
           else reject(notWritten(error));
         });
@@ -187,13 +187,13 @@ export class UsedTokens implements Disposable {
     const line = `${digest} ${until} ${issuer}\n`;
     try {
       const segment = this.#segmentFor();
-      // Until then, even if a part of the line is all that gets to the disk.
+      // Set first, because a part of the line may reach the disk.
       segment.until = Math.max(segment.until, until);
       segment.untilMs = Math.max(segment.untilMs, untilMs);
       segment.lines++;
       if (writeSync(segment.file, line) < line.length) throw new RangeError("the line was written in part");
     } catch (cause) {
-      // What was written in part must not be followed by anything.
+      // Nothing may follow a partly written line.
       const empty = this.#open?.lines === 1 ? this.#open.path : undefined;
       this.#close();
       if (empty !== undefined) rmSync(empty, { force: true });
@@ -217,12 +217,12 @@ export class UsedTokens implements Disposable {
     const { file, path, until, untilMs } = this.#open;
     this.#open = undefined;
     this.#segments.push({ path, until, untilMs });
-    // Whoever waits for the disk finds this file no more.
+    // Synced here, because waiters no longer find this file.
     fdatasyncSync(file);
     closeSync(file);
   }
 
-  /** Forgets what has expired, and removes the files that hold nothing else. */
+  /** Forgets expired tokens, and removes files with nothing else. */
   #sweep(): void {
     const steadyMs = this.#steadyNow();
     if (steadyMs - this.#sweptAtMs < sweepMs) return;

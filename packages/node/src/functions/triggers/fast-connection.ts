@@ -1,7 +1,7 @@
 /**
- * A trigger connection with our own dispatch: nats.js makes the handshake, authenticates, encrypts, reconnects and
- * subscribes; the messages of triggers are cut out of what its socket brings before its parser sees them, and replies are
- * written to its socket. What is not a trigger's goes to its parser untouched.
+ * A trigger connection with our own dispatch. nats.js connects, authenticates, encrypts, reconnects and subscribes. We cut
+ * messages of triggers out of its socket's chunks before its parser sees them, and write replies to its socket. All other
+ * bytes go to its parser unchanged.
  */
 import type { Socket } from "node:net";
 import type { NatsConnection } from "@nats-io/nats-core";
@@ -13,18 +13,18 @@ import {
   type TriggerSubscription,
 } from "./trigger-connection.ts";
 
-/** Replies are gathered into chunks of this size; a chunk goes out when it is full or at the end of the turn. */
+/** Size of a chunk of replies. It is sent when it is full, or at the end of the turn. */
 const chunkBytes = 65_536;
-/** Longer ones are not gathered: the socket takes them from where they are. */
+/** Longer replies are not copied into a chunk. */
 const gatheredBytesMax = 16_384;
-/** So many chunks that were written are kept for others: fresh memory costs more than the copy into it. */
+/** Maximum number of written chunks kept for reuse: fresh memory costs more than the copy. */
 const spareChunksMax = 4;
-/** A server that has not taken so much gets no further replies until it has: it does not read. */
+/** Maximum unsent bytes. Above it, replies are dropped: the server does not read. */
 const unsentBytesMax = 64 * 1024 * 1024;
-/** No server takes a larger message, and none of its lines is longer; what says so of itself is no server to listen to. */
+/** Maximum size of a message and of a control line. Larger announcements are treated as corruption. */
 const messageBytesMax = 64 * 1024 * 1024;
 const controlLineBytesMax = 1024 * 1024;
-/** Room for the words and numbers of a line that publishes. */
+/** Room for the words and numbers of a PUB line. */
 const lineBytesMax = 48;
 
 const newline = 10;
@@ -33,13 +33,13 @@ const zero = 48;
 const letterH = 72;
 const letterM = 77;
 
-/** The parser of nats.js; its state is 0 between two messages. */
+/** The parser of nats.js. Its state is 0 between two messages. */
 interface Parser {
   state: number;
   parse(chunk: Uint8Array): void;
 }
 
-/** The part of nats.js's protocol handler that this builds on. */
+/** The part of the protocol handler of nats.js that this file uses. */
 interface Protocol {
   parser: Parser;
   connected: boolean;
@@ -56,7 +56,7 @@ const lineEnd = Buffer.from("\r\n");
 /**
  * Our own dispatch on a connection of nats.js.
  *
- * @returns `undefined` when the library has not the inside that this builds on.
+ * @returns `undefined` when the library's internals are different.
  */
 export function fastTriggerConnection(connection: NatsConnection): TriggerConnection | undefined {
   const { protocol } = connection as unknown as { protocol?: Partial<Protocol> };
@@ -73,11 +73,11 @@ class FastTriggerConnection implements TriggerConnection {
   readonly #protocol: Protocol;
   readonly #subscriptions = new Map<number, Subscribed>();
   #parser: Parser;
-  /** Is the parser of nats.js between two messages, so that we may cut? It stays so once it was. */
+  /** Whether the parser of nats.js is between two messages, so that we can cut. It stays true. */
   #isCutting: boolean;
-  /** A message, or its first line, that is not whole yet. */
+  /** An incomplete message, or its first line. */
   #partial: Buffer = noBytes;
-  /** How much of `#partial` is there, when its size is known; -1 otherwise. */
+  /** Bytes of `#partial` that have arrived, if its size is known; else -1. */
   #filled = -1;
   #chunk: Buffer = Buffer.allocUnsafeSlow(chunkBytes);
   readonly #spare: Buffer[] = [];
@@ -91,7 +91,7 @@ class FastTriggerConnection implements TriggerConnection {
     this.#parser = protocol.parser;
     this.#isCutting = this.#parser.state === 0;
     const own = { parse: (chunk: Uint8Array) => this.#read(chunk as Buffer) };
-    // nats.js makes a new parser for each connection that it makes.
+    // nats.js makes a new parser for each connection.
     Object.defineProperty(protocol, "parser", {
       get: () => own,
       set: (parser: Parser) => {
@@ -117,7 +117,7 @@ class FastTriggerConnection implements TriggerConnection {
   subscribe(subject: string, queue: string | undefined, take: MessageTaker): TriggerSubscription {
     const subscription = this.#connection.subscribe(subject, {
       ...(queue === undefined ? {} : { queue }),
-      // What nats.js has seen before we may cut.
+      // Messages that nats.js parsed before we could cut.
       callback: (error, message) => {
         if (error === null) handOut(message, take);
       },
@@ -167,10 +167,10 @@ class FastTriggerConnection implements TriggerConnection {
     this.#cut(bytes);
   }
 
-  /** Cuts bytes that begin with a line into messages and lines. */
+  /** Cuts bytes, starting with a line, into messages and lines. */
   #cut(bytes: Buffer): void {
     let at = 0;
-    // What nats.js is given next begins here.
+    // Start of the bytes for nats.js.
     let others = 0;
     while (at < bytes.length) {
       const lineEnd = bytes.indexOf(newline, at);
@@ -244,14 +244,14 @@ class FastTriggerConnection implements TriggerConnection {
     else if (at < bytes.length) this.#partial = Buffer.from(bytes.subarray(at));
   }
 
-  /** Ends the connection, which nats.js then makes anew. */
+  /** Closes the connection. nats.js reconnects. */
   #break(why: string): void {
     this.#protocol.transport.socket?.destroy(
       new NexError("connection_failed", `Cannot read what the NATS server sends: ${why}`),
     );
   }
 
-  /** Keeps the begin of a message until all of it is there. */
+  /** Keeps the start of a message until the rest arrives. */
   #wait(bytes: Buffer, at: number, size: number): void {
     const whole = Buffer.allocUnsafeSlow(size);
     bytes.copy(whole, 0, at);
@@ -270,7 +270,7 @@ class FastTriggerConnection implements TriggerConnection {
   ): void {
     const { connected, transport } = this.#protocol;
     const { socket } = transport;
-    // As with nats.js, what is said while there is no server is lost.
+    // As with nats.js, replies without a server are lost.
     if (!connected || socket === undefined) return;
     const size = payloadEnd - headersStart;
     const gathered = size <= gatheredBytesMax;
@@ -331,7 +331,7 @@ class FastTriggerConnection implements TriggerConnection {
   }
 }
 
-/** @returns NaN for what is no number */
+/** @returns NaN when it is not a number. */
 function numberIn(bytes: Buffer, start: number, end: number): number {
   let value = start < end ? 0 : Number.NaN;
   for (let at = start; at < end; at++) {

@@ -1,26 +1,26 @@
 /**
- * To which subjects a function's replies may go. They are sent with the rights of the connection on which the message
- * came, and the caller chose the subject: without a rule, a caller could publish with rights that are not its own.
+ * Rules for reply subjects. A reply is sent with the rights of the connection, to a subject that the caller chose. Without
+ * rules, callers could publish with rights that are not theirs.
  */
 import { subjectsOverlap } from "@nexengine/protocol/internal";
 
-/** Subjects that begin so are the server's business. */
+/** Subjects with this first letter belong to the server. */
 const reserved = "$".charCodeAt(0);
-/** First tokens of the inboxes that clients make, with or without a name of their own behind it. */
+/** Start of the inboxes of clients. */
 const inboxHead = "_INBOX";
-/** First token of the inboxes that a NATS server makes where a service is imported by another account. */
+/** First token of the inboxes that a server makes for imported services. */
 const serverInbox = "_R_";
 const dot = ".".charCodeAt(0);
 
-/** What replies of a workload may go to. */
+/** Options for reply rules. */
 export interface ReplyRulesOptions {
-  /** Is the connection the namespace's own, or the request's? Then its permissions hold, and any subject will do. */
+  /** Whether the connection is the namespace's or the request's own. Then any subject is allowed. */
   isOwnConnection: boolean;
-  /** Inbox prefixes of the node's own logins. */
+  /** Inbox prefixes of the node's logins. */
   inboxPrefixes: readonly string[];
-  /** Subjects beside inboxes, as patterns. */
+  /** Patterns of allowed subjects besides inboxes. */
   allowed: readonly string[];
-  /** Subjects that no reply goes to, as patterns. */
+  /** Patterns of denied subjects. */
   denied: readonly string[];
 }
 
@@ -29,7 +29,7 @@ export class ReplyRules {
   readonly #prefixes: readonly string[];
   readonly #allowed: readonly string[];
   readonly #denied: readonly string[];
-  /** Whether a denied subject can be an inbox; hardly ever, so that most replies need no further look. */
+  /** Whether a denied pattern can match an inbox. Rarely true, so most replies need no further check. */
   readonly #isInboxDenied: boolean;
 
   constructor({ isOwnConnection, inboxPrefixes, allowed, denied }: ReplyRulesOptions) {
@@ -40,7 +40,7 @@ export class ReplyRules {
     this.#isInboxDenied = denied.some((pattern) => /^[_*>]/.test(pattern));
   }
 
-  /** May a reply go to the subject that stands in a buffer? */
+  /** Whether a reply may go to the subject in this range of a buffer. */
   allows(bytes: Buffer, start: number, end: number): boolean {
     if (end <= start || bytes[start] === reserved) return false;
     const isInbox = startsWith(bytes, start, end, inboxHead) || isServerInbox(bytes, start, end);

@@ -13,21 +13,21 @@ import type { ReplyRules } from "./reply-rules.ts";
 import type { SubjectTriggerSpec, Trigger, TriggerHealth, TriggerState } from "./trigger.ts";
 import type { TriggerConnection, TriggerSubscription } from "./trigger-connection.ts";
 
-/** What became of a call, for events and counters. */
+/** Outcomes of calls, for events and counters. */
 export interface CallReport {
   succeeded(call: Call, triggerSubject: string, runTicks: number): void;
   failed(call: Call, triggerSubject: string, failure: CallFailure, runTicks: number): void;
-  /** A reply was not sent, since it may not go to the subject that its caller named. */
+  /** A reply was not sent, because its subject is not allowed. */
   replyDenied(replySubject: string): void;
 }
 
-/** The function that a trigger belongs to. */
+/** The function of a trigger. */
 export interface TriggerOwner {
   namespace: string;
   name: string;
 }
 
-/** What a trigger on a subject needs. */
+/** Parts that a subject trigger uses. */
 export interface SubjectTriggerParts {
   owner: TriggerOwner;
   connection: TriggerConnection;
@@ -88,7 +88,7 @@ export class SubjectTrigger implements Trigger, CallTrigger {
     this.#state = "stopped";
   }
 
-  /** Returns once the server has taken the subscription. */
+  /** Returns once the server has the subscription. */
   async #subscribe(): Promise<void> {
     this.#state = "active";
     this.#subscription = this.#connection.subscribe(this.spec.subject, this.#queue, (...place) =>
@@ -113,7 +113,7 @@ export class SubjectTrigger implements Trigger, CallTrigger {
     try {
       this.#calls.accept(call);
     } catch (error) {
-      // It must not reach the connection, which would read no more.
+      // An exception must not reach the connection, which would stop reading.
       call.failed({ code: CallError.stopped, text: `the node could not take the call: ${errorText(error)}` });
     }
   }
@@ -142,7 +142,7 @@ export class SubjectTrigger implements Trigger, CallTrigger {
 
   failed(call: Call, failure: CallFailure, runTicks: number): void {
     if (this.#mayReply(call)) {
-      // One line: a header can't hold more.
+      // One line, because a header has no more.
       const line = failure.text.replace(/\s+/g, " ").trim() || "failed";
       const headers = Buffer.from(
         `NATS/1.0\r\n${errorHeader}: ${line}\r\n${errorCodeHeader}: ${failure.code}\r\n\r\n`,

@@ -1,10 +1,10 @@
-/** Where triggers are subscribed and their calls answered: one interface, on nats.js alone or with our own dispatch. */
+/** Connections for triggers and replies: one interface, on nats.js alone or with our own dispatch. */
 import type { Msg, NatsConnection, Subscription } from "@nats-io/nats-core";
 import { MsgHdrsImpl } from "@nats-io/nats-core/internal";
 
 /**
- * Gets each message: one buffer, which stays as it is for as long as somebody holds it, and where in it the parts are.
- * Headers end where the payload begins; a reply subject that is not there ends where it starts.
+ * Takes a message: a buffer that is not reused, and the ranges of its parts. Headers end where the payload starts.
+ * A missing reply subject has an empty range.
  */
 export type MessageTaker = (
   bytes: Buffer,
@@ -19,17 +19,17 @@ export type MessageTaker = (
 
 /** A subscription of a trigger. */
 export interface TriggerSubscription {
-  /** Takes no more messages; what the server sent before is still handed out until this settles. */
+  /** Takes no more messages. Those that the server has sent already are delivered before this settles. */
   drain(): Promise<void>;
 }
 
 export interface TriggerConnection {
-  /** The most bytes of a message, headers included, that the server takes. */
+  /** Maximum size of a message, with headers. */
   readonly payloadBytesMax: number;
   readonly isClosed: boolean;
-  /** @param queue The queue group; none when absent. */
+  /** @param queue The queue group, if any. */
   subscribe(subject: string, queue: string | undefined, take: MessageTaker): TriggerSubscription;
-  /** Publishes; what it is given is copied or sent before this returns, and goes out at the end of the turn. */
+  /** Publishes at the end of the turn. The bytes are copied or sent before this returns. */
   publish(
     subjectFrom: Buffer,
     subjectStart: number,
@@ -39,7 +39,7 @@ export interface TriggerConnection {
     payloadStart: number,
     payloadEnd: number,
   ): void;
-  /** Waits until the server has taken what was subscribed. */
+  /** Returns once the server has all subscriptions. */
   flush(): Promise<void>;
 }
 
