@@ -1,9 +1,9 @@
-/** What a node starts by itself. */
+/** Configuration of autostart. */
 import { z } from "zod";
 
 const entriesMax = 256;
 
-/** A workload; the reference's members, and `sha256`. */
+/** A workload: the members of Go Nex, and `sha256`. */
 export const autostartEntrySchema = z.object({
   name: z.string().min(1),
   namespace: z.string().min(1),
@@ -16,7 +16,7 @@ export const autostartEntrySchema = z.object({
   jsdomain: z.string().optional(),
   environment: z.record(z.string(), z.string()).optional(),
   trigger_subjects: z.array(z.string()).optional(),
-  /** Of the artifact, in hex; what is in the bucket is taken as it is without. */
+  /** SHA-256 of the artifact in hex; any object is accepted without it. */
   sha256: z
     .string()
     .regex(/^[0-9a-f]{64}$/i, "is not a SHA-256 in hex")
@@ -26,6 +26,6 @@ export type AutostartEntry = z.infer<typeof autostartEntrySchema>;
 
 export const autostartSchema = z.object({
   workloads: z.array(autostartEntrySchema).max(entriesMax).default([]),
-  /** A file with the seed of the account key that signs, and that can stop them; a throw-away key when absent. */
+  /** File with the seed of the account key that signs the workloads and can stop them; a temporary key when absent. */
   issuer_file: z.string().min(1).optional(),
 });

@@ -1,4 +1,4 @@
-/** The node's configuration file: the reference's keys and ours. */
+/** The node's configuration file: the keys of Go Nex and ours. */
 import { readFile } from "node:fs/promises";
 import { checkJson, checkLimits, errorText, NexError, parseEgressRule } from "@nexengine/protocol/internal";
 import { z } from "zod";
@@ -16,7 +16,7 @@ import {
   subjectsSchema,
 } from "./namespaces.ts";
 
-/** A bucket that is filled up in a time of milliseconds; its size is in bytes or operations. */
+/** A token bucket: its size in bytes or operations, and the time in ms in which it refills. */
 const rateLimiterSchema = z.object({
   size: z.number().int().min(1),
   refill_time: z.number().int().min(1),
@@ -25,11 +25,11 @@ const rateLimiterSchema = z.object({
 
 const configSchema = z.object({
   ...idleKeys,
-  /** What a machine gets where its workload asks for nothing. */
+  /** Machine size for workloads that ask for none. */
   machine_template: z
     .object({
       vcpu_count: z.number().int().min(1).max(1_024).optional(),
-      // As little as an agent itself needs, and the most that `limits` may name.
+      // From the needs of an agent up to the maximum that `limits` may name.
       memsize_mib: z
         .number()
         .int()
@@ -38,9 +38,9 @@ const configSchema = z.object({
         .optional(),
     })
     .optional(),
-  /** Where the number of the node's process stands while it runs; no file when absent. */
+  /** File with the pid of the running node; none when absent. */
   pid_filepath: z.string().min(1).optional(),
-  /** Ready machines that wait for a deploy. */
+  /** Number of warm machines. */
   machine_pool_size: z.number().int().min(1).max(256).default(1),
   workload_types: z
     .array(z.enum(["native", "v8", "wasm"]))
@@ -48,14 +48,14 @@ const configSchema = z.object({
     .default(["native", "v8", "wasm"]),
   tags: z.record(z.string(), z.string()).default({}),
   node_limits: nodeLimitsSchema.prefault({}),
-  /** Empty: every issuer. */
+  /** Empty means every issuer. */
   valid_issuers: publicKeysSchema.default([]),
   deny_trigger_subjects: subjectsSchema.default([]),
-  /** Subjects beside inboxes to which functions may reply on the node's own connection. */
+  /** Subjects besides inboxes to which functions may reply on the node's own connection. */
   reply_subjects: subjectsSchema.default([]),
-  /** Who shares the node; every namespace is taken when absent, else those that are listed. */
+  /** Namespaces that share the node. All are accepted when absent. */
   namespaces: namespacesSchema.optional(),
-  /** The connection of host services where a namespace has none of its own; the node's when it says nothing. */
+  /** Connection of host services for namespaces without one; the node's own when it names none. */
   host_services: z
     .object({
       nats_url: z.string().optional(),
@@ -66,89 +66,89 @@ const configSchema = z.object({
     .prefault({}),
   functions: z
     .object({
-      /** The source text of a JavaScript function. */
+      /** Maximum size of the source of a JavaScript function. */
       max_source_bytes: z.number().int().min(1_024).max(268_435_456).default(5_242_880),
-      /** Calls of one function that wait; further ones are answered with an error. */
+      /** Maximum number of waiting calls of one function. */
       max_queued_calls: z.number().int().min(1).max(1_000_000).default(1_024),
     })
     .prefault({}),
-  /** Addresses of the inside to which functions may send HTTP requests. */
+  /** Private addresses to which functions may send HTTP requests. */
   http_allow: z.array(z.string().refine(isAddressRule, "is neither a network nor host:port")).default([]),
-  /** Which servers a connection may name that a request brings along. */
+  /** Servers that a per-request connection may name. */
   request_connections: z.enum(["node-servers", "any"]).default("node-servers"),
   /** A token by which the nexus's owner vouches for this node. */
   endorsement: z.string().min(1).optional(),
-  /** Public keys of those who may end the node. */
+  /** Public keys that may end the node. */
   operators: publicKeysSchema.default([]),
-  /** The reference's way into lame duck mode, which everybody has who may publish there, is shut. */
+  /** Whether lame duck mode needs an operator. In Go Nex, anybody who may publish there can ask for it. */
   lameduck_requires_operator: z.boolean().default(false),
-  /** Only tokens that are bound to their requests are accepted, none of the reference's. */
+  /** Whether only bound tokens are accepted. */
   require_bound_claims: z.boolean().default(false),
   agent_handshake_timeout_ms: z.number().int().min(100).max(600_000).default(5_000),
   no_sandbox: z.boolean().optional(),
   sandbox: z.enum(["auto", "process", "container", "qemu", "firecracker"]).optional(),
-  /** What the node starts by itself, each like any deploy. */
+  /** Workloads that the node starts by itself, each like any deploy. */
   autostart: autostartSchema.optional(),
-  /** Where the node keeps what outlives a crash of it. */
+  /** Directory of state that survives a crash. */
   state_directory: z.string().min(1).optional(),
   container: z
     .object({
-      /** The OCI runtime: a program's name or path. */
+      /** The OCI runtime: name or path of a program. */
       runtime: z.string().min(1).default("runc"),
-      /** Where rootfs trees are kept; every user of the host must be able to reach it. */
+      /** Directory of rootfs trees. Every user of the host must be able to reach it. */
       rootfs_directory: z.string().min(1).optional(),
     })
     .prefault({}),
   qemu: z
     .object({
-      /** How machines get their processors: by the host's own, or by slow emulation, which works everywhere. */
+      /** The host's virtualization, or slow emulation, which works everywhere. */
       accel: z.enum(["kvm", "tcg"]).default("kvm"),
-      /** QEMU: a program's name or path. */
+      /** QEMU: name or path of a program. */
       program: z.string().min(1).default("qemu-system-x86_64"),
-      /** What machines boot; beside the rootfs trees when absent. */
+      /** Boot files; beside the rootfs trees when absent. */
       kernel: z.string().min(1).optional(),
       initramfs: z.string().min(1).optional(),
-      /** An image that `nex rootfs` has written; the node builds its own when absent. */
+      /** An image made by `nex rootfs`; the node builds one when absent. */
       image: z.string().min(1).optional(),
     })
     .prefault({}),
   firecracker: z
     .object({
-      /** Firecracker and its jailer: names or paths of programs; those that are installed when absent. */
+      /** Firecracker and its jailer: names or paths; the installed ones when absent. */
       program: z.string().min(1).optional(),
       jailer: z.string().min(1).optional(),
-      /** What machines boot; beside the rootfs trees when absent. */
+      /** Boot files; beside the rootfs trees when absent. */
       kernel: z.string().min(1).optional(),
       initramfs: z.string().min(1).optional(),
-      /** An image that `nex rootfs` has written; the node builds its own when absent. */
+      /** An image made by `nex rootfs`; the node builds one when absent. */
       image: z.string().min(1).optional(),
     })
     .prefault({}),
-  /** The most that goes through the disk of a machine of Firecracker. */
+  /** Limits on disk I/O of a Firecracker machine. */
   rate_limiters: z
     .object({ bandwidth: rateLimiterSchema.optional(), iops: rateLimiterSchema.optional() })
     .optional(),
   limits: limitsOfWorkloadsSchema.prefault({}),
-  /** The host's address at which published ports of machines listen. */
+  /** Address of the host on which published ports listen. */
   publish_address: z.string().min(1).default("127.0.0.1"),
 });
 
 /** The configuration, complete. */
 export type NodeConfig = z.infer<typeof configSchema>;
-/** The configuration as it is written, every key optional. */
+/** The configuration as written: every key is optional. */
 export type NodeConfigInput = z.input<typeof configSchema>;
 
-/** A configuration file's content. */
+/** A configuration file. */
 export interface ConfigFile {
   config: NodeConfig;
-  /** A line for each key that changes nothing. */
+  /** A line for each key without effect. */
   warnings: string[];
 }
 
 /**
- * Completes a configuration.
+ * Completes a configuration with defaults.
  *
- * @throws NexError `config_invalid` that names the key, also where a key that would shut something is not acted on.
+ * @throws NexError `config_invalid` that names the key, also for a restrictive key without effect.
  */
 export function completeConfig(input: unknown, what = "the configuration"): NodeConfig {
   let config: NodeConfig;
@@ -168,7 +168,7 @@ export function completeConfig(input: unknown, what = "the configuration"): Node
   return config;
 }
 
-/** What a deploy with these limits would be refused for, no deploy could be given by default. */
+/** Refuses default limits that no deploy could get. */
 function checkLists(config: NodeConfig, what: string): void {
   check("limits", config.limits);
   for (const name of Object.keys(config.namespaces ?? {})) {
@@ -187,7 +187,7 @@ function checkLists(config: NodeConfig, what: string): void {
   }
 }
 
-/** A member that is `null` is as good as absent. */
+/** Removes `null` members: they mean absent. */
 function withoutNulls(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withoutNulls);
   if (typeof value !== "object" || value === null) return value;
@@ -215,7 +215,7 @@ export async function readConfigFile(path: string): Promise<ConfigFile> {
   try {
     input = JSON.parse(text);
   } catch (cause) {
-    // Without a place the parser quotes the content, which can hold a secret.
+    // Only the position is shown: the parser's text quotes the content, which can hold a secret.
     const place = /at position \d+.*$/.exec(errorText(cause))?.[0];
     throw new NexError(
       "config_invalid",

@@ -1,10 +1,10 @@
-/** The endorsement of the configuration, which must be of the node that is given it. */
+/** Checks the configured endorsement of a node. */
 import { errorText, isTimely, NexError, readEndorsement } from "@nexengine/protocol/internal";
 import type { Logger } from "pino";
 
 /**
- * Checks that the configuration's endorsement is of this node. One that has expired keeps no node from starting: it is
- * of use to no client, and the log says so.
+ * Checks that the endorsement is for this node. An expired one does not keep the node from starting: clients ignore it,
+ * and the log says so.
  *
  * @throws NexError `config_invalid`
  */

@@ -1,11 +1,11 @@
-/** Keys of the configuration that are read with their types, and that this version does not act on. */
+/** Configuration keys that are read and have no effect in this version. */
 import { z } from "zod";
 
 const text = z.string();
 const texts = z.array(text);
 const port = z.number().int().min(0).max(65_535);
 
-/** A warning is enough for these: the node does less than they say. */
+/** Keys for which a warning is enough: the node does less than they say. */
 export const idleKeys = {
   agent_ping_timeout_ms: z.number().int().min(1).optional(),
   bin_path: texts.optional(),
@@ -30,6 +30,6 @@ export const idleKeys = {
   otel_traces: z.boolean().optional(),
   otel_traces_exporter: z.enum(["file", "grpc", "http"]).optional(),
   preserve_network: z.boolean().optional(),
-  /** Options of a nats-server. */
+  /** Options of an embedded nats-server. */
   public_nats_server: z.record(text, z.unknown()).optional(),
 };

@@ -1,16 +1,16 @@
-/** What must be said of keys that a configuration has and that change nothing. */
+/** Warnings about configuration keys without effect. */
 import { printable } from "@nexengine/protocol/internal";
 import { z } from "zod";
 import { idleKeys } from "./idle-keys.ts";
 
-/** Names that texts about the Go Nex give to keys which it has under another one. */
+/** Names of keys in texts about Go Nex that differ from the real ones. */
 const otherNames: Readonly<Record<string, string>> = {
   requester_public_keys: "valid_issuers",
   kernel_path: "kernel_filepath",
   rootfs_path: "rootfs_filepath",
 };
 
-/** @returns a line for each key that is not known, or known and not acted on. */
+/** @returns a line for each unknown key, and for each known key without effect. */
 export function keyWarnings(input: unknown, schema: z.ZodType): string[] {
   const given = isObject(input) ? Object.keys(input) : [];
   const idle = given.filter((key) => Object.hasOwn(idleKeys, key));
@@ -65,7 +65,7 @@ function unknownKey(path: string, key: string, known: readonly string[]): string
   return `unknown configuration key "${printable(join(path, key))}"${hint}`;
 }
 
-/** The known key that is fewest edits away, unless that is as good as another word. */
+/** The known key with the smallest edit distance, unless that is too large. */
 function nearestOf(key: string, known: readonly string[]): string | undefined {
   const [best] = known
     .map((name) => ({ name, edits: editsBetween(key.toLowerCase(), name) }))
@@ -73,7 +73,7 @@ function nearestOf(key: string, known: readonly string[]): string | undefined {
   return best !== undefined && best.edits <= Math.max(2, Math.floor(key.length / 3)) ? best.name : undefined;
 }
 
-/** How many letters must be put in, taken out or changed to make one word of the other. */
+/** Edit distance of two words. */
 function editsBetween(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, at) => at);
   for (const [i, letter] of [...from].entries()) {

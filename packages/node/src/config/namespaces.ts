@@ -1,4 +1,4 @@
-/** What a node's configuration says of single namespaces. */
+/** Configuration of single namespaces. */
 import {
   isNamespace,
   isPublicKey,
@@ -18,25 +18,25 @@ const count = z.number().int().min(0);
 /** 0 is no limit. */
 export const nodeLimitsSchema = z.object({
   max_workloads: count.default(0),
-  /** Machines of all workloads: each has as many as it has replicas. `max_workloads` where it is 0. */
+  /** Maximum number of machines of all workloads. `max_workloads` applies where this is 0. */
   max_machines: count.default(0),
   max_total_bytes: count.default(0),
   max_workload_bytes: count.default(0),
 });
 
-/** What a workload gets that asks for nothing, and the most that any gets. */
+/** Default and maximum limits of a workload. */
 export const limitsOfWorkloadsSchema = z.object({
-  // Which ports are published is a matter of each workload.
+  // Published ports have no default.
   default: limitsSchema.omit({ publish: true }).default({}),
   max: limitsSchema.extend({ replicas: z.number().int().min(1).max(replicasMax).optional() }).default({}),
 });
-/** The most that one workload gets. */
+/** Maximum limits of one workload. */
 export type MaxLimits = Limits & { replicas?: number | undefined };
 
 export const publicKeysSchema = z.array(z.string().refine((key) => isPublicKey(key), "is not a public nkey"));
 export const subjectsSchema = z.array(z.string().refine(isSubscribableSubject, "is not a NATS subject"));
 
-/** A NATS context; the node's servers where it names none. */
+/** A NATS context. It uses the node's servers when it names none. */
 const connectionSchema = natsContextSchema.superRefine((context, check) => {
   const member =
     refusedMember(context) ?? (context.jetstream_api_prefix === "" ? undefined : "jetstream_api_prefix");
@@ -53,17 +53,17 @@ const connectionSchema = natsContextSchema.superRefine((context, check) => {
 });
 
 const namespaceSchema = z.object({
-  /** By which the node acts for the namespace. */
+  /** Connection of the namespace. */
   connection: connectionSchema.optional(),
-  /** Instead of the node's; those where it is empty. */
+  /** Replaces the node's list, unless it is empty. */
   valid_issuers: publicKeysSchema.default([]),
-  /** Of this namespace, within the node's. */
+  /** Limits of this namespace, within the node's. */
   node_limits: nodeLimitsSchema.prefault({}),
-  /** Each instead of the node's. */
+  /** Each limit replaces the node's. */
   limits: limitsOfWorkloadsSchema.prefault({}),
-  /** Beside the node's. */
+  /** Added to the node's list. */
   deny_trigger_subjects: subjectsSchema.default([]),
-  /** Instead of the node's. */
+  /** Replaces the node's settings. */
   host_services: z.object({ services: hostServicesSchema }).optional(),
 });
 
@@ -74,7 +74,7 @@ const nameSchema = z
     'is neither "*" nor a namespace into which one can deploy',
   );
 
-/** By name; `*` stands for each that is not named. An empty map would be a way to shut all, or to open all. */
+/** By name; `*` stands for all others. An empty map is refused: it could mean none or all. */
 export const namespacesSchema = z
   .record(nameSchema, namespaceSchema)
   .refine(
@@ -84,7 +84,7 @@ export const namespacesSchema = z
 export type Namespaces = z.infer<typeof namespacesSchema>;
 export type ConnectionConfig = z.infer<typeof connectionSchema>;
 
-/** The parts of a configuration that say what holds in a namespace. */
+/** The parts of a configuration with rules for namespaces. */
 interface Rules {
   valid_issuers: string[];
   node_limits: z.infer<typeof nodeLimitsSchema>;
@@ -92,37 +92,37 @@ interface Rules {
   deny_trigger_subjects: string[];
 }
 
-/** What holds in one namespace. */
+/** Rules of one namespace. */
 export interface NamespaceRules {
-  /** Is anything taken there at all? */
+  /** Whether workloads are accepted there. */
   isListed: boolean;
   validIssuers: readonly string[];
   /** 0 is no limit. */
   workloadCountMax: number;
   /** 0 is no limit. */
   machineCountMax: number;
-  /** Of all artifacts of the namespace; 0 is no limit. */
+  /** Maximum size of all artifacts of the namespace; 0 is no limit. */
   totalBytesMax: number;
-  /** Of one artifact. */
+  /** Maximum size of one artifact. */
   workloadBytesMax: number;
-  /** Those that the namespace has instead of the node's. */
+  /** The namespace's own limits replace the node's. */
   limits: { default: Limits; max: MaxLimits };
   denyTriggerSubjects: readonly string[];
 }
 
-/** The entry of a namespace, its own or that for all others. */
+/** Entry of a namespace: its own, or that of `*`. */
 export function entryOf<T>(entries: Readonly<Record<string, T>>, namespace: string): T | undefined {
   return Object.hasOwn(entries, namespace) ? entries[namespace] : entries["*"];
 }
 
-/** The bound on machines: without one of its own, that on workloads, each of which has one machine at least. */
+/** Maximum number of machines; that of workloads applies where there is none. */
 export function machinesMaxOf({ max_machines, max_workloads }: z.infer<typeof nodeLimitsSchema>): number {
   return max_machines > 0 ? max_machines : max_workloads;
 }
 
 /**
- * What holds in a namespace, whose name is compared exactly, as NATS permissions do; what holds on the whole node
- * without one.
+ * Rules of a namespace; those of the whole node without one. Names are compared exactly, as in NATS
+ * permissions.
  */
 export function rulesOf(
   config: Rules & { namespaces?: Namespaces | undefined },

@@ -1,4 +1,4 @@
-/** What a configuration leaves open that an operator may not know of: a line in the log for each, at the start. */
+/** Finds what a configuration leaves open, for a line each in the log at start. */
 import { isIP, isIPv4 } from "node:net";
 import { isInside, isMetadata } from "@nexengine/machines";
 import { type EgressRule, parseEgressRule, type Sandbox } from "@nexengine/protocol/internal";
@@ -6,20 +6,20 @@ import type { Logger } from "pino";
 import type { NodeConfig } from "./config.ts";
 import { rulesOf } from "./namespaces.ts";
 
-/** A door that a configuration leaves open. */
+/** An open door of a configuration. */
 export interface OpenDoor {
-  /** The key that would shut it. */
+  /** Key that closes it. */
   key: string;
-  /** Who comes in, and what that person can do. */
+  /** Who can use it, and for what. */
   text: string;
 }
 
-/** Writes a line for each door that is open. */
+/** Logs each open door. */
 export function reportOpenDoors(config: NodeConfig, sandbox: Sandbox, log: Logger): void {
   for (const { key, text } of openDoors(config, sandbox)) log.info({ key }, `open door: ${text}`);
 }
 
-/** Finds the doors that a configuration leaves open, with this kind of machine. */
+/** Finds the open doors of a configuration with this kind of machine. */
 export function openDoors(config: NodeConfig, sandbox: Sandbox): OpenDoor[] {
   return [
     ...sandboxDoors(config, sandbox),
@@ -85,11 +85,11 @@ function egressDoors(config: NodeConfig, sandbox: Sandbox): OpenDoor[] {
   });
 }
 
-/** @param entry Of `http_allow`: a network, an address, or `host:port`. */
+/** @param entry Entry of `http_allow`: a network, an address, or `host:port`. */
 function leadsInside(entry: string): boolean {
   const [, host = entry] = /^\[?([^\]]+?)\]?:\d+$/.exec(entry) ?? [];
   const address = isIP(host) === 0 ? (entry.split("/")[0] ?? "") : host;
-  // A name is listed because it leads inside.
+  // A name is only listed because it is private.
   return isIP(address) === 0 || isInside(address) || entry.endsWith("/0");
 }
 

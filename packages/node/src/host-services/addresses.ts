@@ -1,11 +1,11 @@
-/** The addresses of the inside that a node's functions may send requests to. */
+/** Addresses to which functions may send HTTP requests. */
 import { BlockList, isIP, isIPv6 } from "node:net";
 import { isInside, isMetadata } from "@nexengine/machines";
 import { NexError } from "@nexengine/protocol/internal";
 
 const familyOf = (address: string): "ipv4" | "ipv6" => (isIPv6(address) ? "ipv6" : "ipv4");
 
-/** Is this a network, an address, or `host:port`? */
+/** Whether this is a network, an address, or `host:port`. */
 export function isAddressRule(entry: string): boolean {
   try {
     new AddressRules([entry]);
@@ -16,8 +16,8 @@ export function isAddressRule(entry: string): boolean {
 }
 
 /**
- * The addresses to which functions may send requests: all of the outside, and of the inside those that are listed.
- * Metadata of a cloud is reached by an entry that lies within it only: who lists a private network means no secrets.
+ * Allowed addresses: all public ones, and the listed private ones.
+ * A cloud's metadata needs an entry within it: a listed private network does not include secrets.
  */
 export class AddressRules {
   readonly #networks = new BlockList();
@@ -25,7 +25,7 @@ export class AddressRules {
   readonly #hosts = new Set<string>();
 
   /**
-   * @param allowed Each a network (`10.1.0.0/16`, `fd00::/8`), an address, or `host:port` (`[ipv6]:port`).
+   * @param allowed Networks (`10.1.0.0/16`, `fd00::/8`), addresses, or `host:port` (`[ipv6]:port`).
    * @throws NexError `config_invalid`
    */
   constructor(allowed: readonly string[]) {
@@ -59,7 +59,7 @@ export class AddressRules {
     this.#hosts.add(`${host} ${Number(port)}`);
   }
 
-  /** @param host As the request has it; @param address What it leads to. */
+  /** @param host Host in the request. @param address Address that it resolves to. */
   allows(host: string, address: string, port: number): boolean {
     if (!isInside(address)) return true;
     const networks = isMetadata(address) ? this.#metadata : this.#networks;

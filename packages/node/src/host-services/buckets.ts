@@ -1,23 +1,23 @@
-/** Names of the buckets of host services, and whose each is. */
+/** Buckets of host services: their names and their owners. */
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/nats-core";
 import { jetStreamCode, type Owner, ServiceError } from "./service.ts";
 
-/** A request to JetStream may take so long. */
+/** Timeout of a JetStream request. */
 export const jetStreamTimeMs = 5_000;
-/** JetStream's code for a stream that is not there. */
+/** JetStream error code for a missing stream. */
 const streamNotFound = 10_059;
 
-/** What the configuration says of a service's buckets. */
+/** Configuration of a service's buckets. */
 export interface BucketSettings {
-  /** With `${namespace}` and `${workload_name}`, in any case. */
+  /** Template with `${namespace}` and `${workload_name}`, in any case. */
   bucketName: string;
   maxBytes: number;
-  /** Is a bucket made that is not there? */
+  /** Whether a missing bucket is created. */
   provision: boolean;
 }
 
-/** The name of an owner's bucket. What a bucket's name can't hold is written as its bytes in hexadecimal. */
+/** Name of an owner's bucket. Characters that a bucket name cannot have are written in hexadecimal. */
 function bucketName(template: string, { namespace, name }: Owner): string {
   return template
     .replace(/\$\{namespace\}/gi, () => encoded(namespace))
@@ -28,20 +28,20 @@ function encoded(text: string): string {
   return text.replace(/[^\w-]/gu, (character) => `-${Buffer.from(character).toString("hex")}-`);
 }
 
-/** How a bucket of ours says whose it is. */
+/** Description of a bucket, which names its owner. */
 function bucketDescription({ namespace, name }: Owner): string {
   return `nex:${namespace}/${name}`;
 }
 
-/** How one kind of bucket is opened and made. */
+/** How one kind of bucket is opened and created. */
 export interface BucketKind<T> {
-  /** What its streams' names begin with. */
+  /** Prefix of its stream names. */
   streamPrefix: string;
   open(bucket: string): Promise<T>;
   create(bucket: string, description: string): Promise<T>;
 }
 
-/** The one bucket of a function, opened when it is first used. */
+/** The bucket of a function, opened at its first use. */
 export class OwnBucket<T> {
   readonly #connection: NatsConnection;
   readonly #owner: Owner;
@@ -57,9 +57,9 @@ export class OwnBucket<T> {
   }
 
   /**
-   * Works with the bucket; one that somebody has removed meanwhile is opened anew, once.
+   * Runs an operation on the bucket. If somebody removed the bucket, it is opened again, once.
    *
-   * @throws ServiceError 403 when it is another's, 404 when it is not there and may not be made
+   * @throws ServiceError 403 for another owner's bucket, 404 for a missing one that may not be created
    */
   async use<R>(work: (bucket: T) => Promise<R>): Promise<R> {
     const known = this.#bucket;
@@ -96,10 +96,10 @@ export class OwnBucket<T> {
 }
 
 /**
- * Looks at the stream behind a bucket: two owners may come to one name, as `a_b` and `c` do with `a` and `b_c`.
+ * Checks the stream behind a bucket: two owners can have one bucket name, as `a_b` and `c` do with `a` and `b_c`.
  *
- * @returns whether it is there.
- * @throws ServiceError 403 when it is another's
+ * @returns whether it exists.
+ * @throws ServiceError 403 for another owner's bucket
  */
 async function isOwnBucket(
   manager: JetStreamManager,
@@ -116,7 +116,7 @@ async function isOwnBucket(
     throw error;
   }
   const known = description?.startsWith("nex:") ?? false;
-  // The reference gives no description; without a "_" in the namespace its names can't be mistaken for another's.
+  // Buckets of Go Nex have no description. Without "_" in the namespace, their names are unambiguous.
   const own = known ? description === bucketDescription(owner) : !owner.namespace.includes("_");
   if (own) return true;
   throw new ServiceError(403, `the bucket ${bucket} belongs to another workload (bucket_of_another)`);

@@ -1,4 +1,4 @@
-/** The host services of one function: what it may call, in whose name, and how much at once. */
+/** The host services of one function: methods, owner, and limits. */
 import type { NatsConnection } from "@nats-io/nats-core";
 import { HostMethod, type HostReply } from "@nexengine/protocol/internal";
 import type { AddressRules } from "./addresses.ts";
@@ -9,23 +9,23 @@ import { ObjectStoreService } from "./object-store.ts";
 import { failureOf, type Method, type Owner, ServiceError } from "./service.ts";
 import type { HostServiceSettings } from "./settings.ts";
 
-/** Calls of one function that are open at once. */
+/** Maximum number of open calls of one function. */
 const openCallsMax = 64;
-/** No call takes longer, whatever its own limits say. */
+/** Maximum time of any call, whatever its own limits. */
 const callTimeMsMax = 65_000;
 
-/** What the host services of a function act through. */
+/** Connections of host services. */
 export interface HostServiceConnections {
   buckets: NatsConnection;
   messages: NatsConnection;
 }
 
-/** What the host services of a function are made of. */
+/** Options for the host services of a function. */
 export interface HostServicesOptions {
   owner: Owner;
   connections: HostServiceConnections;
   settings: HostServiceSettings;
-  /** Subjects to which it may not publish, beside those that are always denied. */
+  /** Denied subjects, besides those that are always denied. */
   deniedSubjects: readonly string[];
   addressRules: AddressRules;
 }
@@ -75,7 +75,7 @@ export class HostServices {
     this.#methods = methods;
   }
 
-  /** Answers a call; never rejects. */
+  /** Answers a call. Never rejects. */
   readonly call = async (method: number, args: readonly Buffer[]): Promise<HostReply> => {
     let timer: NodeJS.Timeout | undefined;
     try {
@@ -101,7 +101,7 @@ export class HostServices {
     }
   };
 
-  /** Nothing more is answered. */
+  /** Refuses all further calls. */
   end(): void {
     this.#ended = true;
   }

@@ -1,6 +1,6 @@
 /**
- * `hostServices.http`: requests from the node to the outside. Whatever a name leads to is looked at when it is really
- * connected to, and after each redirect, so that neither reaches the inside of the host's network.
+ * `hostServices.http`: HTTP requests from the node. Addresses are checked when the socket connects, and after each redirect,
+ * so that neither a name nor a redirect reaches the host's own network.
  */
 import { lookup } from "node:dns";
 import { type IncomingMessage, request as requestPlain } from "node:http";
@@ -15,7 +15,7 @@ const redirectsMax = 5;
 const timeMsMax = 60_000;
 const headerBytesMax = 65_536;
 const redirectStatuses: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
-/** What says where a request comes from or how it is framed is the node's to say. */
+/** Headers that only the node sets: those about origin and framing. */
 const ownHeaders: ReadonlySet<string> = new Set([
   "host",
   "connection",
@@ -54,7 +54,7 @@ export class HttpService {
     this.#timeoutMs = timeoutMs;
   }
 
-  /** Arguments: method, URL, body or nothing, options. Answers a JSON head and the body. */
+  /** Arguments: method, URL, optional body, options. Answers with a JSON head and the body. */
   readonly send: Method = async ([methodArg, urlArg, body, optionsArg]) => {
     const method = textOf(methodArg, "the method is missing");
     if (!methods.has(method)) throw new ServiceError(400, `the method ${method.slice(0, 20)} is not known`);
@@ -111,13 +111,13 @@ export class HttpService {
     });
     request.once("response", resolve);
     request.once("error", reject);
-    // Nobody takes a switch to another protocol.
+    // Protocol upgrades are not supported.
     request.once("upgrade", (_, socket) => socket.destroy());
     request.end(body);
     return await promise;
   }
 
-  /** Gives only addresses that may be connected to: it is these that the socket uses. */
+  /** Looks up a name, and gives only allowed addresses. The socket uses exactly these. */
   #lookup(port: number): LookupFunction {
     return (hostname, options, done) => {
       lookup(hostname, { ...options, all: true }, (error, found) => {
@@ -147,7 +147,7 @@ export class HttpService {
 
 function redirected({ method, headers, body, url }: Errand, status: number, to: URL): Errand {
   const kept = { ...headers };
-  // What was meant for one host is not told to another.
+  // Headers for one host are not sent to another.
   if (to.host !== url.host || to.protocol !== url.protocol)
     for (const name of secretHeaders) delete kept[name];
   const turns = status === 303 ? method !== "HEAD" : (status === 301 || status === 302) && method === "POST";
@@ -201,7 +201,7 @@ async function readAnswer(response: IncomingMessage, signal: AbortSignal): Promi
   try {
     for await (const chunk of source as AsyncIterable<Buffer>) {
       size += chunk.length;
-      // Room is left for the head.
+      // Room for the head.
       if (size > hostCallBytesMax - 2 * headerBytesMax)
         throw new ServiceError(413, `the answer has over ${hostCallBytesMax - 2 * headerBytesMax} bytes`);
       chunks.push(chunk);
@@ -214,7 +214,7 @@ async function readAnswer(response: IncomingMessage, signal: AbortSignal): Promi
   return { status: response.statusCode ?? 0, headers: shownHeaders(response), body: Buffer.concat(chunks) };
 }
 
-/** Names as HTTP writes them, values of one name in one text. */
+/** Header names in their usual case; values of one name are joined. */
 function shownHeaders({ headersDistinct }: IncomingMessage): Record<string, string> {
   const shown: Record<string, string> = {};
   for (const [name, values] of Object.entries(headersDistinct)) {

@@ -4,7 +4,7 @@ import type { NatsConnection } from "@nats-io/nats-core";
 import { type BucketSettings, jetStreamTimeMs, OwnBucket } from "./buckets.ts";
 import { type Method, nothing, type Owner, ServiceError, textOf } from "./service.ts";
 
-/** `keys` gives no more than these. */
+/** Maximum number of keys in an answer of `keys`. */
 const keysMax = 100_000;
 const keyForm = /^(?!\.)(?!.*\.$)(?!.*\.\.)[-/=.\w]{1,1024}$/;
 

@@ -4,14 +4,14 @@ import { hostCallBytesMax, isSubscribableSubject, overlapping } from "@nexengine
 import { unsentBytes } from "../connections/unsent-bytes.ts";
 import { type Method, nothing, numberOf, optionsOf, ServiceError, textOf } from "./service.ts";
 
-/** Bytes that the connection may hold for its server before nothing more is taken from functions. */
+/** Maximum unsent bytes of the connection. Above it, messages of functions are refused. */
 const unsentBytesMax = 16_777_216;
 const repliesMax = 10_000;
 const timeMsMax = 60_000;
 
 export interface MessagingSettings {
   requestTimeoutMs: number;
-  /** Replies to `requestMany` are awaited so long. */
+  /** Time to wait for replies to `requestMany`. */
   requestManyTimeoutMs: number;
 }
 
@@ -20,7 +20,7 @@ export class MessagingService {
   readonly #denied: readonly string[];
   readonly #settings: MessagingSettings;
 
-  /** @param denied Subjects, beside those that are always denied. */
+  /** @param denied Denied subjects, besides those that are always denied. */
   constructor(connection: NatsConnection, denied: readonly string[], settings: MessagingSettings) {
     this.#connection = connection;
     this.#denied = denied;
@@ -73,7 +73,7 @@ export class MessagingService {
       }
     } catch (error) {
       if (error instanceof ServiceError) throw error;
-      // That the time is over is how it ends.
+      // The timeout is the normal end.
       if (!/timeout/i.test(String(error))) throw requestFailure(error, to, maxWait);
     }
     return { kind: "list", items };

@@ -26,7 +26,7 @@ export class ObjectStoreService {
     const bytes = await this.#bucket.use(async (bucket) => {
       const info = await bucket.info(name);
       if (info === null || info.deleted) throw new ServiceError(404, `there is no object "${name}"`);
-      // Before it is read: it may be anything.
+      // Checked before it is read, because it may have any size.
       if (info.size >= hostCallBytesMax) {
         throw new ServiceError(
           413,
@@ -70,7 +70,7 @@ function nameOf(arg: Buffer | undefined, missing: string): string {
   return textOf(arg, missing);
 }
 
-/** What the reference tells of an object. */
+/** Facts about an object, as Go Nex gives them. */
 function shown({
   name,
   options,

@@ -1,7 +1,7 @@
-/** What the host services of a function share. */
+/** Parts that all host services share. */
 import { errorText, type HostErrorCode, type HostReply } from "@nexengine/protocol/internal";
 
-/** Why a call of a host service failed, for the function's code. */
+/** A failed host call, for the function's code. */
 export class ServiceError extends Error {
   readonly code: HostErrorCode;
 
@@ -11,10 +11,10 @@ export class ServiceError extends Error {
   }
 }
 
-/** One method; `args` are as the function gave them, and as many as it gave. */
+/** One method. `args` are unchecked. */
 export type Method = (args: readonly Buffer[]) => Promise<HostReply>;
 
-/** Whose services they are. The node says so, never the agent. */
+/** Owner of the services. The node sets it, never the agent. */
 export interface Owner {
   namespace: string;
   name: string;
@@ -31,7 +31,7 @@ export function textOf(arg: Buffer | undefined, text: string): string {
   return decoded;
 }
 
-/** An argument that is JSON; the agent makes it, so what is wrong with it is not told in detail. */
+/** An argument in JSON. The agent makes it, so errors need no detail. */
 export function optionsOf(arg: Buffer | undefined): Record<string, unknown> {
   if (arg === undefined || arg.length === 0) return {};
   try {
@@ -39,12 +39,12 @@ export function optionsOf(arg: Buffer | undefined): Record<string, unknown> {
     if (typeof value === "object" && value !== null && !Array.isArray(value))
       return value as Record<string, unknown>;
   } catch {
-    // Said below.
+    // Reported below.
   }
   throw new ServiceError(400, "the options are not valid");
 }
 
-/** A number among options. @throws ServiceError when it is out of bounds */
+/** A numeric option. @throws ServiceError when it is out of range */
 export function numberOf(
   options: Record<string, unknown>,
   name: string,
@@ -56,13 +56,13 @@ export function numberOf(
   throw new ServiceError(400, `${name} must be a number from ${min} to ${max}`);
 }
 
-/** A thrown error as an answer. */
+/** Turns an error into an answer. */
 export function failureOf(error: unknown): HostReply {
   const code = error instanceof ServiceError ? error.code : 500;
   return { kind: "error", code, text: errorText(error) };
 }
 
-/** Numbers that JetStream's errors carry. */
+/** Error codes of JetStream. */
 export function jetStreamCode(error: unknown): number | undefined {
   const { code } = error as { code?: unknown };
   return typeof code === "number" ? code : undefined;

@@ -1,4 +1,4 @@
-/** What the configuration says of host services. */
+/** Configuration of host services. */
 import { z } from "zod";
 
 const bytesMax = z
@@ -15,16 +15,16 @@ const bucket = (suffix: string) =>
   service(
     z
       .object({
-        /** With `${namespace}` and `${workload_name}`. */
+        /** Template with `${namespace}` and `${workload_name}`. */
         bucket_name: z.string().min(1).max(200).default(`hs_\${namespace}_\${workload_name}_${suffix}`),
         max_bytes: bytesMax.default(524_288),
-        /** Is a bucket made that is not there? */
+        /** Whether a missing bucket is created. */
         jit_provision: z.boolean().default(true),
       })
       .prefault({}),
   );
 
-/** Settings of each service; the defaults are the reference's. */
+/** Settings of each service. The defaults are those of Go Nex. */
 export const hostServicesSchema = z
   .object({
     kv: bucket("kv"),
@@ -33,7 +33,7 @@ export const hostServicesSchema = z
       z
         .object({
           request_timeout_ms: timeMs.default(2_500),
-          /** Replies to `requestMany` are awaited so long. */
+          /** Time to wait for replies to `requestMany`. */
           request_many_timeout_ms: timeMs.default(750),
         })
         .prefault({}),
