@@ -1,7 +1,13 @@
 /** `nex devrun` of services: one that does not stay up, one that replaces another, and ports that only one can have. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { type Compiled, probeService, sandboxLack, startTestNexus, type TestNexus } from "@nexengine/testing";
+import {
+  type Compiled,
+  probeService,
+  startTestNexus,
+  type TestNexus,
+  unmetSandboxRequirement,
+} from "@nexengine/testing";
 import { type Ended, NexHome } from "./support/nex.ts";
 
 const home = new NexHome();
@@ -128,7 +134,7 @@ describe("names and hints", () => {
   });
 });
 
-const noContainers = (await sandboxLack("container")) ?? false;
+const noContainers = (await unmetSandboxRequirement("container")) ?? false;
 
 describe("a fixed port of the host", { skip: skip || noContainers }, () => {
   test("goes from a copy to the next, which says so; when that fails, it says that the old one is gone", async () => {

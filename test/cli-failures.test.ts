@@ -10,9 +10,9 @@ import {
   compileC,
   echoFunctionPath,
   probeService,
-  sandboxLack,
   startTestNexus,
   type TestNexus,
+  unmetSandboxRequirement,
 } from "@nexengine/testing";
 import { type Ended, NexHome, nexPath } from "./support/nex.ts";
 
@@ -295,7 +295,7 @@ describe("what a command may be told", () => {
   });
 });
 
-const noContainers = (await sandboxLack("container")) ?? false;
+const noContainers = (await unmetSandboxRequirement("container")) ?? false;
 
 describe("limits of a machine", { skip: noContainers }, () => {
   test("an artifact that does not fit is told before its upload, memory that is not there at once, want of memory after", async (t) => {

@@ -17,7 +17,7 @@ import {
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { describe, test } from "node:test";
-import { sandboxLack, testDriverFiles } from "@nexengine/testing";
+import { testDriverFiles, unmetSandboxRequirement } from "@nexengine/testing";
 import { type Ended, NexHome, nexPath } from "./support/nex.ts";
 
 const isRoot = process.getuid?.() === 0;
@@ -53,7 +53,7 @@ const isX64 = process.platform === "linux" && process.arch === "x64";
 const onX64 = isX64 ? asPlainUser : { skip: "microVMs are made on Linux for x64 only" };
 const hasTools = ["/usr/sbin/mke2fs", "/sbin/mke2fs"].some((path) => existsSync(path));
 const withoutTools = hasTools ? {} : { skip: "e2fsprogs is not on this host" };
-const lack = await sandboxLack("container");
+const lack = await unmetSandboxRequirement("container");
 const inContainers = lack === undefined ? {} : { skip: lack };
 
 interface Built {

@@ -13,9 +13,9 @@ import {
   commandLineOf,
   newSigner,
   probeService,
-  sandboxLack,
   startTestNatsServer,
   startTestNode,
+  unmetSandboxRequirement,
   until,
 } from "@nexengine/testing";
 import type { NodeProcessOptions } from "./support/node-process.ts";
@@ -121,7 +121,7 @@ async function deploy(client: NexClient, name: string): Promise<Deployment> {
 }
 
 for (const sandbox of ["process", "container"] as const) {
-  const lack = await sandboxLack(sandbox);
+  const lack = await unmetSandboxRequirement(sandbox);
   describe(`a killed node (${sandbox})`, lack === undefined ? {} : { skip: lack }, () => {
     test("leaves nothing once another one has started in its directory (B24)", async () => {
       await using server = await startTestNatsServer();

@@ -13,7 +13,13 @@ import { promisify } from "node:util";
 import { readConfigFile } from "@nexengine/node/internal";
 import { createKey } from "@nexengine/protocol";
 import { signEndorsement, signerOfSeed } from "@nexengine/protocol/internal";
-import { compileC, echoFunctionPath, sandboxLack, startTestNexus, startTestNode } from "@nexengine/testing";
+import {
+  compileC,
+  echoFunctionPath,
+  startTestNexus,
+  startTestNode,
+  unmetSandboxRequirement,
+} from "@nexengine/testing";
 import { Identity } from "../packages/node/src/state/identity.ts";
 import { blocksOf, commandsOf, type DocBlock, documents } from "./support/doc-blocks.ts";
 import { DocPlace, hasProgram } from "./support/doc-place.ts";
@@ -110,7 +116,7 @@ async function lackOf({ notRun, needs }: DocBlock): Promise<string | undefined> 
   for (const need of needs) {
     const lack =
       need === "container"
-        ? await sandboxLack("container")
+        ? await unmetSandboxRequirement("container")
         : hasProgram(need)
           ? undefined
           : `${need} is not here`;

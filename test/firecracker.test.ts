@@ -38,7 +38,7 @@ const shortCases = [
 const directory = await mkdtemp(join(tmpdir(), "nex-fc-"));
 const hostileAgent = isLong ? await buildHostileAgent(directory) : "";
 const place = await prepareFirecrackerPlace(directory, isLong ? [agentBundlePath(), hostileAgent] : []);
-const lack = "lack" in place ? place.lack : "";
+const unmet = "unmetRequirement" in place ? place.unmetRequirement : "";
 const mayBeMissing = !isLong || process.env["NEX_TEST_ALLOW_MISSING"] === "1";
 test.after(() => rm(directory, { recursive: true, force: true }));
 
@@ -92,13 +92,13 @@ function scriptFor(files: string, cases: readonly string[]): string {
 }
 
 const driverFiles = ["driver", "egress"].map((name) => `packages/machines/src/firecracker/${name}.test.ts`);
-const skip = "lack" in place && mayBeMissing ? { skip: lack } : {};
+const skip = "unmetRequirement" in place && mayBeMissing ? { skip: unmet } : {};
 
 test("the driver contract holds on Firecracker", {
   ...skip,
   timeout: tries * longTimeoutMs,
 }, async (context) => {
-  assert.ok(!("lack" in place), lack);
+  assert.ok(!("unmetRequirement" in place), unmet);
   context.diagnostic(await runTests(place, driverFiles.join(" "), isLong ? [] : shortCases));
 });
 
@@ -109,11 +109,11 @@ const long = {
 };
 
 test("the machine contract holds on Firecracker", long, async (context) => {
-  assert.ok(!("lack" in place), lack);
+  assert.ok(!("unmetRequirement" in place), unmet);
   context.diagnostic(await runTests(place, "test/machines-firecracker.test.ts"));
 });
 
 test("hostile workloads are held by Firecracker", long, async (context) => {
-  assert.ok(!("lack" in place), lack);
+  assert.ok(!("unmetRequirement" in place), unmet);
   context.diagnostic(await runTests(place, "test/hostile/microvm.test.ts"));
 });

@@ -7,7 +7,7 @@ import { gzipSync } from "node:zlib";
 import { Kvm } from "@nats-io/kv";
 import { Objm } from "@nats-io/obj";
 import { startTestNexus, type TestNexus } from "../packages/testing/src/nexus.ts";
-import { sandboxLack } from "../packages/testing/src/node.ts";
+import { unmetSandboxRequirement } from "../packages/testing/src/node.ts";
 
 /** A function that runs what it is sent. */
 const runner = `(subject, payload) => {
@@ -22,7 +22,7 @@ const laterRunner = `export default async (subject, payload) => {
 const kinds = ["process", "container"] as const;
 
 for (const sandbox of kinds) {
-  const lack = sandbox === "process" ? undefined : await sandboxLack(sandbox);
+  const lack = sandbox === "process" ? undefined : await unmetSandboxRequirement(sandbox);
   describe(`host services (${sandbox})`, { skip: lack ?? false }, () => {
     let nexus: TestNexus;
     before(async () => {

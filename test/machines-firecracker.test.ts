@@ -1,8 +1,8 @@
 /** The same tests as for other kinds of machine, on Firecracker: where KVM works, or in an emulated host. */
 import { test } from "node:test";
-import { loadMachineContract, sandboxLack } from "@nexengine/testing";
+import { loadMachineContract, unmetSandboxRequirement } from "@nexengine/testing";
 
 const { testMachines } = await loadMachineContract();
-const lack = await sandboxLack("firecracker");
+const lack = await unmetSandboxRequirement("firecracker");
 if (lack === undefined) await testMachines("firecracker");
 else test("machines of the kind firecracker", { skip: lack }, () => undefined);

@@ -1,8 +1,8 @@
 /** The same tests as for other kinds of machine, on real microVMs. */
 import { test } from "node:test";
-import { loadMachineContract, sandboxLack } from "@nexengine/testing";
+import { loadMachineContract, unmetSandboxRequirement } from "@nexengine/testing";
 
 const { testMachines } = await loadMachineContract();
-const lack = await sandboxLack("qemu");
+const lack = await unmetSandboxRequirement("qemu");
 if (lack === undefined) await testMachines("qemu");
 else test("machines of the kind qemu", { skip: lack }, () => undefined);

@@ -1,10 +1,10 @@
 /** Every kind of machine that this host can have passes the same tests. */
 import { test } from "node:test";
-import { loadMachineContract, sandboxLack } from "@nexengine/testing";
+import { loadMachineContract, unmetSandboxRequirement } from "@nexengine/testing";
 
 const { testMachines } = await loadMachineContract();
 for (const sandbox of ["process", "container"] as const) {
-  const lack = await sandboxLack(sandbox);
+  const lack = await unmetSandboxRequirement(sandbox);
   if (lack === undefined) await testMachines(sandbox);
   else test(`machines of the kind ${sandbox}`, { skip: lack }, () => undefined);
 }

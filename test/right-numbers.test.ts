@@ -6,7 +6,7 @@ import { delimiter, join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
 import { repairFlag } from "@nexengine/protocol/internal";
-import { sandboxLack, startTestNexus } from "@nexengine/testing";
+import { startTestNexus, unmetSandboxRequirement } from "@nexengine/testing";
 
 const root = join(import.meta.dirname, "..");
 const programsPath = join(import.meta.dirname, "fixtures/number-programs.js");
@@ -72,7 +72,7 @@ test("the first script judges a Node by the same rule as the command line and th
 });
 
 for (const sandbox of ["process", "container"] as const) {
-  const lack = await sandboxLack(sandbox);
+  const lack = await unmetSandboxRequirement(sandbox);
   test(`functions compute right results (${sandbox})`, lack === undefined ? {} : { skip: lack }, async () => {
     await using nexus = await startTestNexus({ sandbox });
     await nexus.deploy({ path: programsPath }, { name: "numbers", type: "v8", triggerSubjects: ["numbers"] });

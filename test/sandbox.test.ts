@@ -12,16 +12,16 @@ import { NexError } from "@nexengine/protocol";
 import {
   eventOf,
   logsOf,
-  sandboxLack,
   startTestNatsServer,
   startTestNexus,
   type TestDeployOptions,
   type TestNexus,
+  unmetSandboxRequirement,
   visitorService,
 } from "@nexengine/testing";
 import { TestAuthority } from "./support/certificates.ts";
 
-const lack = await sandboxLack("container");
+const lack = await unmetSandboxRequirement("container");
 const visitor = lack === undefined ? await visitorService() : undefined;
 const noVisitor = visitor === undefined ? "no Go builds the visiting service here" : undefined;
 const inContainer = lack === undefined ? {} : { skip: lack };

@@ -7,9 +7,9 @@ import {
   compileWasm,
   eventOf,
   logsOf,
-  sandboxLack,
   startTestNexus,
   type TestNexus,
+  unmetSandboxRequirement,
 } from "@nexengine/testing";
 
 const echoSource = join(import.meta.dirname, "../examples/wasm/echo.wat");
@@ -62,7 +62,7 @@ const peeper = `(module ${wasi} ${nex} (memory (export "memory") 1) ${write}
 const length = (size: number): Buffer => Buffer.from(Uint32Array.of(size).buffer);
 
 for (const sandbox of ["process", "container"] as const) {
-  const lack = sandbox === "process" ? undefined : await sandboxLack(sandbox);
+  const lack = sandbox === "process" ? undefined : await unmetSandboxRequirement(sandbox);
   describe(`functions in Wasm (${sandbox})`, { skip: lack ?? false }, () => {
     let nexus: TestNexus;
     before(async () => {

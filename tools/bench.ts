@@ -9,7 +9,7 @@ import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
-import { endLeftovers } from "../packages/machines/src/host/leftovers.ts";
+import { cleanUpOrphans } from "../packages/machines/src/host/orphans.ts";
 import { defaultCacheDirectory } from "../packages/node/src/nats-server/cache-directory.ts";
 import { prepareMicroVms } from "../packages/testing/src/install.ts";
 import { startTestNexus } from "../packages/testing/src/nexus.ts";
@@ -67,7 +67,7 @@ async function inOwnDirectory(work: () => Promise<void>): Promise<void> {
   const end = async (): Promise<void> => {
     if (before === undefined) delete process.env["TMPDIR"];
     else process.env["TMPDIR"] = before;
-    await endLeftovers(directory);
+    await cleanUpOrphans(directory);
   };
   for (const signal of ["SIGINT", "SIGTERM"] as const)
     process.once(signal, () => void end().finally(() => process.exit(1)));

@@ -14,7 +14,7 @@ import { compileGo } from "../../packages/testing/src/compile.ts";
 import { compileWasm } from "../../packages/testing/src/compile-wasm.ts";
 import { startTestNatsServer } from "../../packages/testing/src/nats-server.ts";
 import { startTestNexus } from "../../packages/testing/src/nexus.ts";
-import { sandboxLack } from "../../packages/testing/src/node.ts";
+import { unmetSandboxRequirement } from "../../packages/testing/src/node.ts";
 import { commandLineOf } from "../../packages/testing/src/observe.ts";
 import { hasOpenssl, TestAuthority } from "../../test/support/certificates.ts";
 import type { LoadOrder, LoadResult } from "./functions/load.ts";
@@ -51,7 +51,7 @@ const functionsAtOnce = 64;
 /** Runs the benchmark of functions. */
 export async function benchFunctions(): Promise<void> {
   const report = new Report();
-  const lack = await sandboxLack("container");
+  const lack = await unmetSandboxRequirement("container");
   await using server = await startTestNatsServer();
   report.line("# Benchmarks of functions");
   report.line();

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { driverSource } from "../../packages/node/src/sandbox/choose.ts";
 import { startTestNexus, type TestNexus } from "../../packages/testing/src/nexus.ts";
-import { sandboxLack, testDriverFiles } from "../../packages/testing/src/node.ts";
+import { testDriverFiles, unmetSandboxRequirement } from "../../packages/testing/src/node.ts";
 import { commandLineOf, logsOf } from "../../packages/testing/src/observe.ts";
 import { echoFunctionPath, visitorService } from "../../packages/testing/src/samples.ts";
 import { benchDeploys, poolSize } from "./first-reply.ts";
@@ -29,7 +29,7 @@ type Kind = "process" | "container";
 
 /** Runs every benchmark of machines. */
 export async function benchMachines(): Promise<void> {
-  const lack = await sandboxLack("container");
+  const lack = await unmetSandboxRequirement("container");
   if (lack !== undefined) row("containers", `not run: ${lack}`);
   const kinds: readonly Kind[] = lack === undefined ? ["process", "container"] : ["process"];
   if (lack === undefined) await benchBoot();

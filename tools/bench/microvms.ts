@@ -5,7 +5,7 @@
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { endLeftovers } from "../../packages/machines/src/host/leftovers.ts";
+import { cleanUpOrphans } from "../../packages/machines/src/host/orphans.ts";
 import { trySandbox } from "../../packages/node/src/sandbox/choose.ts";
 import type { DriverFiles } from "../../packages/node/src/sandbox/kinds.ts";
 import { testDriverFiles } from "../../packages/testing/src/node.ts";
@@ -53,6 +53,6 @@ async function benchKind(
     return found.available;
   } finally {
     // A machine that failed where nothing was to fail is ended too.
-    await endLeftovers(directory);
+    await cleanUpOrphans(directory);
   }
 }

@@ -1,6 +1,6 @@
 /** What is fuzzed: every decoder of bytes that come from somebody else. */
 import { boundModule, readModule } from "../../packages/agent/src/wasm/module.ts";
-import { epochMark, MarkFinder, newToken } from "../../packages/machines/src/microvm/epoch-mark.ts";
+import { epochHeader, HeaderFinder, newToken } from "../../packages/machines/src/microvm/epoch-header.ts";
 import { takeExitReport } from "../../packages/machines/src/microvm/exit-report.ts";
 import { completeConfig } from "../../packages/node/src/config/config.ts";
 import {
@@ -173,10 +173,10 @@ export const targets: readonly Target[] = [
   },
   {
     name: "beginning of an epoch",
-    seeds: [epochMark(machineToken, 1), Buffer.concat([Buffer.from("old"), epochMark(machineToken, 1)])],
+    seeds: [epochHeader(machineToken, 1), Buffer.concat([Buffer.from("old"), epochHeader(machineToken, 1)])],
     run: (bytes) => {
-      const mark = epochMark(machineToken, 1);
-      const found = new MarkFinder(mark);
+      const mark = epochHeader(machineToken, 1);
+      const found = new HeaderFinder(mark);
       // In parts, since a guest may write a byte at a time.
       const parts: Buffer[] = [];
       let begun = false;

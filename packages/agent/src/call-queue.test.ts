@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { messageView } from "@nexengine/protocol/internal";
 import { type Call, CallQueue } from "./call-queue.ts";
-import { inheritedCalls } from "./channels/call-line.ts";
+import { inheritedCalls } from "./channels/call-channel.ts";
 import { HostCalls } from "./host-calls.ts";
 import type { ProviderHost } from "./provider.ts";
 

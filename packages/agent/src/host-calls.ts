@@ -11,7 +11,7 @@ import {
   NexError,
   PayloadAssembler,
 } from "@nexengine/protocol/internal";
-import type { CallLine, OpenCalls } from "./channels/call-line.ts";
+import type { CallChannel, OpenCalls } from "./channels/call-channel.ts";
 
 /** Calls that do not block, at once; the node takes no more. */
 const openCallsMax = 256;
@@ -24,7 +24,7 @@ const notThere = (text: string): HostReply => ({ kind: "error", code: 503, text 
 
 export class HostCalls {
   readonly #open: OpenCalls;
-  #line: CallLine | undefined;
+  #line: CallChannel | undefined;
   #connection: FrameConnection | undefined;
   readonly #waiting = new Map<number, (reply: HostReply) => void>();
   /** Calls that wait until the node has taken what was sent. */
@@ -86,7 +86,7 @@ export class HostCalls {
   }
 
   /** The answer to a call, read at once with its header if it is short. The node sends one at a time. */
-  #read(line: CallLine, id: number): Buffer {
+  #read(line: CallChannel, id: number): Buffer {
     let read = 0;
     const chunk = this.#chunk;
     while (read < hostCallHeaderBytes) read += line.readSome(chunk, read);

@@ -12,7 +12,7 @@ import {
   messageView,
   sendInvocation,
 } from "@nexengine/protocol/internal";
-import { inheritedCalls } from "./channels/call-line.ts";
+import { inheritedCalls } from "./channels/call-channel.ts";
 import type { Provider, ProviderHost, RunningWorkload } from "./provider.ts";
 import { type ChannelEnd, Session } from "./session.ts";
 

@@ -26,7 +26,7 @@ import {
   type Undeploy,
 } from "@nexengine/protocol/internal";
 import { ArtifactFile } from "./artifact-file.ts";
-import type { OpenCalls } from "./channels/call-line.ts";
+import type { OpenCalls } from "./channels/call-channel.ts";
 import { HostCalls } from "./host-calls.ts";
 import { LogLevel, type Provider, type ProviderHost, type RunningWorkload } from "./provider.ts";
 import { fillRandom } from "./random.ts";

@@ -5,7 +5,7 @@
  */
 export { ContainerDriver } from "./container/driver.ts";
 export type { ContainerDriverOptions } from "./container/options.ts";
-export { findHostLack as findContainerLack } from "./container/requirements.ts";
+export { findUnmetHostRequirement as findUnmetContainerRequirement } from "./container/requirements.ts";
 export {
   type Channels,
   type Driver,
@@ -26,15 +26,15 @@ export {
 export { MachineError, type MachineErrorCode, machineErrorCodes } from "./errors.ts";
 export { FirecrackerDriver } from "./firecracker/driver.ts";
 export type { FirecrackerDriverOptions, RateLimiters, TokenBucket } from "./firecracker/options.ts";
-export { findFirecrackerLack } from "./firecracker/requirements.ts";
-export type { Lack } from "./host/lack.ts";
-export { endLeftovers } from "./host/leftovers.ts";
+export { findUnmetFirecrackerRequirement } from "./firecracker/requirements.ts";
+export { cleanUpOrphans } from "./host/orphans.ts";
+export type { UnmetRequirement } from "./host/unmet-requirement.ts";
 export { type Ipv4Network, ipv4Within } from "./ipv4.ts";
 export { ProcessDriver } from "./process/driver.ts";
 export type { ProcessDriverOptions } from "./process/options.ts";
 export { QemuDriver } from "./qemu/driver.ts";
 export type { QemuDriverOptions } from "./qemu/options.ts";
-export { findQemuLack } from "./qemu/requirements.ts";
+export { findUnmetQemuRequirement } from "./qemu/requirements.ts";
 export { type BootFilesOptions, type BuiltBootFiles, buildBootFiles } from "./rootfs/boot-files.ts";
 export {
   type BootFiles,

@@ -55,10 +55,10 @@ export async function installPackages(names: readonly string[], report: Report):
 
 /** Installs what containers need and this host lacks; as another user than root it leaves the host as it is. */
 export async function installContainerTools(report: Report): Promise<void> {
-  const lacking = Object.entries(containerTools).filter(([program]) => !hasProgram(program));
-  if (lacking.length > 0)
+  const missing = Object.entries(containerTools).filter(([program]) => !hasProgram(program));
+  if (missing.length > 0)
     await installPackages(
-      lacking.map(([, name]) => name),
+      missing.map(([, name]) => name),
       report,
     );
 }
@@ -70,10 +70,10 @@ export async function installContainerTools(report: Report): Promise<void> {
  */
 export async function prepareMicroVms(cacheDirectory: string, report: Report): Promise<string | undefined> {
   if (process.platform !== "linux" || process.arch !== "x64") return undefined;
-  const lacking = Object.entries(microVmTools).filter(([program]) => !hasProgram(program));
-  if (lacking.length > 0)
+  const missing = Object.entries(microVmTools).filter(([program]) => !hasProgram(program));
+  if (missing.length > 0)
     await installPackages(
-      lacking.map(([, name]) => name),
+      missing.map(([, name]) => name),
       report,
     );
   if (!hasProgram(qemuProgram)) {

@@ -13,10 +13,10 @@ export {
 } from "./nexus.ts";
 export {
   agentBundlePath,
-  sandboxLack,
   startTestNode,
   type TestNodeOptions,
   testDriverFiles,
+  unmetSandboxRequirement,
 } from "./node.ts";
 export { commandLineOf, daemonsRunning, eventOf, filesBelow, logsOf, until } from "./observe.ts";
 export { echoFunctionPath, echoService, probeService, visitorService } from "./samples.ts";

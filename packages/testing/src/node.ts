@@ -90,7 +90,7 @@ function sharedDriver(kind: MicroVmKind): Promise<Driver> {
 }
 
 /** Why machines of a kind can't be had here, if they can't. */
-export async function sandboxLack(kind: SandboxKind): Promise<string | undefined> {
+export async function unmetSandboxRequirement(kind: SandboxKind): Promise<string | undefined> {
   if (isMicroVm(kind)) {
     return await sharedDriver(kind).then(
       () => undefined,

@@ -7,7 +7,7 @@ import {
   FrameType,
   frameHeaderBytes,
 } from "@nexengine/protocol/internal";
-import type { OpenCalls } from "../../../packages/agent/src/channels/call-line.ts";
+import type { OpenCalls } from "../../../packages/agent/src/channels/call-channel.ts";
 import { openChannels } from "../../../packages/agent/src/channels/channels.ts";
 
 const nodeLostTimeoutMs = 60_000;

@@ -10,7 +10,7 @@ import type { Furniture } from "../../../packages/machines/src/firecracker/jail.
 import { jailNames, programName, programPath } from "../../../packages/machines/src/firecracker/layout.ts";
 import type { FirecrackerDriverSettings } from "../../../packages/machines/src/firecracker/options.ts";
 import { configDisk } from "../../../packages/machines/src/microvm/config-disk.ts";
-import { newToken } from "../../../packages/machines/src/microvm/epoch-mark.ts";
+import { newToken } from "../../../packages/machines/src/microvm/epoch-header.ts";
 import type { MachineSpec } from "../../../packages/machines/src/mod.ts";
 import { type BareMonitor, tokenIn, untilReadyMs } from "./bare.ts";
 

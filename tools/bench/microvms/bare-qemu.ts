@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { holdsWithin } from "../../../packages/machines/src/host/wait.ts";
 import { byShortPath } from "../../../packages/machines/src/microvm/attachment.ts";
 import { configDisk } from "../../../packages/machines/src/microvm/config-disk.ts";
-import { newToken } from "../../../packages/machines/src/microvm/epoch-mark.ts";
+import { newToken } from "../../../packages/machines/src/microvm/epoch-header.ts";
 import type { MachineSpec } from "../../../packages/machines/src/mod.ts";
 import { openQemuChannels } from "../../../packages/machines/src/qemu/channels.ts";
 import { qemuArguments } from "../../../packages/machines/src/qemu/command.ts";

@@ -24,7 +24,8 @@ export async function benchInEmulatedHost(): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), "nex-place-"));
   try {
     const place = await prepareFirecrackerPlace(directory, [agentBundlePath()]);
-    if ("lack" in place) return row("firecracker, in an emulated host", `not run: ${place.lack}`);
+    if ("unmetRequirement" in place)
+      return row("firecracker, in an emulated host", `not run: ${place.unmetRequirement}`);
     console.log(`Firecracker ${place.version} by a KVM that is emulated: only ratios tell something`);
     for (let attempt = 1; attempt <= tries; attempt++) {
       const { status } = await runInEmulatedHost({

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { EpochMark } from "./serial-port.ts";
+import { EpochHeader } from "./serial-port.ts";
 
 const skip = process.platform !== "linux" && "listening sockets are inherited on Linux";
 const firstToken = `ffffffff${"ab".repeat(12)}`;
@@ -123,7 +123,7 @@ function markOf(token: string, epoch: number): Buffer {
   const directory = mkdtempSync(join(tmpdir(), "nex-mark-"));
   try {
     writeFileSync(join(directory, "token"), token);
-    return new EpochMark(directory).of(epoch);
+    return new EpochHeader(directory).of(epoch);
   } finally {
     rmSync(directory, { recursive: true });
   }
@@ -171,11 +171,11 @@ test("an agent that still waits for the calls of an epoch leaves those of the ne
   await using machine = new Machine();
   await machine.start();
   // As in a copy of a machine that was stopped here: the calls of its epoch never come.
-  const former = await machine.connect("frames");
-  former.write(markOf(firstToken, 1));
-  assert.deepEqual(await read(former, 24), markOf(firstToken, 1));
+  const previous = await machine.connect("frames");
+  previous.write(markOf(firstToken, 1));
+  assert.deepEqual(await read(previous, 24), markOf(firstToken, 1));
   for (const socket of await begin(machine, firstToken, 2)) socket.destroy();
-  former.destroy();
+  previous.destroy();
 });
 
 test("an agent answers to the token that its machine has by then, and to no other", { skip }, async () => {

@@ -7,10 +7,10 @@
  */
 import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
-import { type CallLine, channelEnded, lineOf } from "./call-line.ts";
+import { type CallChannel, callChannelOf, channelEnded } from "./call-channel.ts";
 import { newPipe, type PipeHandle, socketOf } from "./pipe-handle.ts";
 import { FramePort } from "./port-frames.ts";
-import { EpochMark } from "./serial-port.ts";
+import { EpochHeader } from "./serial-port.ts";
 
 const framesFd = 3;
 const callsFd = 4;
@@ -22,22 +22,22 @@ const callsTimeoutMs = 2_000;
 
 /** Accepts what the host connects, of each kind the latest. */
 export class AcceptedChannels {
-  readonly #mark: EpochMark;
+  readonly #mark: EpochHeader;
   readonly #connections: PipeHandle[] = [];
   /** The latest connection of calls, of which nothing but its mark has been read. */
-  #calls: { line: CallLine; mark: Buffer; read: number } | undefined;
+  #calls: { line: CallChannel; mark: Buffer; read: number } | undefined;
   /** That of the epoch whose frames have begun. */
-  #line: { epoch: number; line: CallLine } | undefined;
+  #line: { epoch: number; line: CallChannel } | undefined;
   #current: FramePort | undefined;
   #epoch = 0;
   #wake: () => void = () => undefined;
 
   constructor(directory: string) {
-    this.#mark = new EpochMark(directory);
+    this.#mark = new EpochHeader(directory);
     accept(callsFd, (handle) => {
       this.#calls?.line.close();
       handle.setBlocking(true);
-      const line = lineOf(handle.fd, handle.fd, () => handle.close());
+      const line = callChannelOf(handle.fd, handle.fd, () => handle.close());
       this.#calls = { line, mark: Buffer.alloc(this.#mark.byteLength), read: 0 };
       this.#wake();
     });
@@ -55,7 +55,7 @@ export class AcceptedChannels {
     for (;;) {
       const leftMs = nodeLostTimeoutMs - (performance.now() - lostAtMs);
       if (!(await this.#until(() => this.#connections.length > 0, leftMs))) return;
-      for (const former of this.#connections.splice(0, this.#connections.length - 1)) former.close();
+      for (const previous of this.#connections.splice(0, this.#connections.length - 1)) previous.close();
       const connection = this.#connections.pop();
       if (connection === undefined) continue;
       const port = new FramePort(socketOf(connection), this.#mark, this.#epoch);
@@ -72,7 +72,7 @@ export class AcceptedChannels {
   }
 
   /** The calls of an epoch whose frames have begun. @throws NexError when there are none. */
-  openCalls(epoch: number): CallLine {
+  openCalls(epoch: number): CallChannel {
     const begun = this.#line;
     this.#line = undefined;
     if (begun?.epoch === epoch) return begun.line;

@@ -5,10 +5,10 @@ import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { NexError } from "@nexengine/protocol/internal";
 import { AcceptedChannels } from "./accepted-channels.ts";
-import { fifoCalls, inheritedCalls, type OpenCalls } from "./call-line.ts";
+import { fifoCalls, inheritedCalls, type OpenCalls } from "./call-channel.ts";
 import { portCalls } from "./port-calls.ts";
 import { FramePort } from "./port-frames.ts";
-import { EpochMark, portStream } from "./serial-port.ts";
+import { EpochHeader, portStream } from "./serial-port.ts";
 
 /** Process machines hand over both channels as open descriptors. */
 const framesFd = 3;
@@ -86,7 +86,7 @@ async function* connections(path: string, nodeLostTimeoutMs: number): AsyncGener
 async function* portEpochs(directory: string, nodeLostTimeoutMs: number): AsyncGenerator<Duplex> {
   let lostAtMs = performance.now();
   let epoch = 0;
-  const mark = new EpochMark(directory);
+  const mark = new EpochHeader(directory);
   for (;;) {
     const port = new FramePort(portStream(`${directory}/frames`), mark, epoch);
     const leftMs = (): number => nodeLostTimeoutMs - (performance.now() - lostAtMs);

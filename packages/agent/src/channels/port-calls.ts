@@ -1,7 +1,7 @@
 /** Blocking calls over a serial port, which stays open for all epochs. */
 import { readSync, writeSync } from "node:fs";
-import { type CallLine, channelEnded, type OpenCalls } from "./call-line.ts";
-import { EpochMark, openPort } from "./serial-port.ts";
+import { type CallChannel, channelEnded, type OpenCalls } from "./call-channel.ts";
+import { EpochHeader, openPort } from "./serial-port.ts";
 
 /** How long a mark may be on its way when the frames have begun already. */
 const markTimeoutMs = 2_000;
@@ -23,18 +23,18 @@ export function portCalls(directory: string): OpenCalls {
 
 /** The port of calls. No call waits in the kernel, since that would not end with the host. */
 class CallPort {
-  readonly #mark: EpochMark;
+  readonly #mark: EpochHeader;
   readonly #fd: number;
   readonly #chunk = Buffer.allocUnsafe(readBytesMax);
   #bytes: Buffer = Buffer.alloc(0);
 
   constructor(directory: string) {
-    this.#mark = new EpochMark(directory);
+    this.#mark = new EpochHeader(directory);
     this.#fd = openPort(`${directory}/calls`);
   }
 
   /** @throws NexError when the host does not begin this epoch in time. */
-  open(epoch: number): CallLine {
+  open(epoch: number): CallChannel {
     const deadline = performance.now() + markTimeoutMs;
     for (const pause = pauses(); ; ) {
       const mark = this.#mark.find(this.#bytes);
@@ -47,7 +47,7 @@ class CallPort {
       if (this.#fill() <= 0) pause();
       if (performance.now() > deadline) throw channelEnded();
     }
-    const line: CallLine = {
+    const line: CallChannel = {
       write: (bytes) => this.#write(bytes),
       readSome: (to, at) => this.#readSome(to, at),
       close: () => undefined,

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { test } from "node:test";
 import { FramePort } from "./port-frames.ts";
-import { EpochMark, portStream } from "./serial-port.ts";
+import { EpochHeader, portStream } from "./serial-port.ts";
 
 const longMs = 60_000;
 const skip = process.platform !== "linux" && "serial ports are Linux's";
@@ -15,7 +15,7 @@ const skip = process.platform !== "linux" && "serial ports are Linux's";
 /** A port whose host is this test. It is a FIFO, so what the guest writes comes back to it, as from an echoing host. */
 class Port implements Disposable {
   readonly directory = mkdtempSync(join(tmpdir(), "nex-port-"));
-  readonly mark: EpochMark;
+  readonly mark: EpochHeader;
   readonly guest: FramePort;
   readonly #fd: number;
 
@@ -24,7 +24,7 @@ class Port implements Disposable {
     execFileSync("mkfifo", [path]);
     writeFileSync(join(this.directory, "token"), `ffffffff${"ab".repeat(12)}\n`);
     this.#fd = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
-    this.mark = new EpochMark(this.directory);
+    this.mark = new EpochHeader(this.directory);
     this.guest = new FramePort(portStream(join(this.directory, "frames")), this.mark, 0);
   }
 

@@ -2,7 +2,7 @@
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { NexError } from "@nexengine/protocol/internal";
-import type { EpochMark } from "./serial-port.ts";
+import type { EpochHeader } from "./serial-port.ts";
 
 /** The frame channel of one epoch. */
 class PortFrames extends Duplex {
@@ -31,7 +31,7 @@ class PortFrames extends Duplex {
 /** One opening of the port of frames, or one connection to it. */
 export class FramePort {
   readonly #socket: Socket;
-  readonly #mark: EpochMark;
+  readonly #mark: EpochHeader;
   #epoch: number;
   /** What came before the first mark, as much of it as a part of one may be. */
   #before: Buffer | undefined = Buffer.alloc(0);
@@ -43,7 +43,7 @@ export class FramePort {
    * @param socket Owned from now on.
    * @param epoch The latest that has begun: a lower one is none.
    */
-  constructor(socket: Socket, mark: EpochMark, epoch: number) {
+  constructor(socket: Socket, mark: EpochHeader, epoch: number) {
     this.#mark = mark;
     this.#epoch = epoch;
     this.#socket = socket;
@@ -123,13 +123,13 @@ export class FramePort {
   }
 
   #begin(epoch: number): void {
-    const former = this.#current;
+    const previous = this.#current;
     this.#epoch = epoch;
     this.#before = undefined;
     this.#current = new PortFrames(this);
     this.#fresh = this.#current;
-    former?.push(null);
-    former?.destroy();
+    previous?.push(null);
+    previous?.destroy();
     this.#socket.write(this.#mark.of(epoch));
     this.#wake();
   }

@@ -7,7 +7,7 @@ import type { Socket } from "node:net";
 import { newPipe, socketOf } from "./pipe-handle.ts";
 
 /** The mark of an epoch: 16 bytes that the host chose for this machine, and the number of the epoch. */
-export class EpochMark {
+export class EpochHeader {
   readonly #directory: string;
   #token: Buffer;
 
@@ -19,9 +19,9 @@ export class EpochMark {
 
   /** Takes the token that is there now. @returns whether it is another one. */
   renew(): boolean {
-    const former = this.#token;
+    const previous = this.#token;
     this.#token = readToken(this.#directory);
-    return !former.equals(this.#token);
+    return !previous.equals(this.#token);
   }
 
   get byteLength(): number {

@@ -112,8 +112,8 @@ suite("Attachments", { skip: process.platform !== "linux" }, () => {
     await using directory = await ChannelDirectory.make();
     const attachments = new Attachments(opener(directory), 4, actMs);
     await rejectsWith(attachments.open(4, "a"), "attach_failed");
-    const former = attachments.open(5, "a");
-    const refused = rejectsWith(former, "attach_failed");
+    const previous = attachments.open(5, "a");
+    const refused = rejectsWith(previous, "attach_failed");
     const later = attachments.open(6, "a");
     await refused;
     const guest = await directory.connect();

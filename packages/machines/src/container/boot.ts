@@ -7,13 +7,13 @@ import { countsSwap } from "../host/cgroup-mounts.ts";
 import { makeFifos } from "../host/fifo.ts";
 import { closeOutput, FifoConsole } from "../host/fifo-console.ts";
 import { type ProcessIdentity, readProcess } from "../host/process-table.ts";
-import { demandNetwork, wantsWires, wire } from "../network/wire.ts";
+import { attachNetwork, demandNetwork, wantsWires } from "../network/attach-network.ts";
+import { cleanUp } from "./cleanup.ts";
 import { bundleConfig } from "./config.ts";
 import type { ContainerHost } from "./host.ts";
 import { writeHostsFile } from "./hosts-file.ts";
 import { type Layout, layoutOf } from "./layout.ts";
 import { ContainerMachine } from "./machine.ts";
-import { removeRemains } from "./remains.ts";
 
 /** What a program that has ended and gone already is taken for: no process starts before the host does. */
 const goneTicks = -1;
@@ -46,7 +46,7 @@ export async function bootContainer(host: ContainerHost, spec: MachineSpec): Pro
   } catch (error) {
     const { id, directory } = spec;
     const egress = spec.network === "egress";
-    await removeRemains(host, { id, directory, cgroup, range, egress }).catch(() => undefined);
+    await cleanUp(host, { id, directory, cgroup, range, egress }).catch(() => undefined);
     if (error instanceof MachineError) throw error;
     throw bootFailure(spec.id, "the host refuses something", { cause: error });
   }
@@ -111,7 +111,7 @@ async function run(
   check(await runtime.create(spec.id, layout, outputFd));
   const { pid, startTicks } = await identify(layout, spec.id);
   if (startTicks === goneTicks) check("its first process has gone before it began");
-  const egressAddress = await wire(spec, pid, egress);
+  const egressAddress = await attachNetwork(spec, pid, egress);
   check(await runtime.begin(spec.id, layout));
   return egressAddress;
 }

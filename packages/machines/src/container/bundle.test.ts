@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { suite, test } from "node:test";
 import { makeSpec } from "../contract/spec.ts";
 import type { MachineLimits } from "../driver.ts";
-import { readFate } from "../host/fate.ts";
+import { readExitStatus } from "../host/exit-status.ts";
 import { IdRanges } from "../host/id-range.ts";
 import { hasProcessTable, readProcess } from "../host/process-table.ts";
 import { bundleConfig } from "./config.ts";
@@ -115,11 +115,11 @@ test("IdRanges of two nodes never give the same ids, nor those of a dead node's 
   }
 });
 
-suite("readFate", { skip: !hasProcessTable }, () => {
+suite("readExitStatus", { skip: !hasProcessTable }, () => {
   test("knows who runs from who has gone, or is another with the same number", () => {
     const self = readProcess(process.pid) ?? assert.fail("Not found");
-    assert.equal(readFate(self), undefined);
-    assert.deepEqual(readFate({ pid: process.pid, startTicks: self.startTicks + 1 }), {});
-    assert.deepEqual(readFate({ pid: 2 ** 22 + 1, startTicks: 1 }), {});
+    assert.equal(readExitStatus(self), undefined);
+    assert.deepEqual(readExitStatus({ pid: process.pid, startTicks: self.startTicks + 1 }), {});
+    assert.deepEqual(readExitStatus({ pid: 2 ** 22 + 1, startTicks: 1 }), {});
   });
 });

@@ -11,7 +11,7 @@ import { rootfsPaths } from "../rootfs/options.ts";
 import { ContainerDriver } from "./driver.ts";
 import type { ContainerDriverOptions } from "./options.ts";
 import { completeOptions } from "./options.ts";
-import { findLack } from "./requirements.ts";
+import { findUnmetRequirement } from "./requirements.ts";
 
 /** The options go to the programs that a case starts. */
 const optionsVariable = "NEX_CONTRACT_CONTAINER";
@@ -26,7 +26,7 @@ export function makeDriver(change: Partial<ContainerDriverOptions> = {}): Contai
 export interface Preparation extends AsyncDisposable {
   options: ContainerDriverOptions;
   /** Why there can be no containers here, if there can't. */
-  lack: string | undefined;
+  unmetRequirement: string | undefined;
 }
 
 /**
@@ -51,11 +51,11 @@ export async function prepareContainers(programs: readonly string[] = []): Promi
     hostIdFirst: 1_000_000 + process.pid * 1_000,
   };
   process.env[optionsVariable] = JSON.stringify(options);
-  const lack = await findLack(completeOptions(options));
-  if (lack) console.log(`Containers are not tested: ${lack.reason}. ${lack.advice}`);
+  const unmet = await findUnmetRequirement(completeOptions(options));
+  if (unmet) console.log(`Containers are not tested: ${unmet.reason}. ${unmet.advice}`);
   return {
     options,
-    lack: lack?.reason,
+    unmetRequirement: unmet?.reason,
     [Symbol.asyncDispose]: () => rm(base, { recursive: true, force: true }),
   };
 }
@@ -70,7 +70,7 @@ async function withLibraries(programs: readonly string[]): Promise<Record<string
 }
 
 /** The processes that have a directory mounted, and those that live in it or name it. */
-export function leftoversOf(directory: string): string[] {
+export function orphansOf(directory: string): string[] {
   const mounted = readdirSync("/proc")
     .filter((pid) => /^\d+$/.test(pid) && readMounts(pid).includes(directory))
     .map((pid) => `${pid} has it mounted`);

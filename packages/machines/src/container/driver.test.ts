@@ -1,11 +1,11 @@
 import { after } from "node:test";
 import { driverContract } from "../contract/contract.ts";
-import { leftoversOf, makeDriver, prepareContainers } from "./contract-driver.ts";
+import { makeDriver, orphansOf, prepareContainers } from "./contract-driver.ts";
 
 const containers = await prepareContainers();
 after(() => containers[Symbol.asyncDispose]());
 
-if (containers.lack === undefined) {
+if (containers.unmetRequirement === undefined) {
   driverContract("container", makeDriver, {
     bootTimeoutMs: 30_000,
     reattach: true,
@@ -15,6 +15,6 @@ if (containers.lack === undefined) {
     realGuest: true,
     endsWithNode: "none",
     driverModule: new URL("./contract-driver.ts", import.meta.url),
-    leftovers: leftoversOf,
+    orphans: orphansOf,
   });
 }

@@ -1,5 +1,5 @@
+import { DetachedDriver } from "../detached-driver.ts";
 import type { Fingerprint, MachineRecord, MachineSpec } from "../driver.ts";
-import { LastingDriver } from "../lasting-driver.ts";
 import type { Egress } from "../network/egress.ts";
 import { bootContainer } from "./boot.ts";
 import { fingerprintContainer } from "./fingerprint.ts";
@@ -28,7 +28,7 @@ import { recoverContainer } from "./recover.ts";
  *
  * A machine outlives the node that booted it, and can be recovered from its record.
  */
-export class ContainerDriver extends LastingDriver<ContainerMachine> {
+export class ContainerDriver extends DetachedDriver<ContainerMachine> {
   readonly kind = "container";
   readonly #options: ContainerDriverOptions;
   #host: ContainerHost | undefined;
@@ -42,7 +42,7 @@ export class ContainerDriver extends LastingDriver<ContainerMachine> {
     return this.#shared().egress;
   }
 
-  protected async tryOut(): Promise<Fingerprint> {
+  protected async probe(): Promise<Fingerprint> {
     return await fingerprintContainer(completeOptions(this.#options), () => this.#shared());
   }
 

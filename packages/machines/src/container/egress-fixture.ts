@@ -10,7 +10,7 @@ export interface ContainerLab {
   fixture: LabFixture;
   settings: ContainerDriverSettings;
   /** Why there can be none here, if there can't. */
-  lack: string | undefined;
+  unmetRequirement: string | undefined;
 }
 
 /** @param programs Names of further programs that the machines find in their rootfs. */
@@ -20,8 +20,14 @@ export async function prepareContainerLab(programs: readonly string[] = []): Pro
   after(() => containers[Symbol.asyncDispose]());
   const settings = completeOptions(containers.options);
   const { egressNetwork, stateDirectory } = settings;
-  const lack = containers.lack ?? (await new Egress(egressNetwork, stateDirectory).lack())?.reason;
-  if (lack !== undefined) console.log(`Egress of containers is not tested: ${lack}`);
+  const unmet =
+    containers.unmetRequirement ??
+    (await new Egress(egressNetwork, stateDirectory).unmetRequirement())?.reason;
+  if (unmet !== undefined) console.log(`Egress of containers is not tested: ${unmet}`);
   const module = new URL("./contract-driver.ts", import.meta.url);
-  return { fixture: new LabFixture({ kind: "container", module, bootTimeoutMs: 30_000 }), settings, lack };
+  return {
+    fixture: new LabFixture({ kind: "container", module, bootTimeoutMs: 30_000 }),
+    settings,
+    unmetRequirement: unmet,
+  };
 }

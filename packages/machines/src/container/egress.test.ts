@@ -5,9 +5,9 @@ import { both, inWorld, otherPort, port, target, tcp, udp } from "../network/lab
 import { prepareContainerLab } from "./egress-fixture.ts";
 
 const { host, allowed, other, metadata } = places;
-const { fixture, lack } = await prepareContainerLab(["ip", "nft", "perl"]);
+const { fixture, unmetRequirement: unmet } = await prepareContainerLab(["ip", "nft", "perl"]);
 
-suite("a machine with egress", { skip: lack ?? false }, () => {
+suite("a machine with egress", { skip: unmet ?? false }, () => {
   fixture.use();
 
   test("is kept from what its host reaches", async () => {

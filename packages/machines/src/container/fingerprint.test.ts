@@ -14,7 +14,7 @@ async function lackOf(change: Partial<ContainerDriverOptions>): Promise<{ reason
   return fingerprint.available ? assert.fail("Nothing is missing") : fingerprint;
 }
 
-suite("fingerprint of the container driver", { skip: containers.lack ?? false }, () => {
+suite("fingerprint of the container driver", { skip: containers.unmetRequirement ?? false }, () => {
   test("tells what holds the machines, and leaves nothing of its trial", async () => {
     const fingerprint = await makeDriver().fingerprint();
     assert.ok(fingerprint.available);

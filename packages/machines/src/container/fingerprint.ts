@@ -6,15 +6,15 @@ import { MachineError } from "../errors.ts";
 import { countsSwap, withController } from "../host/cgroup-mounts.ts";
 import { isAlive, readProcess } from "../host/process-table.ts";
 import { removeTree } from "../host/remove-tree.ts";
-import { describeLack } from "../network/describe.ts";
-import { findLoopbackLack } from "../network/lack.ts";
+import { describeUnmetRequirement } from "../network/describe.ts";
+import { findUnmetLoopbackRequirement } from "../network/unmet-requirements.ts";
 import { bootContainer } from "./boot.ts";
 import { cpuPeriodUs } from "./config.ts";
 import type { ContainerHost } from "./host.ts";
 import type { ContainerMachine } from "./machine.ts";
 import type { ContainerDriverSettings } from "./options.ts";
 import { recoverContainer } from "./recover.ts";
-import { findLack } from "./requirements.ts";
+import { findUnmetRequirement } from "./requirements.ts";
 import { judgeRuntimeProgram } from "./runtime-version.ts";
 
 const limits = { memoryBytes: 268_435_456, vcpus: 1, processes: 64, diskBytes: 8_388_608 };
@@ -30,13 +30,13 @@ export async function fingerprintContainer(
   settings: ContainerDriverSettings,
   makeHost: () => ContainerHost,
 ): Promise<Fingerprint> {
-  const lack = await findLack(settings);
-  if (lack) return { available: false, ...lack };
+  const unmet = await findUnmetRequirement(settings);
+  if (unmet) return { available: false, ...unmet };
   try {
     const host = makeHost();
     const { note } = await judgeRuntimeProgram(settings.runtime);
     const startedAt = performance.now();
-    const unheld = await tryOut(host);
+    const unheld = await probe(host);
     if (unheld.length > 0) {
       const reason = `"${settings.runtime}" does not hold a machine by ${unheld.join(", ")}`;
       return { available: false, reason, advice: "Name another OCI runtime" };
@@ -46,48 +46,48 @@ export async function fingerprintContainer(
       details: {
         ...details(host, performance.now() - startedAt),
         ...(note === undefined ? {} : { "runtime version": note }),
-        "loopback addresses": describeLack(await findLoopbackLack()),
+        "loopback addresses": describeUnmetRequirement(await findUnmetLoopbackRequirement()),
       },
     };
   } catch (error) {
     const reason = error instanceof MachineError ? error.message : String(error);
     return {
       available: false,
-      reason: `a trial failed. ${reason}`,
+      reason: `a probe failed. ${reason}`,
       advice: `Look at what "${settings.runtime}" says, or use another sandbox`,
     };
   }
 }
 
 /** @returns what does not hold the machine. */
-async function tryOut(host: ContainerHost): Promise<string[]> {
+async function probe(host: ContainerHost): Promise<string[]> {
   await mkdir(host.settings.stateDirectory, { recursive: true, mode: 0o700 });
-  await endDeadTrials(host);
-  const trial = newTrial(host);
-  await mkdir(trial.directory, { mode: 0o700 });
-  const spec: MachineSpec = { ...trial, limits, network: "none", nodeLostTimeoutMs: 0 };
+  await cleanUpDeadProbes(host);
+  const probe = newProbe(host);
+  await mkdir(probe.directory, { mode: 0o700 });
+  const spec: MachineSpec = { ...probe, limits, network: "none", nodeLostTimeoutMs: 0 };
   let machine: ContainerMachine | undefined;
   try {
     machine = await bootContainer(host, spec);
     return await findUnheld(host, machine);
   } finally {
     await machine?.destroy();
-    await removeTree(trial.directory);
+    await removeTree(probe.directory);
   }
 }
 
 /** Its directory's name says who tries, since a trial has no record. */
-function newTrial({ settings }: ContainerHost): Pick<MachineSpec, "id" | "directory"> {
+function newProbe({ settings }: ContainerHost): Pick<MachineSpec, "id" | "directory"> {
   const mark = randomBytes(8).toString("hex");
   const { pid, startTicks } = readProcess(process.pid) ?? { pid: process.pid, startTicks: 0 };
   return {
     id: `trial${mark}`,
-    directory: join(settings.stateDirectory, `trial-${mark}-${pid}-${startTicks}`),
+    directory: join(settings.stateDirectory, `probe-${mark}-${pid}-${startTicks}`),
   };
 }
 
 /** Ends the trials of nodes that were killed in the middle of one. */
-async function endDeadTrials(host: ContainerHost): Promise<void> {
+async function cleanUpDeadProbes(host: ContainerHost): Promise<void> {
   const { stateDirectory } = host.settings;
   for (const name of await readdir(stateDirectory)) {
     const [, mark, pid, startTicks] = /^trial-([0-9a-f]{16})-(\d+)-(\d+)$/.exec(name) ?? [];
@@ -123,6 +123,6 @@ function details(host: ContainerHost, trialMs: number): Record<string, string> {
     rootfs: host.settings.rootfs,
     "control groups": `version ${memory?.version ?? 0}`,
     "limits swap": countsSwap(host.cgroupMounts) ? "yes" : "no",
-    trial: `${Math.round(trialMs)} ms`,
+    probe: `${Math.round(trialMs)} ms`,
   };
 }

@@ -34,7 +34,7 @@ async function evaluate(expression: string): Promise<unknown> {
   }
 }
 
-suite("a container", { skip: containers.lack ?? false }, () => {
+suite("a container", { skip: containers.unmetRequirement ?? false }, () => {
   test("has a user without rights, no capability and a filter of system calls", async () => {
     const told = await evaluate(
       "[process.getuid(), status.CapEff, status.CapBnd, status.NoNewPrivs, status.Seccomp, process.pid]",
@@ -100,7 +100,7 @@ suite("a container", { skip: containers.lack ?? false }, () => {
   });
 });
 
-suite("containers", { skip: containers.lack ?? false }, () => {
+suite("containers", { skip: containers.unmetRequirement ?? false }, () => {
   test("five in a loop leave no control group, mount, range of ids, or state of the runtime", async () => {
     const { cgroupParent = "", stateDirectory } = containers.options;
     // Other tests make network namespaces and file systems of their own at the same time.

@@ -1,20 +1,20 @@
 import type { MachineExit, MachineRecord, MachineUsage } from "../driver.ts";
 import { Attachments } from "../host/attachments.ts";
 import { type Cgroup, killCgroup } from "../host/cgroup.ts";
-import type { Fate } from "../host/fate.ts";
+import { DetachedMachine, type Kept } from "../host/detached-machine.ts";
+import type { ExitStatus } from "../host/exit-status.ts";
 import type { FifoConsole } from "../host/fifo-console.ts";
 import { signalProcess } from "../host/kill.ts";
-import { type Kept, LastingMachine } from "../host/lasting-machine.ts";
 import { openChannels } from "./attachment.ts";
+import { cleanUp } from "./cleanup.ts";
 import { type MachineFacts, recordFacts } from "./facts.ts";
 import type { ContainerHost } from "./host.ts";
 import { layoutOf } from "./layout.ts";
-import { removeRemains } from "./remains.ts";
 
 const outOfMemorySignal = 9;
 
 /** A machine that is a container of this host. Nothing of it is a child of this process. */
-export class ContainerMachine extends LastingMachine {
+export class ContainerMachine extends DetachedMachine {
   readonly #host: ContainerHost;
   readonly #facts: MachineFacts;
   readonly #cgroup: Cgroup;
@@ -59,15 +59,15 @@ export class ContainerMachine extends LastingMachine {
     return await killCgroup(this.#cgroup, this.#host.settings.killTimeoutMs);
   }
 
-  protected async removeRemains(): Promise<void> {
+  protected async cleanUp(): Promise<void> {
     const { range, cgroupParent, egressAddress } = this.#facts;
     const { id, directory } = this;
     const egress = egressAddress !== undefined;
-    await removeRemains(this.#host, { id, directory, cgroup: this.#cgroup, cgroupParent, range, egress });
+    await cleanUp(this.#host, { id, directory, cgroup: this.#cgroup, cgroupParent, range, egress });
   }
 
   /** The kernel's counter tells what a kill by the kernel was; the status is known only where it was seen in time. */
-  protected describe({ code, signal }: Fate, console: string): MachineExit {
+  protected describe({ code, signal }: ExitStatus, console: string): MachineExit {
     if (code !== undefined) return { reason: "exited", code, console };
     const couldBeMemory = signal === outOfMemorySignal || (signal === undefined && !this.wasAsked);
     if (couldBeMemory && this.#cgroup.oomKills() > 0) return { reason: "out_of_memory", console };

@@ -1,14 +1,14 @@
 import type { MachineRecord } from "../driver.ts";
-import { readFate } from "../host/fate.ts";
+import { readExitStatus } from "../host/exit-status.ts";
 import { FifoConsole } from "../host/fifo-console.ts";
 import { ownableDirectory } from "../host/machine-directory.ts";
 import { isMachineId } from "../spec.ts";
 import { latestEpoch } from "./attachment.ts";
+import { cleanUp } from "./cleanup.ts";
 import { parseFacts } from "./facts.ts";
 import type { ContainerHost } from "./host.ts";
 import { layoutOf } from "./layout.ts";
 import { ContainerMachine } from "./machine.ts";
-import { removeRemains } from "./remains.ts";
 
 /** Finds the machine of a record, or removes what is left of it. */
 export async function recoverContainer(
@@ -21,7 +21,7 @@ export async function recoverContainer(
   const cgroup = host.cgroup(id, cgroupParent);
   const owned = await ownableDirectory(directory);
   host.enter(id);
-  if (identity && range !== undefined && owned !== undefined && !readFate(identity)) {
+  if (identity && range !== undefined && owned !== undefined && !readExitStatus(identity)) {
     const layout = layoutOf(owned);
     const epoch = await latestEpoch(layout.channels);
     const console = new FifoConsole(layout.console);
@@ -38,7 +38,7 @@ export async function recoverContainer(
   }
   if (identity === undefined) await host.runtime.endOrders(id);
   const egress = identity === undefined || egressAddress !== undefined;
-  await removeRemains(host, { id, directory: owned, cgroup, cgroupParent, range, egress });
+  await cleanUp(host, { id, directory: owned, cgroup, cgroupParent, range, egress });
   if (range === undefined) await host.ranges.releaseAbandoned();
   return undefined;
 }

@@ -2,44 +2,48 @@ import { constants, existsSync, readFileSync } from "node:fs";
 import { access, realpath, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { readCgroupMounts, withController } from "../host/cgroup-mounts.ts";
-import type { Lack } from "../host/lack.ts";
 import { findProgram } from "../host/program.ts";
+import type { UnmetRequirement } from "../host/unmet-requirement.ts";
 import { type ContainerDriverOptions, type ContainerDriverSettings, completeOptions } from "./options.ts";
 import { findRootlessHindrances } from "./rootless.ts";
 import { judgeRuntimeProgram } from "./runtime-version.ts";
 
-type Requirement = (settings: ContainerDriverSettings) => Promise<Lack | undefined> | Lack | undefined;
+type Requirement = (
+  settings: ContainerDriverSettings,
+) => Promise<UnmetRequirement | undefined> | UnmetRequirement | undefined;
 
 /** What to look at before a boot is tried, what is told first to those who lack all of it first. */
 const requirements: readonly Requirement[] = [linux, root, runtime, fifos, userNamespaces, cgroups, rootfs];
 
 /** Finds the first thing that is missing of the host, whatever rootfs there will be. */
-export async function findHostLack(
+export async function findUnmetHostRequirement(
   options: Pick<ContainerDriverOptions, "runtime">,
-): Promise<Lack | undefined> {
+): Promise<UnmetRequirement | undefined> {
   const settings = completeOptions({ ...options, rootfs: "", command: [""], stateDirectory: "" });
   for (const requirement of requirements) {
-    const lack = requirement === rootfs ? undefined : await requirement(settings);
-    if (lack) return lack;
+    const unmet = requirement === rootfs ? undefined : await requirement(settings);
+    if (unmet) return unmet;
   }
   return undefined;
 }
 
 /** Finds the first thing that is missing. */
-export async function findLack(settings: ContainerDriverSettings): Promise<Lack | undefined> {
+export async function findUnmetRequirement(
+  settings: ContainerDriverSettings,
+): Promise<UnmetRequirement | undefined> {
   for (const requirement of requirements) {
-    const lack = await requirement(settings);
-    if (lack) return lack;
+    const unmet = await requirement(settings);
+    if (unmet) return unmet;
   }
   return undefined;
 }
 
-function linux(): Lack | undefined {
+function linux(): UnmetRequirement | undefined {
   if (process.platform === "linux") return undefined;
   return { reason: `${process.platform} has no containers`, advice: "Run the node on Linux" };
 }
 
-async function root(): Promise<Lack | undefined> {
+async function root(): Promise<UnmetRequirement | undefined> {
   if (process.getuid?.() === 0) return undefined;
   const hindrances = await findRootlessHindrances();
   const host =
@@ -52,21 +56,21 @@ async function root(): Promise<Lack | undefined> {
   };
 }
 
-async function runtime({ runtime: name }: ContainerDriverSettings): Promise<Lack | undefined> {
+async function runtime({ runtime: name }: ContainerDriverSettings): Promise<UnmetRequirement | undefined> {
   const program = await findProgram(name);
-  if (program !== undefined) return (await judgeRuntimeProgram(program)).lack;
+  if (program !== undefined) return (await judgeRuntimeProgram(program)).unmetRequirement;
   const advice = ["runc", "crun"].includes(name)
     ? `Install it: apt-get install ${name}`
     : "Install it, or name another OCI runtime";
   return { reason: `the OCI runtime "${name}" is not installed`, advice };
 }
 
-async function fifos(): Promise<Lack | undefined> {
+async function fifos(): Promise<UnmetRequirement | undefined> {
   if ((await findProgram("mkfifo")) !== undefined) return undefined;
   return { reason: `the program "mkfifo" is not installed`, advice: "Install it: apt-get install coreutils" };
 }
 
-function userNamespaces(): Lack | undefined {
+function userNamespaces(): UnmetRequirement | undefined {
   const limit = "/proc/sys/user/max_user_namespaces";
   if (!existsSync("/proc/self/ns/user")) {
     return { reason: "the kernel has no user namespaces", advice: "Use a kernel with CONFIG_USER_NS" };
@@ -78,7 +82,7 @@ function userNamespaces(): Lack | undefined {
   };
 }
 
-function cgroups(): Lack | undefined {
+function cgroups(): UnmetRequirement | undefined {
   const mounts = readCgroupMounts();
   const missing = ["memory", "pids", "cpu"].filter((name) => !withController(mounts, name));
   if (missing.length === 0) return undefined;
@@ -88,7 +92,10 @@ function cgroups(): Lack | undefined {
   };
 }
 
-async function rootfs({ rootfs: tree, command }: ContainerDriverSettings): Promise<Lack | undefined> {
+async function rootfs({
+  rootfs: tree,
+  command,
+}: ContainerDriverSettings): Promise<UnmetRequirement | undefined> {
   const advice = "Build a rootfs, and keep it where every user of the host can reach it";
   try {
     await access(join(tree, command[0]), constants.X_OK);

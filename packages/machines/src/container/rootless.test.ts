@@ -52,18 +52,18 @@ suite("findRootlessHindrances", () => {
   });
 });
 
-test("findLack tells a user who is not root what this host forbids", {
+test("findUnmetRequirement tells a user who is not root what this host forbids", {
   skip: process.getuid?.() !== 0 && "only root can become somebody else",
 }, async () => {
   const module = new URL("./requirements.ts", import.meta.url).href;
   const options = new URL("./options.ts", import.meta.url).href;
   const script = `
-    const { findLack } = await import("${module}");
+    const { findUnmetRequirement } = await import("${module}");
     const { completeOptions } = await import("${options}");
     process.setgroups([]);
     process.setgid(65534);
     process.setuid(65534);
-    console.log(JSON.stringify(await findLack(completeOptions({ rootfs: "/", command: ["/a"], stateDirectory: "/s" }))));`;
+    console.log(JSON.stringify(await findUnmetRequirement(completeOptions({ rootfs: "/", command: ["/a"], stateDirectory: "/s" }))));`;
   const args = [...process.execArgv, "--input-type=module", "--eval", script];
   const { stdout } = await promisify(execFile)(process.execPath, args);
   const { reason, advice } = JSON.parse(stdout) as { reason: string; advice: string };

@@ -9,8 +9,8 @@ const mended =
 
 function verdictOf(version: string, commit: string, changelog?: string): string {
   const found = parseRuntimeVersion(told(version, commit)) ?? assert.fail("not read");
-  const { lack, note } = judgeRuntime(found, changelog);
-  return lack ? `refused: ${lack.reason}` : (note ?? "fine");
+  const { unmetRequirement: unmet, note } = judgeRuntime(found, changelog);
+  return unmet ? `refused: ${unmet.reason}` : (note ?? "fine");
 }
 
 test("judgeRuntime takes versions that are new enough, and refuses older ones of runc's own", () => {

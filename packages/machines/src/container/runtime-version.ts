@@ -5,8 +5,8 @@
 import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import { gunzip } from "node:zlib";
-import type { Lack } from "../host/lack.ts";
 import { runProgram } from "../host/run-program.ts";
+import type { UnmetRequirement } from "../host/unmet-requirement.ts";
 
 const versionTimeoutMs = 5_000;
 const changelogBytesMax = 8_388_608;
@@ -26,7 +26,7 @@ export interface RuntimeVersion {
 
 /** What is thought of a runtime: why it can't be used, or what a person should know of it. */
 export interface RuntimeVerdict {
-  lack?: Lack;
+  unmetRequirement?: UnmetRequirement;
   note?: string;
 }
 
@@ -54,12 +54,14 @@ export function judgeRuntime(
   const advice = `Update it: apt-get install --only-upgrade runc, or install runc ${mendedIn} or later`;
   const old = `runc ${version} is older than ${mendedIn}`;
   const danger = `machines could leave it by ${mendedName}`;
-  if (!distribution) return { lack: { reason: `${old}: ${danger}`, advice } };
+  if (!distribution) return { unmetRequirement: { reason: `${old}: ${danger}`, advice } };
   if (changelog === undefined)
     return { note: `${old}; its distribution may have mended ${mendedName}, which can't be seen here` };
   if (changelog.includes(mendedName))
     return { note: `${old}, with ${mendedName} mended by its distribution` };
-  return { lack: { reason: `${old}, and its changelog does not name a mend: ${danger}`, advice } };
+  return {
+    unmetRequirement: { reason: `${old}, and its changelog does not name a mend: ${danger}`, advice },
+  };
 }
 
 /** Asks a runtime for its version, and judges it. One that says nothing of itself is left to the trial of a machine. */

@@ -21,7 +21,7 @@ export interface DriverAbilities {
   /** Machines that are alike are copies of one. */
   copies?: boolean;
   /** Names whatever of a machine still runs or is mounted on the host; the directory is looked at by the suite. */
-  leftovers(directory: string): string[];
+  orphans(directory: string): string[];
 }
 
 /** One driver under test, with the test guest as what it boots. */

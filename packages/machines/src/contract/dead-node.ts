@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { rm } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import type { MachineRecord } from "../driver.ts";
-import { endLeftovers } from "../host/leftovers.ts";
+import { cleanUpOrphans } from "../host/orphans.ts";
 import type { DriverAbilities } from "./abilities.ts";
 import { ByteReader } from "./byte-reader.ts";
 import { within } from "./expect.ts";
@@ -30,14 +30,14 @@ export async function afterNodeDeath(
     const output = new ByteReader(host.stdout ?? assert.fail("No output"));
     assert.ok(await within(output.line(), abilities.bootTimeoutMs, "the guest of the other host"));
     const record = JSON.parse((await within(output.line(), actMs, "the record")) ?? "") as MachineRecord;
-    assert.notDeepEqual(abilities.leftovers(directory), [], "The machine runs");
+    assert.notDeepEqual(abilities.orphans(directory), [], "The machine runs");
     const gone = once(host, "exit");
     host.kill("SIGKILL");
     await within(gone, actMs, "the end of the host");
     await check({ directory, record });
   } finally {
     host.kill("SIGKILL");
-    await endLeftovers(directory);
+    await cleanUpOrphans(directory);
     await rm(directory, { recursive: true, force: true });
   }
 }

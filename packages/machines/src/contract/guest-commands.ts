@@ -25,7 +25,7 @@ export interface GuestProgram {
   /** Ends with this status. */
   exit(code: number): void;
   /** Further commands; what they return is the answer. */
-  deeds: Record<string, (argument: number, text: string) => unknown>;
+  actions: Record<string, (argument: number, text: string) => unknown>;
 }
 
 const chunkBytesMax = 65_536;
@@ -43,7 +43,7 @@ export async function obey(program: GuestProgram): Promise<void> {
     else if (name === "flood") await flood(program, count);
     else if (name === "last") await send(frames, pattern(count)).then(() => program.exit(0));
     else if (name === "call") await send(frames, `${await call(program, count)}\n`);
-    else await send(frames, `${String((await program.deeds[name]?.(count, text)) ?? "unknown")}\n`);
+    else await send(frames, `${String((await program.actions[name]?.(count, text)) ?? "unknown")}\n`);
   }
 }
 

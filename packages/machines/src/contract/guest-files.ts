@@ -3,7 +3,7 @@ export const guestFiles: readonly string[] = [
   "guest.ts",
   "guest-channels.ts",
   "guest-commands.ts",
-  "guest-deeds.ts",
+  "guest-actions.ts",
   "guest-network.ts",
   "guest-marks.ts",
   "guest-ports.ts",

@@ -30,7 +30,7 @@ interface Knocking {
 const silenceMsDefault = 700;
 
 /** By their names in a command, with what stands behind the name. */
-export const networkDeeds: Record<string, (text: string) => unknown> = {
+export const networkActions: Record<string, (text: string) => unknown> = {
   resolve: async (name) => JSON.stringify(await addressesOf(name)),
   reach: async (text) => JSON.stringify(await Promise.all((JSON.parse(text) as Attempt[]).map(reach))),
   listen: async (place) => JSON.stringify(await greetOneself(place)),

@@ -23,8 +23,8 @@ export async function* socketSessions(
 ): AsyncGenerator<GuestChannels> {
   const frames: PipeHandle[] = [];
   accept(framesFd, (handle) => frames.push(handle));
-  const calls: CallLine[] = [];
-  accept(callsFd, (handle) => calls.push(new CallLine(handle)));
+  const calls: CallChannel[] = [];
+  accept(callsFd, (handle) => calls.push(new CallChannel(handle)));
   let deadline = performance.now() + nodeLostTimeoutMs;
   while (performance.now() < deadline) {
     const connection = frames.splice(0).pop();
@@ -62,7 +62,7 @@ function accept(fd: number, take: (connection: PipeHandle) => void): void {
  * Takes the connection that begins with this mark: one that is there may be of an earlier epoch, which has ended, or
  * already of a later one, which stays.
  */
-async function beginCalls(lines: CallLine[], mark: Buffer, isOver: () => boolean): Promise<CallLine> {
+async function beginCalls(lines: CallChannel[], mark: Buffer, isOver: () => boolean): Promise<CallChannel> {
   const deadline = performance.now() + callsTimeoutMs;
   do {
     for (const line of lines.splice(0)) {
@@ -71,11 +71,11 @@ async function beginCalls(lines: CallLine[], mark: Buffer, isOver: () => boolean
     }
     await delay(pollMs);
   } while (performance.now() < deadline && !isOver());
-  return new CallLine(undefined);
+  return new CallChannel(undefined);
 }
 
 /** Blocking calls over a connection. */
-class CallLine {
+class CallChannel {
   #handle: PipeHandle | undefined;
   #mark: Buffer | undefined;
 

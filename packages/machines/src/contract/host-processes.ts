@@ -1,11 +1,11 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { ResidentFamily } from "../host/family.ts";
 import { hasProcessTable } from "../host/process-table.ts";
+import { ResidentProcessTree } from "../host/process-tree.ts";
 
 /** The processes of this host that live in a directory or name it in their arguments, for a test's message. */
 export function processesOf(directory: string): string[] {
   if (!hasProcessTable) return [];
-  const pids = new Set(new ResidentFamily(directory).members().map((member) => member.pid));
+  const pids = new Set(new ResidentProcessTree(directory).members().map((member) => member.pid));
   for (const pid of readdirSync("/proc").map(Number)) {
     if (pid !== process.pid && argumentsOf(pid).includes(directory)) pids.add(pid);
   }

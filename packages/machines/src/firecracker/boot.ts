@@ -1,9 +1,9 @@
 import type { MachineSpec } from "../driver.ts";
 import { MachineError } from "../errors.ts";
 import { bootFailure } from "../host/boot-failure.ts";
-import { endLeftovers } from "../host/leftovers.ts";
+import { cleanUpOrphans } from "../host/orphans.ts";
 import { configDisk, demandMemory, memoryBytesOf } from "../microvm/config-disk.ts";
-import { newToken } from "../microvm/epoch-mark.ts";
+import { newToken } from "../microvm/epoch-header.ts";
 import { kernelArguments } from "../microvm/kernel-arguments.ts";
 import { MicroVm } from "../microvm/machine.ts";
 import { tapDevice, tapLinkAddress } from "../network/link.ts";
@@ -65,7 +65,7 @@ export async function inNewJail<Made>(
   } catch (error) {
     await host.release(spec.id, idRange === undefined ? undefined : { idRange }).catch(() => undefined);
     if (spec.network === "egress") await host.egress.release(spec.id).catch(() => undefined);
-    await endLeftovers(spec.directory).catch(() => undefined);
+    await cleanUpOrphans(spec.directory).catch(() => undefined);
     if (error instanceof MachineError) throw error;
     throw bootFailure(spec.id, "the host refuses something", { cause: error });
   }

@@ -7,7 +7,7 @@ import { dirname, join } from "node:path";
 import { suite, test } from "node:test";
 import { within } from "../contract/expect.ts";
 import { actMs } from "../contract/test-machine.ts";
-import { epochMark, newToken } from "../microvm/epoch-mark.ts";
+import { epochHeader, newToken } from "../microvm/epoch-header.ts";
 import { guestPorts } from "../rootfs/guest-programs.ts";
 import { openVsockChannels } from "./channels.ts";
 import { jailNames } from "./layout.ts";
@@ -41,7 +41,7 @@ suite("openVsockChannels", { skip: process.platform !== "linux" }, () => {
     test(`connects both anew when the guest cuts its ${cut}, as a copy does that becomes one`, async () => {
       const directory = await mkdtemp(join(tmpdir(), "nex-vsock-"));
       const token = newToken();
-      const mark = epochMark(token, 1);
+      const mark = epochHeader(token, 1);
       const opened: number[] = [];
       await using _server = await listen(directory, (port, socket) => {
         opened.push(port);

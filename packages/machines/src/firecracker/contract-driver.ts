@@ -34,7 +34,7 @@ export function contractOptions(): FirecrackerDriverOptions {
 }
 
 /** What runs of machines, and of one whose directory is gone its jail too. Those of templates come and go. */
-export function remainsOf(machineDirectory: string): string[] {
+export function orphansOf(machineDirectory: string): string[] {
   const directory = process.env[contractDirectoryVariable] ?? "";
   const jails = jailsDirectory(join(directory, "state"));
   const ids = existsSync(jails) ? readdirSync(jails).filter((id) => !id.startsWith("template")) : [];

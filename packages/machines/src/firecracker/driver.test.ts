@@ -1,7 +1,7 @@
 import { after, test } from "node:test";
 import { driverContract } from "../contract/contract.ts";
 import { microVmAbilities } from "../microvm/contract-abilities.ts";
-import { contractDirectoryVariable, makeDriver, remainsOf } from "./contract-driver.ts";
+import { contractDirectoryVariable, makeDriver, orphansOf } from "./contract-driver.ts";
 
 if (process.env[contractDirectoryVariable] === undefined) {
   test(
@@ -17,7 +17,7 @@ if (process.env[contractDirectoryVariable] === undefined) {
     () => driver,
     microVmAbilities({
       driverModule: new URL("./contract-driver.ts", import.meta.url),
-      leftovers: remainsOf,
+      orphans: orphansOf,
     }),
     process.env["NEX_TEST_FIRECRACKER"] === "long" ? "long" : "short",
   );

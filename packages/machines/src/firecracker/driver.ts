@@ -38,7 +38,7 @@ export class FirecrackerDriver extends MicroVmDriver {
     this.templates = new Templates(this.monitor, new FirecrackerCopier(this.monitor), stateDirectory);
   }
 
-  protected async tryOut(): Promise<Fingerprint> {
+  protected async probe(): Promise<Fingerprint> {
     return await fingerprintFirecracker(this.monitor);
   }
 

@@ -16,6 +16,6 @@ if (directory === undefined) {
     kind: "firecracker",
     fixture: new LabFixture({ kind: "firecracker", module, bootTimeoutMs: 180_000 }),
     otherNode: { stateDirectory: `${directory}/state-2`, cgroupParent: "nex-contract-2" },
-    lack: (await egress.lack())?.reason,
+    unmetRequirement: (await egress.unmetRequirement())?.reason,
   });
 }

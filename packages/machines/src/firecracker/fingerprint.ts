@@ -1,27 +1,27 @@
 import type { Fingerprint } from "../driver.ts";
 import { MachineError } from "../errors.ts";
 import { findProgram } from "../host/program.ts";
-import { tryOut } from "../microvm/trial.ts";
+import { probe } from "../microvm/probe.ts";
 import { bootFirecracker } from "./boot.ts";
 import type { FirecrackerHost } from "./host.ts";
 import { releaseNote } from "./release.ts";
-import { findLack, firecrackerVersion } from "./requirements.ts";
+import { findUnmetRequirement, firecrackerVersion } from "./requirements.ts";
 
 /** Looks whether all is there, and then boots a machine until its agent has answered. */
 export async function fingerprintFirecracker(host: FirecrackerHost): Promise<Fingerprint> {
   const { settings } = host;
-  const lack = await findLack(settings);
-  if (lack) return { available: false, ...lack };
+  const unmet = await findUnmetRequirement(settings);
+  if (unmet) return { available: false, ...unmet };
   const startedAt = performance.now();
   try {
-    await tryOut(host, settings.stateDirectory, settings.attachTimeoutMs, (spec) =>
+    await probe(host, settings.stateDirectory, settings.attachTimeoutMs, (spec) =>
       bootFirecracker(host, spec),
     );
   } catch (error) {
     const reason = error instanceof MachineError ? error.message : String(error);
     return {
       available: false,
-      reason: `a trial failed. ${reason}`,
+      reason: `a probe failed. ${reason}`,
       advice:
         "See whether KVM works on this host and whether the file system of the state directory allows devices, or use another sandbox",
     };
@@ -33,7 +33,7 @@ export async function fingerprintFirecracker(host: FirecrackerHost): Promise<Fin
     details: {
       program: `${path} ${version} (${releaseNote(version)})`,
       image: settings.image,
-      trial: `${Math.round(performance.now() - startedAt)} ms`,
+      probe: `${Math.round(performance.now() - startedAt)} ms`,
     },
   };
 }

@@ -12,7 +12,7 @@ import { removeTree } from "../host/remove-tree.ts";
 import type { NextEpoch } from "../microvm/attachment.ts";
 import type { MachineFacts } from "../microvm/facts.ts";
 import type { Monitor } from "../microvm/machine.ts";
-import { findGuestNetworkLack } from "../microvm/requirements.ts";
+import { findUnmetGuestNetworkRequirement } from "../microvm/requirements.ts";
 import { Egress } from "../network/egress.ts";
 import { openVsockChannels } from "./channels.ts";
 import { jailOf, jailsDirectory, programName, programPath, sharedDirectory } from "./layout.ts";
@@ -35,7 +35,7 @@ export class FirecrackerHost implements Monitor {
     const { idsDirectory, hostIdFirst, stateDirectory } = settings;
     this.ranges = new IdRanges(idsDirectory, hostIdFirst, jailsDirectory(stateDirectory));
     this.egress = new Egress(settings.egressNetwork, stateDirectory, () =>
-      findGuestNetworkLack(settings.boot),
+      findUnmetGuestNetworkRequirement(settings.boot),
     );
     this.cgroupMounts = readCgroupMounts();
   }

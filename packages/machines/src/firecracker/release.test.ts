@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { newerReleaseAdvice, releaseNote } from "./release.ts";
-import { findFirecrackerLack } from "./requirements.ts";
+import { findUnmetFirecrackerRequirement } from "./requirements.ts";
 
 test("releaseNote says of a release that it is out of support, or with which one the tests run", () => {
   for (const version of ["1.12.1", "1.11.0", "0.25.2"])
@@ -12,13 +12,13 @@ test("releaseNote says of a release that it is out of support, or with which one
 
 test("whoever lacks Firecracker hears which release is pinned, and why to take another", async (context) => {
   const missing = "/nowhere/firecracker";
-  const lack = await findFirecrackerLack({
+  const unmet = await findUnmetFirecrackerRequirement({
     program: missing,
     jailer: missing,
     boot: { kernel: missing, initramfs: missing },
   });
-  assert.ok(lack !== undefined);
+  assert.ok(unmet !== undefined);
   // A host without KVM hears of that first.
-  if (!lack.reason.includes(missing)) return context.skip(lack.reason);
-  assert.ok(lack.advice.includes(newerReleaseAdvice));
+  if (!unmet.reason.includes(missing)) return context.skip(unmet.reason);
+  assert.ok(unmet.advice.includes(newerReleaseAdvice));
 });

@@ -1,15 +1,15 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { readCgroupMounts, withController } from "../host/cgroup-mounts.ts";
-import type { Lack } from "../host/lack.ts";
 import { findProgram } from "../host/program.ts";
+import type { UnmetRequirement } from "../host/unmet-requirement.ts";
 import {
-  findBootFilesLack,
-  findImageLack,
-  findKvmLack,
-  findPlatformLack,
-  findSpaceLack,
-  firstLack,
+  findUnmetBootFilesRequirement,
+  findUnmetImageRequirement,
+  findUnmetKvmRequirement,
+  findUnmetPlatformRequirement,
+  findUnmetSpaceRequirement,
+  firstUnmetRequirement,
   type Requirement,
 } from "../microvm/requirements.ts";
 import { completeOptions, type FirecrackerDriverOptions, type FirecrackerDriverSettings } from "./options.ts";
@@ -19,12 +19,12 @@ const versionTimeoutMs = 10_000;
 const install = `Get it with: nex preflight --install. ${newerReleaseAdvice}`;
 
 const beforeImage: readonly Requirement<FirecrackerDriverSettings>[] = [
-  findPlatformLack,
+  findUnmetPlatformRequirement,
   root,
-  () => findKvmLack("use another sandbox"),
+  () => findUnmetKvmRequirement("use another sandbox"),
   programs,
   cgroups,
-  ({ boot }) => findBootFilesLack(boot),
+  ({ boot }) => findUnmetBootFilesRequirement(boot),
 ];
 
 /** What is looked at before there is an image. */
@@ -32,7 +32,9 @@ export type FirecrackerNeeds = Pick<FirecrackerDriverOptions, "boot"> &
   Partial<Pick<FirecrackerDriverOptions, "program" | "jailer">>;
 
 /** Finds the first thing that is missing for any image. */
-export async function findFirecrackerLack(needs: FirecrackerNeeds): Promise<Lack | undefined> {
+export async function findUnmetFirecrackerRequirement(
+  needs: FirecrackerNeeds,
+): Promise<UnmetRequirement | undefined> {
   const unused = {
     image: "",
     command: [""],
@@ -40,12 +42,17 @@ export async function findFirecrackerLack(needs: FirecrackerNeeds): Promise<Lack
     idsDirectory: "",
     cgroupParent: "",
   } as const;
-  return await firstLack(beforeImage, completeOptions({ ...needs, ...unused }));
+  return await firstUnmetRequirement(beforeImage, completeOptions({ ...needs, ...unused }));
 }
 
 /** Finds the first thing that is missing. */
-export async function findLack(settings: FirecrackerDriverSettings): Promise<Lack | undefined> {
-  return await firstLack([...beforeImage, ({ image }) => findImageLack(image), findSpaceLack], settings);
+export async function findUnmetRequirement(
+  settings: FirecrackerDriverSettings,
+): Promise<UnmetRequirement | undefined> {
+  return await firstUnmetRequirement(
+    [...beforeImage, ({ image }) => findUnmetImageRequirement(image), findUnmetSpaceRequirement],
+    settings,
+  );
 }
 
 /** The version of a program of Firecracker. */
@@ -54,7 +61,7 @@ export async function firecrackerVersion(path: string): Promise<string> {
   return /v(\d\S+)/.exec(stdout)?.[1] ?? "unknown";
 }
 
-function root(): Lack | undefined {
+function root(): UnmetRequirement | undefined {
   if (process.getuid?.() === 0) return undefined;
   return {
     reason: "the node does not run as root, which the jailer needs to give each machine a user of its own",
@@ -62,7 +69,10 @@ function root(): Lack | undefined {
   };
 }
 
-async function programs({ program, jailer }: FirecrackerDriverSettings): Promise<Lack | undefined> {
+async function programs({
+  program,
+  jailer,
+}: FirecrackerDriverSettings): Promise<UnmetRequirement | undefined> {
   for (const name of [program, jailer]) {
     const path = await findProgram(name);
     if (path === undefined) return { reason: `"${name}" is not here`, advice: install };
@@ -75,7 +85,7 @@ async function programs({ program, jailer }: FirecrackerDriverSettings): Promise
   return undefined;
 }
 
-function cgroups(): Lack | undefined {
+function cgroups(): UnmetRequirement | undefined {
   const missing = ["memory", "pids", "cpu"].filter((name) => !withController(readCgroupMounts(), name));
   if (missing.length === 0) return undefined;
   return {

@@ -2,7 +2,7 @@ import { chmod, rename } from "node:fs/promises";
 import { join } from "node:path";
 import type { MachineSpec } from "../driver.ts";
 import { becomeOwn, openToAgent } from "../microvm/copies.ts";
-import { newToken } from "../microvm/epoch-mark.ts";
+import { newToken } from "../microvm/epoch-header.ts";
 import { MicroVm } from "../microvm/machine.ts";
 import type { Copier } from "../microvm/templates.ts";
 import { FirecrackerApi } from "./api.ts";

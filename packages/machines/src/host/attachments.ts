@@ -40,8 +40,8 @@ export class Attachments {
     this.#end("a later epoch has begun");
     const waiting = new AbortController();
     this.#waiting = waiting;
-    const former = this.#turn;
-    const turn = former.then(() => this.#openOne(epoch, waiting));
+    const previous = this.#turn;
+    const turn = previous.then(() => this.#openOne(epoch, waiting));
     this.#turn = turn.catch(() => undefined);
     try {
       this.#open = await turn;

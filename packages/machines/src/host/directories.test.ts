@@ -7,8 +7,8 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { suite, test } from "node:test";
 import { rejectsWith } from "../contract/expect.ts";
-import { endLeftovers } from "./leftovers.ts";
 import { ownableDirectory } from "./machine-directory.ts";
+import { cleanUpOrphans } from "./orphans.ts";
 import { removeTree } from "./remove-tree.ts";
 
 const nobody = 65534;
@@ -77,12 +77,12 @@ suite("ownableDirectory", () => {
   });
 });
 
-suite("endLeftovers", () => {
+suite("cleanUpOrphans", () => {
   test("refuses a directory that no machine can own", async () => {
-    await rejectsWith(endLeftovers("/"), "destroy_failed");
+    await rejectsWith(cleanUpOrphans("/"), "destroy_failed");
   });
 
   test("is content when there is nothing", async () => {
-    await endLeftovers("/nowhere/at/all");
+    await cleanUpOrphans("/nowhere/at/all");
   });
 });

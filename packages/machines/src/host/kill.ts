@@ -1,4 +1,3 @@
-import type { Family, FamilyMember } from "./family.ts";
 import {
   isAlive,
   type ProcessEntry,
@@ -6,6 +5,7 @@ import {
   readProcess,
   SharedProcessTable,
 } from "./process-table.ts";
+import type { ProcessTree, ProcessTreeMember } from "./process-tree.ts";
 import { holdsWithin } from "./wait.ts";
 
 /** How often new members are looked for before those already stopped are killed. */
@@ -19,39 +19,39 @@ const roundMs = 500;
  *
  * @returns those that are left after that time.
  */
-export async function killFamily(
-  family: Family,
+export async function killProcessTree(
+  processTree: ProcessTree,
   timeoutMs: number,
   table: SharedProcessTable = new SharedProcessTable(),
 ): Promise<ProcessIdentity[]> {
   const deadline = performance.now() + timeoutMs;
-  if (family.members(await table.read()).length === 0) return [];
+  if (processTree.members(await table.read()).length === 0) return [];
   for (;;) {
-    const members = freeze(family);
+    const members = freeze(processTree);
     if (members.length === 0) return [];
     signal(members, "SIGKILL");
     const leftMs = Math.min(roundMs, Math.max(deadline - performance.now(), 0));
     await holdsWithin(() => !members.some(isAlive), leftMs);
-    if (performance.now() >= deadline) return family.members();
+    if (performance.now() >= deadline) return processTree.members();
   }
 }
 
 /** Stops every member, and those that came to be meanwhile. */
-function freeze(family: Family): FamilyMember[] {
+function freeze(processTree: ProcessTree): ProcessTreeMember[] {
   const frozen = new Set<string>();
-  let members = family.members();
+  let members = processTree.members();
   for (let round = 0; round < freezeRoundsMax; round++) {
     const fresh = members.filter((member) => !frozen.has(identityKey(member)));
     if (fresh.length === 0) break;
     signal(fresh, "SIGSTOP");
     for (const member of fresh) frozen.add(identityKey(member));
-    members = family.members();
+    members = processTree.members();
   }
   return members;
 }
 
 /** Whole groups at once where the group is the family's: no fork in it can slip through. Then each by itself. */
-function signal(members: readonly FamilyMember[], name: NodeJS.Signals): void {
+function signal(members: readonly ProcessTreeMember[], name: NodeJS.Signals): void {
   const groups = Map.groupBy(
     members.filter((member) => member.related),
     (member) => member.groupId,

@@ -6,26 +6,26 @@ import { suite, test } from "node:test";
 import { eventually, within } from "../contract/expect.ts";
 import { actMs } from "../contract/test-machine.ts";
 import { hasProcessTable, type ProcessIdentity, readProcess } from "./process-table.ts";
-import { FateWatch } from "./watch.ts";
+import { ExitWatch } from "./watch.ts";
 
 const never = new Promise<void>(() => undefined);
 
 /** Runs with few descriptors, uses them up, and prints what it then knows of a process that runs. */
 const exhausted = (module: string): string => `
 const { isAlive, readProcess, readProcessTable } = await import(${JSON.stringify(new URL("./process-table.ts", module).href)});
-const { readFate } = await import(${JSON.stringify(new URL("./fate.ts", module).href)});
-const { FateWatch } = await import(${JSON.stringify(new URL("./watch.ts", module).href)});
+const { readExitStatus } = await import(${JSON.stringify(new URL("./exit-status.ts", module).href)});
+const { ExitWatch } = await import(${JSON.stringify(new URL("./watch.ts", module).href)});
 const fs = await import("node:fs");
 const { pid, startTicks } = readProcess(process.ppid);
 const open = [];
 const codeOf = (act) => { try { act(); return "none"; } catch (error) { return error.code; } };
 const code = codeOf(() => { for (;;) open.push(fs.openSync("/dev/null", "r")); });
 const identity = { pid, startTicks };
-const watch = new FateWatch();
+const watch = new ExitWatch();
 let ended = false;
 void watch.ended(identity, Promise.resolve()).then(() => { ended = true; });
 const tried = codeOf(() => readProcess(pid));
-const known = [isAlive(identity), readFate(identity) === undefined, tried, codeOf(readProcessTable)];
+const known = [isAlive(identity), readExitStatus(identity) === undefined, tried, codeOf(readProcessTable)];
 await new Promise((resolve) => setTimeout(resolve, 300));
 for (const fd of open) fs.closeSync(fd);
 process.stdout.write(JSON.stringify([code, ...known, ended, isAlive({ pid: 2 ** 22 + 1, startTicks: 1 })]));
@@ -42,7 +42,7 @@ suite("the end of processes that are no children", { skip: !hasProcessTable }, (
   });
 
   test("is noticed without a hint, and at once with one", async () => {
-    const watch = new FateWatch();
+    const watch = new ExitWatch();
     for (const hinted of [false, true]) {
       const parent = spawn("sh", ["-c", "sleep 1000 & echo $!; exec sleep 1000"], {
         stdio: ["ignore", "pipe", "ignore"],
@@ -61,7 +61,7 @@ suite("the end of processes that are no children", { skip: !hasProcessTable }, (
   test("costs no more looks with four hundred processes than with twenty, and still is noticed", async () => {
     const gone = new Set<number>();
     let looks = 0;
-    const watch = new FateWatch(({ pid }: ProcessIdentity) => {
+    const watch = new ExitWatch(({ pid }: ProcessIdentity) => {
       looks++;
       return gone.has(pid) ? {} : undefined;
     });

@@ -1,4 +1,4 @@
-import { type Fate, readFate } from "./fate.ts";
+import { type ExitStatus, readExitStatus } from "./exit-status.ts";
 import type { ProcessIdentity } from "./process-table.ts";
 import { holdsWithin } from "./wait.ts";
 
@@ -9,24 +9,24 @@ const hintMs = 1_000;
 const hintedIntervalMs = 10;
 
 /** Looks at one process. Tests give another one. */
-export type ReadFate = (identity: ProcessIdentity) => Fate | undefined;
+export type ReadExitStatus = (identity: ProcessIdentity) => ExitStatus | undefined;
 
 interface Watched {
   identity: ProcessIdentity;
-  ended(fate: Fate): void;
+  ended(exitStatus: ExitStatus): void;
 }
 
 /**
  * Notices the ends of processes that are no children of ours. One timer serves them all, and looks at a few of them
  * in each round. An end is noticed at once by the hint that comes with it; the rounds are for a process that hides it.
  */
-export class FateWatch {
-  readonly #read: ReadFate;
+export class ExitWatch {
+  readonly #read: ReadExitStatus;
   /** In the order in which they are looked at: the first one is next. */
   readonly #watched = new Set<Watched>();
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(read: ReadFate = readFate) {
+  constructor(read: ReadExitStatus = readExitStatus) {
     this.#read = read;
   }
 
@@ -35,8 +35,8 @@ export class FateWatch {
    *
    * @param hint Comes with the end where the process does not hide it; the process is looked at often after it.
    */
-  async ended(identity: ProcessIdentity, hint: Promise<void>): Promise<Fate> {
-    const { promise, resolve } = Promise.withResolvers<Fate>();
+  async ended(identity: ProcessIdentity, hint: Promise<void>): Promise<ExitStatus> {
+    const { promise, resolve } = Promise.withResolvers<ExitStatus>();
     const watched: Watched = { identity, ended: resolve };
     this.#watched.add(watched);
     this.#timer ??= setInterval(() => this.#round(), roundMs);
@@ -59,17 +59,17 @@ export class FateWatch {
   /** @returns whether it has ended. */
   #look(watched: Watched): boolean {
     if (!this.#watched.has(watched)) return true;
-    const fate = this.#read(watched.identity);
-    if (fate === undefined) return false;
+    const exitStatus = this.#read(watched.identity);
+    if (exitStatus === undefined) return false;
     this.#watched.delete(watched);
     if (this.#watched.size === 0) {
       clearInterval(this.#timer);
       this.#timer = undefined;
     }
-    watched.ended(fate);
+    watched.ended(exitStatus);
     return true;
   }
 }
 
 /** The watch of this process. It holds nothing while it watches nobody. */
-export const fateWatch: FateWatch = new FateWatch();
+export const exitWatch: ExitWatch = new ExitWatch();

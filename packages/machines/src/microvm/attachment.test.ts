@@ -8,7 +8,7 @@ import { suite, test } from "node:test";
 import { within } from "../contract/expect.ts";
 import { actMs } from "../contract/test-machine.ts";
 import { connectTo, latestEpoch, type OpenedChannels, openChannels } from "./attachment.ts";
-import { epochMark, MarkFinder, newToken } from "./epoch-mark.ts";
+import { epochHeader, HeaderFinder, newToken } from "./epoch-header.ts";
 
 const never = new AbortController().signal;
 
@@ -59,11 +59,11 @@ async function opened(opening: ReturnType<typeof openChannels>): Promise<OpenedC
 suite("openChannels of a microVM", { skip: process.platform !== "linux" }, () => {
   test("throws away what is older than its epoch, on both channels", async () => {
     await using guest = await Guest.make((name, socket) => {
-      const wanted = new MarkFinder(epochMark(guest.token, 4));
-      socket.write(Buffer.concat([Buffer.from("stale"), epochMark(guest.token, 3), Buffer.from("older")]));
+      const wanted = new HeaderFinder(epochHeader(guest.token, 4));
+      socket.write(Buffer.concat([Buffer.from("stale"), epochHeader(guest.token, 3), Buffer.from("older")]));
       socket.on("data", (chunk: Buffer) => {
         if (wanted.add(chunk) !== undefined)
-          socket.write(Buffer.concat([epochMark(guest.token, 4), Buffer.from(name)]));
+          socket.write(Buffer.concat([epochHeader(guest.token, 4), Buffer.from(name)]));
       });
     });
     const { frames, calls } = await opened(guest.open(4, never));
@@ -79,7 +79,7 @@ suite("openChannels of a microVM", { skip: process.platform !== "linux" }, () =>
     await using guest = await Guest.make((name, socket) => {
       socket.on("data", (chunk: Buffer) => {
         heard += name === "frames" ? chunk.length : 0;
-        if (heard >= 72) socket.write(epochMark(guest.token, 1));
+        if (heard >= 72) socket.write(epochHeader(guest.token, 1));
       });
     });
     const { frames, calls } = await opened(guest.open(1, never));

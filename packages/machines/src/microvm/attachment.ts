@@ -5,7 +5,7 @@ import { connect, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { MachineError } from "../errors.ts";
 import { EpochChannel } from "./epoch-channel.ts";
-import { epochMark } from "./epoch-mark.ts";
+import { epochHeader } from "./epoch-header.ts";
 import { layoutOf } from "./layout.ts";
 
 const listenRetryMs = 10;
@@ -44,7 +44,7 @@ export async function openChannels(
   answered: (channels: OpenedChannels) => Promise<boolean>,
 ): Promise<OpenedChannels | undefined> {
   await writeFile(layoutOf(directory).epoch, `${epoch}\n`);
-  const mark = epochMark(token, epoch);
+  const mark = epochHeader(token, epoch);
   const calls = new EpochChannel(await connect("calls", signal), mark);
   let frames: EpochChannel | undefined;
   let isOpen = false;

@@ -2,7 +2,7 @@ import type { DriverAbilities } from "../contract/abilities.ts";
 
 /** What drivers of microVMs can do, for the contract suite. */
 export function microVmAbilities(
-  own: Required<Pick<DriverAbilities, "driverModule" | "leftovers">>,
+  own: Required<Pick<DriverAbilities, "driverModule" | "orphans">>,
 ): DriverAbilities {
   return {
     bootTimeoutMs: 180_000,

@@ -1,5 +1,5 @@
+import { DetachedDriver } from "../detached-driver.ts";
 import type { MachineRecord, MachineSpec } from "../driver.ts";
-import { LastingDriver } from "../lasting-driver.ts";
 import { demandEgress } from "../network/demand.ts";
 import type { Egress } from "../network/egress.ts";
 import type { MicroVm, Monitor } from "./machine.ts";
@@ -7,7 +7,7 @@ import { recoverMicroVm } from "./recover.ts";
 import type { Templates } from "./templates.ts";
 
 /** What the drivers of microVMs have in common, whose monitors differ. */
-export abstract class MicroVmDriver extends LastingDriver<MicroVm> {
+export abstract class MicroVmDriver extends DetachedDriver<MicroVm> {
   protected abstract readonly monitor: Monitor;
   protected abstract readonly templates: Templates<unknown>;
   #pruned: Promise<void> | undefined;

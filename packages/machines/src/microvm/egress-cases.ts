@@ -31,18 +31,18 @@ export interface EgressSubject {
   /** What another node of the same host is told. */
   otherNode: object;
   /** Why there can be no lab here, if there can't. */
-  lack: string | undefined;
+  unmetRequirement: string | undefined;
 }
 
 /** Few machines are booted, since each takes seconds: what is tried later finds what is left of the former. */
 export function egressCases(subject: EgressSubject): void {
-  const { kind, fixture, lack } = subject;
-  if (lack !== undefined) console.log(`Egress of microVMs (${kind}) is not tested: ${lack}`);
-  suite(`${kind}: machines with egress`, { skip: lack ?? false }, () => {
+  const { kind, fixture, unmetRequirement: unmet } = subject;
+  if (unmet !== undefined) console.log(`Egress of microVMs (${kind}) is not tested: ${unmet}`);
+  suite(`${kind}: machines with egress`, { skip: unmet ?? false }, () => {
     fixture.use();
     machineCases(subject);
   });
-  suite(`${kind}: a host of machines with egress`, { skip: lack ?? false }, () => {
+  suite(`${kind}: a host of machines with egress`, { skip: unmet ?? false }, () => {
     fixture.use();
     hostCases(subject);
   });
@@ -151,9 +151,9 @@ function machineCases({ kind, fixture, otherNode }: EgressSubject): void {
   });
 
   test("leave nothing when the next node recovers one of which nothing was written down", async () => {
-    const former = fixture.lab.node();
-    const { spec } = await fixture.boot([target(allowed)], {}, former);
-    await former.kill();
+    const previous = fixture.lab.node();
+    const { spec } = await fixture.boot([target(allowed)], {}, previous);
+    await previous.kill();
     assert.notDeepEqual(await remains(fixture), []);
     const { id, directory } = spec;
     assert.equal(await fixture.node.tell("recover", { driver: kind, id, directory, facts: {} }, 2), false);
@@ -200,11 +200,11 @@ function hostCases({ kind, fixture }: EgressSubject): void {
     const spec = await fixture.lab.order([target(allowed)]);
     // As long as that node lives, it sets up the machine's network.
     const waiting = { nsenter: "while kill -0 $PPID; do sleep 0.02; done" };
-    await fixture.withTools(waiting, async (former) => {
-      const booting = former.tell("boot", spec).catch(() => undefined);
+    await fixture.withTools(waiting, async (previous) => {
+      const booting = previous.tell("boot", spec).catch(() => undefined);
       const listed = async (): Promise<boolean> => (await remains(fixture)).length === 2;
       await eventually(listed, actMs, "the machine has a device, and is in the host's filter");
-      await former.kill();
+      await previous.kill();
       await booting;
     });
     const gone = async (): Promise<boolean> => (await remains(fixture)).length === 1;

@@ -1,18 +1,18 @@
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
-import { MarkFinder } from "./epoch-mark.ts";
+import { HeaderFinder } from "./epoch-header.ts";
 
 /** The node's end of a channel of one epoch: what the guest wrote before that began is thrown away. */
 export class EpochChannel extends Duplex {
   readonly #socket: Socket;
   readonly #begun = Promise.withResolvers<boolean>();
-  #finder: MarkFinder | undefined;
+  #finder: HeaderFinder | undefined;
 
   /** @param socket Owned from now on. */
   constructor(socket: Socket, mark: Buffer) {
     super({ allowHalfOpen: false });
     this.#socket = socket;
-    this.#finder = new MarkFinder(mark);
+    this.#finder = new HeaderFinder(mark);
     this.on("error", () => undefined);
     socket.on("data", (chunk: Buffer) => this.#take(chunk));
     socket.once("error", (error) => this.destroy(error));

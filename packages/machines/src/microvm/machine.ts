@@ -1,11 +1,11 @@
 import { closeSync, writeSync } from "node:fs";
 import type { MachineExit, MachineRecord, MachineUsage, SandboxKind } from "../driver.ts";
 import { Attachments, type EpochChannels } from "../host/attachments.ts";
-import type { Fate } from "../host/fate.ts";
+import { DetachedMachine, type Kept } from "../host/detached-machine.ts";
+import type { ExitStatus } from "../host/exit-status.ts";
 import { openFifo } from "../host/fifo.ts";
 import type { FifoConsole } from "../host/fifo-console.ts";
-import { type Kept, LastingMachine } from "../host/lasting-machine.ts";
-import { endLeftovers } from "../host/leftovers.ts";
+import { cleanUpOrphans } from "../host/orphans.ts";
 import { readProcess } from "../host/process-table.ts";
 import { measureUsage } from "../host/usage.ts";
 import type { Egress } from "../network/egress.ts";
@@ -48,7 +48,7 @@ export function tellInit(directory: string, line: string): void {
 }
 
 /** A machine that is a virtual machine monitor of this host, which does not end with this process. */
-export class MicroVm extends LastingMachine {
+export class MicroVm extends DetachedMachine {
   readonly #facts: MachineFacts;
   readonly #monitor: Monitor;
 
@@ -94,11 +94,11 @@ export class MicroVm extends LastingMachine {
     return [];
   }
 
-  protected async removeRemains(): Promise<void> {
-    await removeRemains(this.#monitor, this, this.#facts);
+  protected async cleanUp(): Promise<void> {
+    await cleanUp(this.#monitor, this, this.#facts);
   }
 
-  protected describe(_: Fate, console: string): MachineExit {
+  protected describe(_: ExitStatus, console: string): MachineExit {
     const told = takeExitReport(console);
     const words = told.console + (this.#monitor.lastWords?.(this.id) ?? "");
     return { ...this.#reasonOf(told.report), console: words };
@@ -118,11 +118,7 @@ export class MicroVm extends LastingMachine {
  *
  * @throws MachineError `destroy_failed` when something is left.
  */
-export async function removeRemains(
-  monitor: Monitor,
-  { id, directory }: Kept,
-  facts: MachineFacts,
-): Promise<void> {
-  const steps = await Promise.allSettled([monitor.release(id, facts), endLeftovers(directory)]);
+export async function cleanUp(monitor: Monitor, { id, directory }: Kept, facts: MachineFacts): Promise<void> {
+  const steps = await Promise.allSettled([monitor.release(id, facts), cleanUpOrphans(directory)]);
   for (const step of steps) if (step.status === "rejected") throw step.reason;
 }

@@ -1,9 +1,9 @@
 import { existsSync } from "node:fs";
 import type { MachineRecord } from "../driver.ts";
-import { readFate } from "../host/fate.ts";
+import { readExitStatus } from "../host/exit-status.ts";
 import { FifoConsole } from "../host/fifo-console.ts";
-import { endLeftovers } from "../host/leftovers.ts";
 import { ownableDirectory } from "../host/machine-directory.ts";
+import { cleanUpOrphans } from "../host/orphans.ts";
 import { isMachineId } from "../spec.ts";
 import { latestEpoch } from "./attachment.ts";
 import { parseFacts } from "./facts.ts";
@@ -24,7 +24,7 @@ export async function recoverMicroVm(
   const owned = await ownableDirectory(directory);
   if (owned !== undefined) {
     const { controlOut } = layoutOf(owned);
-    if (known !== undefined && readFate(known.identity) === undefined && existsSync(controlOut)) {
+    if (known !== undefined && readExitStatus(known.identity) === undefined && existsSync(controlOut)) {
       const epoch = await latestEpoch(owned);
       monitor.adopt?.(id);
       const { egressAddress } = known;
@@ -32,7 +32,7 @@ export async function recoverMicroVm(
       if (egressAddress !== undefined) await monitor.egress.list(id, egressAddress).catch(() => undefined);
       return new MicroVm(monitor, { id, directory: owned }, known, new FifoConsole(controlOut), epoch);
     }
-    await endLeftovers(owned);
+    await cleanUpOrphans(owned);
   }
   await monitor.release(id, known);
   return undefined;

@@ -4,7 +4,11 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, beforeEach, suite, test } from "node:test";
 import { bootFilesIn } from "../rootfs/boot-manifest.ts";
-import { findBootFilesLack, findImageLack, findSpaceLack } from "./requirements.ts";
+import {
+  findUnmetBootFilesRequirement,
+  findUnmetImageRequirement,
+  findUnmetSpaceRequirement,
+} from "./requirements.ts";
 
 const directory = await mkdtemp(join(tmpdir(), "nex-requirements-"));
 const boot = bootFilesIn(directory);
@@ -20,18 +24,21 @@ suite("what microVMs need", () => {
   });
 
   test("is a kernel and an initramfs that are whole and for this kind of processor", async () => {
-    assert.equal(await findBootFilesLack(boot), undefined);
+    assert.equal(await findUnmetBootFilesRequirement(boot), undefined);
     await writeFile(boot.kernel, armHead);
-    assert.match((await findBootFilesLack(boot))?.reason ?? "", /vmlinux" is a kernel for another kind/);
+    assert.match(
+      (await findUnmetBootFilesRequirement(boot))?.reason ?? "",
+      /vmlinux" is a kernel for another kind/,
+    );
     await writeFile(boot.kernel, Buffer.alloc(100));
-    assert.match((await findBootFilesLack(boot))?.reason ?? "", /vmlinux" is damaged/);
+    assert.match((await findUnmetBootFilesRequirement(boot))?.reason ?? "", /vmlinux" is damaged/);
     await writeFile(boot.kernel, elfHead);
     await writeFile(boot.initramfs, "");
-    const lack = await findBootFilesLack(boot);
-    assert.match(lack?.reason ?? "", /initramfs" is damaged/);
-    assert.match(lack?.advice ?? "", /^Run: nex rootfs /);
+    const unmet = await findUnmetBootFilesRequirement(boot);
+    assert.match(unmet?.reason ?? "", /initramfs" is damaged/);
+    assert.match(unmet?.advice ?? "", /^Run: nex rootfs /);
     await rm(boot.initramfs);
-    assert.match((await findBootFilesLack(boot))?.reason ?? "", /initramfs" is not there/);
+    assert.match((await findUnmetBootFilesRequirement(boot))?.reason ?? "", /initramfs" is not there/);
   });
 
   test("is an image as long as it says", async () => {
@@ -40,17 +47,17 @@ suite("what microVMs need", () => {
     ext4.writeUInt32LE(16, 0x404);
     ext4.writeUInt16LE(0xef53, 0x438);
     await writeFile(path, ext4);
-    assert.equal(await findImageLack(path), undefined);
+    assert.equal(await findUnmetImageRequirement(path), undefined);
     await writeFile(path, ext4.subarray(0, 8_192));
-    assert.match((await findImageLack(path))?.reason ?? "", /image" is cut off/);
+    assert.match((await findUnmetImageRequirement(path))?.reason ?? "", /image" is cut off/);
   });
 
   test("is room in a state directory that can be made", async () => {
     const stateDirectory = join(directory, "state");
-    assert.equal(await findSpaceLack({ stateDirectory, memoryBytesDefault: 1 }), undefined);
-    const full = await findSpaceLack({ stateDirectory, memoryBytesDefault: 2 ** 60 });
+    assert.equal(await findUnmetSpaceRequirement({ stateDirectory, memoryBytesDefault: 1 }), undefined);
+    const full = await findUnmetSpaceRequirement({ stateDirectory, memoryBytesDefault: 2 ** 60 });
     assert.match(full?.reason ?? "", /state" has \d+ MiB left, and machines need 1099511627776 MiB/);
-    const nowhere = await findSpaceLack({
+    const nowhere = await findUnmetSpaceRequirement({
       stateDirectory: join(boot.kernel, "state"),
       memoryBytesDefault: 1,
     });

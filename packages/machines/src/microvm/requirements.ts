@@ -1,14 +1,16 @@
 import { constants } from "node:fs";
 import { access, mkdir, open, readFile, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
-import type { Lack } from "../host/lack.ts";
+import type { UnmetRequirement } from "../host/unmet-requirement.ts";
 import type { BootFiles } from "../rootfs/boot-manifest.ts";
 import { guestNetworkMark } from "../rootfs/guest-init.ts";
 import { readImageHead } from "../rootfs/image-format.ts";
 import type { MicroVmSettings } from "./settings.ts";
 
 /** Finds what is missing of one thing. */
-export type Requirement<Settings> = (settings: Settings) => Promise<Lack | undefined> | Lack | undefined;
+export type Requirement<Settings> = (
+  settings: Settings,
+) => Promise<UnmetRequirement | undefined> | UnmetRequirement | undefined;
 
 const kvmDevice = "/dev/kvm";
 const mebibyte = 1_048_576;
@@ -20,19 +22,19 @@ const cpioMark = Buffer.from("070701").toString("hex");
 const headBytes = 64;
 
 /** Finds the first thing that is missing. */
-export async function firstLack<Settings>(
+export async function firstUnmetRequirement<Settings>(
   requirements: readonly Requirement<Settings>[],
   settings: Settings,
-): Promise<Lack | undefined> {
+): Promise<UnmetRequirement | undefined> {
   for (const requirement of requirements) {
-    const lack = await requirement(settings);
-    if (lack !== undefined) return lack;
+    const unmet = await requirement(settings);
+    if (unmet !== undefined) return unmet;
   }
   return undefined;
 }
 
 /** MicroVMs are made here for one kind of processor only. */
-export function findPlatformLack(): Lack | undefined {
+export function findUnmetPlatformRequirement(): UnmetRequirement | undefined {
   if (process.platform === "linux" && process.arch === "x64") return undefined;
   return {
     reason: `microVMs are made on Linux for x64 only, and this is ${process.platform} for ${process.arch}`,
@@ -41,7 +43,7 @@ export function findPlatformLack(): Lack | undefined {
 }
 
 /** @param otherwise What can be done where there is none. */
-export async function findKvmLack(otherwise: string): Promise<Lack | undefined> {
+export async function findUnmetKvmRequirement(otherwise: string): Promise<UnmetRequirement | undefined> {
   try {
     await access(kvmDevice, constants.R_OK | constants.W_OK);
     return undefined;
@@ -61,7 +63,7 @@ export async function findKvmLack(otherwise: string): Promise<Lack | undefined> 
 }
 
 /** Are the files whole that every machine boots? */
-export async function findBootFilesLack(boot: BootFiles): Promise<Lack | undefined> {
+export async function findUnmetBootFilesRequirement(boot: BootFiles): Promise<UnmetRequirement | undefined> {
   const advice = writeAnew(boot.kernel);
   for (const [path, mark] of [
     [boot.kernel, elfMark],
@@ -78,7 +80,9 @@ export async function findBootFilesLack(boot: BootFiles): Promise<Lack | undefin
 }
 
 /** Does the initramfs set up the network of a machine with egress? One of an earlier version does not. */
-export async function findGuestNetworkLack({ initramfs }: BootFiles): Promise<Lack | undefined> {
+export async function findUnmetGuestNetworkRequirement({
+  initramfs,
+}: BootFiles): Promise<UnmetRequirement | undefined> {
   const sets = await readFile(initramfs).then(
     (bytes) => bytes.includes(guestNetworkMark),
     () => false,
@@ -95,7 +99,7 @@ function writeAnew(path: string): string {
 }
 
 /** Is it an image that machines can have as their root? */
-export async function findImageLack(path: string): Promise<Lack | undefined> {
+export async function findUnmetImageRequirement(path: string): Promise<UnmetRequirement | undefined> {
   const advice = "Run: nex rootfs --format ext4";
   try {
     const head = await readImageHead(path);
@@ -107,10 +111,12 @@ export async function findImageLack(path: string): Promise<Lack | undefined> {
 }
 
 /** Is there room for the memory of machines, of which copies are made? */
-export async function findSpaceLack({
+export async function findUnmetSpaceRequirement({
   stateDirectory,
   memoryBytesDefault,
-}: Pick<MicroVmSettings, "memoryBytesDefault"> & { stateDirectory: string }): Promise<Lack | undefined> {
+}: Pick<MicroVmSettings, "memoryBytesDefault"> & { stateDirectory: string }): Promise<
+  UnmetRequirement | undefined
+> {
   try {
     await mkdir(stateDirectory, { recursive: true, mode: 0o700 });
   } catch (error) {

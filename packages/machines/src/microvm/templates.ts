@@ -1,7 +1,7 @@
 import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { MachineSpec } from "../driver.ts";
-import { endLeftovers } from "../host/leftovers.ts";
+import { cleanUpOrphans } from "../host/orphans.ts";
 import { removeTree } from "../host/remove-tree.ts";
 import type { MicroVm, Monitor } from "./machine.ts";
 import { isAbandonedTemplate, newTemplateId } from "./template-id.ts";
@@ -36,7 +36,7 @@ async function endAbandonedTemplates(monitor: Monitor, stateDirectory: string): 
   const ids = await readdir(templates).catch(() => [] as string[]);
   for (const id of ids.filter(isAbandonedTemplate)) {
     await monitor.release(id, undefined);
-    await endLeftovers(join(templates, id));
+    await cleanUpOrphans(join(templates, id));
   }
 }
 
@@ -121,7 +121,7 @@ export class Templates<Template> {
         directory,
       };
     } catch (error) {
-      await endLeftovers(directory);
+      await cleanUpOrphans(directory);
       throw error;
     }
   }

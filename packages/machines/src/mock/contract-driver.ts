@@ -25,7 +25,7 @@ async function serve(guest: MockGuest, boot: MockBoot): Promise<void> {
       return (await answers.bytes(answerBytes + 1)).subarray(0, answerBytes);
     },
     exit: (code) => guest.exit(code),
-    deeds: {
+    actions: {
       hello: () => 1,
       exit: (code) => guest.exit(code),
       ignore: () => {

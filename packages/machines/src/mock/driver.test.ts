@@ -9,5 +9,5 @@ driverContract("mock", makeDriver, {
   exitStatus: true,
   realGuest: false,
   endsWithNode: "none",
-  leftovers: () => [],
+  orphans: () => [],
 });

@@ -1,7 +1,7 @@
 import { isIPv4 } from "node:net";
 import type { MachineSpec } from "../driver.ts";
 import { bootFailure } from "../host/boot-failure.ts";
-import type { Lack } from "../host/lack.ts";
+import type { UnmetRequirement } from "../host/unmet-requirement.ts";
 import type { Egress } from "./egress.ts";
 
 /**
@@ -11,8 +11,8 @@ import type { Egress } from "./egress.ts";
  */
 export async function demandEgress(spec: MachineSpec, egress: Egress): Promise<void> {
   if (spec.network !== "egress") return;
-  const lack = await egress.lack();
-  if (lack) refuseNetwork(spec, 'the network "egress" is not offered here', lack);
+  const unmet = await egress.unmetRequirement();
+  if (unmet) refuseNetwork(spec, 'the network "egress" is not offered here', unmet);
   const uncarried = spec.egress?.find(({ address }) => !isIPv4(address));
   if (uncarried !== undefined) {
     const reason = `the egress target "${uncarried.address}" is of IPv6, and only IPv4 is carried`;
@@ -22,6 +22,6 @@ export async function demandEgress(spec: MachineSpec, egress: Egress): Promise<v
 }
 
 /** @throws MachineError `network_not_offered` */
-export function refuseNetwork({ id }: Pick<MachineSpec, "id">, what: string, lack: Lack): never {
-  throw bootFailure(id, `${what}: ${lack.reason}. ${lack.advice}`, { code: "network_not_offered" });
+export function refuseNetwork({ id }: Pick<MachineSpec, "id">, what: string, unmet: UnmetRequirement): never {
+  throw bootFailure(id, `${what}: ${unmet.reason}. ${unmet.advice}`, { code: "network_not_offered" });
 }

@@ -1,14 +1,14 @@
 import { createHash, randomInt } from "node:crypto";
 import { MachineError } from "../errors.ts";
 import { bootFailure } from "../host/boot-failure.ts";
-import type { Lack } from "../host/lack.ts";
+import type { UnmetRequirement } from "../host/unmet-requirement.ts";
 import { holdsWithin } from "../host/wait.ts";
 import { type Ipv4Network, parseIpv4Network } from "../ipv4.ts";
 import { switchForwardingOn } from "./forwarding.ts";
 import { HostTable } from "./host-table.ts";
-import { findEgressLack } from "./lack.ts";
 import { type EgressLink, hostEndCommands, linkAt, linkName, linksIn, readLinks } from "./link.ts";
 import { runTool } from "./tools.ts";
+import { findUnmetEgressRequirement } from "./unmet-requirements.ts";
 
 /** From which machines get their addresses, if a driver is told nothing else. */
 export const defaultEgressNetwork = "100.127.0.0/16";
@@ -16,37 +16,40 @@ export const defaultEgressNetwork = "100.127.0.0/16";
 const triesMax = 16;
 const goneTimeoutMs = 2_000;
 
-type FindLack = () => Promise<Lack | undefined>;
+type FindUnmetRequirement = () => Promise<UnmetRequirement | undefined>;
 
 /** The host's side of the networks of machines with egress. */
 export class Egress {
   readonly #network: string;
   readonly #table: HostTable;
-  readonly #findGuestLack: FindLack | undefined;
-  #lack: Promise<Lack | undefined> | undefined;
+  readonly #findUnmetGuestRequirement: FindUnmetRequirement | undefined;
+  #unmetRequirement: Promise<UnmetRequirement | undefined> | undefined;
 
   /**
    * @param network From which machines get their addresses, like `100.127.0.0/16`.
    * @param findGuestLack Of microVMs, whose monitors need tap devices: what the guests lack.
    */
-  constructor(network: string, stateDirectory: string, findGuestLack?: FindLack) {
+  constructor(network: string, stateDirectory: string, findUnmetGuestRequirement?: FindUnmetRequirement) {
     this.#network = network;
-    this.#findGuestLack = findGuestLack;
+    this.#findUnmetGuestRequirement = findUnmetGuestRequirement;
     const digest = createHash("sha256").update(stateDirectory).digest("hex");
     this.#table = new HostTable(`nex_${digest.slice(0, 16)}`);
   }
 
   /** What this host lacks for egress, found by trying; asked again as long as there is something. */
-  async lack(): Promise<Lack | undefined> {
-    this.#lack ??= this.#findLack();
-    const lack = await this.#lack;
-    if (lack) this.#lack = undefined;
-    return lack;
+  async unmetRequirement(): Promise<UnmetRequirement | undefined> {
+    this.#unmetRequirement ??= this.#findUnmetRequirement();
+    const unmet = await this.#unmetRequirement;
+    if (unmet) this.#unmetRequirement = undefined;
+    return unmet;
   }
 
-  async #findLack(): Promise<Lack | undefined> {
-    const needsTap = this.#findGuestLack !== undefined;
-    return (await this.#findGuestLack?.()) ?? (await findEgressLack(this.#network, needsTap));
+  async #findUnmetRequirement(): Promise<UnmetRequirement | undefined> {
+    const needsTap = this.#findUnmetGuestRequirement !== undefined;
+    return (
+      (await this.#findUnmetGuestRequirement?.()) ??
+      (await findUnmetEgressRequirement(this.#network, needsTap))
+    );
   }
 
   /**

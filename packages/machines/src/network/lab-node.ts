@@ -21,7 +21,7 @@ const abilities = {
   realGuest: true,
   endsWithNode: "none",
   exitStatus: false,
-  leftovers: () => [],
+  orphans: () => [],
 } as const;
 const machines = new Map<string, TestMachine>();
 

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { hostRules, parseLinks } from "./host-rules.ts";
-import { parseForwardDrops } from "./lack.ts";
 import { linkAt, linkName, linksIn, monitorEndCommands, readLinks } from "./link.ts";
 import { machineRules, routerRules } from "./machine-rules.ts";
+import { parseForwardDrops } from "./unmet-requirements.ts";
 
 const network = { address: "100.127.0.0", prefixBits: 16 };
 

@@ -12,5 +12,5 @@ driverContract("process", makeDriver, {
   realGuest: true,
   endsWithNode: (await findDeathPrefix()).length > 0 ? "all" : "idle",
   driverModule: new URL("./contract-driver.ts", import.meta.url),
-  leftovers: processesOf,
+  orphans: processesOf,
 });

@@ -49,8 +49,8 @@ export class ProcessMachine implements Machine {
   }
 
   async usage(): Promise<MachineUsage> {
-    const { family } = this.#terminator;
-    return family ? await measureUsage(family.members(await this.#table.read())) : {};
+    const { processTree } = this.#terminator;
+    return processTree ? await measureUsage(processTree.members(await this.#table.read())) : {};
   }
 
   async stop(graceMs: number): Promise<{ forced: boolean }> {

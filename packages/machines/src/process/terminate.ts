@@ -1,12 +1,12 @@
 import { MachineError } from "../errors.ts";
-import { type Family, SessionFamily } from "../host/family.ts";
-import { killFamily, signalProcess } from "../host/kill.ts";
+import { killProcessTree, signalProcess } from "../host/kill.ts";
 import {
   hasProcessTable,
   type ProcessIdentity,
   readProcess,
   type SharedProcessTable,
 } from "../host/process-table.ts";
+import { type ProcessTree, SessionProcessTree } from "../host/process-tree.ts";
 import { settlesWithin } from "../host/wait.ts";
 import type { Guest } from "./spawn.ts";
 
@@ -16,7 +16,7 @@ export class Terminator {
   readonly #table: SharedProcessTable;
   readonly #ended: Promise<unknown>;
   readonly #identity: ProcessIdentity | undefined;
-  readonly #family: Family | undefined;
+  readonly #processTree: ProcessTree | undefined;
   #running = true;
 
   /** To be made in the turn in which the guest was spawned, while its pid can be no other's. */
@@ -25,7 +25,7 @@ export class Terminator {
     this.#table = table;
     const entry = hasProcessTable ? readProcess(guest.pid) : undefined;
     this.#identity = entry && { pid: guest.pid, startTicks: entry.startTicks };
-    this.#family = this.#identity && new SessionFamily(this.#identity, realDirectory);
+    this.#processTree = this.#identity && new SessionProcessTree(this.#identity, realDirectory);
     this.#ended = new Promise<void>((resolve) => {
       guest.child.once("exit", () => {
         this.#running = false;
@@ -36,8 +36,8 @@ export class Terminator {
   }
 
   /** The processes that run now; absent where the host does not show them. */
-  get family(): Family | undefined {
-    return this.#family;
+  get processTree(): ProcessTree | undefined {
+    return this.#processTree;
   }
 
   /** Does the guest itself still run? */
@@ -64,7 +64,9 @@ export class Terminator {
    * @throws MachineError `destroy_failed` when something is left after that time.
    */
   async kill(id: string, timeoutMs: number): Promise<void> {
-    const left = this.#family ? await killFamily(this.#family, timeoutMs, this.#table) : this.#killGroup();
+    const left = this.#processTree
+      ? await killProcessTree(this.#processTree, timeoutMs, this.#table)
+      : this.#killGroup();
     if (left.length === 0 && (await this.endsWithin(timeoutMs))) return;
     const pids = left.map((identity) => identity.pid).join(", ") || String(this.#guest.pid);
     throw new MachineError("destroy_failed", `Cannot kill machine "${id}": processes ${pids} are left`);
@@ -75,14 +77,14 @@ export class Terminator {
    * a host that shows no processes, is killed.
    */
   #atExit(): void {
-    if (this.#family) this.#learnMembers();
+    if (this.#processTree) this.#learnMembers();
     else this.#sendToGroup();
   }
 
   /** Who can't be seen now, because this process has no descriptor left, is looked for again when they are killed. */
   #learnMembers(): void {
     try {
-      this.#family?.members(this.#table.ofThisTurn());
+      this.#processTree?.members(this.#table.ofThisTurn());
     } catch {}
   }
 

@@ -8,12 +8,12 @@ import { MachineError } from "../errors.ts";
 import { bootFailure } from "../host/boot-failure.ts";
 import { makeFifos } from "../host/fifo.ts";
 import { closeOutput, FifoConsole } from "../host/fifo-console.ts";
-import { endLeftovers } from "../host/leftovers.ts";
+import { cleanUpOrphans } from "../host/orphans.ts";
 import { isAlive, type ProcessIdentity, readProcess } from "../host/process-table.ts";
 import { findProgram } from "../host/program.ts";
 import { holdsWithin } from "../host/wait.ts";
 import { configDisk, demandMemory } from "../microvm/config-disk.ts";
-import { newToken } from "../microvm/epoch-mark.ts";
+import { newToken } from "../microvm/epoch-header.ts";
 import { type Layout, layoutOf } from "../microvm/layout.ts";
 import { MicroVm } from "../microvm/machine.ts";
 import { MonitorNetwork } from "../network/monitor-network.ts";
@@ -58,7 +58,7 @@ export async function bootQemu(
     const facts = { identity, token, ...(egressAddress !== undefined && { egressAddress }) };
     return { machine: new MicroVm(host, spec, facts, console), console };
   } catch (error) {
-    await endLeftovers(layout.directory).catch(() => undefined);
+    await cleanUpOrphans(layout.directory).catch(() => undefined);
     if (spec.network === "egress") await host.egress.release(spec.id).catch(() => undefined);
     if (error instanceof MachineError) throw error;
     throw bootFailure(spec.id, "the host refuses something", { cause: error });

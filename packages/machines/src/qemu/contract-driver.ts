@@ -6,12 +6,12 @@ import { microVmAbilities } from "../microvm/contract-abilities.ts";
 import { contractImageIn, packContractImage } from "../microvm/contract-image.ts";
 import { QemuDriver } from "./driver.ts";
 import { completeOptions, type QemuDriverOptions } from "./options.ts";
-import { findLack, findQemuLack } from "./requirements.ts";
+import { findUnmetQemuRequirement, findUnmetRequirement } from "./requirements.ts";
 
 /** What machines of QEMU do here. */
 export const qemuAbilities = microVmAbilities({
   driverModule: new URL("./contract-driver.ts", import.meta.url),
-  leftovers: processesOf,
+  orphans: processesOf,
 });
 
 /** The options go to the programs that a case starts. */
@@ -27,7 +27,7 @@ export function makeDriver(change: Partial<QemuDriverOptions> = {}): QemuDriver 
 export interface Preparation extends AsyncDisposable {
   options: QemuDriverOptions;
   /** Why there can be no microVMs here, if there can't. */
-  lack: string | undefined;
+  unmetRequirement: string | undefined;
 }
 
 /** Packs an image with the test guest. Machines are emulated, so that they are there on every host. */
@@ -40,16 +40,16 @@ export async function prepareQemu(): Promise<Preparation> {
     accelerator: "tcg",
     memoryBytesDefault: 268_435_456,
   };
-  let lack = await findQemuLack(options);
-  if (lack === undefined) {
+  let unmet = await findUnmetQemuRequirement(options);
+  if (unmet === undefined) {
     await packContractImage(base);
-    lack = await findLack(completeOptions(options));
+    unmet = await findUnmetRequirement(completeOptions(options));
   }
   process.env[optionsVariable] = JSON.stringify(options);
-  if (lack) console.log(`MicroVMs of QEMU are not tested: ${lack.reason}. ${lack.advice}`);
+  if (unmet) console.log(`MicroVMs of QEMU are not tested: ${unmet.reason}. ${unmet.advice}`);
   return {
     options,
-    lack: lack?.reason,
+    unmetRequirement: unmet?.reason,
     [Symbol.asyncDispose]: () => rm(base, { recursive: true, force: true }),
   };
 }

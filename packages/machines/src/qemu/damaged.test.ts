@@ -16,7 +16,7 @@ async function damage(path: string, from: number): Promise<void> {
 
 test("a template that was damaged costs one boot, and the next machines come by themselves", async (context) => {
   await using microVms = await prepareQemu();
-  if (microVms.lack !== undefined) return context.skip(microVms.lack);
+  if (microVms.unmetRequirement !== undefined) return context.skip(microVms.unmetRequirement);
   const driver = new QemuDriver(microVms.options);
   try {
     for (let machine = 0; machine < 2; machine++)
@@ -37,12 +37,12 @@ test("a template that was damaged costs one boot, and the next machines come by 
 
 test("an image that was damaged is found by the trial, with what the guest has said", async (context) => {
   await using microVms = await prepareQemu();
-  if (microVms.lack !== undefined) return context.skip(microVms.lack);
+  if (microVms.unmetRequirement !== undefined) return context.skip(microVms.unmetRequirement);
   await damage(microVms.options.image, 2_048);
   const found = await new QemuDriver(microVms.options).fingerprint();
   assert.ok(!found.available);
   assert.match(
     found.reason,
-    /a trial failed\. The machine has ended before its agent answered, with: .*nex init/,
+    /a probe failed\. The machine has ended before its agent answered, with: .*nex init/,
   );
 });

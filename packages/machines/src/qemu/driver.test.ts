@@ -9,7 +9,7 @@ after(async () => {
   await microVms[Symbol.asyncDispose]();
 });
 
-if (microVms.lack === undefined) {
+if (microVms.unmetRequirement === undefined) {
   driverContract(
     "qemu",
     () => driver,

@@ -42,7 +42,7 @@ export class QemuDriver extends MicroVmDriver {
     this.templates = new Templates(this.monitor, new QemuCopier(this.monitor), stateDirectory);
   }
 
-  protected async tryOut(): Promise<Fingerprint> {
+  protected async probe(): Promise<Fingerprint> {
     return await fingerprintQemu(this.monitor);
   }
 }

@@ -8,12 +8,12 @@ import { completeOptions } from "./options.ts";
 const microVms = await prepareQemu();
 after(() => microVms[Symbol.asyncDispose]());
 const host = new QemuHost(completeOptions(microVms.options));
-const lack = microVms.lack ?? (await host.egress.lack())?.reason;
+const unmet = microVms.unmetRequirement ?? (await host.egress.unmetRequirement())?.reason;
 const module = new URL("./contract-driver.ts", import.meta.url);
 
 egressCases({
   kind: "qemu",
   fixture: new LabFixture({ kind: "qemu", module, bootTimeoutMs: 180_000 }),
   otherNode: { stateDirectory: `${host.settings.stateDirectory}-2` },
-  lack,
+  unmetRequirement: unmet,
 });

@@ -1,24 +1,24 @@
 import type { Fingerprint } from "../driver.ts";
 import { MachineError } from "../errors.ts";
 import { findProgram } from "../host/program.ts";
-import { tryOut } from "../microvm/trial.ts";
+import { probe } from "../microvm/probe.ts";
 import { bootQemu } from "./boot.ts";
 import { QemuHost } from "./host.ts";
 import type { QemuDriverSettings } from "./options.ts";
-import { findLack, qemuVersion } from "./requirements.ts";
+import { findUnmetRequirement, qemuVersion } from "./requirements.ts";
 
 /** A KVM that works boots a machine in less than a second. */
-const trialTimeoutMs = { kvm: 20_000, tcg: 180_000 } as const;
+const probeTimeoutMs = { kvm: 20_000, tcg: 180_000 } as const;
 
 /** Looks whether all is there, and then boots a machine until its agent has answered. */
 export async function fingerprintQemu({ settings }: QemuHost): Promise<Fingerprint> {
-  const lack = await findLack(settings);
-  if (lack) return { available: false, ...lack };
+  const unmet = await findUnmetRequirement(settings);
+  if (unmet) return { available: false, ...unmet };
   const startedAt = performance.now();
   try {
-    const attachTimeoutMs = Math.min(settings.attachTimeoutMs, trialTimeoutMs[settings.accelerator]);
+    const attachTimeoutMs = Math.min(settings.attachTimeoutMs, probeTimeoutMs[settings.accelerator]);
     const host = new QemuHost({ ...settings, attachTimeoutMs });
-    await tryOut(
+    await probe(
       host,
       settings.stateDirectory,
       attachTimeoutMs,
@@ -26,7 +26,7 @@ export async function fingerprintQemu({ settings }: QemuHost): Promise<Fingerpri
     );
   } catch (error) {
     const reason = error instanceof MachineError ? error.message : String(error);
-    return { available: false, reason: `a trial failed. ${reason}`, advice: adviceFor(settings) };
+    return { available: false, reason: `a probe failed. ${reason}`, advice: adviceFor(settings) };
   }
   const path = (await findProgram(settings.program)) ?? settings.program;
   return {
@@ -35,7 +35,7 @@ export async function fingerprintQemu({ settings }: QemuHost): Promise<Fingerpri
       program: `${path} ${await qemuVersion(path)}`,
       accelerator: settings.accelerator === "tcg" ? "tcg, which is emulation and slow" : "kvm",
       image: settings.image,
-      trial: `${Math.round(performance.now() - startedAt)} ms`,
+      probe: `${Math.round(performance.now() - startedAt)} ms`,
     },
   };
 }

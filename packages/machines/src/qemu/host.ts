@@ -2,7 +2,7 @@ import type { EpochChannels } from "../host/attachments.ts";
 import type { NextEpoch } from "../microvm/attachment.ts";
 import type { MachineFacts } from "../microvm/facts.ts";
 import type { Monitor } from "../microvm/machine.ts";
-import { findGuestNetworkLack } from "../microvm/requirements.ts";
+import { findUnmetGuestNetworkRequirement } from "../microvm/requirements.ts";
 import { Egress } from "../network/egress.ts";
 import { openQemuChannels } from "./channels.ts";
 import type { QemuDriverSettings } from "./options.ts";
@@ -16,7 +16,7 @@ export class QemuHost implements Monitor {
   constructor(settings: QemuDriverSettings) {
     this.settings = settings;
     this.egress = new Egress(settings.egressNetwork, settings.stateDirectory, () =>
-      findGuestNetworkLack(settings.boot),
+      findUnmetGuestNetworkRequirement(settings.boot),
     );
   }
 

@@ -1,14 +1,14 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import type { Lack } from "../host/lack.ts";
 import { findProgram } from "../host/program.ts";
+import type { UnmetRequirement } from "../host/unmet-requirement.ts";
 import {
-  findBootFilesLack,
-  findImageLack,
-  findKvmLack,
-  findPlatformLack,
-  findSpaceLack,
-  firstLack,
+  findUnmetBootFilesRequirement,
+  findUnmetImageRequirement,
+  findUnmetKvmRequirement,
+  findUnmetPlatformRequirement,
+  findUnmetSpaceRequirement,
+  firstUnmetRequirement,
   type Requirement,
 } from "../microvm/requirements.ts";
 import { completeOptions, type QemuDriverOptions, type QemuDriverSettings } from "./options.ts";
@@ -18,24 +18,29 @@ const versionTimeoutMs = 10_000;
 const emulation = 'ask for slow emulation: {"sandbox": "qemu", "qemu": {"accel": "tcg"}}';
 
 const beforeImage: readonly Requirement<QemuDriverSettings>[] = [
-  findPlatformLack,
+  findUnmetPlatformRequirement,
   program,
-  ({ accelerator }) => (accelerator === "tcg" ? undefined : findKvmLack(emulation)),
-  ({ boot }) => findBootFilesLack(boot),
+  ({ accelerator }) => (accelerator === "tcg" ? undefined : findUnmetKvmRequirement(emulation)),
+  ({ boot }) => findUnmetBootFilesRequirement(boot),
 ];
 
 /** What is looked at before there is an image. */
 export type QemuNeeds = Pick<QemuDriverOptions, "program" | "accelerator" | "boot">;
 
 /** Finds the first thing that is missing for any image. */
-export async function findQemuLack(needs: QemuNeeds): Promise<Lack | undefined> {
+export async function findUnmetQemuRequirement(needs: QemuNeeds): Promise<UnmetRequirement | undefined> {
   const settings = completeOptions({ ...needs, image: "", command: [""], stateDirectory: "" });
-  return await firstLack(beforeImage, settings);
+  return await firstUnmetRequirement(beforeImage, settings);
 }
 
 /** Finds the first thing that is missing. */
-export async function findLack(settings: QemuDriverSettings): Promise<Lack | undefined> {
-  return await firstLack([...beforeImage, ({ image }) => findImageLack(image), findSpaceLack], settings);
+export async function findUnmetRequirement(
+  settings: QemuDriverSettings,
+): Promise<UnmetRequirement | undefined> {
+  return await firstUnmetRequirement(
+    [...beforeImage, ({ image }) => findUnmetImageRequirement(image), findUnmetSpaceRequirement],
+    settings,
+  );
 }
 
 /** The version of QEMU, or why it can't be had. */
@@ -44,7 +49,7 @@ export async function qemuVersion(path: string): Promise<string> {
   return /version (\S+)/.exec(stdout)?.[1] ?? "unknown";
 }
 
-async function program({ program: name }: QemuDriverSettings): Promise<Lack | undefined> {
+async function program({ program: name }: QemuDriverSettings): Promise<UnmetRequirement | undefined> {
   const path = await findProgram(name);
   if (path === undefined) {
     return { reason: `"${name}" is not here`, advice: "apt-get install qemu-system-x86" };

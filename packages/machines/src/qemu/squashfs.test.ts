@@ -16,7 +16,7 @@ test("a machine boots a squashfs image with a base, whose links lead where they 
   skip: program === undefined && "squashfs-tools is not on this host",
 }, async (context) => {
   await using microVms = await prepareQemu();
-  if (microVms.lack !== undefined) return context.skip(microVms.lack);
+  if (microVms.unmetRequirement !== undefined) return context.skip(microVms.unmetRequirement);
   const directory = await mkdtemp(join(tmpdir(), "nex-squashfs-guest-"));
   try {
     const base = join(directory, "base");

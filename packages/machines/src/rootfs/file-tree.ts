@@ -219,9 +219,9 @@ function addToList(list: TreeList, place: string, { children }: DirectoryNode): 
     } else if (child.children.size === 0) list.directories.push(inside);
     else if (child.isPrivate === true) {
       list.hidden.push(inside);
-      const former = list.files.length;
+      const previous = list.files.length;
       addOwn(list, inside, child);
-      if (list.files.length === former) list.directories.push(inside);
+      if (list.files.length === previous) list.directories.push(inside);
     } else addToList(list, inside, child);
   }
 }

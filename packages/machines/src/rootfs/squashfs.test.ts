@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { findProgram } from "../host/program.ts";
-import { findImageLack } from "../microvm/requirements.ts";
+import { findUnmetImageRequirement } from "../microvm/requirements.ts";
 import { buildRootfsDirectory } from "./build.ts";
 import type { Rootfs } from "./options.ts";
 import { packSquashfs } from "./squashfs.ts";
@@ -41,7 +41,7 @@ suite("a squashfs image", { skip }, () => {
     const { manifest, differences } = await verifyRootfs(first.path);
     assert.deepEqual(differences, []);
     assert.deepEqual(manifest, JSON.parse(JSON.stringify(tree.manifest)));
-    assert.equal(await findImageLack(first.path), undefined);
+    assert.equal(await findUnmetImageRequirement(first.path), undefined);
   });
 
   test("that was changed, cut off or is none at all is told by verify", async () => {
@@ -68,14 +68,17 @@ suite("a squashfs image", { skip }, () => {
   });
 });
 
-test("findImageLack tells what is no image of a known form", async () => {
+test("findUnmetImageRequirement tells what is no image of a known form", async () => {
   const directory = await mkdtemp(join(tmpdir(), "nex-image-"));
   try {
     const path = join(directory, "image");
-    assert.match((await findImageLack(path))?.reason ?? "", /is not there/);
+    assert.match((await findUnmetImageRequirement(path))?.reason ?? "", /is not there/);
     for (const content of ["", "hsq", "squashfs".repeat(400)]) {
       await writeFile(path, content);
-      assert.match((await findImageLack(path))?.reason ?? "", /neither an ext4 nor a squashfs image/);
+      assert.match(
+        (await findUnmetImageRequirement(path))?.reason ?? "",
+        /neither an ext4 nor a squashfs image/,
+      );
     }
   } finally {
     await rm(directory, { recursive: true });

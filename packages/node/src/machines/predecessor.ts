@@ -1,7 +1,7 @@
 /** Ends what a dead node has left in the state directory that this one has now. */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { type Driver, endLeftovers, type MachineRecord } from "@nexengine/machines";
+import { cleanUpOrphans, type Driver, type MachineRecord } from "@nexengine/machines";
 import { errorText } from "@nexengine/protocol/internal";
 import type { Logger } from "pino";
 import type { StateDirectory } from "../state/state-directory.ts";
@@ -33,7 +33,7 @@ export async function endPredecessor(
   for (const name of await readdir(directory.machines)) {
     if (named.has(name)) continue;
     try {
-      await endLeftovers(join(directory.machines, name));
+      await cleanUpOrphans(join(directory.machines, name));
     } catch (error) {
       log.error({ machine: name, reason: errorText(error) }, "processes of the former node are left");
     }
@@ -42,8 +42,8 @@ export async function endPredecessor(
 }
 
 async function endMachine(record: MachineRecord, driver: Driver | undefined): Promise<void> {
-  if (driver?.recover === undefined) return await endLeftovers(record.directory);
+  if (driver?.recover === undefined) return await cleanUpOrphans(record.directory);
   const machine = await driver.recover(record);
-  if (machine === undefined) await endLeftovers(record.directory);
+  if (machine === undefined) await cleanUpOrphans(record.directory);
   else await machine.destroy();
 }

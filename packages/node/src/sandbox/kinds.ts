@@ -9,11 +9,10 @@ import {
   type Driver,
   FirecrackerDriver,
   type FirecrackerDriverOptions,
-  findContainerLack,
-  findFirecrackerLack,
-  findQemuLack,
+  findUnmetContainerRequirement,
+  findUnmetFirecrackerRequirement,
+  findUnmetQemuRequirement,
   imageName,
-  type Lack,
   type MachineLimits,
   ProcessDriver,
   packExt4,
@@ -22,6 +21,7 @@ import {
   type Rootfs,
   rootfsPaths,
   type SandboxKind,
+  type UnmetRequirement,
 } from "@nexengine/machines";
 import { findFirecracker } from "../programs/installed.ts";
 import { defaultRootfsDirectory, hostIdsDirectory } from "../state/default-directories.ts";
@@ -76,7 +76,7 @@ export interface SandboxEntry {
   /** How well it keeps workloads apart, from 0; kinds of the same number are equally strong. */
   strength: number;
   /** The first requirement that this host does not meet, before anything is built. */
-  unmetRequirement(files: DriverFiles, stateDirectory: string): Promise<Lack | undefined>;
+  unmetRequirement(files: DriverFiles, stateDirectory: string): Promise<UnmetRequirement | undefined>;
   /** Makes the driver; builds the rootfs or the image that its machines need. */
   make(files: DriverFiles, stateDirectory: string): Promise<Driver>;
   /** Makes a driver that boots nothing: it ends machines that an earlier node has left. Absent where none can be left. */
@@ -93,14 +93,14 @@ export const sandboxKinds: Readonly<Record<SandboxKind, SandboxEntry>> = {
   },
   container: {
     strength: 1,
-    unmetRequirement: (files) => findContainerLack(files),
+    unmetRequirement: (files) => findUnmetContainerRequirement(files),
     make: async (files, stateDirectory) =>
       containerDriver(files, stateDirectory, (await builtRootfs(files)).directory),
     makeForCleanup: (files, stateDirectory) => containerDriver(files, stateDirectory, "/"),
   },
   qemu: {
     strength: 2,
-    unmetRequirement: (files, stateDirectory) => findQemuLack(qemuOptions(files, stateDirectory)),
+    unmetRequirement: (files, stateDirectory) => findUnmetQemuRequirement(qemuOptions(files, stateDirectory)),
     make: async (files, stateDirectory) => {
       const image = files.qemu?.image ?? (await builtImage(files));
       return new QemuDriver({ ...qemuOptions(files, stateDirectory), image });
@@ -110,7 +110,7 @@ export const sandboxKinds: Readonly<Record<SandboxKind, SandboxEntry>> = {
   firecracker: {
     strength: 2,
     unmetRequirement: (files, stateDirectory) =>
-      findFirecrackerLack(firecrackerOptions(files, stateDirectory)),
+      findUnmetFirecrackerRequirement(firecrackerOptions(files, stateDirectory)),
     make: async (files, stateDirectory) => {
       const image = files.firecracker?.image ?? (await builtImage(files));
       return new FirecrackerDriver({ ...firecrackerOptions(files, stateDirectory), image });

@@ -66,11 +66,11 @@ node --conditions=nex-src --disable-warning=ExperimentalWarning ${command}
 export async function prepareFirecrackerPlace(
   directory: string,
   agents: readonly string[],
-): Promise<FirecrackerPlace | { lack: string }> {
+): Promise<FirecrackerPlace | { unmetRequirement: string }> {
   if (process.platform !== "linux" || process.arch !== "x64")
-    return { lack: "Firecracker is tried on Linux for x64 only" };
+    return { unmetRequirement: "Firecracker is tried on Linux for x64 only" };
   if (!hasProgram("qemu-system-x86_64"))
-    return { lack: '"qemu-system-x86_64" is not here. apt-get install qemu-system-x86' };
+    return { unmetRequirement: '"qemu-system-x86_64" is not here. apt-get install qemu-system-x86' };
   try {
     const cacheDirectory = defaultCacheDirectory();
     const packages = await fetchBootPackages(join(cacheDirectory, "packages"));
@@ -100,7 +100,7 @@ export async function prepareFirecrackerPlace(
       },
     };
   } catch (error) {
-    return { lack: errorText(error) };
+    return { unmetRequirement: errorText(error) };
   }
 }
 

@@ -33,7 +33,7 @@ export function adoptionCases({ driver, abilities }: Subject): void {
       const exit = await within(machine.machine.exited, actMs, "the exit");
       assert.equal(exit.reason, "killed");
       assert.match(exit.console, /the last line/);
-      assert.deepEqual(abilities.leftovers(left.directory), []);
+      assert.deepEqual(abilities.orphans(left.directory), []);
     });
   });
 
@@ -63,7 +63,7 @@ export function adoptionCases({ driver, abilities }: Subject): void {
 
   test("a machine whose node stays away ends, and recover removes what is left", { skip }, async () => {
     await afterNodeDeath(abilities, { command: "hello", nodeLostTimeoutMs: 100 }, async (left) => {
-      const ended = () => abilities.leftovers(left.directory).length === 0;
+      const ended = () => abilities.orphans(left.directory).length === 0;
       await eventually(ended, actMs, "the machine has ended");
       // One whose last thread is on its way out still counts as a machine, for a moment.
       const dying = await driver.recover?.(left.record);
@@ -77,7 +77,7 @@ export function adoptionCases({ driver, abilities }: Subject): void {
   test("recover without facts removes a machine that runs", { skip }, async () => {
     await afterNodeDeath(abilities, { command: "hello", nodeLostTimeoutMs: patientMs }, async (left) => {
       assert.equal(await driver.recover?.({ ...left.record, facts: {} }), undefined);
-      assert.deepEqual(abilities.leftovers(left.directory), []);
+      assert.deepEqual(abilities.orphans(left.directory), []);
       assert.equal(existsSync(left.directory), false);
     });
   });

@@ -15,7 +15,7 @@ export function destroyCases({ driver, abilities }: Subject): void {
     const { directory } = machine.spec;
     await within(machine.machine.destroy(), actMs, "the destroy");
     assert.equal(existsSync(directory), false, "The directory is left");
-    await eventually(() => abilities.leftovers(directory).length === 0, actMs, "nothing is left");
+    await eventually(() => abilities.orphans(directory).length === 0, actMs, "nothing is left");
   }
 
   test("destroy removes the directory with all that is in it", async () => {

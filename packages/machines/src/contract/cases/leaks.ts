@@ -24,7 +24,7 @@ export function leakCases({ driver, abilities }: Subject): void {
     for (let index = 0; index < machinesCount; index++) {
       const directory = await live();
       assert.equal(existsSync(directory), false);
-      assert.deepEqual(abilities.leftovers(directory), []);
+      assert.deepEqual(abilities.orphans(directory), []);
     }
     await eventually(() => countDescriptors() <= before, actMs, `descriptors are back to ${before}`);
   });

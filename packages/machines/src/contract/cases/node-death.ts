@@ -1,16 +1,16 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { test } from "node:test";
-import { endLeftovers } from "../../host/leftovers.ts";
+import { cleanUpOrphans } from "../../host/orphans.ts";
 import type { Subject } from "../abilities.ts";
 import { afterNodeDeath } from "../dead-node.ts";
 import { eventually } from "../expect.ts";
 import { actMs } from "../test-machine.ts";
 
 export function nodeDeathCases({ abilities }: Subject): void {
-  const { driverModule, endsWithNode, leftovers } = abilities;
+  const { driverModule, endsWithNode, orphans } = abilities;
   const gone = (directory: string): Promise<void> =>
-    eventually(() => leftovers(directory).length === 0, actMs, "the machine has ended with its node");
+    eventually(() => orphans(directory).length === 0, actMs, "the machine has ended with its node");
 
   test("kill -9 of its node ends a machine", { skip: !driverModule || endsWithNode === "none" }, async () => {
     await afterNodeDeath(abilities, { command: "hello" }, ({ directory }) => gone(directory));
@@ -22,12 +22,12 @@ export function nodeDeathCases({ abilities }: Subject): void {
     await afterNodeDeath(abilities, { command: "spin" }, ({ directory }) => gone(directory));
   });
 
-  test("endLeftovers ends the daemon of a dead node's machine", {
+  test("cleanUpOrphans ends the daemon of a dead node's machine", {
     skip: !driverModule || endsWithNode === "none",
   }, async () => {
     await afterNodeDeath(abilities, { command: "daemon" }, async ({ directory }) => {
-      assert.notDeepEqual(leftovers(directory), [], "The daemon outlives the node");
-      await endLeftovers(directory);
+      assert.notDeepEqual(orphans(directory), [], "The daemon outlives the node");
+      await cleanUpOrphans(directory);
       await gone(directory);
       assert.equal(existsSync(directory), false);
     });

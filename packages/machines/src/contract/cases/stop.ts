@@ -27,7 +27,7 @@ export function stopCases({ driver, abilities }: Subject): void {
     assert.match(await machine.ask("child"), /^\d+$/);
     assert.deepEqual(await within(machine.machine.stop(longMs), actMs, "the stop"), { forced: false });
     const { directory } = machine.spec;
-    await eventually(() => abilities.leftovers(directory).length === 0, actMs, "the child is gone");
+    await eventually(() => abilities.orphans(directory).length === 0, actMs, "the child is gone");
   });
 
   test("stop twice says the same", async () => {

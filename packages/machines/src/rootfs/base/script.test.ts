@@ -12,7 +12,7 @@ import { Bench } from "./images.fixture.ts";
 const tools = ["sh", "ls", "cat", "mkdir", "chmod", "ln", "sleep"];
 
 /** Why scripts can't be run here, if they can't. */
-function lack(): string | false {
+function unmetRequirement(): string | false {
   if (process.platform !== "linux" || process.arch !== "x64") return "scripts run on Linux for x64";
   try {
     execFileSync(
@@ -44,7 +44,7 @@ async function writeBase(bench: Bench): Promise<string> {
   return base;
 }
 
-suite("a script in a base", { skip: lack() }, () => {
+suite("a script in a base", { skip: unmetRequirement() }, () => {
   test("changes what is in the tree, as its root, and leaves the base as it was", async () => {
     await using bench = await Bench.make();
     const base = await writeBase(bench);

@@ -1,5 +1,5 @@
 /** Something that a driver needs and this host lacks. */
-export interface Lack {
+export interface UnmetRequirement {
   reason: string;
   advice: string;
 }

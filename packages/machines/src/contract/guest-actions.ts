@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync, readdirSync, readlinkSync, readSync, unlinkSync, writeSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { networkDeeds } from "./guest-network.ts";
+import { networkActions } from "./guest-network.ts";
 import { writeAll } from "./write-all.ts";
 
 /** A child that nothing polite can end; it says `up` when it no longer listens to signals. */
@@ -19,8 +19,10 @@ child.stdout.once("data", () => process.stdout.write(String(child.pid), () => pr
 const chunk = Buffer.alloc(1_048_576, 1);
 
 /** By their names in a command. */
-export const deeds: Record<string, (argument: number, text: string) => unknown> = {
-  ...Object.fromEntries(Object.entries(networkDeeds).map(([name, deed]) => [name, (_, text) => deed(text)])),
+export const actions: Record<string, (argument: number, text: string) => unknown> = {
+  ...Object.fromEntries(
+    Object.entries(networkActions).map(([name, action]) => [name, (_, text) => action(text)]),
+  ),
   hello: () => process.pid,
   read: async (_, path) => JSON.stringify(await readFile(path, "utf8")),
   exit: (code) => process.exit(code),

@@ -12,7 +12,7 @@ import { both, type LabMachine, target } from "../network/lab-fixture.ts";
 import { prepareContainerLab } from "./egress-fixture.ts";
 
 const { allowed } = places;
-const { fixture, lack, settings } = await prepareContainerLab();
+const { fixture, unmetRequirement: unmet, settings } = await prepareContainerLab();
 
 /** What of machines is on the lab's host: devices, tables, ranges of ids, states of the runtime, control groups. */
 async function remains(): Promise<string[]> {
@@ -40,7 +40,7 @@ async function assertReaches(machine: Pick<LabMachine, "ask">): Promise<void> {
   for (const outcome of await fixture.reach(machine, both(allowed))) assert.match(outcome, / sees /);
 }
 
-suite("what a machine with egress has of its host", { skip: lack ?? false }, () => {
+suite("what a machine with egress has of its host", { skip: unmet ?? false }, () => {
   fixture.use();
 
   test("is gone after destroy, and that of another machine is not", async () => {
@@ -65,9 +65,9 @@ suite("what a machine with egress has of its host", { skip: lack ?? false }, () 
   });
 
   test("outlives kill -9 of the node and a cleared filter, and is gone when the next one has destroyed it", async () => {
-    const former = fixture.lab.node();
-    const { spec, record, address } = await fixture.boot([target(allowed)], {}, former);
-    await former.kill();
+    const previous = fixture.lab.node();
+    const { spec, record, address } = await fixture.boot([target(allowed)], {}, previous);
+    await previous.kill();
     await fixture.lab.onHost("nft", "flush", "ruleset");
     assert.ok(await fixture.node.tell("recover", record, 2));
     const ask = async (command: string): Promise<unknown> =>
@@ -79,9 +79,9 @@ suite("what a machine with egress has of its host", { skip: lack ?? false }, () 
   });
 
   test("is gone when the next node recovers a machine of which nothing was written down", async () => {
-    const former = fixture.lab.node();
-    const { spec } = await fixture.boot([target(allowed)], {}, former);
-    await former.kill();
+    const previous = fixture.lab.node();
+    const { spec } = await fixture.boot([target(allowed)], {}, previous);
+    await previous.kill();
     assert.equal(await fixture.node.tell("recover", withoutFacts(spec), 2), false);
     assert.deepEqual(await remains(), []);
   });
@@ -89,12 +89,12 @@ suite("what a machine with egress has of its host", { skip: lack ?? false }, () 
   test("is gone when the next node recovers what another has left in the middle of a boot", async () => {
     const spec = await fixture.lab.order([target(allowed)]);
     // As long as that node lives, it sets up the machine's network.
-    await fixture.withTools({ nsenter: "while kill -0 $PPID; do sleep 0.02; done" }, async (former) => {
-      const booting = former.tell("boot", spec).catch(() => undefined);
+    await fixture.withTools({ nsenter: "while kill -0 $PPID; do sleep 0.02; done" }, async (previous) => {
+      const booting = previous.tell("boot", spec).catch(() => undefined);
       const listed = async (): Promise<boolean> =>
         (await remains()).some((line) => line.startsWith("table")) && existsSync(spec.directory);
       await eventually(listed, actMs, "the machine is in the host's filter");
-      await former.kill();
+      await previous.kill();
       await booting;
     });
     assert.notDeepEqual(await remains(), []);
@@ -103,9 +103,9 @@ suite("what a machine with egress has of its host", { skip: lack ?? false }, () 
   });
 
   test("is struck off by the next boot when the machine has ended without a node", async () => {
-    const former = fixture.lab.node();
-    const { spec } = await fixture.boot([target(allowed)], { nodeLostTimeoutMs: 50 }, former);
-    await former.kill();
+    const previous = fixture.lab.node();
+    const { spec } = await fixture.boot([target(allowed)], { nodeLostTimeoutMs: 50 }, previous);
+    await previous.kill();
     const gone = async (): Promise<boolean> => !(await remains()).some((line) => line.startsWith("nex"));
     await eventually(gone, actMs, "the device has gone with its machine");
     assert.ok((await remains()).some((line) => line.startsWith("table")));
@@ -148,7 +148,7 @@ suite("what a machine with egress has of its host", { skip: lack ?? false }, () 
   });
 });
 
-suite("a host without the programs of egress", { skip: lack ?? false }, () => {
+suite("a host without the programs of egress", { skip: unmet ?? false }, () => {
   fixture.use();
 
   test("offers all but egress, and says how to get it", async () => {

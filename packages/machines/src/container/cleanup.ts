@@ -4,7 +4,7 @@ import { removeTree } from "../host/remove-tree.ts";
 import type { ContainerHost } from "./host.ts";
 
 /** What a machine holds on its host, wherever that is known from. */
-export interface Remains {
+export interface CleanupTarget {
   id: string;
   /** Absent where there is none that a machine can own. */
   directory?: string | undefined;
@@ -21,7 +21,7 @@ export interface Remains {
  *
  * @throws MachineError `destroy_failed` when something is left.
  */
-export async function removeRemains(host: ContainerHost, remains: Remains): Promise<void> {
+export async function cleanUp(host: ContainerHost, remains: CleanupTarget): Promise<void> {
   const { id, directory, cgroup, cgroupParent, range, egress } = remains;
   const left: string[] = [];
   const note = (error: unknown): unknown => left.push(error instanceof Error ? error.message : String(error));

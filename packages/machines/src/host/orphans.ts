@@ -1,9 +1,9 @@
 import { existsSync } from "node:fs";
 import { MachineError } from "../errors.ts";
-import { ResidentFamily } from "./family.ts";
-import { killFamily } from "./kill.ts";
+import { killProcessTree } from "./kill.ts";
 import { ownableDirectory } from "./machine-directory.ts";
 import { hasProcessTable } from "./process-table.ts";
+import { ResidentProcessTree } from "./process-tree.ts";
 import { removeTree } from "./remove-tree.ts";
 
 const killTimeoutMs = 5_000;
@@ -14,13 +14,13 @@ const killTimeoutMs = 5_000;
  *
  * @throws MachineError `destroy_failed` when something is left, or the directory holds what this process itself needs.
  */
-export async function endLeftovers(directory: string): Promise<void> {
+export async function cleanUpOrphans(directory: string): Promise<void> {
   if (!existsSync(directory)) return;
   const real = await ownableDirectory(directory);
   if (real === undefined) {
     throw new MachineError("destroy_failed", `Cannot end what runs in "${directory}": no machine can own it`);
   }
-  const left = hasProcessTable ? await killFamily(new ResidentFamily(real), killTimeoutMs) : [];
+  const left = hasProcessTable ? await killProcessTree(new ResidentProcessTree(real), killTimeoutMs) : [];
   if (left.length > 0) {
     const pids = left.map((identity) => identity.pid).join(", ");
     throw new MachineError(

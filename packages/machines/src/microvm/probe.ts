@@ -3,7 +3,7 @@ import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { MachineSpec } from "../driver.ts";
 import { MachineError } from "../errors.ts";
-import { endLeftovers } from "../host/leftovers.ts";
+import { cleanUpOrphans } from "../host/orphans.ts";
 import { isAlive, readProcess } from "../host/process-table.ts";
 import { settlesWithin } from "../host/wait.ts";
 import type { MicroVm, Monitor } from "./machine.ts";
@@ -19,24 +19,24 @@ const lastWordsMs = 1_000;
  * @param boot Makes the machine.
  * @throws MachineError `boot_failed` or `attach_failed`, with what the machine has said.
  */
-export async function tryOut(
+export async function probe(
   monitor: Monitor,
   stateDirectory: string,
   timeoutMs: number,
   boot: (spec: MachineSpec) => Promise<MicroVm>,
 ): Promise<void> {
   await mkdir(stateDirectory, { recursive: true, mode: 0o700 });
-  await endDeadTrials(monitor, stateDirectory);
-  const trial = newTrial(stateDirectory);
-  await mkdir(trial.directory, { mode: 0o700 });
-  const spec: MachineSpec = { ...trial, limits, network: "none", nodeLostTimeoutMs: timeoutMs };
+  await cleanUpDeadProbes(monitor, stateDirectory);
+  const probe = newProbe(stateDirectory);
+  await mkdir(probe.directory, { mode: 0o700 });
+  const spec: MachineSpec = { ...probe, limits, network: "none", nodeLostTimeoutMs: timeoutMs };
   let machine: MicroVm | undefined;
   try {
     machine = await boot(spec);
     await attachTo(machine);
   } finally {
     await machine?.destroy();
-    await endLeftovers(trial.directory);
+    await cleanUpOrphans(probe.directory);
   }
 }
 
@@ -55,13 +55,13 @@ async function attachTo(machine: MicroVm): Promise<void> {
 }
 
 /** Its directory's name says who tries, since a trial has no record. */
-function newTrial(stateDirectory: string): Pick<MachineSpec, "id" | "directory"> {
+function newProbe(stateDirectory: string): Pick<MachineSpec, "id" | "directory"> {
   const mark = randomBytes(8).toString("hex");
   const { pid, startTicks } = readProcess(process.pid) ?? { pid: process.pid, startTicks: 0 };
-  return { id: `trial${mark}`, directory: join(stateDirectory, `trial-${mark}-${pid}-${startTicks}`) };
+  return { id: `trial${mark}`, directory: join(stateDirectory, `probe-${mark}-${pid}-${startTicks}`) };
 }
 
-async function endDeadTrials(monitor: Monitor, stateDirectory: string): Promise<void> {
+async function cleanUpDeadProbes(monitor: Monitor, stateDirectory: string): Promise<void> {
   for (const name of await readdir(stateDirectory)) {
     const [, mark, pid, startTicks] = /^trial-([0-9a-f]{16})-(\d+)-(\d+)$/.exec(name) ?? [];
     if (mark === undefined || isAlive({ pid: Number(pid), startTicks: Number(startTicks) })) continue;

@@ -1,8 +1,8 @@
-import type { Lack } from "../host/lack.ts";
 import { findProgram } from "../host/program.ts";
 import type { ProgramRun } from "../host/run-program.ts";
+import type { UnmetRequirement } from "../host/unmet-requirement.ts";
 import { parseIpv4Network } from "../ipv4.ts";
-import { findForwardingLack } from "./forwarding.ts";
+import { findUnmetForwardingRequirement } from "./forwarding.ts";
 import { hostRules } from "./host-rules.ts";
 import { batch, guestDevice, linkPrefix, switchScript, tapCommands } from "./link.ts";
 import { machineRules, routerRules } from "./machine-rules.ts";
@@ -10,13 +10,13 @@ import { type NetworkTool, networkTools, runTool } from "./tools.ts";
 
 const networkBitsMax = 30;
 /** Addresses for documentation: nobody has them. */
-const trialAddress = "192.0.2.1";
-const trialTarget = { address: "192.0.2.2", prefixBits: 32, port: 9 };
-const trialLink = `${linkPrefix}trial`;
-const trialTable = `${linkPrefix}_trial`;
+const probeAddress = "192.0.2.1";
+const probeTarget = { address: "192.0.2.2", prefixBits: 32, port: 9 };
+const probeLink = `${linkPrefix}probe`;
+const probeTable = `${linkPrefix}_trial`;
 
 /** What this host lacks for the loopback addresses of machines. */
-export async function findLoopbackLack(): Promise<Lack | undefined> {
+export async function findUnmetLoopbackRequirement(): Promise<UnmetRequirement | undefined> {
   return await findMissing(["ip", "nsenter"]);
 }
 
@@ -25,7 +25,10 @@ export async function findLoopbackLack(): Promise<Lack | undefined> {
  *
  * @param needsTap They are microVMs, whose monitors have tap devices.
  */
-export async function findEgressLack(network: string, needsTap: boolean): Promise<Lack | undefined> {
+export async function findUnmetEgressRequirement(
+  network: string,
+  needsTap: boolean,
+): Promise<UnmetRequirement | undefined> {
   const { prefixBits = networkBitsMax + 1 } = parseIpv4Network(network) ?? {};
   if (prefixBits > networkBitsMax) {
     const advice = `Name one with its first address and at most ${networkBitsMax} bits, like 100.127.0.0/16`;
@@ -33,8 +36,8 @@ export async function findEgressLack(network: string, needsTap: boolean): Promis
   }
   return (
     (await findMissing(["nft", "ip", "nsenter", "unshare"])) ??
-    (await findForwardingLack()) ??
-    (await tryOut(needsTap))
+    (await findUnmetForwardingRequirement()) ??
+    (await probe(needsTap))
   );
 }
 
@@ -57,7 +60,7 @@ export function parseForwardDrops(listed: string): string[] {
   return drops;
 }
 
-async function findMissing(tools: readonly NetworkTool[]): Promise<Lack | undefined> {
+async function findMissing(tools: readonly NetworkTool[]): Promise<UnmetRequirement | undefined> {
   for (const tool of tools) {
     if ((await findProgram(tool)) !== undefined) continue;
     const advice = `Install it: apt-get install ${networkTools[tool]}`;
@@ -67,21 +70,21 @@ async function findMissing(tools: readonly NetworkTool[]): Promise<Lack | undefi
 }
 
 /** Whatever is made goes with the network namespace of its trial; of the last one nothing is made. */
-async function tryOut(needsTap: boolean): Promise<Lack | undefined> {
-  const devices = batch([`link add ${trialLink} type veth peer name ${guestDevice}`]);
-  const rules = hostRules(trialTable, new Map([[trialLink, trialAddress]]));
-  const ownRules = (needsTap ? routerRules : machineRules)(trialAddress, [trialTarget], []);
+async function probe(needsTap: boolean): Promise<UnmetRequirement | undefined> {
+  const devices = batch([`link add ${probeLink} type veth peer name ${guestDevice}`]);
+  const rules = hostRules(probeTable, new Map([[probeLink, probeAddress]]));
+  const ownRules = (needsTap ? routerRules : machineRules)(probeAddress, [probeTarget], []);
   const advice =
     "Use a kernel with veth and nf_tables (inet, nat, ct, reject), and give the node CAP_NET_ADMIN";
-  const trials: Trial[] = [
+  const probes: Probe[] = [
     {
       what: "can't make a pair of network devices",
-      run: () => inTrial(["ip", "-batch", "-"], devices),
+      run: () => inProbe(["ip", "-batch", "-"], devices),
       advice,
     },
     {
       what: "can't filter packets as machines need it",
-      run: () => inTrial(["nft", "-f", "-"], `${rules}${ownRules}`),
+      run: () => inProbe(["nft", "-f", "-"], `${rules}${ownRules}`),
       advice,
     },
     {
@@ -89,34 +92,34 @@ async function tryOut(needsTap: boolean): Promise<Lack | undefined> {
       run: () => runTool("nft", ["--check", "-f", "-"], rules),
       advice,
     },
-    ...(needsTap ? monitorTrials : []),
+    ...(needsTap ? monitorProbes : []),
   ];
-  for (const { what, run, advice: whatToDo } of trials) {
+  for (const { what, run, advice: whatToDo } of probes) {
     const { failure } = await run();
     if (failure !== undefined) return { reason: `the host ${what}. ${failure}`, advice: whatToDo };
   }
   return undefined;
 }
 
-interface Trial {
+interface Probe {
   what: string;
   run: () => Promise<ProgramRun>;
   advice: string;
 }
 
-const monitorTrials: readonly Trial[] = [
+const monitorProbes: readonly Probe[] = [
   {
     what: "can't make a tap device",
-    run: () => inTrial(["ip", "-batch", "-"], batch(tapCommands())),
+    run: () => inProbe(["ip", "-batch", "-"], batch(tapCommands())),
     advice: "Load the module tun, and see that there is a /dev/net/tun",
   },
   {
     what: "lets no network of a machine pass packets on",
-    run: () => inTrial(["sh", "-e"], switchScript({ "ipv4/ip_forward": 1 })),
+    run: () => inProbe(["sh", "-e"], switchScript({ "ipv4/ip_forward": 1 })),
     advice: "Run the node where /proc/sys/net can be written",
   },
 ];
 
-async function inTrial(command: readonly string[], input: string): Promise<ProgramRun> {
+async function inProbe(command: readonly string[], input: string): Promise<ProgramRun> {
   return await runTool("unshare", ["--net", "--", ...command], input);
 }

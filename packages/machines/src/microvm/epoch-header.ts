@@ -10,14 +10,14 @@ export function newToken(): string {
 }
 
 /** What both ends of a port begin an epoch with, so that each knows what is older. */
-export function epochMark(token: string, epoch: number): Buffer {
+export function epochHeader(token: string, epoch: number): Buffer {
   const number = Buffer.alloc(epochBytes);
   number.writeBigUInt64LE(BigInt(epoch));
   return Buffer.concat([Buffer.from(token, "hex"), number]);
 }
 
 /** Finds a mark in what comes in parts, and keeps no more of it than a part of a mark. */
-export class MarkFinder {
+export class HeaderFinder {
   readonly #mark: Buffer;
   #last: Buffer = Buffer.alloc(0);
 

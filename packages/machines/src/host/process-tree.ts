@@ -2,13 +2,13 @@ import { contains } from "./machine-directory.ts";
 import { type ProcessEntry, type ProcessIdentity, readProcessTable } from "./process-table.ts";
 
 /** Finds all processes that belong to one machine, also those that did what they could to get away from it. */
-export interface Family {
+export interface ProcessTree {
   /** Those that run now. */
-  members(table?: ReadonlyMap<number, ProcessEntry>): FamilyMember[];
+  members(table?: ReadonlyMap<number, ProcessEntry>): ProcessTreeMember[];
 }
 
 /** A process of a machine. */
-export interface FamilyMember extends ProcessEntry {
+export interface ProcessTreeMember extends ProcessEntry {
   /** It descends from the machine's first process, so that everything in its group does too. */
   readonly related: boolean;
 }
@@ -18,7 +18,7 @@ export interface FamilyMember extends ProcessEntry {
  * their descendants, those that were seen as such before, and those whose program or working directory lies in the
  * machine's directory.
  */
-export class SessionFamily implements Family {
+export class SessionProcessTree implements ProcessTree {
   readonly #first: ProcessIdentity;
   readonly #realDirectory: string;
   /** Start times of relatives by pid: they stay relatives when their parents have gone. */
@@ -32,7 +32,7 @@ export class SessionFamily implements Family {
     this.#seen = new Map([[first.pid, first.startTicks]]);
   }
 
-  members(table: ReadonlyMap<number, ProcessEntry> = readProcessTable()): FamilyMember[] {
+  members(table: ReadonlyMap<number, ProcessEntry> = readProcessTable()): ProcessTreeMember[] {
     const related = this.#relatives(table);
     const strangers = [...table.values()].filter(
       (entry) => !related.has(entry.pid) && entry.startTicks >= this.#first.startTicks,
@@ -59,14 +59,14 @@ export class SessionFamily implements Family {
 }
 
 /** The processes whose program or working directory lies in a directory, and their descendants. */
-export class ResidentFamily implements Family {
+export class ResidentProcessTree implements ProcessTree {
   readonly #realDirectory: string;
 
   constructor(realDirectory: string) {
     this.#realDirectory = realDirectory;
   }
 
-  members(table: ReadonlyMap<number, ProcessEntry> = readProcessTable()): FamilyMember[] {
+  members(table: ReadonlyMap<number, ProcessEntry> = readProcessTable()): ProcessTreeMember[] {
     return residents(table, [...table.values()], this.#realDirectory);
   }
 }
@@ -75,7 +75,7 @@ function residents(
   table: ReadonlyMap<number, ProcessEntry>,
   candidates: ProcessEntry[],
   realDirectory: string,
-): FamilyMember[] {
+): ProcessTreeMember[] {
   const untouchable = ancestorsOfSelf(table);
   const roots = living(candidates).filter(
     (entry) => !untouchable.has(entry.pid) && livesIn(entry, realDirectory),

@@ -5,10 +5,10 @@ import { furtherLoopbackAddresses } from "../spec-network.ts";
 import { hostNetworks } from "../special-networks.ts";
 import { demandEgress, refuseNetwork } from "./demand.ts";
 import type { Egress } from "./egress.ts";
-import { findLoopbackLack } from "./lack.ts";
 import { batch, machineEndCommands } from "./link.ts";
 import { machineRules } from "./machine-rules.ts";
 import { ForeignNetwork, type NetworkTool } from "./tools.ts";
+import { findUnmetLoopbackRequirement } from "./unmet-requirements.ts";
 
 /** Does an order want more of its network than the runtime makes? */
 export function wantsWires(spec: MachineSpec): boolean {
@@ -22,8 +22,8 @@ export function wantsWires(spec: MachineSpec): boolean {
  */
 export async function demandNetwork(spec: MachineSpec, egress: Egress): Promise<void> {
   if (furtherLoopbackAddresses(spec.loopbackAddresses).length > 0) {
-    const lack = await findLoopbackLack();
-    if (lack) refuseNetwork(spec, "its loopback addresses can't be set", lack);
+    const unmet = await findUnmetLoopbackRequirement();
+    if (unmet) refuseNetwork(spec, "its loopback addresses can't be set", unmet);
   }
   await demandEgress(spec, egress);
 }
@@ -35,7 +35,11 @@ export async function demandNetwork(spec: MachineSpec, egress: Egress): Promise<
  * @returns its own address, if it has egress.
  * @throws MachineError `boot_failed`
  */
-export async function wire(spec: MachineSpec, pid: number, egress: Egress): Promise<string | undefined> {
+export async function attachNetwork(
+  spec: MachineSpec,
+  pid: number,
+  egress: Egress,
+): Promise<string | undefined> {
   const network = await ForeignNetwork.of(pid);
   if (network === undefined) throw bootFailure(spec.id, "its first process has no network of its own");
   const inside = async (what: string, tool: NetworkTool, args: string[], input: string): Promise<void> => {

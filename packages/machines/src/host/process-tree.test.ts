@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import { ResidentFamily, SessionFamily } from "./family.ts";
 import type { ProcessEntry } from "./process-table.ts";
+import { ResidentProcessTree, SessionProcessTree } from "./process-tree.ts";
 
 const first = { pid: 100, startTicks: 1000 };
 
@@ -12,13 +12,16 @@ function tableOf(...rows: Partial<ProcessEntry>[]): Map<number, ProcessEntry> {
   return new Map(entries.map((entry) => [entry.pid, entry]));
 }
 
-function pidsOf(family: SessionFamily | ResidentFamily, table: Map<number, ProcessEntry>): number[] {
-  return family.members(table).map((member) => member.pid);
+function pidsOf(
+  processTree: SessionProcessTree | ResidentProcessTree,
+  table: Map<number, ProcessEntry>,
+): number[] {
+  return processTree.members(table).map((member) => member.pid);
 }
 
 const guest = { pid: 100, sessionId: 100, groupId: 100 };
 
-suite("SessionFamily", () => {
+suite("SessionProcessTree", () => {
   test("has the session, the descendants and the residents", () => {
     const table = tableOf(
       guest,
@@ -31,45 +34,45 @@ suite("SessionFamily", () => {
       { pid: 107, places: () => ["/run/machine"] },
     );
     assert.deepEqual(
-      pidsOf(new SessionFamily(first, "/run/m"), table).sort(),
+      pidsOf(new SessionProcessTree(first, "/run/m"), table).sort(),
       [100, 101, 102, 103, 104, 105, 106],
     );
   });
 
   test("keeps a relative whose parents have gone", () => {
-    const family = new SessionFamily(first, "/run/m");
-    pidsOf(family, tableOf(guest, { pid: 101, parentPid: 100, sessionId: 101 }));
+    const processTree = new SessionProcessTree(first, "/run/m");
+    pidsOf(processTree, tableOf(guest, { pid: 101, parentPid: 100, sessionId: 101 }));
     assert.deepEqual(
-      pidsOf(family, tableOf({ pid: 101, sessionId: 101 }, { pid: 102, parentPid: 101 })),
+      pidsOf(processTree, tableOf({ pid: 101, sessionId: 101 }, { pid: 102, parentPid: 101 })),
       [101, 102],
     );
   });
 
   test("leaves a stranger with a relative's number alone", () => {
-    const family = new SessionFamily(first, "/run/m");
-    pidsOf(family, tableOf(guest, { pid: 101, parentPid: 100, sessionId: 101 }));
-    assert.deepEqual(pidsOf(family, tableOf({ pid: 101, startTicks: 2000 })), []);
+    const processTree = new SessionProcessTree(first, "/run/m");
+    pidsOf(processTree, tableOf(guest, { pid: 101, parentPid: 100, sessionId: 101 }));
+    assert.deepEqual(pidsOf(processTree, tableOf({ pid: 101, startTicks: 2000 })), []);
   });
 
   test("leaves a stranger's session alone that got the number of its own", () => {
-    const family = new SessionFamily(first, "/run/m");
-    pidsOf(family, tableOf(guest));
-    assert.deepEqual(pidsOf(family, tableOf({ pid: 9 })), []);
-    assert.deepEqual(pidsOf(family, tableOf({ ...guest, startTicks: 3000 })), []);
+    const processTree = new SessionProcessTree(first, "/run/m");
+    pidsOf(processTree, tableOf(guest));
+    assert.deepEqual(pidsOf(processTree, tableOf({ pid: 9 })), []);
+    assert.deepEqual(pidsOf(processTree, tableOf({ ...guest, startTicks: 3000 })), []);
   });
 
   test("has no zombie, but the children of one", () => {
     const table = tableOf({ ...guest, zombie: true }, { pid: 101, parentPid: 100 });
-    assert.deepEqual(pidsOf(new SessionFamily(first, "/run/m"), table), [101]);
+    assert.deepEqual(pidsOf(new SessionProcessTree(first, "/run/m"), table), [101]);
   });
 
   test("leaves a resident alone that was there before the machine", () => {
     const table = tableOf(guest, { pid: 90, startTicks: 900, places: () => ["/run/m"] });
-    assert.deepEqual(pidsOf(new SessionFamily(first, "/run/m"), table), [100]);
+    assert.deepEqual(pidsOf(new SessionProcessTree(first, "/run/m"), table), [100]);
   });
 });
 
-suite("ResidentFamily", () => {
+suite("ResidentProcessTree", () => {
   test("never has this process or one above it", () => {
     const table = tableOf(
       { pid: process.pid, parentPid: 50, places: () => ["/run/m"] },
@@ -77,6 +80,6 @@ suite("ResidentFamily", () => {
       { pid: 1, parentPid: 0, places: () => ["/run/m"] },
       { pid: 60, parentPid: process.pid, places: () => ["/run/m"] },
     );
-    assert.deepEqual(pidsOf(new ResidentFamily("/run/m"), table), [60]);
+    assert.deepEqual(pidsOf(new ResidentProcessTree("/run/m"), table), [60]);
   });
 });

@@ -3,7 +3,7 @@ import { closeSync, openSync, readSync, writeSync } from "node:fs";
 import { NexError } from "@nexengine/protocol/internal";
 
 /** The channel of blocking calls of an epoch. */
-export interface CallLine {
+export interface CallChannel {
   write(bytes: Buffer): void;
   /** Waits for bytes, and puts them at a place of the buffer. @throws NexError at the end of the channel. */
   readSome(to: Buffer, at: number): number;
@@ -11,12 +11,12 @@ export interface CallLine {
 }
 
 /** Opens the channel of blocking calls of an epoch. */
-export type OpenCalls = (epoch: number) => CallLine;
+export type OpenCalls = (epoch: number) => CallChannel;
 
 const inheritedFd = 4;
 
 /** The channel that was inherited, which is there for one epoch. */
-export const inheritedCalls: OpenCalls = () => lineOf(inheritedFd, inheritedFd, () => undefined);
+export const inheritedCalls: OpenCalls = () => callChannelOf(inheritedFd, inheritedFd, () => undefined);
 
 /** A pair of FIFOs for each epoch. */
 export function fifoCalls(directory: string): OpenCalls {
@@ -27,7 +27,7 @@ export function fifoCalls(directory: string): OpenCalls {
     const replies = openSync(reply, "r");
     const requests = openSync(request, "w");
     for (const fd of held) closeSync(fd);
-    return lineOf(requests, replies, () => {
+    return callChannelOf(requests, replies, () => {
       closeSync(requests);
       closeSync(replies);
     });
@@ -35,7 +35,7 @@ export function fifoCalls(directory: string): OpenCalls {
 }
 
 /** A line over descriptors that wait. */
-export function lineOf(requests: number, replies: number, close: () => void): CallLine {
+export function callChannelOf(requests: number, replies: number, close: () => void): CallChannel {
   return {
     write: (bytes) => {
       for (let at = 0; at < bytes.length; ) at += writeSync(requests, bytes, at);

@@ -8,7 +8,7 @@ import type {
   MachineSpec,
   SandboxKind,
 } from "./driver.ts";
-import type { LastingMachine } from "./host/lasting-machine.ts";
+import type { DetachedMachine } from "./host/detached-machine.ts";
 import { describeEgress } from "./network/describe.ts";
 import type { Egress } from "./network/egress.ts";
 import { bootInDirectory, type Offer } from "./spec.ts";
@@ -17,7 +17,7 @@ import { bootInDirectory, type Offer } from "./spec.ts";
 const everyNetwork: ReadonlySet<MachineNetwork> = new Set<MachineNetwork>(["none", "nats", "egress"]);
 
 /** A driver whose machines don't end with the process that booted them, and can have egress. */
-export abstract class LastingDriver<Made extends LastingMachine> implements Driver {
+export abstract class DetachedDriver<Made extends DetachedMachine> implements Driver {
   abstract readonly kind: SandboxKind;
   readonly enforces: ReadonlySet<LimitName> = new Set<LimitName>([
     "memoryBytes",
@@ -33,7 +33,7 @@ export abstract class LastingDriver<Made extends LastingMachine> implements Driv
 
   protected abstract egress(): Egress;
   /** Looks whether all is there but egress, by booting a machine. */
-  protected abstract tryOut(): Promise<Fingerprint>;
+  protected abstract probe(): Promise<Fingerprint>;
   /** @throws MachineError `boot_failed`, `network_not_offered`; then nothing of it is left. */
   protected abstract make(spec: MachineSpec): Promise<Made>;
   /**
@@ -49,7 +49,7 @@ export abstract class LastingDriver<Made extends LastingMachine> implements Driv
   }
 
   async fingerprint(): Promise<Fingerprint> {
-    const found = await this.tryOut();
+    const found = await this.probe();
     if (!found.available) return found;
     await this.#learnNetworks();
     return { ...found, details: { ...found.details, egress: await describeEgress(this.egress()) } };
@@ -79,7 +79,7 @@ export abstract class LastingDriver<Made extends LastingMachine> implements Driv
   }
 
   async #learnNetworks(): Promise<void> {
-    if ((await this.egress().lack()) === undefined) this.#networks.add("egress");
+    if ((await this.egress().unmetRequirement()) === undefined) this.#networks.add("egress");
   }
 
   #keep(machine: Made): Made {

@@ -1,7 +1,7 @@
 import { type ProcessIdentity, readStat } from "./process-table.ts";
 
 /** How the first process of a machine ended, where somebody saw it before the host's init took it away. */
-export interface Fate {
+export interface ExitStatus {
   code?: number;
   signal?: number;
 }
@@ -11,7 +11,7 @@ export interface Fate {
  *
  * @returns `undefined` while it runs, and while that can't be known: a caller asks again.
  */
-export function readFate(identity: ProcessIdentity): Fate | undefined {
+export function readExitStatus(identity: ProcessIdentity): ExitStatus | undefined {
   let stat: string | undefined;
   try {
     stat = readStat(identity.pid);

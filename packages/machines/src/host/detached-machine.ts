@@ -1,12 +1,12 @@
 import type { Channels, Machine, MachineExit, MachineRecord, MachineSpec, MachineUsage } from "../driver.ts";
 import { MachineError } from "../errors.ts";
 import type { Attachments } from "./attachments.ts";
-import { type Fate, readFate } from "./fate.ts";
+import { type ExitStatus, readExitStatus } from "./exit-status.ts";
 import type { FifoConsole } from "./fifo-console.ts";
 import { signalProcess } from "./kill.ts";
 import type { ProcessIdentity } from "./process-table.ts";
 import { settlesWithin } from "./wait.ts";
-import { fateWatch } from "./watch.ts";
+import { exitWatch } from "./watch.ts";
 
 /** What of an order a machine still needs when it runs. */
 export type Kept = Pick<MachineSpec, "id" | "directory">;
@@ -22,7 +22,7 @@ export interface Parts {
 }
 
 /** A machine that does not end with the process that booted it. */
-export abstract class LastingMachine implements Machine {
+export abstract class DetachedMachine implements Machine {
   readonly id: string;
   readonly directory: string;
   readonly exited: Promise<MachineExit>;
@@ -50,9 +50,9 @@ export abstract class LastingMachine implements Machine {
   /** Kills what runs beside the first process. @returns the processes that are left. */
   protected abstract killOthers(): Promise<number[]>;
   /** Removes what the machine held. @throws MachineError `destroy_failed` */
-  protected abstract removeRemains(): Promise<void>;
+  protected abstract cleanUp(): Promise<void>;
   /** What its end was, where nobody here has killed it. @param console All that is known of what it wrote. */
-  protected abstract describe(fate: Fate, console: string): MachineExit;
+  protected abstract describe(exitStatus: ExitStatus, console: string): MachineExit;
 
   /** Has it been asked to end? */
   protected get wasAsked(): boolean {
@@ -93,11 +93,11 @@ export abstract class LastingMachine implements Machine {
     // What can't be killed now is tried again, and told, with all else that is left.
     await this.#kill().catch(() => undefined);
     this.#attachments.destroy();
-    await this.removeRemains();
+    await this.cleanUp();
   }
 
   async #kill(): Promise<void> {
-    if (this.#running && readFate(this.#identity) === undefined) {
+    if (this.#running && readExitStatus(this.#identity) === undefined) {
       this.#forced = true;
       signalProcess(this.#identity, "SIGKILL");
     }
@@ -111,10 +111,10 @@ export abstract class LastingMachine implements Machine {
   }
 
   async #watch(console: FifoConsole): Promise<MachineExit> {
-    const fate = await fateWatch.ended(this.#identity, console.closed);
+    const exitStatus = await exitWatch.ended(this.#identity, console.closed);
     this.#running = false;
     this.#attachments.hangUp();
-    const exit = this.describe(fate, await console.end());
+    const exit = this.describe(exitStatus, await console.end());
     if (!this.#forced) return exit;
     return { reason: "killed", console: exit.console };
   }
