@@ -5,6 +5,7 @@ import {
   infoResponseSchema,
   infoSubject,
   NexError,
+  nodeOnlyInfo,
   type PingResponse,
 } from "@nexengine/protocol/internal";
 import { holdAuction } from "./auction.ts";
@@ -29,7 +30,7 @@ export async function chooseNode(session: Session, needs: Needs): Promise<Chosen
   const bid = needs.node === undefined ? await holdAuction(session, needs) : undefined;
   const id = needs.node ?? bid?.node_id ?? "";
   assertNodeId(id, action);
-  const info = await askNode(session, infoSubject(session.namespace, id), "", infoResponseSchema, {
+  const info = await askNode(session, infoSubject(session.namespace, id), nodeOnlyInfo, infoResponseSchema, {
     action,
     nodeId: id,
     timeoutMs: requestTimeoutMs,

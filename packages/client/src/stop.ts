@@ -3,6 +3,7 @@ import {
   infoResponseSchema,
   infoSubject,
   NexError,
+  nodeOnlyInfo,
   type Signer,
   type StopResponse,
   stopResponseSchema,
@@ -36,7 +37,7 @@ export async function stop(session: Session, options: StopOptions): Promise<Stop
   const action = `Cannot stop "${name}"`;
   assertNodeId(nodeId, action);
   const { namespace } = session;
-  const info = await askNode(session, infoSubject(namespace, nodeId), "", infoResponseSchema, {
+  const info = await askNode(session, infoSubject(namespace, nodeId), nodeOnlyInfo, infoResponseSchema, {
     action,
     nodeId,
     timeoutMs: Math.min(timeoutMs, requestTimeoutMs),

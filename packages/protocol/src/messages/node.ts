@@ -174,6 +174,9 @@ const infoExtrasSchema = z.object({
 export const infoRequestSchema = goObject({ nex: infoExtrasSchema.optional() });
 export type InfoRequest = z.infer<typeof infoRequestSchema>;
 
+/** Body of an INFO that asks about the node alone. Its answer does not grow with the number of workloads. */
+export const nodeOnlyInfo = JSON.stringify({ nex: { version: 1, node_only: true } });
+
 const recentLineSchema = z.object({
   time_ms: z.number(),
   level: z.string(),
