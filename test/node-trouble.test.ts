@@ -6,11 +6,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { duplexPair } from "node:stream";
 import { test } from "node:test";
+import { jetstreamManager } from "@nats-io/jetstream";
 import { FrameConnection, FrameType } from "@nexengine/protocol/internal";
 import { startTestNexus } from "@nexengine/testing";
 import { AgentClient } from "../packages/node/src/agent-client/agent-client.ts";
 import { Artifacts } from "../packages/node/src/artifacts/artifacts.ts";
 import { Budget } from "../packages/node/src/budget/budget.ts";
+import { eventually } from "../packages/testing/src/observe.ts";
 
 /** Keeps the thread busy. */
 function stall(ms: number): void {
@@ -141,4 +143,22 @@ test("an artifact for which the disk has no room is refused, and nothing of it s
     assert.equal(spawnSync("umount", [directory]).status, 0);
     rmSync(folder, { recursive: true });
   }
+});
+
+test("neither a deploy nor a function that reads objects leaves a consumer on their streams", async () => {
+  await using nexus = await startTestNexus();
+  const source = `async () => {
+    await hostServices.promises.objectStore.put("large", new Uint8Array(500_000));
+    const read = await hostServices.promises.objectStore.get("large");
+    return String(read.length);
+  }`;
+  await nexus.function(source, { name: "f" });
+  assert.equal(await nexus.call("f"), '"500000"');
+  const manager = await jetstreamManager(nexus.client.connection);
+  const consumers = async (): Promise<number> => {
+    let count = 0;
+    for await (const { state } of manager.streams.list()) count += state.consumer_count;
+    return count;
+  };
+  await eventually(async () => ((await consumers()) === 0 ? true : undefined));
 });

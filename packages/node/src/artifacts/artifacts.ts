@@ -7,6 +7,7 @@ import { JetStreamApiCodes, JetStreamApiError, jetstream } from "@nats-io/jetstr
 import type { NatsConnection } from "@nats-io/nats-core";
 import { type ObjectResult, Objm, setSha256Backend } from "@nats-io/obj";
 import { checkStaticElf, errorText, NexError } from "@nexengine/protocol/internal";
+import { ObjectConsumers } from "../connections/object-consumers.ts";
 
 setSha256Backend("native");
 
@@ -57,7 +58,8 @@ export class Artifacts {
     const path = join(this.#directory, request.id);
     const discard = (): Promise<void> => rm(path, { force: true });
     try {
-      const object = await openObject(connection, request);
+      const { object, consumers } = await openObject(connection, request);
+      using _ = { [Symbol.dispose]: () => consumers.release() };
       try {
         if (object.info.size > request.bytesMax) throw tooLarge(object.info.size, request.bytesMax);
         request.reserve(object.info.size);
@@ -132,11 +134,15 @@ async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
   }
 }
 
-async function openObject(connection: NatsConnection, request: ArtifactRequest): Promise<ObjectResult> {
+async function openObject(
+  connection: NatsConnection,
+  request: ArtifactRequest,
+): Promise<{ object: ObjectResult; consumers: ObjectConsumers }> {
   const js = jetstream(connection, {
     timeout: apiTimeoutMs,
     ...(request.jsDomain === undefined ? {} : { domain: request.jsDomain }),
   });
+  const consumers = new ObjectConsumers(js);
   let object: ObjectResult | null;
   try {
     const store = await new Objm(js).open(request.bucket);
@@ -151,7 +157,7 @@ async function openObject(connection: NatsConnection, request: ArtifactRequest):
     );
   }
   object.error.catch(() => undefined);
-  return object;
+  return { object, consumers };
 }
 
 function openFailure(error: unknown, request: ArtifactRequest): NexError {

@@ -1,7 +1,9 @@
 /** `hostServices.objectStore`: one object store for each function. */
+import { jetstream } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/nats-core";
 import { type ObjectInfo, type ObjectStore, Objm, StorageType } from "@nats-io/obj";
 import { hostCallBytesMax } from "@nexengine/protocol/internal";
+import { ObjectConsumers } from "../connections/object-consumers.ts";
 import { type BucketSettings, OwnBucket } from "./buckets.ts";
 import { type Method, nothing, type Owner, ServiceError, textOf } from "./service.ts";
 
@@ -10,9 +12,13 @@ const nameBytesMax = 1_024;
 
 export class ObjectStoreService {
   readonly #bucket: OwnBucket<ObjectStore>;
+  readonly #consumers: ObjectConsumers;
+  #reading = 0;
 
   constructor(connection: NatsConnection, owner: Owner, settings: BucketSettings) {
-    const objm = new Objm(connection);
+    const js = jetstream(connection);
+    this.#consumers = new ObjectConsumers(js);
+    const objm = new Objm(js);
     this.#bucket = new OwnBucket(connection, owner, settings, {
       streamPrefix: "OBJ_",
       open: (bucket) => objm.open(bucket),
@@ -33,12 +39,22 @@ export class ObjectStoreService {
           `the object has ${info.size} bytes, a function takes ${hostCallBytesMax}`,
         );
       }
-      const blob = await bucket.getBlob(name);
+      const blob = await this.#read(bucket, name);
       if (blob === null) throw new ServiceError(404, `there is no object "${name}"`);
       return blob;
     });
     return { kind: "bytes", bytes };
   };
+
+  async #read(bucket: ObjectStore, name: string): Promise<Uint8Array | null> {
+    this.#reading++;
+    try {
+      return await bucket.getBlob(name);
+    } finally {
+      // Others that are being read have consumers too.
+      if (--this.#reading === 0) this.#consumers.release();
+    }
+  }
 
   readonly put: Method = async ([arg, value]) => {
     const name = nameOf(arg, "name and value are required");
