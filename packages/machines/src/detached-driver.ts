@@ -13,10 +13,10 @@ import { describeEgress } from "./network/describe.ts";
 import type { Egress } from "./network/egress.ts";
 import { bootInDirectory, type Offer } from "./spec.ts";
 
-/** What a driver takes orders for before it has tried what this host carries. */
+/** Networks accepted before the host has been probed. */
 const everyNetwork: ReadonlySet<MachineNetwork> = new Set<MachineNetwork>(["none", "nats", "egress"]);
 
-/** A driver whose machines don't end with the process that booted them, and can have egress. */
+/** Base class of drivers whose machines outlive the process that booted them and can have egress. */
 export abstract class DetachedDriver<Made extends DetachedMachine> implements Driver {
   abstract readonly kind: SandboxKind;
   readonly enforces: ReadonlySet<LimitName> = new Set<LimitName>([
@@ -28,22 +28,22 @@ export abstract class DetachedDriver<Made extends DetachedMachine> implements Dr
   readonly #networks = new Set<MachineNetwork>(["none", "nats"]);
   readonly ownLoopback = true;
   readonly carriesIpv6 = false;
-  /** The running machines that were handed out, so that a second recovery finds the same object. */
+  /** Running machines by id, so that a second recovery returns the same object. */
   readonly #machines = new Map<string, Made>();
 
   protected abstract egress(): Egress;
-  /** Looks whether all is there but egress, by booting a machine. */
+  /** Boots a machine to check all requirements except egress. */
   protected abstract probe(): Promise<Fingerprint>;
-  /** @throws MachineError `boot_failed`, `network_not_offered`; then nothing of it is left. */
+  /** @throws MachineError `boot_failed` or `network_not_offered`; nothing is left behind. */
   protected abstract make(spec: MachineSpec): Promise<Made>;
   /**
-   * Finds a machine that another process booted, or removes what is left of it.
+   * Recovers a machine that another process booted, or cleans up after it.
    *
    * @throws MachineError `destroy_failed`
    */
   protected abstract find(record: MachineRecord): Promise<Made | undefined>;
 
-  /** `egress` comes with a fingerprint or a boot that has found this host to carry it. */
+  /** Contains `egress` once a fingerprint or a boot has found that this host supports it. */
   get networks(): ReadonlySet<MachineNetwork> {
     return this.#networks;
   }
@@ -56,7 +56,7 @@ export abstract class DetachedDriver<Made extends DetachedMachine> implements Dr
   }
 
   async boot(spec: MachineSpec): Promise<Machine> {
-    // Why this host does not carry egress is known only by trying.
+    // Only a probe can tell why this host lacks egress, so a missing `egress` is not refused here.
     const offer: Offer = { kind: this.kind, enforces: this.enforces, networks: everyNetwork };
     return await bootInDirectory(offer, spec, async (owned) => {
       const machine = this.#keep(await this.make(owned));
@@ -66,10 +66,11 @@ export abstract class DetachedDriver<Made extends DetachedMachine> implements Dr
   }
 
   /**
-   * Finds a machine that another process booted. What is left of one that has ended is removed, also when its record
-   * has no facts because its node died in the middle of the boot. One that this driver holds is the same object.
+   * Recovers a machine that another process booted. Cleans up after a machine that has exited, even if its record has
+   * no facts because the node crashed during boot. Returns the same object for a machine that this driver already
+   * holds.
    *
-   * @throws MachineError `destroy_failed` when something of an ended machine can't be removed.
+   * @throws MachineError `destroy_failed` if cleanup fails.
    */
   async recover(record: MachineRecord): Promise<Machine | undefined> {
     const held = this.#machines.get(record.id);

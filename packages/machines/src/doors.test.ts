@@ -5,11 +5,11 @@ import { test } from "node:test";
 import * as internal from "./internal.ts";
 import * as mod from "./mod.ts";
 
-test("the wider door has all that the public one has", () => {
+test("the internal entry point exports everything that the public one exports", () => {
   for (const name of Object.keys(mod)) assert.ok(name in internal, name);
 });
 
-test("the wider door brings the contract only on demand", async () => {
+test("the internal entry point loads the contract suite only on demand", async () => {
   const script = `await import(${JSON.stringify(new URL("./internal.ts", import.meta.url).href)});
     process.exit(process.moduleLoadList.includes("NativeModule internal/test_runner/test") ? 1 : 0);`;
   const args = [...process.execArgv, "--input-type=module", "-e", script];

@@ -1,166 +1,181 @@
 /**
- * The seam between a node and whatever makes its sandboxes. A driver is a few verbs in life order
- * (`fingerprint`, `boot`; then on the machine `attach`, `stop`, `destroy`) and some optional abilities.
- * Nothing here knows NATS, Nex messages or what runs in a machine.
+ * The interface between a node and the drivers that make its sandboxes. A driver implements a few methods in
+ * lifecycle order: `fingerprint` and `boot` on the driver, then `attach`, `stop` and `destroy` on the machine. Some
+ * abilities are optional.
+ * This module knows nothing about NATS, Nex messages or the workload in a machine.
  */
 import type { Duplex } from "node:stream";
 
-/** The kinds of sandbox, weakest first. */
+/** Sandbox kinds, ordered from weakest to strongest isolation. */
 export const sandboxKinds = ["process", "container", "qemu", "firecracker"] as const;
 export type SandboxKind = (typeof sandboxKinds)[number];
 
-/** What a machine may use. A member that is absent is not limited. */
+/** Resource limits of a machine. An absent member means no limit. */
 export interface MachineLimits {
   memoryBytes?: number;
-  /** Processors; a fraction is fine. */
+  /** Number of CPUs; may be fractional. */
   vcpus?: number;
-  /** Processes and threads together. */
+  /** Maximum number of processes and threads. */
   processes?: number;
-  /** Writable bytes in the machine. */
+  /** Maximum number of bytes that the machine can store. */
   diskBytes?: number;
 }
 export type LimitName = keyof MachineLimits;
 
 /**
- * How a machine reaches the world: not at all, by the relay that its agent runs over its channel (nothing that a
- * driver sees, but for `hosts` and `loopbackAddresses`), or also by what `egress` lists.
+ * Network access of a machine.
+ * - `none`: no access.
+ * - `nats`: access through the relay that the agent runs over its channel. The driver only sets `hosts` and
+ *   `loopbackAddresses`.
+ * - `egress`: the relay, and direct connections to the targets in `egress`.
  */
 export type MachineNetwork = "none" | "nats" | "egress";
 
-/** A line of a machine's hosts file. */
+/** One entry in a machine's hosts file. */
 export interface HostEntry {
   /** Lower-case DNS name. */
   name: string;
-  /** IPv4 or IPv6, without brackets. */
+  /** IPv4 or IPv6 address without brackets. */
   address: string;
 }
 
-/** What a machine with the network `egress` may connect to, by TCP and UDP. Everything else is dropped. */
+/** A TCP and UDP destination that a machine with the network `egress` may connect to. All other traffic is dropped. */
 export interface EgressTarget {
-  /** IPv4 or IPv6, without brackets; of a network its first address. */
+  /** IPv4 or IPv6 address without brackets. For a network, its first address. */
   address: string;
-  /** 32 and 128 name one address. */
+  /** 32 (IPv4) or 128 (IPv6) means a single address. */
   prefixBits: number;
   port: number;
 }
 
-/** What a driver needs to know to boot one machine. */
+/** Parameters for booting one machine. */
 export interface MachineSpec {
-  /** Chosen by the caller, `[a-z0-9]{1,32}`, unique on the host. */
+  /** Chosen by the caller. Must match `[a-z0-9]{1,32}` and be unique on the host. */
   id: string;
-  /** A directory that the caller has made (0700) and that this machine owns from now on: `destroy` removes it. */
+  /** Directory created by the caller with mode 0700. The machine owns it after `boot`, and `destroy` removes it. */
   directory: string;
   limits: MachineLimits;
   network: MachineNetwork;
-  /** Names that the machine knows beside `localhost`; at most 256. */
+  /** Host names that the machine resolves in addition to `localhost`. At most 256. */
   hosts?: readonly HostEntry[];
-  /** Addresses beside 127.0.0.0/8 and ::1 that the machine's loopback device answers to; at most 64. */
+  /** Addresses of the machine's loopback device in addition to 127.0.0.0/8 and ::1. At most 64. */
   loopbackAddresses?: readonly string[];
-  /** With `egress` only, and then at least 1; at most 256. */
+  /** Required with the network `egress` (1 to 256 entries) and refused with the others. */
   egress?: readonly EgressTarget[];
-  /** How long an agent whose node stays away keeps its machine. Drivers that end with their node ignore it. */
+  /**
+   * How long the agent waits for a lost node before the machine exits, in ms. Ignored by drivers whose machines exit
+   * with their node.
+   */
   nodeLostTimeoutMs: number;
 }
 
-/** Whether this host can run the driver, found by trying. */
+/** Result of probing whether this host can run the driver. */
 export type Fingerprint =
-  | { available: true /** Facts for people: versions, paths. */; details: Record<string, string> }
-  | { available: false /** Why not. */; reason: string /** What to do about it. */; advice: string };
+  | { available: true /** Facts to display, such as versions and paths. */; details: Record<string, string> }
+  | {
+      available: false /** Why the driver is unavailable. */;
+      reason: string /** How to make it available. */;
+      advice: string;
+    };
 
 /**
- * The two byte channels of a machine (see the agent's frame protocol for what goes over them). What the machine wrote
- * before its end can be read after it. A channel has no half-closed state, and breaks with `close`: an `error` event
- * that nobody listens to does no harm.
+ * The two byte channels of a machine. The agent's frame protocol defines their content. Data that the machine wrote
+ * before it exited can still be read afterwards. A channel is never half closed, and a broken channel emits `close`.
+ * An `error` event without a listener does no harm.
  */
 export interface Channels {
-  /** Frames in both directions, any number outstanding. */
+  /** Carries frames in both directions. Any number of requests may be outstanding. */
   frames: Duplex;
-  /** One blocking call at a time: the machine writes, then reads. */
+  /** Carries one blocking call at a time: the machine writes a request, then reads the reply. */
   calls: Duplex;
 }
 
-/** How a machine ended. */
+/** Reports how a machine exited. */
 export interface MachineExit {
   reason: "exited" | "killed" | "out_of_memory" | "unknown";
-  /** The exit status, where one is known. */
+  /** Exit status, if known. */
   code?: number;
-  /** The last lines that the machine wrote to its console, at most 4 KiB; for people only. */
+  /** The last lines of console output, at most 4 KiB. For display only. */
   console: string;
 }
 
-/** What a machine uses now. A member that the driver can't measure is absent. */
+/** Current resource usage of a machine. A member is absent if the driver can't measure it. */
 export interface MachineUsage {
-  /** Proportional resident memory of all its processes. */
+  /** Proportional set size (PSS) of all processes, in bytes. */
   memoryBytes?: number;
   cpuMs?: number;
   processes?: number;
 }
 
-/** One sandbox. It owns its processes, directory and sockets, and gives all of them back in `destroy`. */
+/** One sandbox. It owns its processes, directory and sockets, and releases them in `destroy`. */
 export interface Machine {
   readonly id: string;
-  /** Settles once, when the machine has ended by whatever cause; never rejects. */
+  /** Resolves once the machine has exited for any reason. Never rejects. */
   readonly exited: Promise<MachineExit>;
   /**
-   * Opens both channels. Each call begins a new epoch and ends the channels of the former one.
+   * Opens both channels. Each call starts a new epoch and closes the channels of the previous one.
    *
-   * @param epoch Grows with every call, over restarts of the node too.
-   * @throws MachineError `wrong_state` when the machine has ended, `attach_failed` when its end does not answer,
-   *   or when the driver allows one epoch only.
+   * @param epoch Must increase with every call, including calls after a restart of the node.
+   * @throws MachineError `wrong_state` if the machine has exited; `attach_failed` if the guest does not answer, or if
+   *   the driver supports only one epoch.
    */
   attach(epoch: number): Promise<Channels>;
   usage(): Promise<MachineUsage>;
   /**
-   * Asks the machine to end and waits at most `graceMs`, then kills it and whatever belongs to it. Idempotent: a
-   * later call may shorten the time, never lengthen it. Settles when nothing of the machine runs any more.
+   * Asks the machine to exit, waits up to `graceMs`, then kills all its processes. Idempotent: a later call can
+   * shorten the grace period but not extend it. Resolves when no process of the machine is running.
    *
-   * @returns whether it had to be killed; what it left running when it ended by itself does not count.
-   * @throws MachineError `destroy_failed` when something could not be killed.
+   * @returns whether the machine had to be killed. Processes left behind by a machine that exited by itself don't
+   *   count.
+   * @throws MachineError `destroy_failed` if a process can't be killed.
    */
   stop(graceMs: number): Promise<{ forced: boolean }>;
   /**
-   * Kills what still runs and removes everything that the machine held, its directory too. Idempotent; takes every
-   * step even when one fails, and only then rejects. A later call tries again what was left.
+   * Kills all remaining processes and removes everything the machine held, including its directory. Idempotent. Runs
+   * every cleanup step even if one fails, and rejects at the end. A later call retries the failed steps.
    *
-   * @throws MachineError `destroy_failed` when something is left.
+   * @throws MachineError `destroy_failed` if anything is left.
    */
   destroy(): Promise<void>;
-  /** What another process needs to `recover` this machine; JSON-safe, no secrets. Absent where it can't be. */
+  /**
+   * Returns the data that another process needs to `recover` this machine. It can be serialized as JSON and contains
+   * no secrets. Absent if the driver can't recover machines.
+   */
   record?(): MachineRecord;
 }
 
-/** A machine as it is written down for the time after a crash of the node. */
+/** Persistent record of a machine, used to recover it after the node crashes. */
 export interface MachineRecord {
   driver: SandboxKind | "mock";
   id: string;
   directory: string;
-  /** Driver-specific facts: pids with their start times, cgroup paths and the like. */
+  /** Driver-specific facts, such as pids with start times and cgroup paths. */
   facts: Record<string, string | number>;
 }
 
-/** Makes machines of one kind. */
+/** Creates machines of one kind. */
 export interface Driver {
   readonly kind: SandboxKind | "mock";
-  /** The limits that this driver holds against a hostile workload; the caller refuses requests for others. */
+  /** Limits that this driver enforces against hostile workloads. Callers refuse requests for other limits. */
   readonly enforces: ReadonlySet<LimitName>;
-  /** The networks it can give; whatever depends on the host is in it after `fingerprint`. */
+  /** Networks that this driver supports. Networks that depend on the host are added by `fingerprint`. */
   readonly networks: ReadonlySet<MachineNetwork>;
-  /** A machine has a loopback device of its own: what listens on the host's is not there. */
+  /** Whether each machine has its own loopback device, so that services on the host's loopback are unreachable. */
   readonly ownLoopback: boolean;
-  /** With the network `egress`: targets of IPv6 are carried too. */
+  /** Whether the network `egress` supports IPv6 targets. */
   readonly carriesIpv6: boolean;
-  /** Can machines be booted here? By trying, bounded in time; never throws. */
+  /** Probes whether machines can boot on this host. Takes a bounded time and never throws. */
   fingerprint(): Promise<Fingerprint>;
   /**
-   * Makes a machine and starts its agent. The machine may still be starting when this returns: the first frame over
-   * the channel says that it is ready, and `exited` says that it never will be.
+   * Creates a machine and starts its agent. The machine may still be starting when this method returns. The first
+   * frame on the channel reports readiness. `exited` resolves if the machine never becomes ready.
    *
-   * @throws MachineError `boot_failed`, `limit_not_enforced`, `network_not_offered`; nothing is left behind then, the
-   *   machine's directory included.
+   * @throws MachineError `boot_failed`, `limit_not_enforced` or `network_not_offered`. After a failure nothing is
+   *   left behind, and the machine's directory is removed.
    */
   boot(spec: MachineSpec): Promise<Machine>;
-  /** Finds a machine that another process booted, or says that it is gone by returning `undefined`. */
+  /** Recovers a machine that another process booted. Returns `undefined` if the machine is gone. */
   recover?(record: MachineRecord): Promise<Machine | undefined>;
-  /** Removes what it keeps between machines, once no more are booted. */
+  /** Removes state shared between machines. Call it after the last boot. */
   close?(): Promise<void>;
 }

@@ -1,4 +1,4 @@
-/** The conditions under which a driver refuses or fails. */
+/** Error codes of drivers. */
 export const machineErrorCodes = [
   "driver_unavailable",
   "boot_failed",
@@ -11,7 +11,7 @@ export const machineErrorCodes = [
 ] as const;
 export type MachineErrorCode = (typeof machineErrorCodes)[number];
 
-/** What a driver throws. The message says the action, the machine and its state. */
+/** Error thrown by a driver. The message names the action, the machine and its state. */
 export class MachineError extends Error {
   override readonly name = "MachineError";
   readonly code: MachineErrorCode;

@@ -1,5 +1,5 @@
 /**
- * The wider door, for the other packages of this workspace and their tests.
+ * Internal entry point for the other packages of this workspace and their tests.
  *
  * @module
  */
@@ -18,8 +18,8 @@ export { findLibraries } from "./rootfs/libraries.ts";
 export { unpackPackage } from "./rootfs/packages.ts";
 
 /**
- * Loads the contract suite that every driver passes. On demand, because the suite imports `node:test`, and a program
- * that wants the mock does not.
+ * Loads the contract suite for drivers. The import is lazy because the suite loads `node:test`, which programs that
+ * only use the mock driver must not load.
  */
 export async function loadDriverContract(): Promise<typeof import("./contract/contract.ts")> {
   return await import("./contract/contract.ts");

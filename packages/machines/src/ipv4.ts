@@ -1,33 +1,33 @@
 import { isIPv4 } from "node:net";
 
-/** A network of IPv4, or one address with 32 bits. */
+/** An IPv4 network, or a single address if `prefixBits` is 32. */
 export interface Ipv4Network {
   address: string;
   prefixBits: number;
 }
 
-/** The number of an address. Only for what is one. */
+/** Converts a valid IPv4 address to a number. */
 export function ipv4Number(address: string): number {
   return address.split(".").reduce((number, part) => number * 256 + Number(part), 0);
 }
 
-/** The address of a number. */
+/** Converts a number to an IPv4 address. */
 export function ipv4Address(number: number): string {
   return [24, 16, 8, 0].map((shift) => (number >>> shift) & 0xff).join(".");
 }
 
-/** The first address of the network of so many bits in which an address is. */
+/** Returns the first address of the network that contains `address`. */
 export function ipv4First(address: string, prefixBits: number): string {
   const size = 2 ** (32 - prefixBits);
   return ipv4Address(Math.floor(ipv4Number(address) / size) * size);
 }
 
-/** Is a network, or an address, wholly in another network? */
+/** Reports whether a network lies entirely within another network. */
 export function ipv4Within({ address, prefixBits }: Ipv4Network, outer: Ipv4Network): boolean {
   return prefixBits >= outer.prefixBits && ipv4First(address, outer.prefixBits) === outer.address;
 }
 
-/** Reads `10.0.0.0/8`. */
+/** Parses a network in CIDR notation, such as `10.0.0.0/8`. */
 export function parseIpv4Network(text: string): Ipv4Network | undefined {
   const [, address = "", bits = ""] = /^([\d.]+)\/(\d{1,2})$/.exec(text) ?? [];
   const prefixBits = Number(bits);

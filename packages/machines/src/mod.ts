@@ -1,5 +1,5 @@
 /**
- * Machines of Nex: the seam between a node and its sandboxes, and the drivers that make them.
+ * Machines of Nex: the interface between a node and its sandboxes, and the drivers that create them.
  *
  * @module
  */

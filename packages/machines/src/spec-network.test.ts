@@ -14,7 +14,7 @@ for (const name of [
   "a--b.c",
   `${"a".repeat(63)}.b`,
 ]) {
-  test(`networkRefusal takes the host name ${name.slice(0, 30)}`, () => {
+  test(`networkRefusal accepts the host name ${name.slice(0, 30)}`, () => {
     assert.equal(refusalOf(name), undefined);
   });
 }

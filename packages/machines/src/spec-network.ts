@@ -7,56 +7,59 @@ const loopbackAddressesMax = 64;
 const egressMax = 256;
 const nameCharactersMax = 253;
 const portMax = 65_535;
-// Underscores anywhere: networks of containers have them in their names.
+// Underscores are allowed because container networks use them in host names.
 const nameForm = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/;
 
-type NetworkOrder = Pick<MachineSpec, "network" | "hosts" | "loopbackAddresses" | "egress">;
+type NetworkSpec = Pick<MachineSpec, "network" | "hosts" | "loopbackAddresses" | "egress">;
 
-/** Says what of an order's network no driver can give, if there is something. */
-export function networkRefusal(order: NetworkOrder): string | undefined {
+/** Returns why no driver can provide the network of a spec, or `undefined` if the spec is valid. */
+export function networkRefusal(spec: NetworkSpec): string | undefined {
   return (
-    hostsRefusal(order.hosts ?? []) ?? loopbackRefusal(order.loopbackAddresses ?? []) ?? egressRefusal(order)
+    hostsRefusal(spec.hosts ?? []) ?? loopbackRefusal(spec.loopbackAddresses ?? []) ?? egressRefusal(spec)
   );
 }
 
-/** The addresses that a machine's loopback device does not answer to by itself, each once. */
+/** Returns the loopback addresses outside 127.0.0.0/8 and ::1, without duplicates. */
 export function furtherLoopbackAddresses(addresses: readonly string[] = []): string[] {
   return [...new Set(addresses)].filter((address) => !address.startsWith("127.") && address !== "::1");
 }
 
 function hostsRefusal(hosts: readonly HostEntry[]): string | undefined {
-  if (hosts.length > hostsMax) return `it names ${hosts.length} hosts, and ${hostsMax} is the most`;
+  if (hosts.length > hostsMax) return `it lists ${hosts.length} hosts, but the limit is ${hostsMax}`;
   for (const { name, address } of hosts) {
     if (name.length > nameCharactersMax || !nameForm.test(name)) {
-      return `${JSON.stringify(name)} is no host name; write it in lower case, as DNS has it`;
+      return `${JSON.stringify(name)} is not a valid host name; use a lower-case DNS name`;
     }
-    if (name === "localhost") return 'the host name "localhost" is the machine\'s own';
-    if (!isAddress(address)) return `the host "${name}" has no IP address but ${JSON.stringify(address)}`;
+    if (name === "localhost") return 'the host name "localhost" is reserved for the machine itself';
+    if (!isAddress(address))
+      return `the address ${JSON.stringify(address)} of the host "${name}" is not an IP address`;
   }
   return undefined;
 }
 
 function loopbackRefusal(addresses: readonly string[]): string | undefined {
   if (addresses.length > loopbackAddressesMax) {
-    return `it has ${addresses.length} loopback addresses, and ${loopbackAddressesMax} is the most`;
+    return `it lists ${addresses.length} loopback addresses, but the limit is ${loopbackAddressesMax}`;
   }
   const unfit = addresses.find((address) => !isAddress(address) || !isOfOneHost(address));
-  return unfit === undefined ? undefined : `${JSON.stringify(unfit)} is no IP address of one host`;
+  return unfit === undefined ? undefined : `${JSON.stringify(unfit)} is not an IP address of a single host`;
 }
 
-function egressRefusal({ network, egress = [] }: NetworkOrder): string | undefined {
+function egressRefusal({ network, egress = [] }: NetworkSpec): string | undefined {
   if (network !== "egress") {
-    return egress.length === 0 ? undefined : `it lists egress targets, and its network is "${network}"`;
+    return egress.length === 0
+      ? undefined
+      : `it lists egress targets, but its network is "${network}"; set the network to "egress"`;
   }
   if (egress.length === 0) {
-    return 'its network is "egress", and no target is listed; order "nats" or "none" for a machine that reaches none';
+    return 'its network is "egress", but no target is listed; list a target, or use the network "nats" or "none"';
   }
   if (egress.length > egressMax)
-    return `it lists ${egress.length} egress targets, and ${egressMax} is the most`;
+    return `it lists ${egress.length} egress targets, but the limit is ${egressMax}`;
   const unfit = egress.find((target) => !isTarget(target));
   return (
     unfit &&
-    `${JSON.stringify(unfit)} is no egress target; it has the first address of its network, and a port`
+    `${JSON.stringify(unfit)} is not a valid egress target; give the first address of the network, and a port`
   );
 }
 
@@ -67,12 +70,12 @@ function isTarget({ address, prefixBits, port }: EgressTarget): boolean {
   return prefixBits <= 32 && ipv4First(address, prefixBits) === address;
 }
 
-/** An address by itself, without the name of a link behind it. */
+/** An IP address without a zone index such as `%eth0`. */
 function isAddress(address: string): boolean {
   return isIP(address) !== 0 && !address.includes("%");
 }
 
-/** No network, no group, and not "any". */
+/** Excludes network, multicast and unspecified addresses. */
 function isOfOneHost(address: string): boolean {
   if (!isIPv4(address)) return !/^(ff|::$|::ffff:|[0:]+$)/i.test(address);
   const first = Math.floor(ipv4Number(address) / 2 ** 24);

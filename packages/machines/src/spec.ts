@@ -6,19 +6,19 @@ import { networkRefusal } from "./spec-network.ts";
 
 const idForm = /^[a-z0-9]{1,32}$/;
 
-/** May a machine be called so? */
+/** Reports whether `id` is a valid machine id. */
 export function isMachineId(id: string): boolean {
   return idForm.test(id);
 }
 
-/** What of a driver decides whether it takes an order. */
+/** The driver properties that decide whether a spec is accepted. */
 export type Offer = Pick<Driver, "kind" | "enforces" | "networks">;
 
 /**
- * Boots for a driver: refuses what it can't hold before anything is made, takes the machine's directory over by its
- * real path, and removes it when the boot fails.
+ * Validates the spec, resolves the machine's directory to its real path and calls `start`. Removes the directory if
+ * the boot fails.
  *
- * @throws MachineError `boot_failed`, `limit_not_enforced`, `network_not_offered`, or what `start` throws.
+ * @throws MachineError `boot_failed`, `limit_not_enforced`, `network_not_offered`, or any error from `start`.
  */
 export async function bootInDirectory<Made>(
   offer: Offer,

@@ -4,7 +4,7 @@ import os, { networkInterfaces } from "node:os";
 import { test } from "node:test";
 import { guardedNetworks, hostNetworks, isInside, isMetadata } from "./special-networks.ts";
 
-test("isInside knows every special range, also where an IPv6 address carries an IPv4 address", () => {
+test("isInside covers every special range, including IPv4 addresses embedded in IPv6", () => {
   const insides = `127.0.0.1 10.1.2.3 172.31.0.1 192.168.1.1 169.254.169.254 100.64.0.1 168.63.129.16 0.0.0.0
     192.0.0.192 192.88.99.1 224.0.0.1 255.255.255.255 ::1 :: ::ffff:127.0.0.1 ::ffff:a9fe:a9fe ::10.0.0.1 64:ff9b::a00:1
     64:ff9b:1::1 2001::1 2001:0:a00:1::1 2001:1::1 2002:a00:1::1 2002:7f00:1:: fc00::1 fd00:ec2::254 fe80::1 fec0::1
@@ -15,14 +15,14 @@ test("isInside knows every special range, also where an IPv6 address carries an 
   for (const address of outsides.split(/\s+/)) assert.ok(!isInside(address), address);
 });
 
-test("isMetadata knows the addresses by which clouds give secrets", () => {
+test("isMetadata covers the metadata addresses of the large clouds", () => {
   for (const address of ["169.254.169.254", "168.63.129.16", "fd00:ec2::254", "::ffff:169.254.169.254"])
     assert.ok(isMetadata(address), address);
   for (const address of ["169.254.169.1", "fd00:ec3::254", "10.0.0.1"])
     assert.ok(!isMetadata(address), address);
 });
 
-test("isInside knows the addresses of this host, whatever range they are in", (context) => {
+test("isInside covers every address of this host, also outside special ranges", (context) => {
   const entry = { netmask: "255.255.255.0", mac: "02:00:00:00:00:01", internal: false } as const;
   context.mock.method(os, "networkInterfaces", () => ({
     lo: [{ ...entry, address: "127.0.0.1", family: "IPv4", cidr: "127.0.0.1/8", internal: true }],
@@ -43,7 +43,7 @@ test("isInside knows the addresses of this host, whatever range they are in", (c
   assert.deepEqual(hostNetworks(), [{ address: "203.0.113.0", prefixBits: 24 }]);
 });
 
-test("guardedNetworks puts narrow networks before those around them", () => {
+test("guardedNetworks sorts narrow networks before the networks that contain them", () => {
   const all = guardedNetworks([{ address: "10.5.0.0", prefixBits: 16 }]);
   const bits = all.map(({ prefixBits }) => prefixBits);
   assert.deepEqual(

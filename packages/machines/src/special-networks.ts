@@ -1,12 +1,12 @@
 /**
- * The addresses that are not of the outside: whoever answers for a name would choose which of them is reached. One
- * list for the requests that a node makes and for the networks of machines.
+ * Special-purpose addresses that a DNS answer must not make reachable. The node's own HTTP requests and the machines'
+ * networks share this list.
  */
 import { BlockList, isIPv6 } from "node:net";
 import { networkInterfaces } from "node:os";
 import { type Ipv4Network, ipv4First, ipv4Within, parseIpv4Network } from "./ipv4.ts";
 
-/** Where clouds keep the secrets of their hosts, and services that trust whoever is on the host. */
+/** Addresses of cloud metadata services, which hand out credentials to any client on the host. */
 const metadata: readonly string[] = [
   "169.254.169.254/32",
   "169.254.169.253/32",
@@ -20,7 +20,7 @@ const metadata: readonly string[] = [
   "fd20:ce::254/128",
 ];
 
-/** Loopback, links, private and shared networks, groups, and what carries another address within it. */
+/** Loopback, link-local, private, shared and multicast ranges, and IPv6 ranges that embed IPv4 addresses. */
 const inside: readonly string[] = [
   "0.0.0.0/8",
   "10.0.0.0/8",
@@ -34,20 +34,20 @@ const inside: readonly string[] = [
   "198.18.0.0/15",
   "224.0.0.0/4",
   "240.0.0.0/4",
-  // Loopback, and IPv4 addresses in an old form; those of the usual form are judged as IPv4 addresses.
+  // Loopback and IPv4-compatible addresses. IPv4-mapped addresses are checked as IPv4.
   "::/96",
-  // Translated to IPv4 (NAT64).
+  // NAT64 prefixes, translated to IPv4.
   "64:ff9b::/96",
   "64:ff9b:1::/48",
   "100::/64",
-  // Of protocols, with Teredo (2001::/32), which carries IPv4.
+  // IETF protocol assignments, including Teredo (2001::/32), which carries IPv4.
   "2001::/23",
   // 6to4, which carries IPv4.
   "2002::/16",
   "5f00::/16",
   "fc00::/7",
   "fe80::/10",
-  // Of a site, from before there were unique local addresses.
+  // Deprecated site-local addresses.
   "fec0::/10",
   "ff00::/8",
 ];
@@ -66,12 +66,12 @@ function blockList(networks: readonly string[]): BlockList {
 const metadataList = blockList(metadata);
 const insideList = blockList([...metadata, ...inside]);
 
-/** Is this an address by which a cloud gives its host secrets? */
+/** Reports whether the address belongs to a cloud metadata service. */
 export function isMetadata(address: string): boolean {
   return metadataList.check(address, familyOf(address));
 }
 
-/** Is an address of a special range, or one of this host's own, whatever range that is in? */
+/** Reports whether the address is in a special range or assigned to this host. */
 export function isInside(address: string): boolean {
   return insideList.check(address, familyOf(address)) || isOwn(address);
 }
@@ -83,7 +83,7 @@ function isOwn(address: string): boolean {
   return own.check(address, familyOf(address));
 }
 
-/** The IPv4 networks that this host is in, without its loopback. */
+/** Returns the IPv4 networks of this host's interfaces, except loopback. */
 export function hostNetworks(): Ipv4Network[] {
   return Object.values(networkInterfaces())
     .flatMap((found) => found ?? [])
@@ -97,8 +97,8 @@ const ipv4Of = (networks: readonly string[]): Ipv4Network[] =>
   networks.flatMap((text) => parseIpv4Network(text) ?? []);
 
 /**
- * The IPv4 networks that are reached by a target within one only, never by a wider target. Narrow ones first, so that a
- * rule for a network stands before one for the network around it.
+ * Returns the IPv4 networks that a target must name explicitly; a wider target does not include them. Narrow networks
+ * come first, so that their rules precede the rules of networks that contain them.
  */
 export function guardedNetworks(host: readonly Ipv4Network[]): Ipv4Network[] {
   const all = [...ipv4Of(metadata), ...host, ...ipv4Of(inside)];
@@ -107,9 +107,9 @@ export function guardedNetworks(host: readonly Ipv4Network[]): Ipv4Network[] {
 }
 
 /**
- * The network that an operator must name before a machine reaches a target: metadata, or one of the host's own.
+ * Returns the metadata or host network that an operator must allow by name before a machine may reach the target.
  *
- * @returns `undefined` for a target in neither.
+ * @returns `undefined` if the target is in neither.
  */
 export function networkToName(
   target: Ipv4Network,
@@ -122,7 +122,7 @@ export function networkToName(
   return of(ipv4Of(metadata), true) ?? of(host, false);
 }
 
-/** Is a whole network in one special range? */
+/** Reports whether a network lies entirely within one special range. */
 export function isInsideNetwork(network: Ipv4Network): boolean {
   return ipv4Of(inside).some((range) => ipv4Within(network, range));
 }

@@ -1,25 +1,25 @@
 import type { Channels } from "../driver.ts";
 import { MachineError } from "../errors.ts";
 
-/** The channels of one epoch, and how their reader is told that nothing will come any more. */
+/** The channels of one epoch. `hangUp` tells their reader that no more data will arrive. */
 export interface EpochChannels extends Channels {
   hangUp?(): void;
 }
 
-/** Opens the channels of an epoch; the signal's reason says why that shall not be any more. */
+/** Opens the channels of an epoch. The signal's reason says why opening was aborted. */
 export type OpenEpoch = (epoch: number, signal: AbortSignal) => Promise<EpochChannels>;
 
-/** The channels of a machine over its epochs: each ends the former ones, and waits that were not over. */
+/** Manages a machine's channels across epochs. A new epoch closes the previous channels and aborts pending attaches. */
 export class Attachments {
   readonly #openEpoch: OpenEpoch;
   readonly #timeoutMs: number;
   #epoch: number;
   #waiting: AbortController | undefined;
   #open: EpochChannels | undefined;
-  /** Opens one after the other: the socket has one name. */
+  /** Serializes opening, because all epochs share one socket name. */
   #turn: Promise<unknown> = Promise.resolve();
 
-  /** @param epoch The latest that has begun. */
+  /** @param epoch The latest epoch that has started. */
   constructor(openEpoch: OpenEpoch, epoch: number, timeoutMs: number) {
     this.#openEpoch = openEpoch;
     this.#epoch = epoch;
@@ -27,17 +27,17 @@ export class Attachments {
   }
 
   /**
-   * Begins an epoch.
+   * Starts an epoch.
    *
-   * @throws MachineError `attach_failed` when a later one has begun, or the guest does not connect in time.
+   * @throws MachineError `attach_failed` if a later epoch has started or the guest does not connect in time.
    */
   async open(epoch: number, id: string): Promise<Channels> {
     const action = `Cannot attach to machine "${id}" for epoch ${epoch}`;
     if (!Number.isSafeInteger(epoch) || epoch <= this.#epoch) {
-      throw new MachineError("attach_failed", `${action}: epoch ${this.#epoch} has begun`);
+      throw new MachineError("attach_failed", `${action}: epoch ${this.#epoch} has already started`);
     }
     this.#epoch = epoch;
-    this.#end("a later epoch has begun");
+    this.#end("a later epoch has started");
     const waiting = new AbortController();
     this.#waiting = waiting;
     const previous = this.#turn;
@@ -53,15 +53,15 @@ export class Attachments {
     }
   }
 
-  /** The machine has ended: what it wrote can be read, then the channels end. */
+  /** Handles the exit of the machine: buffered output can still be read, then the channels close. */
   hangUp(): void {
-    this.#waiting?.abort("the machine has ended");
+    this.#waiting?.abort("the machine has exited");
     this.#open?.hangUp?.();
   }
 
-  /** Ends everything at once. */
+  /** Closes all channels immediately. */
   destroy(): void {
-    this.#end("the machine is destroyed");
+    this.#end("the machine has been destroyed");
   }
 
   #end(why: string): void {
@@ -73,12 +73,12 @@ export class Attachments {
 
   async #openOne(epoch: number, waiting: AbortController): Promise<EpochChannels> {
     const late = setTimeout(
-      () => waiting.abort(`the guest was silent for ${this.#timeoutMs} ms`),
+      () => waiting.abort(`the guest did not connect within ${this.#timeoutMs} ms`),
       this.#timeoutMs,
     );
     try {
       const channels = await this.#openEpoch(epoch, waiting.signal);
-      // An epoch may have begun while this one came to its end.
+      // A later epoch may have started while this one was opening.
       if (!waiting.signal.aborted) return channels;
       channels.frames.destroy();
       channels.calls.destroy();

@@ -1,6 +1,6 @@
 import { MachineError, type MachineErrorCode } from "../errors.ts";
 
-/** Why a machine can't be booted. */
+/** Creates the error for a failed boot. */
 export function bootFailure(
   id: string,
   why: string,

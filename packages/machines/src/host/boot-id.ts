@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 
-/** What this boot of the host is called: after another one, the same numbers are other processes. */
+/** Returns the id of the current host boot. Pids and start times are only comparable within one boot. */
 export function readBootId(): string {
   return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
 }

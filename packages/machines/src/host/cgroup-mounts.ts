@@ -1,30 +1,30 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** One hierarchy of control groups of this host. With version 1 there are many, with version 2 one, or both kinds. */
+/** A mounted cgroup hierarchy. Version 1 has many hierarchies, version 2 has one; a host may use both. */
 export interface CgroupMount {
   directory: string;
   version: 1 | 2;
   controllers: ReadonlySet<string>;
 }
 
-/** Lists the hierarchies whose root is mounted. */
+/** Lists the cgroup hierarchies whose root is mounted. */
 export function readCgroupMounts(): CgroupMount[] {
   return readFileSync("/proc/self/mountinfo", "utf8").split("\n").flatMap(parseMount);
 }
 
-/** The hierarchy that has a controller. */
+/** Finds the hierarchy that has a controller. */
 export function withController(mounts: readonly CgroupMount[], controller: string): CgroupMount | undefined {
   return mounts.find(({ controllers }) => controllers.has(controller));
 }
 
-/** Can swapped memory be counted, and so limited? */
+/** Reports whether the kernel can account for swap, which is required to limit it. */
 export function countsSwap(mounts: readonly CgroupMount[]): boolean {
   const memory = withController(mounts, "memory");
   if (memory === undefined) return false;
   try {
     if (memory.version === 1) return readdirSync(memory.directory).includes("memory.memsw.limit_in_bytes");
-    // The root of version 2 has no limits; any group below it shows which there are.
+    // The root cgroup of version 2 has no limit files, so any child group is checked instead.
     const groups = readdirSync(memory.directory, { withFileTypes: true }).filter((entry) =>
       entry.isDirectory(),
     );

@@ -7,7 +7,7 @@ import { holdsWithin } from "./wait.ts";
 
 const removeTimeoutMs = 2_000;
 
-/** The control group of a machine, one directory in each hierarchy. */
+/** The cgroup of a machine: one directory in each hierarchy. */
 export class Cgroup {
   readonly #mounts: readonly CgroupMount[];
   readonly #name: string;
@@ -17,18 +17,18 @@ export class Cgroup {
     this.#name = join(parent, id);
   }
 
-  /** Is it there, in any hierarchy? */
+  /** Reports whether the cgroup exists in any hierarchy. */
   exists(): boolean {
     return this.#directories().some(existsSync);
   }
 
-  /** How many processes of it the kernel has killed because its memory ended. */
+  /** Number of processes that the OOM killer has killed in this cgroup. */
   oomKills(): number {
     const events = this.#read("memory", { 1: "memory.oom_control", 2: "memory.events" });
     return Number(field(events, "oom_kill") ?? 0);
   }
 
-  /** What a limit is set to; `undefined` where it can't be read. */
+  /** Reads a limit; `undefined` if it can't be read. */
   limit(controller: "memory" | "pids" | "cpu"): string | undefined {
     const names = {
       memory: { 1: "memory.limit_in_bytes", 2: "memory.max" },
@@ -38,7 +38,7 @@ export class Cgroup {
     return this.#read(controller, names[controller])?.trim().split(" ")[0];
   }
 
-  /** What it uses now: memory without what the kernel may drop, threads as processes. */
+  /** Reads current usage. Memory excludes reclaimable page cache; `processes` counts threads. */
   usage(): MachineUsage {
     const usage: MachineUsage = {};
     const memory = number(this.#read("memory", { 1: "memory.usage_in_bytes", 2: "memory.current" }));
@@ -52,7 +52,7 @@ export class Cgroup {
     return usage;
   }
 
-  /** The pids of all that runs in it, in any hierarchy. */
+  /** Pids of all processes in the cgroup, across hierarchies. */
   pids(): number[] {
     const pids = this.#directories().flatMap((directory) => {
       const listed = readText(join(directory, "cgroup.procs")) ?? "";
@@ -61,7 +61,7 @@ export class Cgroup {
     return [...new Set(pids)].filter((pid) => pid > 0);
   }
 
-  /** Removes it from every hierarchy. @returns the directories that are left. */
+  /** Removes the cgroup from every hierarchy. @returns the directories that could not be removed. */
   async remove(): Promise<string[]> {
     const left: string[] = [];
     for (const directory of this.#directories()) {
@@ -90,7 +90,7 @@ export class Cgroup {
   }
 }
 
-/** Kills all that runs in a control group. @returns the pids that are left after that time. */
+/** Kills all processes in a cgroup. @returns the pids still running after the timeout. */
 export async function killCgroup(cgroup: Cgroup, timeoutMs: number): Promise<number[]> {
   const killed = (): boolean => {
     const pids = cgroup.pids();
@@ -104,12 +104,12 @@ export async function killCgroup(cgroup: Cgroup, timeoutMs: number): Promise<num
   return (await holdsWithin(killed, timeoutMs)) ? [] : cgroup.pids();
 }
 
-/** Removes the group above those of the machines, where no machine is left in it. */
+/** Removes the parent cgroup if no machine is left in it. */
 export async function removeParent(mounts: readonly CgroupMount[], parent: string): Promise<void> {
   for (const { directory } of mounts) await removed(join(directory, parent));
 }
 
-/** @returns whether the directory is gone. */
+/** @returns whether the directory no longer exists. */
 async function removed(directory: string): Promise<boolean> {
   try {
     await rmdir(directory);
@@ -132,7 +132,7 @@ function number(text: string | undefined): number | undefined {
   return text === undefined || !Number.isFinite(value) ? undefined : value;
 }
 
-/** The value behind a key, in a file of `key value` lines. */
+/** Reads the value of a key in a file of `key value` lines. */
 function field(text: string | undefined, key: string): string | undefined {
   const line = text?.split("\n").find((candidate) => candidate.startsWith(`${key} `));
   return line?.slice(key.length + 1);

@@ -9,13 +9,13 @@ function tailOf(...chunks: (string | Uint8Array)[]): string {
 }
 
 suite("ConsoleTail", () => {
-  test("keeps the last bytes, whatever the chunks", () => {
+  test("keeps the last bytes, regardless of chunk sizes", () => {
     assert.equal(tailOf("one\n", "two\n"), "one\ntwo\n");
     assert.equal(tailOf("a".repeat(5000), "b"), `${"a".repeat(consoleBytesMax - 1)}b`);
     assert.equal(tailOf("b", "a".repeat(5000)), "a".repeat(consoleBytesMax));
   });
 
-  test("has at most 4 KiB even of bytes that are no text", () => {
+  test("returns at most 4 KiB even for invalid UTF-8", () => {
     for (const bytes of [
       Buffer.alloc(9000, 0xff),
       Buffer.from("€".repeat(3000)),

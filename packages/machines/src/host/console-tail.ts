@@ -1,26 +1,29 @@
 import type { Readable } from "node:stream";
 
-/** What is kept of a console for people to read. */
+/** Maximum number of console bytes kept. */
 export const consoleBytesMax = 4096;
 
-/** The last bytes that a machine wrote, whatever it writes: the streams are always drained, so it never blocks. */
+/**
+ * Keeps the last bytes of a machine's console. The streams are always drained, so that the machine never blocks on
+ * output.
+ */
 export class ConsoleTail {
   #tail: Buffer = Buffer.alloc(0);
 
-  /** Collects from a stream until it ends. */
+  /** Reads a stream until it ends. */
   follow(stream: Readable): void {
     stream.on("data", (chunk: Buffer) => this.add(chunk));
     stream.on("error", () => undefined);
   }
 
-  /** Adds bytes to the end. */
+  /** Appends bytes. */
   add(chunk: Uint8Array): void {
     this.#tail = Buffer.from(
       Buffer.concat([this.#tail, chunk.subarray(-consoleBytesMax)]).subarray(-consoleBytesMax),
     );
   }
 
-  /** The text, at most 4 KiB of UTF-8 even where the machine wrote something else. */
+  /** Returns the text as at most 4 KiB of valid UTF-8, whatever bytes the machine wrote. */
   text(): string {
     const bytes = Buffer.from(this.#tail.toString("utf8"));
     let start = Math.max(bytes.length - consoleBytesMax, 0);

@@ -8,20 +8,20 @@ import type { ProcessIdentity } from "./process-table.ts";
 import { settlesWithin } from "./wait.ts";
 import { exitWatch } from "./watch.ts";
 
-/** What of an order a machine still needs when it runs. */
+/** The members of a spec that a running machine still needs. */
 export type Kept = Pick<MachineSpec, "id" | "directory">;
 
-/** What a machine is made of, whoever booted it. */
+/** Components of a detached machine. */
 export interface Parts {
-  /** The process whose end is the machine's; no child of this one. */
+  /** The machine has exited when this process has exited. It is not a child of this process. */
   identity: ProcessIdentity;
   attachments: Attachments;
   console: FifoConsole;
-  /** How long a killed machine may take to be gone. */
+  /** Maximum time for a killed machine to disappear, in ms. */
   killTimeoutMs: number;
 }
 
-/** A machine that does not end with the process that booted it. */
+/** Base class of machines that outlive the process that booted them. */
 export abstract class DetachedMachine implements Machine {
   readonly id: string;
   readonly directory: string;
@@ -45,16 +45,16 @@ export abstract class DetachedMachine implements Machine {
 
   abstract usage(): Promise<MachineUsage>;
   abstract record(): MachineRecord;
-  /** Asks the program in the machine to end. */
+  /** Asks the program in the machine to exit. */
   protected abstract ask(): void;
-  /** Kills what runs beside the first process. @returns the processes that are left. */
+  /** Kills all processes except the first one. @returns the pids that could not be killed. */
   protected abstract killOthers(): Promise<number[]>;
-  /** Removes what the machine held. @throws MachineError `destroy_failed` */
+  /** Removes everything the machine held. @throws MachineError `destroy_failed` */
   protected abstract cleanUp(): Promise<void>;
-  /** What its end was, where nobody here has killed it. @param console All that is known of what it wrote. */
+  /** Describes the exit of a machine that this process did not kill. @param console The captured console output. */
   protected abstract describe(exitStatus: ExitStatus, console: string): MachineExit;
 
-  /** Has it been asked to end? */
+  /** Whether the machine has been asked to exit. */
   protected get wasAsked(): boolean {
     return this.#asked;
   }
@@ -67,7 +67,7 @@ export abstract class DetachedMachine implements Machine {
     if (!this.#running || this.#destroyed) {
       throw new MachineError(
         "wrong_state",
-        `Cannot attach to machine "${this.id}" for epoch ${epoch}: it has ended`,
+        `Cannot attach to machine "${this.id}" for epoch ${epoch}: it has exited`,
       );
     }
     return await this.#attachments.open(epoch, this.id);
@@ -90,7 +90,7 @@ export abstract class DetachedMachine implements Machine {
   }
 
   async #destroy(): Promise<void> {
-    // What can't be killed now is tried again, and told, with all else that is left.
+    // `cleanUp` retries the kill and reports whatever is left.
     await this.#kill().catch(() => undefined);
     this.#attachments.destroy();
     await this.cleanUp();
@@ -106,7 +106,7 @@ export abstract class DetachedMachine implements Machine {
     const pids = left.length > 0 ? left : [this.#identity.pid];
     throw new MachineError(
       "destroy_failed",
-      `Cannot kill machine "${this.id}": left are processes ${pids.join(", ")}`,
+      `Cannot kill machine "${this.id}": processes ${pids.join(", ")} are still running`,
     );
   }
 

@@ -18,7 +18,7 @@ async function makeDirectory(): Promise<string> {
 }
 
 suite("removeTree", () => {
-  test("removes directories that nobody may read, and no target of a link", async () => {
+  test("removes unreadable directories, and does not follow links", async () => {
     const directory = await makeDirectory();
     const kept = await makeDirectory();
     await writeFile(join(kept, "file"), "");
@@ -36,12 +36,12 @@ suite("removeTree", () => {
     await rm(kept, { recursive: true });
   });
 
-  test("is content when there is nothing", async () => {
+  test("succeeds if the directory does not exist", async () => {
     await removeTree("/nowhere/at/all");
   });
 });
 
-/** Root may read everything: let somebody else remove what is in the directory first. */
+/** Removes the directory as another user first, because root can read everything. */
 async function asNobody(directory: string): Promise<void> {
   if (process.getuid?.() !== 0) return;
   const script = `process.setgid(${nobody}); process.setuid(${nobody});
@@ -54,7 +54,7 @@ async function asNobody(directory: string): Promise<void> {
 }
 
 suite("ownableDirectory", () => {
-  test("is no place that this process needs", async () => {
+  test("is undefined for a directory that this process needs", async () => {
     for (const place of [
       "/",
       process.cwd(),
@@ -68,7 +68,7 @@ suite("ownableDirectory", () => {
     }
   });
 
-  test("is the real path of any other", async () => {
+  test("is the real path of any other directory", async () => {
     const directory = await makeDirectory();
     await mkdir(join(directory, "real"));
     await symlink(join(directory, "real"), join(directory, "link"));
@@ -82,7 +82,7 @@ suite("cleanUpOrphans", () => {
     await rejectsWith(cleanUpOrphans("/"), "destroy_failed");
   });
 
-  test("is content when there is nothing", async () => {
+  test("succeeds if the directory does not exist", async () => {
     await cleanUpOrphans("/nowhere/at/all");
   });
 });

@@ -1,15 +1,15 @@
 import { type ProcessIdentity, readStat } from "./process-table.ts";
 
-/** How the first process of a machine ended, where somebody saw it before the host's init took it away. */
+/** Exit status of a machine's first process. Empty if the host's init reaped the process before its status was read. */
 export interface ExitStatus {
   code?: number;
   signal?: number;
 }
 
 /**
- * Has this process, which is no child of ours, ended with all its threads?
+ * Checks whether a process that is not our child has exited with all its threads.
  *
- * @returns `undefined` while it runs, and while that can't be known: a caller asks again.
+ * @returns `undefined` while the process runs, and while its state can't be read. The caller retries.
  */
 export function readExitStatus(identity: ProcessIdentity): ExitStatus | undefined {
   let stat: string | undefined;
@@ -22,7 +22,7 @@ export function readExitStatus(identity: ProcessIdentity): ExitStatus | undefine
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const field = (number: number): number => Number(fields[number - 3]);
   if (field(22) !== identity.startTicks) return {};
-  // A process whose first thread has ended looks the same while others of its threads run on.
+  // A process whose main thread has exited looks like a zombie while its other threads still run.
   const ended = (fields[0] === "Z" && field(20) <= 1) || fields[0] === "X";
   if (!ended) return undefined;
   const status = field(52);

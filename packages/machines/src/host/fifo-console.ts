@@ -5,18 +5,17 @@ import { ConsoleTail } from "./console-tail.ts";
 import { openFifo } from "./fifo.ts";
 import { settlesWithin } from "./wait.ts";
 
-/** How long the console is read after the end of its machine. */
+/** How long the console is read after its machine has exited, in ms. */
 const graceMs = 200;
 
 /**
- * The end of a machine's output that the node reads. Output goes through a FIFO, which holds a bounded number of
- * bytes, and which another node can read from where the former one has stopped. The machine holds both its ends, so
- * that it does not fail while no node reads.
+ * The node's end of a machine's console. Output goes through a FIFO, which buffers a bounded number of bytes and lets
+ * another node continue reading. The machine holds both ends open, so that its writes don't fail while no node reads.
  */
 export class FifoConsole {
   readonly #stream: Socket;
   readonly #tail = new ConsoleTail();
-  /** Settles when nobody can write any more, which is when the machine has ended, or earlier if it lets go of it. */
+  /** Resolves when no writer is left: when the machine has exited, or earlier if it closes the FIFO. */
   readonly closed: Promise<void>;
 
   constructor(path: string) {
@@ -25,13 +24,17 @@ export class FifoConsole {
     this.closed = finished(this.#stream).catch(() => undefined);
   }
 
-  /** Opens both ends of the FIFO. @returns the reading end, and a descriptor for the machine, to be closed once it has it. */
+  /**
+   * Opens both ends of the FIFO.
+   *
+   * @returns the read end, and a descriptor for the machine. Close that descriptor once the machine has it.
+   */
   static open(path: string): { console: FifoConsole; outputFd: number } {
     const console = new FifoConsole(path);
     return { console, outputFd: openSync(path, constants.O_RDWR | constants.O_NOFOLLOW) };
   }
 
-  /** Waits until this has been written. @returns whether it was in time, and before the end. */
+  /** Waits until the machine writes these words. @returns `false` on timeout or end of output. */
   async says(words: string, timeoutMs: number): Promise<boolean> {
     if (this.#tail.text().includes(words)) return true;
     const { promise, resolve } = Promise.withResolvers<boolean>();
@@ -39,7 +42,7 @@ export class FifoConsole {
     const hear = (chunk: Buffer): void => {
       heard += chunk.toString("latin1");
       if (heard.includes(words)) resolve(true);
-      // As much as may be the beginning of it.
+      // Keeps a possible beginning of the words that continues in the next chunk.
       heard = heard.slice(-words.length);
     };
     this.#stream.on("data", hear);
@@ -53,7 +56,7 @@ export class FifoConsole {
     }
   }
 
-  /** What was written last, when the machine has ended. */
+  /** Returns the last output once the machine has exited. */
   async end(): Promise<string> {
     await settlesWithin(this.closed, graceMs);
     this.destroy();
@@ -65,7 +68,7 @@ export class FifoConsole {
   }
 }
 
-/** Closes a descriptor that a machine has got. */
+/** Closes a descriptor after it was handed to a machine. */
 export function closeOutput(fd: number): void {
   closeSync(fd);
 }

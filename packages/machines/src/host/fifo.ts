@@ -5,17 +5,17 @@ import { MachineError } from "../errors.ts";
 
 const makeTimeoutMs = 5_000;
 
-/** Makes FIFOs with exactly this mode; fails when something stands there. */
+/** Creates FIFOs with exactly this mode. Fails if a path already exists. */
 export async function makeFifos(paths: readonly string[], mode: number): Promise<void> {
   await promisify(execFile)("mkfifo", ["-m", mode.toString(8), "--", ...paths], { timeout: makeTimeoutMs });
 }
 
 /**
- * Opens a FIFO without waiting for its other end. To write it is opened for reading too, because the kernel refuses
- * writers without a reader.
+ * Opens a FIFO without waiting for its other end. A FIFO for writing is also opened for reading, because the kernel
+ * refuses a nonblocking writer without a reader.
  *
  * @returns its descriptor.
- * @throws MachineError `attach_failed` when it is something else, a link for instance.
+ * @throws MachineError `attach_failed` if the path is something else, such as a link.
  */
 export function openFifo(path: string, use: "read" | "write"): number {
   const access = use === "read" ? constants.O_RDONLY : constants.O_RDWR;

@@ -2,7 +2,7 @@ import type { HostEntry } from "../driver.ts";
 
 const ownLines = ["127.0.0.1 localhost", "::1 localhost"];
 
-/** What stands in the hosts file of a machine. */
+/** Renders the hosts file of a machine. */
 export function hostsText(hosts: readonly HostEntry[]): string {
   const lines = hosts.map(({ name, address }) => `${address} ${name}`);
   return `${[...ownLines, ...lines].join("\n")}\n`;

@@ -8,24 +8,24 @@ import { isAlive, readProcess } from "./process-table.ts";
 const hostIdMax = 2 ** 32 - 2;
 const triesMax = 1_000;
 
-/** Who took a range. */
+/** The owner of a range. */
 interface Claim {
   machineId: string;
-  /** Where the machine's runtime keeps what it knows of it, for as long as there is one. */
+  /** Root directory of the runtime's state for the machine. It exists as long as the machine does. */
   root: string;
   pid: number;
   startTicks: number;
 }
 
-/** Gives each machine a range of user and group ids of its own, noted in files that outlive a crash. */
+/** Assigns each machine its own range of user and group ids. Claims are files, so they survive a crash. */
 export class IdRanges {
   readonly #directory: string;
   readonly #firstId: number;
   readonly #root: string;
 
   /**
-   * @param directory Where the notes are; nodes that share a host's ids share it.
-   * @param root Where the runtime of this node keeps what it knows of each machine.
+   * @param directory Directory of the claim files, shared by all nodes that use the same id space.
+   * @param root Directory in which this node's runtime keeps the state of each machine.
    */
   constructor(directory: string, firstId: number, root: string) {
     this.#directory = directory;
@@ -33,15 +33,15 @@ export class IdRanges {
     this.#root = root;
   }
 
-  /** The first id on the host of a range. */
+  /** Returns the first host id of a range. */
   hostIdFirst(range: number): number {
     return this.#firstId + range * idsPerMachine;
   }
 
   /**
-   * Takes the lowest range that is free.
+   * Claims the lowest free range.
    *
-   * @throws MachineError `boot_failed` when there is none.
+   * @throws MachineError `boot_failed` if no range is free.
    */
   async take(machineId: string): Promise<number> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
@@ -55,16 +55,16 @@ export class IdRanges {
       if (this.hostIdFirst(range) + idsPerMachine > hostIdMax) break;
       if (await this.#claim(range, claim)) return range;
     }
-    throw new MachineError("boot_failed", `Cannot boot machine "${machineId}": no user ids are free`);
+    throw new MachineError("boot_failed", `Cannot boot machine "${machineId}": no range of user ids is free`);
   }
 
-  /** Gives a range back, if it is this machine's. */
+  /** Releases a range if this machine owns it. */
   async release(range: number, machineId: string): Promise<void> {
     const claim = await this.#read(range);
     if (claim?.machineId === machineId) await rm(this.#path(range), { force: true });
   }
 
-  /** Gives back what processes took that have died since, for machines that are not there. */
+  /** Releases ranges claimed by dead processes for machines that don't exist. */
   async releaseAbandoned(): Promise<void> {
     for (const name of await readdir(this.#directory).catch(() => [])) {
       const range = Number(name);
@@ -84,7 +84,7 @@ export class IdRanges {
     }
   }
 
-  /** `undefined` also while it is being written. */
+  /** Returns `undefined` also while the claim is being written. */
   async #read(range: number): Promise<Claim | undefined> {
     try {
       return JSON.parse(await readFile(this.#path(range), "utf8")) as Claim;

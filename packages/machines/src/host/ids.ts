@@ -1,6 +1,6 @@
-/** How many ids of the host a machine has. */
+/** Number of host ids per machine. */
 export const idsPerMachine = 65_536;
-/** Who a machine's program is, inside: nobody in particular, and not root. */
+/** User and group id of the program inside the machine; an unprivileged user. */
 export const guestId = 1000;
-/** The first id of the host that machines have; below it are its people. */
+/** First host id used for machines. Lower ids belong to the host's users. */
 export const defaultHostIdFirst = 1_000_000;

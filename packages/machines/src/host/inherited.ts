@@ -3,13 +3,13 @@ import { readdirSync, readFileSync } from "node:fs";
 const closeOnExec = 0o2000000;
 const standardMax = 2;
 
-/** Descriptors that this process may have been started with; the kernel says so once, before any machine adds to them. */
+/** Descriptors that were open when this process started. They are read once, before any machine opens more. */
 let startedWith: readonly number[] | undefined;
 
 /**
- * The descriptors above standard error that a child of this process would inherit. Node opens none such; but those
- * that it was started with it closes to its children only where they follow one another without a gap. So those alone
- * are looked at again: the cost does not grow with the descriptors of machines.
+ * Lists the descriptors above 2 that a child process would inherit. Node opens its own descriptors with
+ * close-on-exec, but it sets the flag on inherited ones only up to the first gap. Only the inherited ones are checked
+ * again, so that the cost does not grow with the number of machines.
  */
 export function inheritableDescriptors(): number[] {
   try {

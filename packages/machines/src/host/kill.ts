@@ -8,16 +8,16 @@ import {
 import type { ProcessTree, ProcessTreeMember } from "./process-tree.ts";
 import { holdsWithin } from "./wait.ts";
 
-/** How often new members are looked for before those already stopped are killed. */
+/** Maximum number of scans for new members before the stopped ones are killed. */
 const freezeRoundsMax = 16;
-/** How long one round waits for its dead; a process in an uninterruptible call may take longer. */
+/** Maximum wait for the exits of one round, in ms. A process in an uninterruptible system call can take longer. */
 const roundMs = 500;
 
 /**
- * Kills all processes of a family, in rounds, until none is left. Each round stops them first, so that they can't
- * fork while the others are looked for. Most families have ended by then: that is seen in the table that all share.
+ * Kills all processes of a process tree, in rounds, until none is left. Each round stops the processes first, so that
+ * they can't fork during the scan. Most trees have already exited, which the shared process table shows cheaply.
  *
- * @returns those that are left after that time.
+ * @returns the processes still running after the timeout.
  */
 export async function killProcessTree(
   processTree: ProcessTree,
@@ -36,7 +36,7 @@ export async function killProcessTree(
   }
 }
 
-/** Stops every member, and those that came to be meanwhile. */
+/** Stops every member, and members that were forked meanwhile. */
 function freeze(processTree: ProcessTree): ProcessTreeMember[] {
   const frozen = new Set<string>();
   let members = processTree.members();
@@ -50,7 +50,10 @@ function freeze(processTree: ProcessTree): ProcessTreeMember[] {
   return members;
 }
 
-/** Whole groups at once where the group is the family's: no fork in it can slip through. Then each by itself. */
+/**
+ * Signals whole process groups that belong to the tree first, so that no fork in a group escapes. Then signals each
+ * process.
+ */
 function signal(members: readonly ProcessTreeMember[], name: NodeJS.Signals): void {
   const groups = Map.groupBy(
     members.filter((member) => member.related),
@@ -62,12 +65,12 @@ function signal(members: readonly ProcessTreeMember[], name: NodeJS.Signals): vo
   for (const member of members) signalProcess(member, name);
 }
 
-/** Sends a signal to exactly this process; nothing happens when it is gone and its number is another's. */
+/** Sends a signal to exactly this process. Does nothing if the process has exited and its pid was reused. */
 export function signalProcess(identity: ProcessIdentity, name: NodeJS.Signals): void {
   if (readIdentical(identity)) send(identity.pid, name);
 }
 
-/** A process that can't be looked at now gets no signal: its number may be another's. The caller tries again. */
+/** A process whose state can't be read gets no signal, because its pid may have been reused. The caller retries. */
 function readIdentical(identity: ProcessIdentity): ProcessEntry | undefined {
   try {
     const entry = readProcess(identity.pid);
@@ -77,7 +80,7 @@ function readIdentical(identity: ProcessIdentity): ProcessEntry | undefined {
   }
 }
 
-/** A process that has gone, or that we may not touch, shows in the next look at the table. */
+/** Errors are ignored: the next scan of the process table shows the result. */
 function send(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name);

@@ -3,8 +3,8 @@ import { homedir, tmpdir } from "node:os";
 import { isAbsolute, sep } from "node:path";
 
 /**
- * The real path of a directory that a machine may own, or `undefined`. What lives in it gets killed and all that is
- * in it removed, so none that this process itself needs is taken, whoever asks.
+ * Returns the real path of a directory that a machine may own, or `undefined`. Cleanup kills the processes in such a
+ * directory and removes its content. Directories that this process itself needs are therefore refused.
  */
 export async function ownableDirectory(path: string): Promise<string | undefined> {
   if (!isAbsolute(path)) return undefined;
@@ -18,7 +18,7 @@ export async function ownableDirectory(path: string): Promise<string | undefined
   }
 }
 
-/** Is a path the directory itself, or in it? */
+/** Reports whether a path is the directory itself or inside it. */
 export function contains(directory: string, path: string): boolean {
   return path === directory || path.startsWith(directory.endsWith(sep) ? directory : `${directory}${sep}`);
 }

@@ -9,23 +9,27 @@ import { removeTree } from "./remove-tree.ts";
 const killTimeoutMs = 5_000;
 
 /**
- * Ends what a machine left when its node died before it: kills the processes whose program or working directory lies
- * in the machine's directory, and removes the directory. Only for the directory of a machine that nobody owns.
+ * Cleans up after a machine whose node died. Kills the processes whose executable or working directory is in the
+ * machine's directory, then removes the directory. Use it only for machines without an owner.
  *
- * @throws MachineError `destroy_failed` when something is left, or the directory holds what this process itself needs.
+ * @throws MachineError `destroy_failed` if anything is left, or if the directory contains something that this process
+ *   needs.
  */
 export async function cleanUpOrphans(directory: string): Promise<void> {
   if (!existsSync(directory)) return;
   const real = await ownableDirectory(directory);
   if (real === undefined) {
-    throw new MachineError("destroy_failed", `Cannot end what runs in "${directory}": no machine can own it`);
+    throw new MachineError(
+      "destroy_failed",
+      `Cannot clean up "${directory}": it is not a directory that a machine can own`,
+    );
   }
   const left = hasProcessTable ? await killProcessTree(new ResidentProcessTree(real), killTimeoutMs) : [];
   if (left.length > 0) {
     const pids = left.map((identity) => identity.pid).join(", ");
     throw new MachineError(
       "destroy_failed",
-      `Cannot end what runs in "${directory}": processes ${pids} are left`,
+      `Cannot clean up "${directory}": processes ${pids} are still running`,
     );
   }
   await removeTree(real);

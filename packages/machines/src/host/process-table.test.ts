@@ -12,14 +12,14 @@ import {
 } from "./process-table.ts";
 
 suite("process table", { skip: !hasProcessTable }, () => {
-  test("readProcessTable has this process with its parent and places", () => {
+  test("readProcessTable contains this process with its parent and paths", () => {
     const entry = readProcessTable().get(process.pid) ?? assert.fail("Not found");
     assert.equal(entry.parentPid, process.ppid);
     assert.deepEqual(entry.places(), [process.execPath, process.cwd()]);
     assert.ok(isAlive(entry));
   });
 
-  test("readProcess understands a name with brackets and spaces", async () => {
+  test("readProcess parses a process name with brackets and spaces", async () => {
     const child = spawn("sh", ["-c", 'printf ") R 1 (" > /proc/self/comm; echo ready; read line'], {
       stdio: ["pipe", "pipe", "ignore"],
     });
@@ -30,7 +30,7 @@ suite("process table", { skip: !hasProcessTable }, () => {
     assert.equal(readProcess(child.pid ?? 0), undefined);
   });
 
-  test("signalProcess leaves a process alone that started at another time", async () => {
+  test("signalProcess does not signal a process with another start time", async () => {
     const child = spawn("cat");
     const entry = readProcess(child.pid ?? 0) ?? assert.fail("Not found");
     signalProcess({ pid: entry.pid, startTicks: entry.startTicks + 1 }, "SIGKILL");
@@ -38,7 +38,7 @@ suite("process table", { skip: !hasProcessTable }, () => {
     assert.deepEqual(await once(child, "exit"), [0, null]);
   });
 
-  test("SharedProcessTable reads once for all who ask in one turn", async () => {
+  test("SharedProcessTable reads once for all callers in one turn", async () => {
     const shared = new SharedProcessTable();
     const [one, other] = await Promise.all([shared.read(), shared.read()]);
     assert.equal(one, other);

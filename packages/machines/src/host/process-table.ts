@@ -1,14 +1,14 @@
 /**
- * The processes of this host as `/proc` shows them at one moment. Read synchronously: these files are made by the
- * kernel on the spot, and the table is closer to one moment than an asynchronous walk would be.
+ * Process table of this host, read from `/proc`. Reads are synchronous: procfs files don't block on a disk, and a
+ * synchronous scan is closer to a consistent snapshot.
  */
 import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 
-/** A process that can't be taken for another one that got the same number later. */
+/** Identifies a process even if its pid is reused later. */
 export interface ProcessIdentity {
   readonly pid: number;
-  /** When it started, in clock ticks since the host booted. */
+  /** Start time in clock ticks since the host booted. */
   readonly startTicks: number;
 }
 
@@ -17,24 +17,24 @@ export interface ProcessEntry extends ProcessIdentity {
   readonly parentPid: number;
   readonly groupId: number;
   readonly sessionId: number;
-  /** It has ended and only its status is left. */
+  /** The process has exited but has not been reaped. */
   readonly zombie: boolean;
-  /** What it and its reaped children used. */
+  /** CPU time of the process and its reaped children, in clock ticks. */
   readonly cpuTicks: number;
-  /** The real paths of its program and its working directory, as far as we may see them. Looked up once. */
+  /** Real paths of the executable and the working directory, as far as readable. Read once. */
   readonly places: () => readonly string[];
 }
 
-/** Can this host show its processes? */
+/** Whether this host has a readable `/proc`. */
 export const hasProcessTable: boolean = process.platform === "linux" && existsSync("/proc/self/stat");
 
-/** Errors by which the kernel says that there is no such process. Every other one says nothing about it. */
+/** Error codes that mean the process does not exist. Other errors say nothing about the process. */
 const goneCodes: ReadonlySet<unknown> = new Set(["ENOENT", "ESRCH"]);
 
 /**
- * Reads the state of one process, or `undefined` when there is none.
+ * Reads `/proc/<pid>/stat`; `undefined` if the process does not exist.
  *
- * @throws Error when that can't be known now, such as with no descriptor left (`EMFILE`).
+ * @throws Error if the state can't be read, for example without free descriptors (`EMFILE`).
  */
 export function readStat(pid: number): string | undefined {
   try {
@@ -46,16 +46,16 @@ export function readStat(pid: number): string | undefined {
 }
 
 /**
- * Reads one process, or `undefined` when there is none.
+ * Reads one process; `undefined` if it does not exist.
  *
- * @throws Error when that can't be known now.
+ * @throws Error if its state can't be read.
  */
 export function readProcess(pid: number): ProcessEntry | undefined {
   const stat = readStat(pid);
   return stat === undefined ? undefined : parseStat(pid, stat);
 }
 
-/** Reads all processes. @throws Error when they can't be known now. */
+/** Reads all processes. @throws Error if the table can't be read. */
 export function readProcessTable(): Map<number, ProcessEntry> {
   const table = new Map<number, ProcessEntry>();
   for (const name of readdirSync("/proc")) {
@@ -66,7 +66,7 @@ export function readProcessTable(): Map<number, ProcessEntry> {
   return table;
 }
 
-/** Does exactly this process still run? A process that can't be looked at now is not taken for ended. */
+/** Reports whether exactly this process is running. A process whose state can't be read counts as running. */
 export function isAlive(identity: ProcessIdentity): boolean {
   try {
     const entry = readProcess(identity.pid);
@@ -76,12 +76,15 @@ export function isAlive(identity: ProcessIdentity): boolean {
   }
 }
 
-/** One table for all who ask in the same turn: a node asks about hundreds of machines at once, and each read is of all. */
+/**
+ * Shares one process table among all callers in the same turn of the event loop. A node asks about hundreds of
+ * machines at once, and each read scans all processes.
+ */
 export class SharedProcessTable {
   #next: Promise<ReadonlyMap<number, ProcessEntry>> | undefined;
   #current: ReadonlyMap<number, ProcessEntry> | undefined;
 
-  /** Reads the table after this turn. */
+  /** Returns a table read after this turn. */
   read(): Promise<ReadonlyMap<number, ProcessEntry>> {
     this.#next ??= setImmediate().then(() => {
       this.#next = undefined;
@@ -90,7 +93,7 @@ export class SharedProcessTable {
     return this.#next;
   }
 
-  /** The table as it was at some moment of this turn. */
+  /** Returns a table read during this turn. */
   ofThisTurn(): ReadonlyMap<number, ProcessEntry> {
     if (this.#current === undefined) {
       this.#current = readProcessTable();
@@ -116,7 +119,7 @@ function placesOf(pid: number): () => readonly string[] {
   };
 }
 
-/** The fields of `/proc/<pid>/stat`; the name before them may hold spaces and brackets of its own. */
+/** Parses `/proc/<pid>/stat`. The process name may itself contain spaces and brackets. */
 function parseStat(pid: number, stat: string): ProcessEntry {
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const field = (number: number): number => Number(fields[number - 3]);

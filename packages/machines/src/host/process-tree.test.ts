@@ -5,7 +5,7 @@ import { ResidentProcessTree, SessionProcessTree } from "./process-tree.ts";
 
 const first = { pid: 100, startTicks: 1000 };
 
-/** A table of processes: pid, start, parent, session (and group), and where they live. */
+/** Builds a process table from pids, start times, parents, sessions (also used as groups) and paths. */
 function tableOf(...rows: Partial<ProcessEntry>[]): Map<number, ProcessEntry> {
   const usual = { startTicks: 1000, parentPid: 1, groupId: 1, sessionId: 1, zombie: false, cpuTicks: 0 };
   const entries = rows.map((row) => ({ pid: 0, places: () => ["/"], ...usual, ...row }));
@@ -22,7 +22,7 @@ function pidsOf(
 const guest = { pid: 100, sessionId: 100, groupId: 100 };
 
 suite("SessionProcessTree", () => {
-  test("has the session, the descendants and the residents", () => {
+  test("contains the session, the descendants and the residents", () => {
     const table = tableOf(
       guest,
       { pid: 101, parentPid: 100, sessionId: 101 },
@@ -39,7 +39,7 @@ suite("SessionProcessTree", () => {
     );
   });
 
-  test("keeps a relative whose parents have gone", () => {
+  test("keeps a related process whose parents have exited", () => {
     const processTree = new SessionProcessTree(first, "/run/m");
     pidsOf(processTree, tableOf(guest, { pid: 101, parentPid: 100, sessionId: 101 }));
     assert.deepEqual(
@@ -48,32 +48,32 @@ suite("SessionProcessTree", () => {
     );
   });
 
-  test("leaves a stranger with a relative's number alone", () => {
+  test("ignores an unrelated process that reuses the pid of a related one", () => {
     const processTree = new SessionProcessTree(first, "/run/m");
     pidsOf(processTree, tableOf(guest, { pid: 101, parentPid: 100, sessionId: 101 }));
     assert.deepEqual(pidsOf(processTree, tableOf({ pid: 101, startTicks: 2000 })), []);
   });
 
-  test("leaves a stranger's session alone that got the number of its own", () => {
+  test("ignores an unrelated session that reuses the session id", () => {
     const processTree = new SessionProcessTree(first, "/run/m");
     pidsOf(processTree, tableOf(guest));
     assert.deepEqual(pidsOf(processTree, tableOf({ pid: 9 })), []);
     assert.deepEqual(pidsOf(processTree, tableOf({ ...guest, startTicks: 3000 })), []);
   });
 
-  test("has no zombie, but the children of one", () => {
+  test("excludes zombies but contains their children", () => {
     const table = tableOf({ ...guest, zombie: true }, { pid: 101, parentPid: 100 });
     assert.deepEqual(pidsOf(new SessionProcessTree(first, "/run/m"), table), [101]);
   });
 
-  test("leaves a resident alone that was there before the machine", () => {
+  test("ignores a resident that started before the machine", () => {
     const table = tableOf(guest, { pid: 90, startTicks: 900, places: () => ["/run/m"] });
     assert.deepEqual(pidsOf(new SessionProcessTree(first, "/run/m"), table), [100]);
   });
 });
 
 suite("ResidentProcessTree", () => {
-  test("never has this process or one above it", () => {
+  test("never contains this process or its ancestors", () => {
     const table = tableOf(
       { pid: process.pid, parentPid: 50, places: () => ["/run/m"] },
       { pid: 50, places: () => ["/run/m"] },

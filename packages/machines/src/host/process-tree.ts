@@ -1,29 +1,28 @@
 import { contains } from "./machine-directory.ts";
 import { type ProcessEntry, type ProcessIdentity, readProcessTable } from "./process-table.ts";
 
-/** Finds all processes that belong to one machine, also those that did what they could to get away from it. */
+/** Finds all processes of one machine, including processes that try to escape. */
 export interface ProcessTree {
-  /** Those that run now. */
+  /** Returns the processes that are running. */
   members(table?: ReadonlyMap<number, ProcessEntry>): ProcessTreeMember[];
 }
 
 /** A process of a machine. */
 export interface ProcessTreeMember extends ProcessEntry {
-  /** It descends from the machine's first process, so that everything in its group does too. */
+  /** The process descends from the machine's first process, so its process group belongs to the machine too. */
   readonly related: boolean;
 }
 
 /**
- * The processes that come from one first process which leads a session of its own: those of its session and group,
- * their descendants, those that were seen as such before, and those whose program or working directory lies in the
- * machine's directory.
+ * Finds the processes of a session leader: its session, its process group, their descendants, and descendants seen
+ * earlier. Also finds processes whose executable or working directory is in the machine's directory.
  */
 export class SessionProcessTree implements ProcessTree {
   readonly #first: ProcessIdentity;
   readonly #realDirectory: string;
-  /** Start times of relatives by pid: they stay relatives when their parents have gone. */
+  /** Start times of related processes by pid. Processes stay related after their parents exit. */
   #seen: Map<number, number>;
-  /** While anything is left of the session, the kernel gives its number to no other process. */
+  /** The kernel does not reuse the session id while a process of the session exists. */
   #sessionLives = true;
 
   constructor(first: ProcessIdentity, realDirectory: string) {
@@ -58,7 +57,7 @@ export class SessionProcessTree implements ProcessTree {
   }
 }
 
-/** The processes whose program or working directory lies in a directory, and their descendants. */
+/** Finds the processes whose executable or working directory is in a directory, and their descendants. */
 export class ResidentProcessTree implements ProcessTree {
   readonly #realDirectory: string;
 
@@ -106,7 +105,7 @@ function withDescendants(
   return found;
 }
 
-/** This process and those above it: no machine, whatever its directory, may cost the host these. */
+/** This process and its ancestors, which must never be killed. */
 function ancestorsOfSelf(table: ReadonlyMap<number, ProcessEntry>): Set<number> {
   const found = new Set([1]);
   for (let pid = process.pid; pid > 0 && !found.has(pid); pid = table.get(pid)?.parentPid ?? 0)

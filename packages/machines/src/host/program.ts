@@ -2,7 +2,7 @@ import { constants } from "node:fs";
 import { access, stat } from "node:fs/promises";
 import { delimiter, isAbsolute, join, resolve } from "node:path";
 
-/** The absolute path of a program, found as a shell would find it with this process's PATH. */
+/** Finds a program in the PATH of this process, as a shell does. Returns its absolute path. */
 export async function findProgram(name: string): Promise<string | undefined> {
   const directories = name.includes("/")
     ? [""]

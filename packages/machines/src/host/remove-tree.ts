@@ -1,12 +1,12 @@
 import { chmod, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 
-/** Directories deeper than this are not opened up; the kernel's longest path ends earlier. */
+/** Maximum depth at which permissions are repaired. PATH_MAX is reached earlier. */
 const depthMax = 2048;
 
 /**
- * Removes a directory with all that is in it, also where a workload took the rights to its own directories away.
- * Links are removed, never followed.
+ * Removes a directory tree, even if a workload removed the permissions of its own directories. Links are removed but
+ * never followed.
  */
 export async function removeTree(directory: string): Promise<void> {
   const remove = (): Promise<void> => rm(directory, { recursive: true, force: true, maxRetries: 3 });

@@ -3,14 +3,14 @@ import { execFile } from "node:child_process";
 const outputBytesMax = 16 * 1_048_576;
 const complaintCharactersMax = 500;
 
-/** How a program ended that was run to its end. */
+/** Result of running a program to completion. */
 export interface ProgramRun {
-  /** Why it failed, in its own words where it has some; absent when it did not. */
+  /** Why the program failed, from its standard error if possible. Absent on success. */
   failure?: string;
   output: string;
 }
 
-/** Runs a program with this text on its standard input, in plain English and with nothing else of our environment. */
+/** Runs a program with the given standard input. The environment contains only PATH and LC_ALL=C. */
 export async function runProgram(
   program: string,
   args: readonly string[],
@@ -29,7 +29,7 @@ export async function runProgram(
         resolve({ output, failure: shortened(complaint) || `${why}` });
       },
     );
-    // One that ends early does not read all.
+    // A program that exits early does not read all its input.
     child.stdin?.on("error", () => undefined);
     child.stdin?.end(input);
   });

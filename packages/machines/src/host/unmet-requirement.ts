@@ -1,4 +1,4 @@
-/** Something that a driver needs and this host lacks. */
+/** A requirement of a driver that this host does not meet. */
 export interface UnmetRequirement {
   reason: string;
   advice: string;

@@ -2,10 +2,10 @@ import { readFile } from "node:fs/promises";
 import type { MachineUsage } from "../driver.ts";
 import type { ProcessEntry } from "./process-table.ts";
 
-/** `/proc` counts in hundredths of a second on every architecture that Node runs on. */
+/** `/proc` counts CPU time in units of 10 ms (USER_HZ = 100) on every architecture that Node supports. */
 const msPerTick = 10;
 
-/** Adds up what processes use; the memory is absent when the kernel shows it for none of them. */
+/** Sums the usage of processes. Memory is absent if the kernel reports it for none of them. */
 export async function measureUsage(members: readonly ProcessEntry[]): Promise<MachineUsage> {
   const usage: MachineUsage = {
     processes: members.length,

@@ -1,12 +1,12 @@
 import { setTimeout as delay } from "node:timers/promises";
 
-/** The longest time that a timer of Node can wait; a longer one would fire at once. */
+/** Maximum delay of a Node timer. A longer delay would fire immediately. */
 const timerMsMax = 2 ** 31 - 1;
 
 /**
- * Waits for a promise, at most so long.
+ * Waits for a promise up to a timeout.
  *
- * @returns whether it settled in time; how it settled is for those who hold it.
+ * @returns whether the promise settled in time, whether it resolved or rejected.
  */
 export async function settlesWithin(promise: Promise<unknown>, timeoutMs: number): Promise<boolean> {
   const timer = new AbortController();
@@ -24,9 +24,9 @@ export async function settlesWithin(promise: Promise<unknown>, timeoutMs: number
 }
 
 /**
- * Waits until a condition holds, looking again and again, at most so long.
+ * Polls a condition up to a timeout, with increasing intervals.
  *
- * @returns whether it held in time.
+ * @returns whether the condition held in time.
  */
 export async function holdsWithin(
   condition: () => boolean | Promise<boolean>,

@@ -10,7 +10,7 @@ import { ExitWatch } from "./watch.ts";
 
 const never = new Promise<void>(() => undefined);
 
-/** Runs with few descriptors, uses them up, and prints what it then knows of a process that runs. */
+/** Runs with a low descriptor limit, exhausts it, and prints what the module reports about a running process. */
 const exhausted = (module: string): string => `
 const { isAlive, readProcess, readProcessTable } = await import(${JSON.stringify(new URL("./process-table.ts", module).href)});
 const { readExitStatus } = await import(${JSON.stringify(new URL("./exit-status.ts", module).href)});
@@ -31,8 +31,8 @@ for (const fd of open) fs.closeSync(fd);
 process.stdout.write(JSON.stringify([code, ...known, ended, isAlive({ pid: 2 ** 22 + 1, startTicks: 1 })]));
 process.exit(0);`;
 
-suite("the end of processes that are no children", { skip: !hasProcessTable }, () => {
-  test("is not concluded from an error: a process without descriptors declares no living one dead", async () => {
+suite("the exit of processes that are not children", { skip: !hasProcessTable }, () => {
+  test("is not inferred from an error: without free descriptors, no running process is reported as exited", async () => {
     const args = [...process.execArgv, "--input-type=module", "-e", exhausted(import.meta.url)];
     const child = spawn("sh", ["-c", 'ulimit -n 64; exec "$0" "$@"', process.execPath, ...args], {
       stdio: ["ignore", "pipe", "inherit"],
@@ -41,7 +41,7 @@ suite("the end of processes that are no children", { skip: !hasProcessTable }, (
     assert.deepEqual(told, ["EMFILE", true, true, "EMFILE", "EMFILE", false, false]);
   });
 
-  test("is noticed without a hint, and at once with one", async () => {
+  test("is detected without a hint, and at once with a hint", async () => {
     const watch = new ExitWatch();
     for (const hinted of [false, true]) {
       const parent = spawn("sh", ["-c", "sleep 1000 & echo $!; exec sleep 1000"], {
@@ -58,7 +58,7 @@ suite("the end of processes that are no children", { skip: !hasProcessTable }, (
     }
   });
 
-  test("costs no more looks with four hundred processes than with twenty, and still is noticed", async () => {
+  test("needs no more checks for 400 processes than for 20, and is still detected", async () => {
     const gone = new Set<number>();
     let looks = 0;
     const watch = new ExitWatch(({ pid }: ProcessIdentity) => {

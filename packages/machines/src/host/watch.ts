@@ -3,12 +3,12 @@ import type { ProcessIdentity } from "./process-table.ts";
 import { holdsWithin } from "./wait.ts";
 
 const roundMs = 100;
-/** Maximum number of processes looked at in a round, so that more machines do not cost more. */
+/** Maximum number of processes checked per round, so that the cost does not grow with the number of machines. */
 const looksMax = 16;
 const hintMs = 1_000;
 const hintedIntervalMs = 10;
 
-/** Looks at one process. Tests give another one. */
+/** Reads the exit status of one process. Replaceable in tests. */
 export type ReadExitStatus = (identity: ProcessIdentity) => ExitStatus | undefined;
 
 interface Watched {
@@ -17,12 +17,12 @@ interface Watched {
 }
 
 /**
- * Notices the ends of processes that are no children of ours. One timer serves them all, and looks at a few of them
- * in each round. An end is noticed at once by the hint that comes with it; the rounds are for a process that hides it.
+ * Detects exits of processes that are not children of this process. One timer serves all of them and checks a few per
+ * round. A hint reports most exits immediately; the rounds catch processes that suppress the hint.
  */
 export class ExitWatch {
   readonly #read: ReadExitStatus;
-  /** In the order in which they are looked at: the first one is next. */
+  /** In checking order: the first entry is checked next. */
   readonly #watched = new Set<Watched>();
   #timer: NodeJS.Timeout | undefined;
 
@@ -31,9 +31,9 @@ export class ExitWatch {
   }
 
   /**
-   * Settles when a process has ended.
+   * Resolves when a process has exited.
    *
-   * @param hint Comes with the end where the process does not hide it; the process is looked at often after it.
+   * @param hint Resolves on exit, unless the process suppresses it. The process is then polled at short intervals.
    */
   async ended(identity: ProcessIdentity, hint: Promise<void>): Promise<ExitStatus> {
     const { promise, resolve } = Promise.withResolvers<ExitStatus>();
@@ -49,14 +49,14 @@ export class ExitWatch {
     let left = Math.min(looksMax, this.#watched.size);
     for (const watched of this.#watched) {
       if (left-- === 0) break;
-      // To the end of the order.
+      // Moves the entry to the end of the queue.
       this.#watched.delete(watched);
       this.#watched.add(watched);
       this.#look(watched);
     }
   }
 
-  /** @returns whether it has ended. */
+  /** @returns whether the process has exited. */
   #look(watched: Watched): boolean {
     if (!this.#watched.has(watched)) return true;
     const exitStatus = this.#read(watched.identity);
@@ -71,5 +71,5 @@ export class ExitWatch {
   }
 }
 
-/** The watch of this process. It holds nothing while it watches nobody. */
+/** Shared instance for this process. It holds no timer while it watches nothing. */
 export const exitWatch: ExitWatch = new ExitWatch();
