@@ -34,6 +34,11 @@ interface Operation {
 
 const messages: readonly Message[] = [
   { name: "auction_request", summary: "What a workload asks of a node.", schema: node.auctionRequestSchema },
+  {
+    name: "info_request",
+    summary: "Nothing, or which page, ended workloads or log lines are wanted.",
+    schema: node.infoRequestSchema,
+  },
   { name: "deploy_request", summary: "What to run, and for whom.", schema: workload.deployRequestSchema },
   { name: "stop_request", summary: "Which workload to end.", schema: workload.stopRequestSchema },
   {
@@ -125,7 +130,7 @@ const operations: readonly Operation[] = [
     name: "info",
     address: infoSubject("{namespace}", "{node}"),
     summary: "One node answers.",
-    request: undefined,
+    request: "info_request",
     answer: "info_response",
   },
   {

@@ -128,7 +128,10 @@ suite("a machine with egress", { skip: unmet ?? false }, () => {
 
   test("is refused where it lists nothing", async () => {
     const refusal = await fixture.node.refusal("boot", await fixture.lab.order([]));
-    assert.match(refusal, /^boot_failed: .*no target is listed; list a target, or use the network "nats" or "none"/);
+    assert.match(
+      refusal,
+      /^boot_failed: .*no target is listed; list a target, or use the network "nats" or "none"/,
+    );
   });
 
   test("does not fill its host's table of connections", async () => {
