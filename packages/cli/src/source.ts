@@ -152,9 +152,11 @@ async function checkSyntax(path: string, source: string): Promise<void> {
   } catch {
     // A module is no script: then the bundler's parser judges, which takes both.
     const esbuild = await import("esbuild");
-    await esbuild.transform(source, { loader: "js", logLevel: "silent" }).catch((cause: unknown) => {
-      throw buildFailure(path, cause);
-    });
+    await esbuild
+      .transform(source, { loader: "js", logLevel: "silent", sourcefile: basename(path) })
+      .catch((cause: unknown) => {
+        throw buildFailure(path, cause);
+      });
   }
 }
 
