@@ -17,7 +17,7 @@ export const defences: readonly Defence[] = [
     name: "the filter of system calls",
     takeAway: (config) => void delete config.linux.seccomp,
     noticedBy: ["kernel keyrings", "tracing", "namespaces"],
-    refusedByNode: /does not hold a machine by a filter of system calls/,
+    refusedByNode: /does not confine a machine with a seccomp filter/,
     inEveryRun: true,
   },
   {
@@ -51,7 +51,7 @@ export const defences: readonly Defence[] = [
     name: "the limit of processes",
     takeAway: (config) => void delete config.linux.resources.pids,
     noticedBy: ["a fork bomb", "a thread bomb"],
-    refusedByNode: /does not hold a machine by the pids limit/,
+    refusedByNode: /does not confine a machine with the pids limit/,
     inEveryRun: true,
   },
   {

@@ -19,7 +19,7 @@ const opener =
     openChannels(path, epoch, signal);
 const never = new AbortController().signal;
 
-/** The directory of a machine's channels, removed at the end of its scope. */
+/** A channel directory, removed at the end of its scope. */
 class ChannelDirectory implements AsyncDisposable {
   readonly path: string;
 
@@ -36,7 +36,7 @@ class ChannelDirectory implements AsyncDisposable {
     return directory;
   }
 
-  /** Connects as a guest would: until it can, and by a short path. */
+  /** Connects as a guest does: retries, and uses a short path. */
   async connect(): Promise<Socket> {
     const directory = openSync(this.path, "r");
     const sockets: Socket[] = [];
@@ -71,7 +71,7 @@ suite("openChannels", { skip: process.platform !== "linux" }, () => {
     for (const end of [guest, frames, calls]) end.destroy();
   });
 
-  test("accepts one connection for each epoch, and forgets the FIFOs of former ones", async () => {
+  test("accepts one connection per epoch, and removes the FIFOs of previous epochs", async () => {
     await using directory = await ChannelDirectory.make();
     await writeFile(join(directory.path, ".frames.sock"), "left by a node that was killed");
     for (const epoch of [1, 2]) {
@@ -86,7 +86,7 @@ suite("openChannels", { skip: process.platform !== "linux" }, () => {
     assert.equal(await latestEpoch(directory.path), 2);
   });
 
-  test("does not follow what stands in the place of a FIFO", async () => {
+  test("does not follow a link in the place of a FIFO", async () => {
     await using directory = await ChannelDirectory.make();
     const victim = join(directory.path, "victim");
     await writeFile(victim, "kept");
@@ -98,7 +98,7 @@ suite("openChannels", { skip: process.platform !== "linux" }, () => {
     assert.equal(await readFile(victim, "utf8"), "kept");
   });
 
-  test("gives all back when nobody connects", async () => {
+  test("releases everything when nobody connects", async () => {
     await using directory = await ChannelDirectory.make();
     const before = countDescriptors();
     const attachments = new Attachments(opener(directory), 0, 20);
@@ -108,7 +108,7 @@ suite("openChannels", { skip: process.platform !== "linux" }, () => {
 });
 
 suite("Attachments", { skip: process.platform !== "linux" }, () => {
-  test("a later epoch ends the wait of a former one, and an earlier one is refused", async () => {
+  test("a later epoch aborts a pending attach, and an earlier epoch is refused", async () => {
     await using directory = await ChannelDirectory.make();
     const attachments = new Attachments(opener(directory), 4, actMs);
     await rejectsWith(attachments.open(4, "a"), "attach_failed");
@@ -123,7 +123,7 @@ suite("Attachments", { skip: process.platform !== "linux" }, () => {
     guest.destroy();
   });
 
-  test("calls end with the machine, also when the guest has never opened them", async () => {
+  test("the call channel ends with the machine, even if the guest never opened it", async () => {
     await using directory = await ChannelDirectory.make();
     const attachments = new Attachments(opener(directory), 0, actMs);
     const opening = attachments.open(1, "a");

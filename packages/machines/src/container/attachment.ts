@@ -13,9 +13,9 @@ export interface ContainerChannels extends EpochChannels {
 }
 
 /**
- * Opens the channels of an epoch in a directory that the guest can only read: first the FIFOs, then the socket to
- * which the guest connects, then the FIFOs of former epochs go. Takes descriptors in the directory itself, so that a
- * long path does no harm.
+ * Opens the channels of an epoch in a directory that the guest can only read. Creates the FIFOs first, then the
+ * socket that the guest connects to, then removes the FIFOs of previous epochs. Accesses the directory through a
+ * descriptor, so that long paths work.
  *
  * @throws MachineError `attach_failed`
  */
@@ -42,7 +42,7 @@ export async function openChannels(
   }
 }
 
-/** The latest epoch that any node has begun in this directory, 0 before the first. */
+/** Returns the latest epoch that any node has started in this directory; 0 before the first. */
 export async function latestEpoch(directory: string): Promise<number> {
   const epochs = (await readdir(directory)).map((name) => epochOf(name) ?? 0);
   return Math.max(0, ...epochs);

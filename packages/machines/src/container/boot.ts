@@ -7,7 +7,7 @@ import { countsSwap } from "../host/cgroup-mounts.ts";
 import { makeFifos } from "../host/fifo.ts";
 import { closeOutput, FifoConsole } from "../host/fifo-console.ts";
 import { type ProcessIdentity, readProcess } from "../host/process-table.ts";
-import { attachNetwork, demandNetwork, wantsWires } from "../network/attach-network.ts";
+import { attachNetwork, demandNetwork, needsNetworkSetup } from "../network/attach-network.ts";
 import { cleanUp } from "./cleanup.ts";
 import { bundleConfig } from "./config.ts";
 import type { ContainerHost } from "./host.ts";
@@ -15,17 +15,17 @@ import { writeHostsFile } from "./hosts-file.ts";
 import { type Layout, layoutOf } from "./layout.ts";
 import { ContainerMachine } from "./machine.ts";
 
-/** What a program that has ended and gone already is taken for: no process starts before the host does. */
+/** Start time of a program that has already exited. No real process has a negative start time. */
 const goneTicks = -1;
 
 /**
- * Boots one machine: its bundle, its user ids, its console, and the runtime that starts it and ends itself.
+ * Boots one machine: creates its bundle, user ids and console, and runs the OCI runtime, which then exits.
  *
- * @throws MachineError `boot_failed`; then nothing of it is left.
+ * @throws MachineError `boot_failed`; nothing is left behind.
  */
 export async function bootContainer(host: ContainerHost, spec: MachineSpec): Promise<ContainerMachine> {
   const cgroup = host.cgroup(spec.id);
-  if (cgroup.exists()) throw bootFailure(spec.id, "its control group is there already");
+  if (cgroup.exists()) throw bootFailure(spec.id, "its cgroup already exists");
   await demandNetwork(spec, host.egress);
   host.enter(spec.id);
   let range: number | undefined;
@@ -58,7 +58,7 @@ async function makeBundle(
   layout: Layout,
   range: number,
 ): Promise<void> {
-  // The directory itself is its owner's only, so that no other user of the host comes to the channels.
+  // Only the owner may enter the directory, so that other users of the host can't reach the channels.
   await chmod(layout.directory, 0o700);
   await mkdir(layout.bundle);
   await mkdir(layout.channels);
@@ -94,7 +94,10 @@ async function start(host: ContainerHost, spec: MachineSpec, layout: Layout): Pr
   }
 }
 
-/** In one step where that is enough: two take longer. @returns the machine's own address, if it has egress. */
+/**
+ * Runs the container in one step if possible, because two steps take longer. @returns the machine's egress address,
+ * if it has one.
+ */
 async function run(
   { runtime, egress }: ContainerHost,
   spec: MachineSpec,
@@ -104,19 +107,19 @@ async function run(
   const check = (failure: string | undefined): void => {
     if (failure !== undefined) throw bootFailure(spec.id, failure);
   };
-  if (!wantsWires(spec)) {
+  if (!needsNetworkSetup(spec)) {
     check(await runtime.run(spec.id, layout, outputFd));
     return undefined;
   }
   check(await runtime.create(spec.id, layout, outputFd));
   const { pid, startTicks } = await identify(layout, spec.id);
-  if (startTicks === goneTicks) check("its first process has gone before it began");
+  if (startTicks === goneTicks) check("its first process exited before it was started");
   const egressAddress = await attachNetwork(spec, pid, egress);
   check(await runtime.begin(spec.id, layout));
   return egressAddress;
 }
 
-/** The first process of a machine; one that has ended already is nobody. */
+/** Identifies the machine's first process, also if it has already exited. */
 async function identify(layout: Layout, id: string): Promise<ProcessIdentity> {
   const pid = Number(await readFile(layout.pidFile, "utf8"));
   const groups = await readFile(`/proc/${pid}/cgroup`, "utf8").catch(() => "");
@@ -125,7 +128,7 @@ async function identify(layout: Layout, id: string): Promise<ProcessIdentity> {
   return { pid, startTicks };
 }
 
-/** The most files that this process may open: a machine in user namespaces of its own can't get more. */
+/** Open-file limit of this process. A machine in its own user namespace can't exceed it. */
 async function openFilesLimit(): Promise<number> {
   const limits = await readFile("/proc/self/limits", "latin1");
   const hard = /^Max open files\s+\S+\s+(\S+)/m.exec(limits)?.[1];

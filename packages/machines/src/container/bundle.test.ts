@@ -23,14 +23,14 @@ async function configOf(limits: MachineLimits, countsSwap = true): Promise<Recor
 }
 
 suite("bundleConfig", () => {
-  test("tells the program its channels, and takes no more files than this process may open", async () => {
+  test("passes the channels to the program, and keeps the open-file limit of this process", async () => {
     const { process: program } = await configOf({});
     const { args, rlimits } = program as { args: string[]; rlimits: { hard: number }[] };
     assert.deepEqual(args, ["/p", "a", "--channels=connect:/nex"]);
     assert.equal(rlimits[0]?.hard, 500);
   });
 
-  test("limits memory with its swap, where that can be counted", async () => {
+  test("limits memory and swap together if the kernel accounts for swap", async () => {
     const resourcesOf = async (limits: MachineLimits, countsSwap?: boolean): Promise<unknown> =>
       ((await configOf(limits, countsSwap))["linux"] as { resources: unknown }).resources;
     const devices = [{ allow: false, access: "rwm" }];
@@ -48,7 +48,7 @@ suite("bundleConfig", () => {
   });
 });
 
-test("guestMounts bound all that can be written, however little it is", () => {
+test("guestMounts limits every writable mount, even for tiny limits", () => {
   for (const diskBytes of [1, 1_048_576, 2 ** 30]) {
     const sizes = guestMounts(diskBytes, { channels: "/c" })
       .filter(({ type, destination }) => type === "tmpfs" && destination !== "/dev")
@@ -62,7 +62,7 @@ test("guestMounts bound all that can be written, however little it is", () => {
   }
 });
 
-test("seccompProfile leaves out what reaches beyond a machine", () => {
+test("seccompProfile excludes system calls that reach beyond a machine", () => {
   const allowed = new Set(
     seccompProfile().syscalls.flatMap(({ names, action, args }) =>
       action === "SCMP_ACT_ALLOW" && !args ? names : [],
@@ -75,7 +75,7 @@ test("seccompProfile leaves out what reaches beyond a machine", () => {
   for (const name of allowed) assert.match(name, /^[a-z0-9_]+$/);
 });
 
-test("IdRanges gives the lowest that is free, and takes back what dead processes had", async () => {
+test("IdRanges claims the lowest free range, and releases ranges of dead processes", async () => {
   const directory = await mkdtemp(join(tmpdir(), "nex-ranges-"));
   try {
     const ranges = new IdRanges(directory, 1_000_000, join(directory, "none"));
@@ -94,7 +94,7 @@ test("IdRanges gives the lowest that is free, and takes back what dead processes
   }
 });
 
-test("IdRanges of two nodes never give the same ids, nor those of a dead node's machine that still runs", async () => {
+test("IdRanges of two nodes never overlap, and keep the range of a dead node's running machine", async () => {
   const directory = await mkdtemp(join(tmpdir(), "nex-ranges-"));
   try {
     const [one, other] = ["one", "other"].map((root) => join(directory, root));
@@ -116,7 +116,7 @@ test("IdRanges of two nodes never give the same ids, nor those of a dead node's 
 });
 
 suite("readExitStatus", { skip: !hasProcessTable }, () => {
-  test("knows who runs from who has gone, or is another with the same number", () => {
+  test("tells a running process from one that exited or reuses its pid", () => {
     const self = readProcess(process.pid) ?? assert.fail("Not found");
     assert.equal(readExitStatus(self), undefined);
     assert.deepEqual(readExitStatus({ pid: process.pid, startTicks: self.startTicks + 1 }), {});

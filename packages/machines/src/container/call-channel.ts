@@ -2,13 +2,15 @@ import { closeSync, constants, openSync } from "node:fs";
 import { Socket } from "node:net";
 import { Duplex } from "node:stream";
 
-/** The node's end of the calls: two FIFOs as one channel. */
+/** The node's end of the call channel: two FIFOs as one duplex stream. */
 export class CallChannel extends Duplex {
   readonly #requestsFd: number;
   readonly #requests: Socket;
   readonly #replies: Socket;
 
-  /** @param requestsFd Opened for reading only, so that it ends with the guest. Both descriptors are owned from now on. */
+  /**
+   * @param requestsFd Opened read-only, so that it ends when the guest closes it. The channel owns both descriptors.
+   */
   constructor(requestsFd: number, repliesFd: number) {
     super({ allowHalfOpen: false });
     this.#requestsFd = requestsFd;
@@ -23,11 +25,11 @@ export class CallChannel extends Duplex {
     this.#requests.pause();
   }
 
-  /** Tells the reader that nothing will come any more, also where the guest has never opened its end. */
+  /** Signals end of stream to the reader, even if the guest never opened its end. */
   hangUp(): void {
     if (this.#requests.destroyed) return;
     try {
-      // The kernel reports the end of a FIFO when its last writer goes, so there has to be one.
+      // The kernel reports end of file only after a last writer has closed, so a writer must exist once.
       closeSync(openSync(`/proc/self/fd/${this.#requestsFd}`, constants.O_WRONLY | constants.O_NONBLOCK));
     } catch {
       this.destroy();

@@ -3,26 +3,26 @@ import { type Cgroup, killCgroup } from "../host/cgroup.ts";
 import { removeTree } from "../host/remove-tree.ts";
 import type { ContainerHost } from "./host.ts";
 
-/** What a machine holds on its host, wherever that is known from. */
+/** Resources that a machine holds on its host. */
 export interface CleanupTarget {
   id: string;
-  /** Absent where there is none that a machine can own. */
+  /** Absent if the machine has no directory that it can own. */
   directory?: string | undefined;
   cgroup: Cgroup;
   cgroupParent?: string;
   range?: number | undefined;
-  /** It may be connected with the host's network. */
+  /** Whether the machine may be attached to the host's network. */
   egress: boolean;
 }
 
 /**
- * Removes everything that a machine held: what runs, the runtime's state, control groups, directory, user ids, network device. Takes
- * every step even when one fails, and can be repeated.
+ * Removes everything a machine held: processes, runtime state, cgroups, directory, user ids and network device. Runs
+ * every step even if one fails. Can be repeated.
  *
- * @throws MachineError `destroy_failed` when something is left.
+ * @throws MachineError `destroy_failed` if anything is left.
  */
-export async function cleanUp(host: ContainerHost, remains: CleanupTarget): Promise<void> {
-  const { id, directory, cgroup, cgroupParent, range, egress } = remains;
+export async function cleanUp(host: ContainerHost, target: CleanupTarget): Promise<void> {
+  const { id, directory, cgroup, cgroupParent, range, egress } = target;
   const left: string[] = [];
   const note = (error: unknown): unknown => left.push(error instanceof Error ? error.message : String(error));
   const pids = await killCgroup(cgroup, host.settings.killTimeoutMs);
@@ -37,5 +37,8 @@ export async function cleanUp(host: ContainerHost, remains: CleanupTarget): Prom
     await host.leave(id, cgroupParent).catch(note);
   }
   if (left.length === 0) return;
-  throw new MachineError("destroy_failed", `Cannot destroy machine "${id}": left are ${left.join("; ")}`);
+  throw new MachineError(
+    "destroy_failed",
+    `Cannot destroy machine "${id}": could not remove ${left.join("; ")}`,
+  );
 }

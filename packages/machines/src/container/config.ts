@@ -5,28 +5,28 @@ import { guestMounts, maskedPaths, readonlyPaths } from "./mounts.ts";
 import type { ContainerDriverSettings } from "./options.ts";
 import { seccompProfile } from "./seccomp.ts";
 
-/** Processor time is counted out in periods of this length. */
+/** CFS bandwidth period, in µs. */
 export const cpuPeriodUs = 100_000;
 const cpuQuotaUsMin = 1_000;
 const openFilesMax = 65_536;
-/** Machines go before anything else of the host when its memory ends. */
+/** OOM score: the OOM killer prefers machines over other processes of the host. */
 const oomScoreAdj = 500;
 
-/** What beside the order decides on a bundle. */
+/** Host facts that a bundle depends on, in addition to the spec. */
 export interface BundleFacts {
   settings: ContainerDriverSettings;
   layout: Layout;
-  /** The first id on the host. */
+  /** First host id of the machine's range. */
   hostIdFirst: number;
-  /** The most files that this process itself may open. */
+  /** Open-file limit of this process. */
   openFilesLimit: number;
-  /** The kernel can count swapped memory. */
+  /** Whether the kernel accounts for swap. */
   countsSwap: boolean;
-  /** The kernel has namespaces of control groups. */
+  /** Whether the kernel has cgroup namespaces. */
   cgroupNamespace: boolean;
 }
 
-/** The `config.json` of a machine's bundle, by the OCI runtime specification 1.0.2. */
+/** Builds the `config.json` of a machine's bundle (OCI runtime specification 1.0.2). */
 export function bundleConfig(spec: MachineSpec, facts: BundleFacts): object {
   const { settings, layout, hostIdFirst } = facts;
   const [program, ...args] = settings.command;
@@ -63,7 +63,7 @@ export function bundleConfig(spec: MachineSpec, facts: BundleFacts): object {
       uidMappings: ids,
       gidMappings: ids,
       namespaces: namespaces.map((type) => ({ type })),
-      // So that a relay can stand in the place of a server, whatever its port is.
+      // Lets a relay listen on the port of the server that it stands in for, even below 1024.
       sysctl: { "net.ipv4.ip_unprivileged_port_start": "0" },
       resources: resources(spec.limits, facts.countsSwap),
       seccomp: seccompProfile(),

@@ -13,26 +13,26 @@ import type { ContainerDriverOptions } from "./options.ts";
 import { completeOptions } from "./options.ts";
 import { findUnmetRequirement } from "./requirements.ts";
 
-/** The options go to the programs that a case starts. */
+/** Passes the options to the programs that a test case starts. */
 const optionsVariable = "NEX_CONTRACT_CONTAINER";
 
-/** The driver as the contract suite boots it: the test guest in a rootfs, once `prepareContainers` has made one. */
+/** Creates the driver for the contract suite. The test guest runs in the rootfs made by `prepareContainers`. */
 export function makeDriver(change: Partial<ContainerDriverOptions> = {}): ContainerDriver {
   const options = JSON.parse(process.env[optionsVariable] ?? "{}") as ContainerDriverOptions;
   return new ContainerDriver({ ...options, ...change });
 }
 
-/** What tests of containers need, removed at the end of its scope. */
+/** Fixtures of container tests, removed at the end of their scope. */
 export interface Preparation extends AsyncDisposable {
   options: ContainerDriverOptions;
-  /** Why there can be no containers here, if there can't. */
+  /** Why containers can't run on this host; `undefined` if they can. */
   unmetRequirement: string | undefined;
 }
 
 /**
- * Builds a rootfs with the test guest, in a directory that everybody can reach.
+ * Builds a rootfs with the test guest, in a directory that every user can reach.
  *
- * @param programs Absolute paths of further programs, which come in with their libraries.
+ * @param programs Absolute paths of additional programs, installed with their libraries.
  */
 export async function prepareContainers(programs: readonly string[] = []): Promise<Preparation> {
   const base = await mkdtemp(join(tmpdir(), "nex-containers-"));
@@ -69,7 +69,7 @@ async function withLibraries(programs: readonly string[]): Promise<Record<string
   return Object.fromEntries([...programs, ...libraries].map((path) => [normalize(path), path]));
 }
 
-/** The processes that have a directory mounted, and those that live in it or name it. */
+/** Lists the processes that have a directory mounted, run in it or name it. */
 export function orphansOf(directory: string): string[] {
   const mounted = readdirSync("/proc")
     .filter((pid) => /^\d+$/.test(pid) && readMounts(pid).includes(directory))

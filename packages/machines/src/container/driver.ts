@@ -9,24 +9,26 @@ import { type ContainerDriverOptions, completeOptions } from "./options.ts";
 import { recoverContainer } from "./recover.ts";
 
 /**
- * Makes machines that are containers of an OCI runtime: namespaces of their own for users, processes, mounts, network
- * and names, a filter of system calls, no capability, a read-only root, and control groups. Needs Linux and root.
+ * Creates machines that are containers of an OCI runtime. Each has its own namespaces for users, processes, mounts,
+ * network and host name, a seccomp filter, no capabilities, a read-only root and cgroup limits. Requires Linux and
+ * root.
  *
- * Its program is the first process of the container, as the user 1000, in an empty directory in memory, with nothing
- * on standard input. It gets the argument `--channels=connect:/nex`, and is told `NEX_NODE_LOST_TIMEOUT_MS`:
+ * The program is the container's first process. It runs as user 1000 in an empty directory in memory, with empty
+ * standard input. It gets the argument `--channels=connect:/nex` and the variable `NEX_NODE_LOST_TIMEOUT_MS`:
  *
- * - **Frames**: it connects to `/nex/frames.sock`, again and again until it can, and anew whenever they end. The node
- *   speaks first, and tells the epoch.
- * - **Calls**: of that epoch, it opens `/nex/req.<epoch>` and `/nex/rep.<epoch>` for reading and writing, which never
- *   waits; then `rep` for reading and `req` for writing; then it closes the first two. So its calls end with its node.
- * - **Stop**: it gets a SIGTERM, which the kernel keeps from a first process that does not listen to it.
+ * - **Frames**: the program connects to `/nex/frames.sock`, retries until it succeeds, and reconnects after every
+ *   disconnect. The node speaks first and sends the epoch.
+ * - **Calls**: for that epoch, it opens `/nex/req.<epoch>` and `/nex/rep.<epoch>` for reading and writing, which
+ *   never blocks. Then it opens `rep` for reading and `req` for writing, and closes the first two. Its calls
+ *   therefore end when the node exits.
+ * - **Stop**: it gets SIGTERM. The kernel drops the signal if a first process has no handler for it.
  *
- * A machine with egress reaches what is listed, over IPv4, and nothing else: a packet filter in its own network, set
- * before its program begins, lets nothing else out, and one on the host lets it neither to the host itself nor to
- * another machine, listed or not. The node switches the host's forwarding of IPv4 on for it, and leaves it so. A
- * machine that lists nothing is refused.
+ * A machine with egress reaches only the listed targets, over IPv4. A packet filter in the machine's network is
+ * installed before its program starts. A second filter on the host blocks traffic to the host itself and to other
+ * machines, listed or not. The node enables IPv4 forwarding on the host and leaves it enabled. A machine that lists
+ * no target is refused.
  *
- * A machine outlives the node that booted it, and can be recovered from its record.
+ * A machine outlives the node that booted it and can be recovered from its record.
  */
 export class ContainerDriver extends DetachedDriver<ContainerMachine> {
   readonly kind = "container";

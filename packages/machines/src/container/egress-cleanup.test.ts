@@ -14,8 +14,8 @@ import { prepareContainerLab } from "./egress-fixture.ts";
 const { allowed } = places;
 const { fixture, unmetRequirement: unmet, settings } = await prepareContainerLab();
 
-/** What of machines is on the lab's host: devices, tables, ranges of ids, states of the runtime, control groups. */
-async function remains(): Promise<string[]> {
+/** Lists machine resources on the lab's host: devices, tables, id ranges, runtime state and cgroups. */
+async function orphans(): Promise<string[]> {
   const { stateDirectory, cgroupParent } = settings;
   const links = await fixture.lab.onHost("ip", "-br", "link", "show", "type", "veth");
   const tables = await fixture.lab.onHost("nft", "list", "tables");
@@ -40,31 +40,31 @@ async function assertReaches(machine: Pick<LabMachine, "ask">): Promise<void> {
   for (const outcome of await fixture.reach(machine, both(allowed))) assert.match(outcome, / sees /);
 }
 
-suite("what a machine with egress has of its host", { skip: unmet ?? false }, () => {
+suite("host resources of a machine with egress", { skip: unmet ?? false }, () => {
   fixture.use();
 
-  test("is gone after destroy, and that of another machine is not", async () => {
-    assert.deepEqual(await remains(), []);
+  test("are removed by destroy, and those of another machine are kept", async () => {
+    assert.deepEqual(await orphans(), []);
     const first = await fixture.boot([target(allowed)]);
     const second = await fixture.boot([target(allowed)]);
     assert.notEqual(first.address, second.address);
     assert.ok(await fixture.lab.forwards(), "It was off before, and is needed");
-    assert.equal((await remains()).filter((line) => line.startsWith("nex")).length, 2);
+    assert.equal((await orphans()).filter((line) => line.startsWith("nex")).length, 2);
     await fixture.node.tell("destroy", first.spec.id);
     await assertReaches(second);
     await fixture.node.tell("destroy", second.spec.id);
-    assert.deepEqual(await remains(), []);
+    assert.deepEqual(await orphans(), []);
   });
 
-  test("is gone when a boot fails in its middle", async () => {
+  test("are removed if a boot fails halfway", async () => {
     await fixture.withTools({ nsenter: "echo no >&2; exit 1" }, async (node) => {
       const refusal = await node.refusal("boot", await fixture.lab.order([target(allowed)]));
       assert.match(refusal, /^boot_failed: Cannot boot machine "\w+": .* can't be set: nft says "no"/);
-      assert.deepEqual(await remains(), []);
+      assert.deepEqual(await orphans(), []);
     });
   });
 
-  test("outlives kill -9 of the node and a cleared filter, and is gone when the next one has destroyed it", async () => {
+  test("survive kill -9 of the node and a flushed filter, and are removed by the next node", async () => {
     const previous = fixture.lab.node();
     const { spec, record, address } = await fixture.boot([target(allowed)], {}, previous);
     await previous.kill();
@@ -75,51 +75,51 @@ suite("what a machine with egress has of its host", { skip: unmet ?? false }, ()
     await assertReaches({ ask });
     assert.match(await fixture.lab.onHost("nft", "list", "ruleset"), new RegExp(address));
     await fixture.node.tell("destroy", spec.id);
-    assert.deepEqual(await remains(), []);
+    assert.deepEqual(await orphans(), []);
   });
 
-  test("is gone when the next node recovers a machine of which nothing was written down", async () => {
+  test("are removed when the next node recovers a machine without recorded facts", async () => {
     const previous = fixture.lab.node();
     const { spec } = await fixture.boot([target(allowed)], {}, previous);
     await previous.kill();
     assert.equal(await fixture.node.tell("recover", withoutFacts(spec), 2), false);
-    assert.deepEqual(await remains(), []);
+    assert.deepEqual(await orphans(), []);
   });
 
-  test("is gone when the next node recovers what another has left in the middle of a boot", async () => {
+  test("are removed when the next node recovers a half-finished boot", async () => {
     const spec = await fixture.lab.order([target(allowed)]);
-    // As long as that node lives, it sets up the machine's network.
+    // The node keeps setting up the machine's network while it is alive.
     await fixture.withTools({ nsenter: "while kill -0 $PPID; do sleep 0.02; done" }, async (previous) => {
       const booting = previous.tell("boot", spec).catch(() => undefined);
       const listed = async (): Promise<boolean> =>
-        (await remains()).some((line) => line.startsWith("table")) && existsSync(spec.directory);
+        (await orphans()).some((line) => line.startsWith("table")) && existsSync(spec.directory);
       await eventually(listed, actMs, "the machine is in the host's filter");
       await previous.kill();
       await booting;
     });
-    assert.notDeepEqual(await remains(), []);
+    assert.notDeepEqual(await orphans(), []);
     assert.equal(await fixture.node.tell("recover", withoutFacts(spec), 1), false);
-    assert.deepEqual(await remains(), []);
+    assert.deepEqual(await orphans(), []);
   });
 
-  test("is struck off by the next boot when the machine has ended without a node", async () => {
+  test("are removed by the next boot if the machine exited without a node", async () => {
     const previous = fixture.lab.node();
     const { spec } = await fixture.boot([target(allowed)], { nodeLostTimeoutMs: 50 }, previous);
     await previous.kill();
-    const gone = async (): Promise<boolean> => !(await remains()).some((line) => line.startsWith("nex"));
+    const gone = async (): Promise<boolean> => !(await orphans()).some((line) => line.startsWith("nex"));
     await eventually(gone, actMs, "the device has gone with its machine");
-    assert.ok((await remains()).some((line) => line.startsWith("table")));
+    assert.ok((await orphans()).some((line) => line.startsWith("table")));
     const next = fixture.lab.node();
     const plain = await fixture.lab.order(undefined, { network: "none" });
     await next.tell("boot", plain);
-    assert.ok(!(await remains()).some((line) => line.startsWith("table")));
+    assert.ok(!(await orphans()).some((line) => line.startsWith("table")));
     await next.tell("destroy", plain.id);
     await next.tell("recover", withoutFacts(spec), 2);
-    assert.deepEqual(await remains(), []);
+    assert.deepEqual(await orphans(), []);
     await next.kill();
   });
 
-  test("comes back with the next boot when the host's filter was cleared", async () => {
+  test("are restored by the next boot if the host's filter was flushed", async () => {
     await fixture.with([target(allowed)], async (first) => {
       await fixture.lab.onHost("nft", "flush", "ruleset");
       await fixture.with([target(allowed)], async (second) => {
@@ -127,31 +127,31 @@ suite("what a machine with egress has of its host", { skip: unmet ?? false }, ()
         await assertReaches(first);
       });
     });
-    assert.deepEqual(await remains(), []);
+    assert.deepEqual(await orphans(), []);
   });
 
-  test("is apart from that of another node's machines, and of others' tables (S11)", async () => {
+  test("are separate from other nodes' machines and from foreign tables (S11)", async () => {
     await fixture.lab.onHost("nft", "add", "table", "inet", "others");
     const { stateDirectory } = settings;
     const other = fixture.lab.node({ stateDirectory: `${stateDirectory}-2`, hostIdFirst: 4_000_000 });
     const theirs = await fixture.boot([target(allowed)], {}, other);
     await fixture.with([target(allowed), target(theirs.address)], async (ours) => {
-      assert.equal((await remains()).filter((line) => line.startsWith("table")).length, 3);
+      assert.equal((await orphans()).filter((line) => line.startsWith("table")).length, 3);
       await assertReaches(ours);
       await fixture.assertUnreached(ours, both(theirs.address));
     });
     await assertReaches(theirs);
     await other.tell("destroy", theirs.spec.id);
-    assert.deepEqual(await remains(), ["table inet others"]);
+    assert.deepEqual(await orphans(), ["table inet others"]);
     await fixture.lab.onHost("nft", "delete", "table", "inet", "others");
     await other.kill();
   });
 });
 
-suite("a host without the programs of egress", { skip: unmet ?? false }, () => {
+suite("a host without the egress tools", { skip: unmet ?? false }, () => {
   fixture.use();
 
-  test("offers all but egress, and says how to get it", async () => {
+  test("offers everything except egress, and says how to install the tools", async () => {
     const programs = ["runc", "mkfifo", "nsenter", "unshare", "ip"];
     await fixture.withTools(
       {},
@@ -187,13 +187,13 @@ suite("a host without the programs of egress", { skip: unmet ?? false }, () => {
     );
   });
 
-  test("offers egress where all is there", async () => {
+  test("offers egress if all tools are installed", async () => {
     const { networks, ...told } = await fixture.node.tell("fingerprint");
     assert.deepEqual(networks, ["none", "nats", "egress"]);
     assert.equal((told as { details: Record<string, string> }).details["egress"], "yes");
   });
 
-  test("hears of a firewall that drops what is passed on", async () => {
+  test("reports a firewall that drops forwarded traffic", async () => {
     await fixture.lab.onHost("nft", "add", "table", "ip", "filter");
     const chain = "{ type filter hook forward priority 0; policy drop; }";
     await fixture.lab.onHost("nft", "add", "chain", "ip", "filter", "FORWARD", chain);

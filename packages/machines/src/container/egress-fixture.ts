@@ -5,15 +5,15 @@ import { LabFixture } from "../network/lab-fixture.ts";
 import { prepareContainers } from "./contract-driver.ts";
 import { type ContainerDriverSettings, completeOptions } from "./options.ts";
 
-/** A lab for containers. */
+/** Network lab for containers. */
 export interface ContainerLab {
   fixture: LabFixture;
   settings: ContainerDriverSettings;
-  /** Why there can be none here, if there can't. */
+  /** Why the lab can't run on this host; `undefined` if it can. */
   unmetRequirement: string | undefined;
 }
 
-/** @param programs Names of further programs that the machines find in their rootfs. */
+/** @param programs Names of additional programs in the machines' rootfs. */
 export async function prepareContainerLab(programs: readonly string[] = []): Promise<ContainerLab> {
   const found = await Promise.all(programs.map(findProgram));
   const containers = await prepareContainers(found.filter((path) => path !== undefined));

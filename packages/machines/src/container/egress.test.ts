@@ -10,12 +10,12 @@ const { fixture, unmetRequirement: unmet } = await prepareContainerLab(["ip", "n
 suite("a machine with egress", { skip: unmet ?? false }, () => {
   fixture.use();
 
-  test("is kept from what its host reaches", async () => {
+  test("can't reach what only its host may reach", async () => {
     const attempts = [...inWorld, tcp(host), udp(host), tcp("127.0.0.1", otherPort)];
     for (const outcome of await fixture.node.tell("reach", attempts)) assert.match(outcome, / sees /);
   });
 
-  test("reaches what is listed by TCP and UDP, by address and by name, and is seen as its host", async () => {
+  test("reaches listed targets by TCP and UDP, by address and name, with its host's source address", async () => {
     const hosts = [{ name: "allowed.example.com", address: allowed }];
     const check = async (machine: Parameters<typeof fixture.reach>[0]): Promise<void> => {
       const attempts = [...both(allowed), ...both("allowed.example.com")];
@@ -25,7 +25,7 @@ suite("a machine with egress", { skip: unmet ?? false }, () => {
     await fixture.with([target(allowed)], check, { hosts });
   });
 
-  test("reaches nothing else: no other port or address, no DNS, nothing of its host, no metadata", async () => {
+  test("reaches no other port or address, no DNS, no host service and no metadata service", async () => {
     await fixture.with([target(allowed)], async (machine) => {
       const hostEnd = machine.address.replace(/\d+$/, (last) => String(Number(last) - 1));
       const unlisted = inWorld.filter((attempt) => attempt.host !== allowed || attempt.port !== port);
@@ -36,7 +36,7 @@ suite("a machine with egress", { skip: unmet ?? false }, () => {
     });
   });
 
-  test("comes through a wide target to no private, metadata or host's address, which it lists by itself", async () => {
+  test("reaches private, metadata and host addresses only if a target names them", async () => {
     await fixture.with([target("0.0.0.0", 0)], async (machine) => {
       const reached = await fixture.reach(machine, [...both(allowed), ...both(other)]);
       for (const outcome of reached) assert.match(outcome, / sees /);
@@ -49,7 +49,7 @@ suite("a machine with egress", { skip: unmet ?? false }, () => {
     });
   });
 
-  test("comes to no other machine and not to its host, even where these are listed", async () => {
+  test("reaches neither other machines nor its host, even if they are listed", async () => {
     await fixture.with([target(allowed)], async (neighbour) => {
       assert.equal(await neighbour.ask(`serve ${port}`), "serving");
       const hostEnd = neighbour.address.replace(/\d+$/, (last) => String(Number(last) - 1));
@@ -61,7 +61,7 @@ suite("a machine with egress", { skip: unmet ?? false }, () => {
     });
   });
 
-  test("is kept by its host too, where its own rules are gone", async () => {
+  test("is still restricted by its host if its own rules are gone", async () => {
     const loopbackAddresses = ["203.0.113.99"];
     const opened = async (neighbour: { address: string }): Promise<void> => {
       await fixture.with(
@@ -116,17 +116,20 @@ suite("a machine with egress", { skip: unmet ?? false }, () => {
     });
   });
 
-  test("has no IPv6 beyond its loopback, and can't list any", async () => {
+  test("has no IPv6 except loopback, and can't list IPv6 targets", async () => {
     await fixture.with([target(allowed)], async (machine) => {
       const shown = JSON.stringify(await machine.ask('run ["/usr/sbin/ip","-6","-br","address"]'));
       assert.doesNotMatch(shown, /fe80|eth0/);
     });
     const order = await fixture.lab.order([{ address: "2001:db8::1", prefixBits: 128, port }]);
     const refusal = await fixture.node.refusal("boot", order);
-    assert.match(refusal, /^network_not_offered: .*"2001:db8::1" is of IPv6, and only IPv4 is carried/);
+    assert.match(
+      refusal,
+      /^network_not_offered: .*"2001:db8::1" is an IPv6 address, but egress supports only IPv4/,
+    );
   });
 
-  test("is refused where it lists nothing", async () => {
+  test("is refused without targets", async () => {
     const refusal = await fixture.node.refusal("boot", await fixture.lab.order([]));
     assert.match(
       refusal,
@@ -134,16 +137,16 @@ suite("a machine with egress", { skip: unmet ?? false }, () => {
     );
   });
 
-  test("does not fill its host's table of connections", async () => {
+  test("does not fill its host's connection tracking table", async () => {
     await fixture.with([target(allowed)], async (machine) => {
       const knocking = JSON.stringify({ host: allowed, port, count: 4_300 });
       const answered = Number(await machine.ask(`knock ${knocking}`));
-      // How many come through before its time is over is a matter of speed; that it is not all of them is not.
+      // The number of answers depends on speed. It must be below the total.
       assert.ok(answered <= 4_096 && answered > 0, `${answered} were answered`);
     });
   });
 
-  test("reaches what is listed beside its relays' loopback addresses", async () => {
+  test("reaches listed targets and its relays' loopback addresses", async () => {
     await fixture.with(
       [target(allowed)],
       async (machine) => {

@@ -3,18 +3,18 @@ import type { MachineRecord } from "../driver.ts";
 import { readBootId } from "../host/boot-id.ts";
 import type { ProcessIdentity } from "../host/process-table.ts";
 
-/** What is known of a running machine beside its order, and what another node needs to find it. */
+/** Facts about a running machine that another node needs to recover it. */
 export interface MachineFacts {
-  /** The first process of the machine, as the host numbers it. */
+  /** The machine's first process, by its pid on the host. */
   identity: ProcessIdentity;
-  /** Which range of user ids it has. */
+  /** Number of its user id range. */
   range: number;
   cgroupParent: string;
-  /** Its own address in the host's network, if it has egress. */
+  /** Address of its egress link, if it has one. */
   egressAddress?: string | undefined;
 }
 
-/** Writes the facts into a record. */
+/** Converts facts to the members of a record. */
 export function recordFacts(facts: MachineFacts): MachineRecord["facts"] {
   const { identity, range, cgroupParent, egressAddress } = facts;
   const { pid, startTicks } = identity;
@@ -22,11 +22,11 @@ export function recordFacts(facts: MachineFacts): MachineRecord["facts"] {
   return egressAddress === undefined ? known : { ...known, egressAddress };
 }
 
-/** Reads a record; what a node could not write down any more is absent. */
+/** Parses a record. Facts that a crashed node did not write are absent. */
 export function parseFacts(facts: MachineRecord["facts"]): Partial<MachineFacts> {
   const { pid, startTicks, range, cgroupParent, egressAddress, bootId } = facts;
   const parsed: Partial<MachineFacts> = {};
-  // After another boot of the host the same numbers are another process.
+  // After a reboot of the host, the same pid is another process.
   if (typeof pid === "number" && typeof startTicks === "number" && bootId === readBootId()) {
     parsed.identity = { pid, startTicks };
   }

@@ -15,7 +15,7 @@ async function lackOf(change: Partial<ContainerDriverOptions>): Promise<{ reason
 }
 
 suite("fingerprint of the container driver", { skip: containers.unmetRequirement ?? false }, () => {
-  test("tells what holds the machines, and leaves nothing of its trial", async () => {
+  test("reports how machines are confined, and cleans up its probe", async () => {
     const fingerprint = await makeDriver().fingerprint();
     assert.ok(fingerprint.available);
     assert.match(fingerprint.details["trial"] ?? "", /^\d+ ms$/);
@@ -24,25 +24,25 @@ suite("fingerprint of the container driver", { skip: containers.unmetRequirement
     assert.deepEqual(await readdir(join(stateDirectory, "ranges")), []);
   });
 
-  test("says how to get a runtime that is not there", async () => {
+  test("says how to install a missing runtime", async () => {
     const known = await lackOf({ runtime: "/nowhere/runc" });
     assert.match(known.reason, /"\/nowhere\/runc" is not installed/);
     assert.match(known.advice, /name another OCI runtime/);
   });
 
-  test("says what a runtime that does not work says", async () => {
+  test("quotes the error of a broken runtime", async () => {
     const { reason, advice } = await lackOf({ runtime: "false" });
-    assert.match(reason, /a trial failed.*false ended with 1/);
+    assert.match(reason, /the probe failed.*false exited with 1/);
     assert.match(advice, /another sandbox/);
   });
 
-  test("says what a rootfs lacks", async () => {
+  test("says what is missing in a rootfs", async () => {
     assert.match((await lackOf({ rootfs: "/nowhere" })).reason, /the rootfs "\/nowhere" has no program/);
     const { reason } = await lackOf({ command: ["/usr/bin/perl"] });
     assert.match(reason, /has no program "\/usr\/bin\/perl"/);
   });
 
-  test("says where users without rights can't reach the rootfs", async () => {
+  test("names the directory through which unprivileged users can't reach the rootfs", async () => {
     const closed = await mkdtemp(join(tmpdir(), "nex-closed-"));
     const program = join(closed, "rootfs", "program");
     await mkdir(join(closed, "rootfs"));

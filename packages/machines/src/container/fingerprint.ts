@@ -18,14 +18,14 @@ import { findUnmetRequirement } from "./requirements.ts";
 import { judgeRuntimeProgram } from "./runtime-version.ts";
 
 const limits = { memoryBytes: 268_435_456, vcpus: 1, processes: 64, diskBytes: 8_388_608 };
-/** What the kernel must show of these limits. For none it shows a word, or a number that is beyond all. */
+/** Checks for the limits shown by the kernel. No limit reads as a word or as an out-of-range number. */
 const limitsShown = {
   memory: limits.memoryBytes,
   pids: limits.processes,
   cpu: limits.vcpus * cpuPeriodUs,
 } as const;
 
-/** Looks whether all is there, and then boots a machine with every limit and looks at what holds it. */
+/** Checks the requirements, then boots a machine with every limit and verifies its confinement. */
 export async function fingerprintContainer(
   settings: ContainerDriverSettings,
   makeHost: () => ContainerHost,
@@ -38,7 +38,7 @@ export async function fingerprintContainer(
     const startedAt = performance.now();
     const unheld = await probe(host);
     if (unheld.length > 0) {
-      const reason = `"${settings.runtime}" does not hold a machine by ${unheld.join(", ")}`;
+      const reason = `"${settings.runtime}" does not confine a machine with ${unheld.join(", ")}`;
       return { available: false, reason, advice: "Name another OCI runtime" };
     }
     return {
@@ -53,13 +53,13 @@ export async function fingerprintContainer(
     const reason = error instanceof MachineError ? error.message : String(error);
     return {
       available: false,
-      reason: `a probe failed. ${reason}`,
-      advice: `Look at what "${settings.runtime}" says, or use another sandbox`,
+      reason: `the probe failed. ${reason}`,
+      advice: `Check the error of "${settings.runtime}", or use another sandbox`,
     };
   }
 }
 
-/** @returns what does not hold the machine. */
+/** @returns the measures that don't confine the machine. */
 async function probe(host: ContainerHost): Promise<string[]> {
   await mkdir(host.settings.stateDirectory, { recursive: true, mode: 0o700 });
   await cleanUpDeadProbes(host);
@@ -76,17 +76,17 @@ async function probe(host: ContainerHost): Promise<string[]> {
   }
 }
 
-/** Its directory's name says who tries, since a trial has no record. */
+/** The directory name identifies the probing process, because a probe has no record. */
 function newProbe({ settings }: ContainerHost): Pick<MachineSpec, "id" | "directory"> {
   const mark = randomBytes(8).toString("hex");
   const { pid, startTicks } = readProcess(process.pid) ?? { pid: process.pid, startTicks: 0 };
   return {
     id: `trial${mark}`,
-    directory: join(settings.stateDirectory, `probe-${mark}-${pid}-${startTicks}`),
+    directory: join(settings.stateDirectory, `trial-${mark}-${pid}-${startTicks}`),
   };
 }
 
-/** Ends the trials of nodes that were killed in the middle of one. */
+/** Cleans up probes of nodes that were killed during a probe. */
 async function cleanUpDeadProbes(host: ContainerHost): Promise<void> {
   const { stateDirectory } = host.settings;
   for (const name of await readdir(stateDirectory)) {
@@ -107,22 +107,22 @@ async function findUnheld(host: ContainerHost, machine: ContainerMachine): Promi
     .filter((name) => Number(cgroup.limit(name)) !== limitsShown[name])
     .map((name): string => `the ${name} limit`);
   const status = await readFile(`/proc/${machine.pid}/status`, "latin1").catch(() => "");
-  // A trial that has ended already tells nothing more; it has been started at least.
+  // A probe that has already exited can't be inspected, but it has started.
   if (status === "" || /^State:\s+Z/m.test(status)) return unheld;
   if (!/^NoNewPrivs:\s+1/m.test(status)) unheld.push("no-new-privileges");
-  if (!/^Seccomp:\s+2/m.test(status)) unheld.push("a filter of system calls");
+  if (!/^Seccomp:\s+2/m.test(status)) unheld.push("a seccomp filter");
   if (!/^CapBnd:\s+0+$/m.test(status)) unheld.push("an empty set of capabilities");
   if (/^Uid:\s+0\s/m.test(status)) unheld.push("a user of its own");
   return unheld;
 }
 
-function details(host: ContainerHost, trialMs: number): Record<string, string> {
+function details(host: ContainerHost, probeMs: number): Record<string, string> {
   const memory = withController(host.cgroupMounts, "memory");
   return {
     runtime: host.settings.runtime,
     rootfs: host.settings.rootfs,
     "control groups": `version ${memory?.version ?? 0}`,
     "limits swap": countsSwap(host.cgroupMounts) ? "yes" : "no",
-    probe: `${Math.round(trialMs)} ms`,
+    trial: `${Math.round(probeMs)} ms`,
   };
 }

@@ -3,11 +3,11 @@ import { createServer, type Server, type Socket } from "node:net";
 import { MachineError } from "../errors.ts";
 
 /**
- * Waits for the one connection of a guest to a socket, on a path that is short enough for the kernel. The socket gets
- * its name when it is ready, and in place of one that another node has left.
+ * Accepts one connection of a guest on a socket with a path short enough for the kernel. The socket is renamed into
+ * place once it listens, which replaces a socket left by another node.
  *
- * @param directory A path through a descriptor, which stays open until this has settled.
- * @throws MachineError `attach_failed` when the signal comes first; its reason is the message.
+ * @param directory A path through a descriptor. The descriptor must stay open until the promise settles.
+ * @throws MachineError `attach_failed` if the signal aborts; its reason is the message.
  */
 export async function acceptOne(directory: string, name: string, signal: AbortSignal): Promise<Socket> {
   const server = createServer();
@@ -18,7 +18,7 @@ export async function acceptOne(directory: string, name: string, signal: AbortSi
   server.on("connection", (socket) => {
     socket.on("error", () => undefined);
     accepted.resolve(socket);
-    // Only the first is taken, though several may have come in the same turn.
+    // Only the first connection is used, though several may arrive in the same turn.
     accepted.promise.then((first) => first !== socket && socket.destroy()).catch(() => socket.destroy());
   });
   server.once("error", accepted.reject);
@@ -29,15 +29,15 @@ export async function acceptOne(directory: string, name: string, signal: AbortSi
     return await accepted.promise;
   } finally {
     signal.removeEventListener("abort", giveUp);
-    // The accepted connection lives on, and waiting for the close would wait for it.
+    // Waiting for the server's close event would wait for the accepted connection.
     if (server.listening) server.close();
   }
 }
 
 async function listen(server: Server, directory: string, name: string): Promise<void> {
-  // Closing a server removes the path that it was made with, which must not be the one of a later server.
+  // Closing a server unlinks the path it was created with, so that path must differ from a later server's.
   const early = `${directory}/.${name}`;
-  // A node that was killed right here has left one.
+  // A node killed at this point leaves the file behind.
   await rm(early, { force: true });
   const listening = Promise.withResolvers<void>();
   server.once("error", listening.reject);

@@ -7,7 +7,7 @@ import { Egress } from "../network/egress.ts";
 import type { ContainerDriverSettings } from "./options.ts";
 import { Runtime } from "./runtime.ts";
 
-/** What the machines of one driver share on this host. */
+/** State on this host shared by the machines of one driver. */
 export class ContainerHost {
   readonly settings: ContainerDriverSettings;
   readonly runtime: Runtime;
@@ -27,28 +27,28 @@ export class ContainerHost {
     this.cgroupMounts = readCgroupMounts();
   }
 
-  /** Makes the driver's own directory, and clears it of what dead nodes have left, once. */
+  /** Creates the driver's directory and cleans up after dead nodes, once. */
   async prepare(): Promise<void> {
     this.#prepared ??= (async () => {
       await mkdir(this.settings.stateDirectory, { recursive: true, mode: 0o700 });
       await Promise.all([this.ranges.releaseAbandoned(), this.egress.prune()]);
     })();
     await this.#prepared;
-    // A group that is just being removed must not be taken for one that is there.
+    // The parent cgroup may be in the process of removal.
     await this.#removal;
   }
 
-  /** The control group of a machine. */
+  /** Returns the cgroup of a machine. */
   cgroup(id: string, parent = this.settings.cgroupParent): Cgroup {
     return new Cgroup(this.cgroupMounts, parent, id);
   }
 
-  /** Says that a machine may be there from now on, so that the group above it stays. */
+  /** Registers a machine, so that the parent cgroup is kept. */
   enter(id: string): void {
     this.#ids.add(id);
   }
 
-  /** Says that nothing is left of a machine, and removes the group above it when it was the last one. */
+  /** Unregisters a machine, and removes the parent cgroup after the last one. */
   async leave(id: string, parent = this.settings.cgroupParent): Promise<void> {
     this.#ids.delete(id);
     this.#removal = this.#removal.then(() => this.#removeParent(parent));

@@ -5,13 +5,13 @@ import type { HostEntry } from "../driver.ts";
 import { bootFailure } from "../host/boot-failure.ts";
 import { hostsText } from "../host/hosts-text.ts";
 
-/** Where a machine looks for names. */
+/** Path of the hosts file in a machine. */
 export const guestHosts = "/etc/hosts";
 
 /**
- * Writes the hosts file of a machine, which will lie over the one of the rootfs.
+ * Writes the hosts file that is mounted over the one in the rootfs.
  *
- * @throws MachineError `boot_failed` when the rootfs has none, so that the runtime would make one in it.
+ * @throws MachineError `boot_failed` if the rootfs has no such file; the runtime would create it in the rootfs.
  */
 export async function writeHostsFile(
   path: string,
@@ -19,10 +19,10 @@ export async function writeHostsFile(
   rootfs: string,
 ): Promise<void> {
   await access(join(rootfs, guestHosts), constants.F_OK).catch((cause: unknown) => {
-    const why = `the rootfs has no "${guestHosts}" for its host names to lie over; build it anew`;
+    const why = `the rootfs has no "${guestHosts}", which is needed as a mount point; rebuild the rootfs`;
     throw bootFailure(id, why, { cause });
   });
   await writeFile(path, hostsText(hosts));
-  // Whoever reads it there is nobody here, whatever this process's mask is.
+  // The reader is an unprivileged user, so the mode must not depend on the umask.
   await chmod(path, 0o444);
 }

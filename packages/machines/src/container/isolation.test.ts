@@ -13,14 +13,14 @@ import { makeDriver, prepareContainers } from "./contract-driver.ts";
 const containers = await prepareContainers();
 after(() => containers[Symbol.asyncDispose]());
 
-/** What is defined for each script that runs as a machine. */
+/** Definitions for each script that runs as a machine. */
 const prelude = `
 const fs = require("node:fs"), os = require("node:os");
 const attempt = (act) => { try { return act() ?? "done"; } catch (error) { return error.code; } };
 const status = Object.fromEntries(fs.readFileSync("/proc/self/status", "utf8").split("\\n").map((line) => line.split(":\\t")));
 `;
 
-/** Runs a script as a machine, which prints what it evaluates to. */
+/** Runs an expression in a machine and returns its value. */
 async function evaluate(expression: string): Promise<unknown> {
   const script = `${prelude} Promise.resolve(${expression}).then((value) => console.log(JSON.stringify(value)))`;
   const driver = makeDriver({ command: [rootfsPaths.node, "-e", script, "--"] });
@@ -35,7 +35,7 @@ async function evaluate(expression: string): Promise<unknown> {
 }
 
 suite("a container", { skip: containers.unmetRequirement ?? false }, () => {
-  test("has a user without rights, no capability and a filter of system calls", async () => {
+  test("has an unprivileged user, no capabilities and a seccomp filter", async () => {
     const told = await evaluate(
       "[process.getuid(), status.CapEff, status.CapBnd, status.NoNewPrivs, status.Seccomp, process.pid]",
     );
@@ -43,7 +43,7 @@ suite("a container", { skip: containers.unmetRequirement ?? false }, () => {
     assert.deepEqual(told, [1000, none, none, "1", "2", 1]);
   });
 
-  test("can write to its working directory and /tmp only", async () => {
+  test("can write only to its working directory and /tmp", async () => {
     const places = ["./a", "/tmp/a", "/a", "/etc/a", "/nex/a", "/dev/a", "/proc/sys/kernel/hostname"];
     const told = await evaluate(
       `${JSON.stringify(places)}.map((path) => attempt(() => fs.writeFileSync(path, "a")))`,
@@ -51,7 +51,7 @@ suite("a container", { skip: containers.unmetRequirement ?? false }, () => {
     assert.deepEqual(told, ["done", "done", "EROFS", "EROFS", "EROFS", "EACCES", "EROFS"]);
   });
 
-  test("runs programs from its working directory, and none from /tmp", async () => {
+  test("runs programs from its working directory but not from /tmp", async () => {
     const run = (path: string) =>
       `attempt(() => { fs.copyFileSync("${rootfsPaths.node}", "${path}");
         return require("node:child_process").execFileSync("${path}", ["-p", "42"], { stdio: ["ignore", "pipe", "ignore"] }).toString(); })`;
@@ -61,7 +61,7 @@ suite("a container", { skip: containers.unmetRequirement ?? false }, () => {
     assert.equal(await evaluate(script), "EACCES");
   });
 
-  test("has a loopback of its own and no other network", async () => {
+  test("has its own loopback and no other network", async () => {
     const told = await evaluate(
       `[os.hostname(), Object.keys(os.networkInterfaces()), await new Promise((resolve) => {
       const server = require("node:net").createServer().listen(0, "127.0.0.7", () => {
@@ -76,7 +76,7 @@ suite("a container", { skip: containers.unmetRequirement ?? false }, () => {
     assert.deepEqual([hostname, interfaces, connected], ["nex", ["lo"], "connected"]);
   });
 
-  test("can't become root, and does not see the host's processes", async () => {
+  test("can't become root or see the host's processes", async () => {
     const told = await evaluate(
       `[attempt(() => process.setuid(0)), fs.readdirSync("/proc").filter((name) => Number(name) > 0).length,
         attempt(() => fs.readFileSync("/proc/kcore").length), fs.readFileSync("/proc/self/uid_map", "utf8").trim().split(/\\s+/)]`,
@@ -101,9 +101,9 @@ suite("a container", { skip: containers.unmetRequirement ?? false }, () => {
 });
 
 suite("containers", { skip: containers.unmetRequirement ?? false }, () => {
-  test("five in a loop leave no control group, mount, range of ids, or state of the runtime", async () => {
+  test("leave no cgroup, mount, id range or runtime state after five boots", async () => {
     const { cgroupParent = "", stateDirectory } = containers.options;
-    // Other tests make network namespaces and file systems of their own at the same time.
+    // Other tests create network namespaces and mounts at the same time.
     const readMounts = async (): Promise<string[]> =>
       (await readFile("/proc/self/mountinfo", "utf8"))
         .split("\n")
@@ -125,7 +125,7 @@ suite("containers", { skip: containers.unmetRequirement ?? false }, () => {
     assert.deepEqual(await readdir(join(stateDirectory, "runtime")), []);
   });
 
-  test("at the same time have ids of their own, and share the group above them until the last one ends", async () => {
+  test("have separate ids when they run together, and share a parent cgroup until the last one exits", async () => {
     const driver = makeDriver();
     const machines = await Promise.all([1, 2, 3].map(async () => await driver.boot(await makeSpec())));
     try {
@@ -138,7 +138,7 @@ suite("containers", { skip: containers.unmetRequirement ?? false }, () => {
     }
   });
 
-  test("can't take the id of another one, which lives on", async () => {
+  test("can't reuse the id of a running machine", async () => {
     const driver = makeDriver();
     const spec = await makeSpec();
     const machine = await driver.boot(spec);

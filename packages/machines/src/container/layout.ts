@@ -1,6 +1,6 @@
 import { join } from "node:path";
 
-/** Where things are in the directory of a machine. Only `channels` and `hosts` can be seen from inside, and only read. */
+/** Paths in a machine's directory. Only `channels` and `hosts` are visible inside the machine, read-only. */
 export interface Layout {
   directory: string;
   bundle: string;
@@ -12,7 +12,7 @@ export interface Layout {
   log: string;
 }
 
-/** Names the places in a machine's directory. */
+/** Returns the paths in a machine's directory. */
 export function layoutOf(directory: string): Layout {
   const bundle = join(directory, "bundle");
   return {
@@ -27,17 +27,17 @@ export function layoutOf(directory: string): Layout {
   };
 }
 
-/** The directory in which a machine finds its channels. */
+/** Directory of the channels inside a machine. */
 export const guestChannels = "/nex";
 
-/** The names in the channels' directory. */
+/** File names in the channel directory. */
 export const channelNames = {
   frames: "frames.sock",
   requests: (epoch: number): string => `req.${epoch}`,
   replies: (epoch: number): string => `rep.${epoch}`,
 } as const;
 
-/** The epoch of a FIFO's name, `undefined` for other names. */
+/** Parses the epoch from a FIFO name; `undefined` for other names. */
 export function epochOf(name: string): number | undefined {
   const epoch = /^re[qp]\.(\d+)$/.exec(name)?.[1];
   return epoch === undefined ? undefined : Number(epoch);

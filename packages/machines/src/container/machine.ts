@@ -13,13 +13,13 @@ import { layoutOf } from "./layout.ts";
 
 const outOfMemorySignal = 9;
 
-/** A machine that is a container of this host. Nothing of it is a child of this process. */
+/** A machine that is a container on this host. None of its processes is a child of this process. */
 export class ContainerMachine extends DetachedMachine {
   readonly #host: ContainerHost;
   readonly #facts: MachineFacts;
   readonly #cgroup: Cgroup;
 
-  /** @param epoch The latest that has begun already, by another process. */
+  /** @param epoch The latest epoch that another process has started. */
   constructor(host: ContainerHost, kept: Kept, facts: MachineFacts, console: FifoConsole, epoch = 0) {
     const { channels } = layoutOf(kept.directory);
     const { attachTimeoutMs, killTimeoutMs } = host.settings;
@@ -34,14 +34,14 @@ export class ContainerMachine extends DetachedMachine {
     this.#cgroup = host.cgroup(kept.id, facts.cgroupParent);
   }
 
-  /** Its first process, as the host numbers it. */
+  /** Pid of its first process on the host. */
   get pid(): number {
     return this.#facts.identity.pid;
   }
 
   async usage(): Promise<MachineUsage> {
     const usage = this.#cgroup.usage();
-    // The host's init may not have taken the last one away yet.
+    // The host's init may not have reaped the last process yet.
     return this.isRunning ? usage : { ...usage, processes: 0 };
   }
 
@@ -54,7 +54,10 @@ export class ContainerMachine extends DetachedMachine {
     signalProcess(this.#facts.identity, "SIGTERM");
   }
 
-  /** The first process takes all others of its namespace with it; who has joined that group from outside has not. */
+  /**
+   * The kernel kills the whole pid namespace with its first process. Processes that joined the cgroup from outside
+   * remain.
+   */
   protected async killOthers(): Promise<number[]> {
     return await killCgroup(this.#cgroup, this.#host.settings.killTimeoutMs);
   }
@@ -66,7 +69,10 @@ export class ContainerMachine extends DetachedMachine {
     await cleanUp(this.#host, { id, directory, cgroup: this.#cgroup, cgroupParent, range, egress });
   }
 
-  /** The kernel's counter tells what a kill by the kernel was; the status is known only where it was seen in time. */
+  /**
+   * The OOM counter identifies kills by the kernel. The exit status is known only if it was read before init reaped
+   * the process.
+   */
   protected describe({ code, signal }: ExitStatus, console: string): MachineExit {
     if (code !== undefined) return { reason: "exited", code, console };
     const couldBeMemory = signal === outOfMemorySignal || (signal === undefined && !this.wasAsked);

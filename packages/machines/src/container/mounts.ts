@@ -9,17 +9,17 @@ interface Mount {
   options: string[];
 }
 
-/** The most that `/tmp` gets of what a machine may write; the rest is the working directory's. */
+/** Maximum size of `/tmp`, in bytes. The rest of `diskBytes` goes to the working directory. */
 const tmpBytesMax = 16_777_216;
-/** A file of no bytes holds memory too, so their number is bounded with the bytes. */
+/** Empty files use memory too, so the number of inodes is limited in proportion to the bytes. */
 const bytesPerFile = 4_096;
 const filesMin = 64;
-/** A size of 0 would mean none. */
+/** A tmpfs size of 0 means unlimited. */
 const bytesMin = 4_096;
 const sealed = ["nosuid", "nodev", "noexec"];
 const owned = [`uid=${guestId}`, `gid=${guestId}`];
 
-/** What the kernel would tell of the whole host. */
+/** Paths that would reveal data about the whole host. */
 export const maskedPaths: readonly string[] = [
   "/proc/acpi",
   "/proc/asound",
@@ -36,7 +36,7 @@ export const maskedPaths: readonly string[] = [
   "/proc/timer_stats",
 ];
 
-/** What nobody in a machine changes. */
+/** Paths that are read-only in a machine. */
 export const readonlyPaths: readonly string[] = [
   "/proc/bus",
   "/proc/fs",
@@ -46,8 +46,8 @@ export const readonlyPaths: readonly string[] = [
 ];
 
 /**
- * What is mounted over the rootfs: the channels and the hosts file, if there is one, read-only; and in memory all that can be written: a sealed `/tmp` and
- * the working directory, from which programs may run. Together they hold `diskBytes`, and count as memory too.
+ * Mounts over the rootfs: the channels and the optional hosts file, read-only; and in memory, a noexec `/tmp` and the
+ * working directory, which allows execution. The writable mounts hold `diskBytes` together and also count as memory.
  */
 export function guestMounts(
   diskBytes: number | undefined,

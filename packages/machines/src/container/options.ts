@@ -3,41 +3,41 @@ import type { MachineLimits } from "../driver.ts";
 import { defaultHostIdFirst } from "../host/ids.ts";
 import { defaultEgressNetwork } from "../network/egress.ts";
 
-/** What a container driver is told. */
+/** Options of a container driver. */
 export interface ContainerDriverOptions {
-  /** The tree that every machine sees as its root, read-only. Users without rights must be able to reach it. */
+  /** Root file system of every machine, mounted read-only. Unprivileged users must be able to reach it. */
   rootfs: string;
-  /** The program that runs as the machine, by its place in the rootfs, and its arguments. The channels are added. */
+  /** Program of the machine by its path in the rootfs, and its arguments. The channel argument is appended. */
   command: readonly [program: string, ...args: string[]];
-  /** Arguments that follow the program for a machine with these limits. Default none. */
+  /** Additional arguments that depend on a machine's limits. Default none. */
   limitArguments?: (limits: MachineLimits) => readonly string[];
-  /** Where the runtime keeps its state; one for each node. Made when missing. */
+  /** State directory of the runtime, one per node. Created if missing. */
   stateDirectory: string;
-  /** The OCI runtime. Default `runc`. */
+  /** OCI runtime. Default `runc`. */
   runtime?: string;
   /**
-   * The control group above those of the machines, gone when the last one is; it may lie in others (`a/b`), which stay.
+   * Parent cgroup of the machines, removed with the last machine. It may be nested (`a/b`); outer groups are kept.
    * Default `nex`.
    */
   cgroupParent?: string;
-  /** The first id on the host of the first machine; each machine has 65,536 of its own. Default 1,000,000. */
+  /** First host id of the first machine. Each machine gets 65,536 ids. Default 1,000,000. */
   hostIdFirst?: number;
-  /** Where it is noted which ids are taken; one for all nodes of a host. Default `ranges` in the state directory. */
+  /** Directory of id claims, shared by all nodes of a host. Default `ranges` in the state directory. */
   idsDirectory?: string;
   /**
-   * The IPv4 network from which machines with egress get two addresses each. It may be shared with other nodes of the
-   * host, and must not be in use otherwise. Default `100.127.0.0/16`.
+   * IPv4 network from which each machine with egress gets two addresses. Nodes of one host may share it. It must not
+   * be used otherwise. Default `100.127.0.0/16`.
    */
   egressNetwork?: string;
-  /** How long one run of the runtime may take. Default 20,000. */
+  /** Timeout of one runtime command, in ms. Default 20,000. */
   runtimeTimeoutMs?: number;
-  /** How long an attach waits for the guest. Default 30,000. */
+  /** Maximum wait for the guest to attach, in ms. Default 30,000. */
   attachTimeoutMs?: number;
-  /** How long a killed machine may take to be gone. Default 10,000. */
+  /** Maximum time for a killed machine to disappear, in ms. Default 10,000. */
   killTimeoutMs?: number;
 }
 
-/** The same, complete. */
+/** Options with all defaults filled in. */
 export type ContainerDriverSettings = Required<ContainerDriverOptions>;
 
 /** Fills in the defaults. */

@@ -10,7 +10,7 @@ import type { ContainerHost } from "./host.ts";
 import { layoutOf } from "./layout.ts";
 import { ContainerMachine } from "./machine.ts";
 
-/** Finds the machine of a record, or removes what is left of it. */
+/** Recovers the machine of a record, or cleans up after it. */
 export async function recoverContainer(
   host: ContainerHost,
   { id, directory, facts }: MachineRecord,
@@ -26,7 +26,7 @@ export async function recoverContainer(
     const epoch = await latestEpoch(layout.channels);
     const console = new FifoConsole(layout.console);
     const machine = { id, directory: owned };
-    // A filter that can't be changed now is no reason to lose a machine.
+    // A failed filter update must not lose the machine.
     if (egressAddress !== undefined) await host.egress.list(id, egressAddress).catch(() => undefined);
     return new ContainerMachine(
       host,
@@ -36,7 +36,7 @@ export async function recoverContainer(
       epoch,
     );
   }
-  if (identity === undefined) await host.runtime.endOrders(id);
+  if (identity === undefined) await host.runtime.killCommands(id);
   const egress = identity === undefined || egressAddress !== undefined;
   await cleanUp(host, { id, directory: owned, cgroup, cgroupParent, range, egress });
   if (range === undefined) await host.ranges.releaseAbandoned();

@@ -12,10 +12,10 @@ type Requirement = (
   settings: ContainerDriverSettings,
 ) => Promise<UnmetRequirement | undefined> | UnmetRequirement | undefined;
 
-/** What to look at before a boot is tried, what is told first to those who lack all of it first. */
+/** Checks before the first boot, ordered by what a user should fix first. */
 const requirements: readonly Requirement[] = [linux, root, runtime, fifos, userNamespaces, cgroups, rootfs];
 
-/** Finds the first thing that is missing of the host, whatever rootfs there will be. */
+/** Finds the first unmet requirement that does not depend on the rootfs. */
 export async function findUnmetHostRequirement(
   options: Pick<ContainerDriverOptions, "runtime">,
 ): Promise<UnmetRequirement | undefined> {
@@ -27,7 +27,7 @@ export async function findUnmetHostRequirement(
   return undefined;
 }
 
-/** Finds the first thing that is missing. */
+/** Finds the first unmet requirement. */
 export async function findUnmetRequirement(
   settings: ContainerDriverSettings,
 ): Promise<UnmetRequirement | undefined> {
@@ -51,7 +51,7 @@ async function root(): Promise<UnmetRequirement | undefined> {
       ? "though this host would allow it"
       : `and this host would not allow it: ${hindrances.join("; ")}`;
   return {
-    reason: `the node does not run as root, and machines without root are not made yet, ${host}`,
+    reason: `the node does not run as root, and rootless containers are not supported yet, ${host}`,
     advice: "Run the node as root, or use another sandbox",
   };
 }
@@ -77,8 +77,8 @@ function userNamespaces(): UnmetRequirement | undefined {
   }
   if (!existsSync(limit) || Number(readFileSync(limit, "latin1")) > 0) return undefined;
   return {
-    reason: "user namespaces are switched off",
-    advice: "Switch them on: sysctl user.max_user_namespaces=10000",
+    reason: "user namespaces are disabled",
+    advice: "Enable them: sysctl user.max_user_namespaces=10000",
   };
 }
 
@@ -87,7 +87,7 @@ function cgroups(): UnmetRequirement | undefined {
   const missing = ["memory", "pids", "cpu"].filter((name) => !withController(mounts, name));
   if (missing.length === 0) return undefined;
   return {
-    reason: `no control group hierarchy is mounted for ${missing.join(", ")}`,
+    reason: `no cgroup hierarchy is mounted for ${missing.join(", ")}`,
     advice: "Mount /sys/fs/cgroup with these controllers, or run the node outside of a container",
   };
 }
@@ -101,7 +101,7 @@ async function rootfs({
     await access(join(tree, command[0]), constants.X_OK);
     for (let path = await realpath(tree); path !== "/"; path = dirname(path)) {
       if (((await stat(path)).mode & 0o001) === 0) {
-        return { reason: `users without rights can't reach the rootfs through "${path}"`, advice };
+        return { reason: `unprivileged users can't reach the rootfs through "${path}"`, advice };
       }
     }
     return undefined;

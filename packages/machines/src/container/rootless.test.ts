@@ -29,11 +29,11 @@ function hostWith(
 }
 
 suite("findRootlessHindrances", () => {
-  test("finds none where all is given", async () => {
+  test("finds no obstacle on a suitable host", async () => {
     assert.deepEqual(await findRootlessHindrances(hostWith({})), []);
   });
 
-  test("names each, and what mends it", async () => {
+  test("names each obstacle and its fix", async () => {
     const cases: [RootlessHost, RegExp][] = [
       [hostWith({ "/proc/sys/user/max_user_namespaces": "0\n" }), /sysctl user.max_user_namespaces=/],
       [hostWith({ "/proc/sys/kernel/unprivileged_userns_clone": "0" }), /sysctl .*userns_clone=1/],
@@ -41,7 +41,7 @@ suite("findRootlessHindrances", () => {
       [hostWith({}, ["newgidmap"]), /"newuidmap" is not installed \(apt-get install uidmap\)/],
       [hostWith({ "/etc/subuid": "ada:100000:1000" }), /usermod --add-subuids \S+ ada/],
       [hostWith({ "/etc/subgid": "ad:100000:65536" }), /usermod --add-subgids \S+ ada/],
-      [hostWith({}, undefined, 1), /version 1, which can't be delegated/],
+      [hostWith({}, undefined, 1), /version 1 can't be delegated/],
       [hostWith({ "/cgroup/user.slice/cgroup.controllers": "pids" }), /no cpu, memory controller/],
     ];
     for (const [host, said] of cases) {
@@ -52,7 +52,7 @@ suite("findRootlessHindrances", () => {
   });
 });
 
-test("findUnmetRequirement tells a user who is not root what this host forbids", {
+test("findUnmetRequirement tells a non-root user what this host forbids", {
   skip: process.getuid?.() !== 0 && "only root can become somebody else",
 }, async () => {
   const module = new URL("./requirements.ts", import.meta.url).href;
@@ -67,7 +67,7 @@ test("findUnmetRequirement tells a user who is not root what this host forbids",
   const args = [...process.execArgv, "--input-type=module", "--eval", script];
   const { stdout } = await promisify(execFile)(process.execPath, args);
   const { reason, advice } = JSON.parse(stdout) as { reason: string; advice: string };
-  assert.match(reason, /does not run as root, and machines without root are not made yet/);
+  assert.match(reason, /does not run as root, and rootless containers are not supported yet/);
   assert.match(reason, /subuid gives \w+ fewer than 65536 ids|would allow it/);
   assert.match(advice, /^Run the node as root/);
 });

@@ -6,21 +6,21 @@ import { findProgram } from "../host/program.ts";
 
 const controllersNeeded = ["cpu", "memory", "pids"];
 
-/** What decides whether a user without rights can have containers; of this host by default. */
+/** Host facts that decide whether unprivileged users can run containers. Defaults to this host. */
 export interface RootlessHost {
   user: { uid: number; name: string };
-  /** The text of a file, `undefined` where there is none. */
+  /** Reads a text file; `undefined` if it does not exist. */
   read(path: string): string | undefined;
   hasProgram(name: string): Promise<boolean>;
-  /** Which version of control groups has the memory controller; 0 for none. */
+  /** Version of the cgroup hierarchy that has the memory controller; 0 if none. */
   cgroupVersion: 0 | 1 | 2;
-  /** Where control groups of version 2 are mounted. */
+  /** Mount point of cgroup version 2. */
   cgroupDirectory: string;
 }
 
 /**
- * Names everything on a host that forbids containers to a user who is not root, each with what mends it. None of it
- * makes them possible as yet: the driver itself wants root.
+ * Lists everything on a host that prevents rootless containers, each with its fix. The driver itself still requires
+ * root.
  */
 export async function findRootlessHindrances(host: RootlessHost = thisHost()): Promise<string[]> {
   return [...namespaces(host), ...(await idMappings(host)), ...controlGroups(host)];
@@ -38,7 +38,7 @@ function namespaces({ read }: RootlessHost): string[] {
   ] as const;
   return switches
     .filter(([path, off]) => read(path)?.trim() === off)
-    .map(([path, , remedy]) => `user namespaces are kept from users by ${path} (${remedy})`);
+    .map(([path, , remedy]) => `${path} disables user namespaces for users (${remedy})`);
 }
 
 async function idMappings({ user, read, hasProgram }: RootlessHost): Promise<string[]> {
@@ -59,7 +59,7 @@ async function idMappings({ user, read, hasProgram }: RootlessHost): Promise<str
   return hindrances;
 }
 
-/** How many ids a file of lines `user:first:count` gives a user. */
+/** Counts the ids that a file of `user:first:count` lines assigns to a user. */
 function idsGiven(text: string, { uid, name }: RootlessHost["user"]): number {
   return text
     .split("\n")
@@ -71,7 +71,7 @@ function idsGiven(text: string, { uid, name }: RootlessHost["user"]): number {
 function controlGroups({ cgroupVersion, cgroupDirectory, read }: RootlessHost): string[] {
   if (cgroupVersion !== 2) {
     const remedy = "start the kernel with systemd.unified_cgroup_hierarchy=1";
-    return [`control groups are of version ${cgroupVersion}, which can't be delegated (${remedy})`];
+    return [`cgroups version ${cgroupVersion} can't be delegated (${remedy})`];
   }
   const own = /^0::(.*)$/m.exec(read("/proc/self/cgroup") ?? "")?.[1] ?? "/";
   const given = (read(`${cgroupDirectory}${own}/cgroup.controllers`) ?? "").trim().split(/\s+/);
@@ -79,7 +79,7 @@ function controlGroups({ cgroupVersion, cgroupDirectory, read }: RootlessHost): 
   const remedy = 'systemctl edit user@.service, with "[Service] Delegate=cpu memory pids"';
   return missing.length === 0
     ? []
-    : [`the control group of this process has no ${missing.join(", ")} controller (${remedy})`];
+    : [`the cgroup of this process has no ${missing.join(", ")} controller (${remedy})`];
 }
 
 function thisHost(): RootlessHost {
@@ -99,7 +99,7 @@ function thisHost(): RootlessHost {
   };
 }
 
-/** Its number stands for the name of a user whom the host does not know. */
+/** Uses the uid as name if the host does not know the user. */
 function thisUser(): RootlessHost["user"] {
   try {
     const { uid, username: name } = userInfo();

@@ -1,6 +1,6 @@
 /**
- * Is an OCI runtime too old? Only `runc` is judged, whose escapes are known. Distributions mend old versions and keep
- * their number, so a version with a distribution's mark is not refused for its number: its changelog decides.
+ * Checks whether an OCI runtime is too old. Only `runc` is checked, because its escape vulnerabilities are known.
+ * Distributions backport fixes without a new upstream version, so the changelog decides for their packages.
  */
 import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
@@ -10,32 +10,32 @@ import type { UnmetRequirement } from "../host/unmet-requirement.ts";
 
 const versionTimeoutMs = 5_000;
 const changelogBytesMax = 8_388_608;
-/** CVE-2024-21626: a process in a container reaches the host's files by a descriptor that runc leaked. */
-const mendedIn = "1.1.12";
-const mendedName = "CVE-2024-21626";
-/** What a distribution adds to the number of a version, such as `+ds1-1+deb12u1`, `-0ubuntu1` or `.el9`. */
+/** CVE-2024-21626: a leaked descriptor gives a process in a container access to the host's files. */
+const fixedIn = "1.1.12";
+const fixedCve = "CVE-2024-21626";
+/** Version suffix of a distribution, such as `+ds1-1+deb12u1`, `-0ubuntu1` or `.el9`. */
 const distributionMark = /[+~]|-\d|\.(?:el|fc|amzn)\d/;
 
-/** What a runtime says of itself. */
+/** Version reported by a runtime. */
 export interface RuntimeVersion {
-  /** As the runtime has it, such as `1.1.5+ds1`. */
+  /** As printed by the runtime, such as `1.1.5+ds1`. */
   version: string;
-  /** Marked by a distribution, also where only the line of the commit has the mark. */
+  /** Whether a distribution built it. The mark may appear only in the commit line. */
   distribution: boolean;
 }
 
-/** What is thought of a runtime: why it can't be used, or what a person should know of it. */
+/** Verdict on a runtime: an unmet requirement, or a note for the operator. */
 export interface RuntimeVerdict {
   unmetRequirement?: UnmetRequirement;
   note?: string;
 }
 
-/** Reads the output of `runc --version`; `undefined` for another program's. */
+/** Parses the output of `runc --version`; `undefined` for another program. */
 export function parseRuntimeVersion(output: string): RuntimeVersion | undefined {
   const version = /^runc version (\d+\.\d+\.\d+\S*)/m.exec(output)?.[1];
   if (version === undefined) return undefined;
   const commit = /^commit: (\S+)/m.exec(output)?.[1] ?? "";
-  // A commit of runc's own is a describing name such as `v1.1.5-0-gf19387a6`.
+  // Upstream commits look like `v1.1.5-0-gf19387a6`.
   const packaged = commit.startsWith("v") || /^[0-9a-f]{7,40}$/.test(commit) ? "" : commit;
   const marks = version.replace(/^\d+\.\d+\.\d+(?:-rc\.?\d+)?/, "");
   return { version, distribution: distributionMark.test(marks) || distributionMark.test(packaged) };
@@ -44,27 +44,26 @@ export function parseRuntimeVersion(output: string): RuntimeVersion | undefined 
 /**
  * Judges a version.
  *
- * @param changelog The distribution's, where the host has it.
+ * @param changelog The distribution's changelog, if the host has it.
  */
 export function judgeRuntime(
   { version, distribution }: RuntimeVersion,
   changelog: string | undefined,
 ): RuntimeVerdict {
-  if (!isOlder(version, mendedIn)) return {};
-  const advice = `Update it: apt-get install --only-upgrade runc, or install runc ${mendedIn} or later`;
-  const old = `runc ${version} is older than ${mendedIn}`;
-  const danger = `machines could leave it by ${mendedName}`;
+  if (!isOlder(version, fixedIn)) return {};
+  const advice = `Update it: apt-get install --only-upgrade runc, or install runc ${fixedIn} or later`;
+  const old = `runc ${version} is older than ${fixedIn}`;
+  const danger = `a workload could escape through ${fixedCve}`;
   if (!distribution) return { unmetRequirement: { reason: `${old}: ${danger}`, advice } };
   if (changelog === undefined)
-    return { note: `${old}; its distribution may have mended ${mendedName}, which can't be seen here` };
-  if (changelog.includes(mendedName))
-    return { note: `${old}, with ${mendedName} mended by its distribution` };
+    return { note: `${old}; its distribution may have fixed ${fixedCve}, but no changelog shows it` };
+  if (changelog.includes(fixedCve)) return { note: `${old}, with ${fixedCve} fixed by its distribution` };
   return {
-    unmetRequirement: { reason: `${old}, and its changelog does not name a mend: ${danger}`, advice },
+    unmetRequirement: { reason: `${old}, and its changelog does not list the fix: ${danger}`, advice },
   };
 }
 
-/** Asks a runtime for its version, and judges it. One that says nothing of itself is left to the trial of a machine. */
+/** Runs a runtime with `--version` and judges the result. A runtime without a version is left to the boot probe. */
 export async function judgeRuntimeProgram(program: string): Promise<RuntimeVerdict> {
   const { output, failure } = await runProgram(program, ["--version"], { timeoutMs: versionTimeoutMs });
   const found = failure === undefined ? parseRuntimeVersion(output) : undefined;
@@ -81,7 +80,7 @@ async function readChangelog(): Promise<string | undefined> {
   }
 }
 
-/** Compares numbers of versions; a candidate for a release is older than the release. */
+/** Compares version numbers. A release candidate is older than its release. */
 function isOlder(version: string, least: string): boolean {
   const numbers = (text: string): number[] => text.split(/[^\d]/, 3).map(Number);
   const [ours, wanted] = [numbers(version), numbers(least)];

@@ -7,13 +7,13 @@ import type { Layout } from "./layout.ts";
 
 const logBytesShown = 2_000;
 
-/** An OCI runtime: a program that starts and removes containers. None of it stays while a machine runs. */
+/** An OCI runtime: a program that starts and removes containers. It does not stay running with a machine. */
 export class Runtime {
   readonly #program: string;
   readonly #root: string;
   readonly #timeoutMs: number;
 
-  /** @param root Where the runtime keeps its state. */
+  /** @param root State directory of the runtime. */
   constructor(program: string, root: string, timeoutMs: number) {
     this.#program = program;
     this.#root = root;
@@ -21,35 +21,32 @@ export class Runtime {
   }
 
   /**
-   * Makes and starts the container of a bundle; its output goes to that descriptor.
+   * Creates and starts the container of a bundle. Its output goes to `outputFd`.
    *
-   * @returns why it failed, if it did.
+   * @returns the reason of a failure.
    */
   async run(id: string, layout: Layout, outputFd: number): Promise<string | undefined> {
     return await this.#logged(layout, ["run", "--detach", ...bundleArgs(layout), id], outputFd);
   }
 
   /**
-   * The first of two steps: makes the container of a bundle, whose program waits.
+   * Creates the container of a bundle without starting its program.
    *
-   * @returns why it failed, if it did.
+   * @returns the reason of a failure.
    */
   async create(id: string, layout: Layout, outputFd: number): Promise<string | undefined> {
     return await this.#logged(layout, ["create", ...bundleArgs(layout), id], outputFd);
   }
 
-  /** The second step: lets the program begin. @returns why it failed, if it did. */
+  /** Starts the program of a created container. @returns the reason of a failure. */
   async begin(id: string, layout: Layout): Promise<string | undefined> {
     return await this.#logged(layout, ["start", id], "ignore");
   }
 
-  /**
-   * Kills what still carries out an order for a container, because whoever gave it has died: it would go on making
-   * what is being removed.
-   */
-  async endOrders(id: string): Promise<void> {
+  /** Kills runtime commands for a container whose caller has died. They would recreate what is being removed. */
+  async killCommands(id: string): Promise<void> {
     await holdsWithin(() => {
-      const pids = ordersFor(id, this.#root);
+      const pids = commandsFor(id, this.#root);
       for (const pid of pids) {
         try {
           process.kill(pid, "SIGKILL");
@@ -59,7 +56,7 @@ export class Runtime {
     }, this.#timeoutMs);
   }
 
-  /** Kills and removes a container and its groups, whatever state it is in; there need be none. */
+  /** Kills and removes a container and its cgroups in any state. Succeeds if there is none. */
   async remove(id: string): Promise<string | undefined> {
     return await this.#run(["delete", "--force", id], "ignore");
   }
@@ -84,7 +81,7 @@ export class Runtime {
     }
     try {
       const [code, signal] = await ended;
-      return code === 0 ? undefined : `${this.#program} ended with ${code ?? signal}`;
+      return code === 0 ? undefined : `${this.#program} exited with ${code ?? signal}`;
     } catch (error) {
       return `${this.#program} can't be started: ${error instanceof Error ? error.message : String(error)}`;
     }
@@ -95,8 +92,8 @@ function bundleArgs({ bundle, pidFile }: Layout): string[] {
   return ["--bundle", bundle, "--pid-file", pidFile];
 }
 
-/** The programs that work on this container for a runtime with this root. */
-function ordersFor(id: string, root: string): number[] {
+/** Lists the pids of runtime commands for this container and state directory. */
+function commandsFor(id: string, root: string): number[] {
   return readdirSync("/proc")
     .map(Number)
     .filter((pid) => {
@@ -110,7 +107,7 @@ function ordersFor(id: string, root: string): number[] {
     });
 }
 
-/** The last error in the log of a run. */
+/** Returns the last error in the log of a command. */
 async function readLoggedError(path: string): Promise<string | undefined> {
   const lines = (await readFile(path, "utf8").catch(() => "")).split("\n").reverse();
   for (const line of lines) {

@@ -1,8 +1,8 @@
 /**
- * The system calls that a machine may make: what Node, Go and C programs need, and no more. All others fail with
- * EPERM. Left out are those that change namespaces, mounts, modules, clocks or other processes' memory, the keyrings,
- * BPF, performance counters, userfaultfd, io_uring, and the flush of whole file systems. Sockets are TCP, UDP, Unix and
- * routing information: the kernel would load further protocols, with their bugs, for whoever asks.
+ * System calls that a machine may make: those that Node, Go and C programs need. All others fail with EPERM. The list
+ * excludes calls that change namespaces, mounts, modules, clocks or the memory of other processes. It also excludes
+ * keyrings, BPF, perf events, userfaultfd, io_uring and flushing whole file systems. Sockets are limited to TCP, UDP,
+ * Unix and route netlink, because the kernel autoloads other protocols on request, with their bugs.
  */
 
 /** A rule of the OCI runtime specification. */
@@ -26,16 +26,16 @@ const errnoNoSuchCall = 38;
 const newNamespaces = 0x7e02_0000;
 const families = { unix: 1, inet: 2, inet6: 10, netlink: 16 };
 const netlinkRoute = 0;
-/** The part of a socket's type that is no flag, SOCK_TYPE_MASK. */
+/** Mask of the socket type without flags (SOCK_TYPE_MASK). */
 const socketTypeMask = 0xf;
-/** The transports of a machine, TCP and UDP, each by its own number and by none. */
+/** Allowed transports: TCP and UDP, by protocol number or by default (0). */
 const transports = [
   { type: 1, protocols: [0, 6] },
   { type: 2, protocols: [0, 17] },
 ];
-/** SECCOMP_FILTER_FLAG_NEW_LISTENER: another process would decide on the system calls of this one. */
+/** SECCOMP_FILTER_FLAG_NEW_LISTENER lets another process decide on system calls. */
 const seccompNewListener = 0x8;
-/** The domains that `personality` may set or ask for: Linux itself. */
+/** Personalities that may be set or queried: plain Linux. */
 const personalities = [0, 0xffff_ffff];
 
 const allowed: Record<string, string> = {
@@ -67,7 +67,7 @@ const allowed: Record<string, string> = {
   host: "getcpu getrandom sysinfo uname",
 };
 
-/** The profile of every machine. */
+/** Returns the seccomp profile of every machine. */
 export function seccompProfile(): SeccompProfile {
   const names = Object.values(allowed).flatMap((group) => group.split(/\s+/));
   return {
@@ -80,7 +80,7 @@ export function seccompProfile(): SeccompProfile {
         action: "SCMP_ACT_ALLOW",
         args: [{ index: 0, value: newNamespaces, valueTwo: 0, op: "SCMP_CMP_MASKED_EQ" }],
       },
-      // Its flags stand in memory, where no filter can look; who hears that it does not exist takes `clone`.
+      // The flags of clone3 are in memory, which seccomp can't inspect. With ENOSYS, callers fall back to `clone`.
       { names: ["clone3"], action: "SCMP_ACT_ERRNO", errnoRet: errnoNoSuchCall },
       {
         names: ["seccomp"],

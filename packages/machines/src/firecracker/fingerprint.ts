@@ -21,7 +21,7 @@ export async function fingerprintFirecracker(host: FirecrackerHost): Promise<Fin
     const reason = error instanceof MachineError ? error.message : String(error);
     return {
       available: false,
-      reason: `a probe failed. ${reason}`,
+      reason: `the probe failed. ${reason}`,
       advice:
         "See whether KVM works on this host and whether the file system of the state directory allows devices, or use another sandbox",
     };
@@ -33,7 +33,7 @@ export async function fingerprintFirecracker(host: FirecrackerHost): Promise<Fin
     details: {
       program: `${path} ${version} (${releaseNote(version)})`,
       image: settings.image,
-      probe: `${Math.round(performance.now() - startedAt)} ms`,
+      trial: `${Math.round(performance.now() - startedAt)} ms`,
     },
   };
 }

@@ -12,7 +12,7 @@ import { epochHeader, HeaderFinder, newToken } from "./epoch-header.ts";
 
 const never = new AbortController().signal;
 
-/** The sockets of a QEMU, whose guest is this test. */
+/** The sockets of a QEMU whose guest is played by this test. */
 class Guest implements AsyncDisposable {
   readonly directory: string;
   readonly token = newToken();
@@ -57,7 +57,7 @@ async function opened(opening: ReturnType<typeof openChannels>): Promise<OpenedC
 }
 
 suite("openChannels of a microVM", { skip: process.platform !== "linux" }, () => {
-  test("throws away what is older than its epoch, on both channels", async () => {
+  test("discards data of older epochs on both channels", async () => {
     await using guest = await Guest.make((name, socket) => {
       const wanted = new HeaderFinder(epochHeader(guest.token, 4));
       socket.write(Buffer.concat([Buffer.from("stale"), epochHeader(guest.token, 3), Buffer.from("older")]));
@@ -74,7 +74,7 @@ suite("openChannels of a microVM", { skip: process.platform !== "linux" }, () =>
     calls.destroy();
   });
 
-  test("says its mark again to a guest that is not there yet", async () => {
+  test("repeats its header until the guest is there", async () => {
     let heard = 0;
     await using guest = await Guest.make((name, socket) => {
       socket.on("data", (chunk: Buffer) => {
@@ -87,11 +87,11 @@ suite("openChannels of a microVM", { skip: process.platform !== "linux" }, () =>
     calls.destroy();
   });
 
-  test("ends with the signal, and when the machine hangs up", async () => {
+  test("fails when the signal aborts and when the machine hangs up", async () => {
     await using silent = await Guest.make(() => undefined);
     const gone = new AbortController();
     const opening = silent.open(1, gone.signal);
-    gone.abort("a later epoch has begun");
+    gone.abort("a later epoch has started");
     await assert.rejects(within(opening, actMs, "the attach"), {
       code: "attach_failed",
       message: /a later epoch/,

@@ -9,33 +9,33 @@ import { epochHeader } from "./epoch-header.ts";
 import { layoutOf } from "./layout.ts";
 
 const listenRetryMs = 10;
-/** The mark is said again until the guest answers, less and less often: nothing keeps it where no guest is yet. */
+/** The epoch header is repeated until the guest answers, at growing intervals. A port without a reader loses it. */
 const sayAgainFirstMs = 100;
 const sayAgainMaxMs = 2_000;
 
-/** Connects to one channel of a machine, however often that takes, until the signal ends it. */
+/** Connects to one channel of a machine. Retries until the signal aborts. */
 export type ConnectChannel = (name: "frames" | "calls", signal: AbortSignal) => Promise<Socket>;
 
-/** An epoch that is to begin. */
+/** The epoch to start. */
 export interface NextEpoch {
-  /** Of the machine. */
+  /** Directory of the machine. */
   directory: string;
   token: string;
   epoch: number;
   signal: AbortSignal;
 }
 
-/** Both ends of an epoch on the node's side. */
+/** The node's ends of both channels. */
 export interface OpenedChannels {
   frames: EpochChannel;
   calls: EpochChannel;
 }
 
 /**
- * Opens the channels of an epoch: connects to both, begins the epoch on both, and waits until the guest has answered.
+ * Connects to both channels, starts the epoch on both, and waits for the guest's answer.
  *
- * @param answered Whether it has, on the channels where it does so by itself.
- * @returns `undefined` when it has hung up instead.
+ * @param answered Resolves with whether the guest answered, for the channels that report it.
+ * @returns `undefined` if the guest hung up.
  * @throws MachineError `attach_failed`
  */
 export async function openChannels(
@@ -61,7 +61,7 @@ export async function openChannels(
   }
 }
 
-/** Connects to a socket; a host that has just begun has made it and does not listen yet. */
+/** Connects to a socket. Retries, because a new monitor creates the socket before it listens. */
 export async function connectTo(path: string, signal: AbortSignal): Promise<Socket> {
   for (;;) {
     const socket = connect({ path, allowHalfOpen: false });
@@ -78,7 +78,7 @@ export async function connectTo(path: string, signal: AbortSignal): Promise<Sock
   }
 }
 
-/** Lets an action use a directory by a short path, whatever its own is: that of a socket has 107 bytes at most. */
+/** Gives an action a short path to a directory. Socket paths are limited to 107 bytes. */
 export async function byShortPath<Result>(
   directory: string,
   act: (shortPath: string) => Promise<Result>,
@@ -88,14 +88,14 @@ export async function byShortPath<Result>(
   return await act(`/proc/self/fd/${handle.fd}`);
 }
 
-/** The latest epoch that any node has begun, 0 before the first. */
+/** Returns the latest epoch that any node has started; 0 before the first. */
 export async function latestEpoch(directory: string): Promise<number> {
   const text = await readFile(layoutOf(directory).epoch, "utf8").catch(() => "");
   const epoch = Number.parseInt(text, 10);
   return Number.isSafeInteger(epoch) ? epoch : 0;
 }
 
-/** Says the mark until the guest has answered. @returns whether it has. */
+/** Repeats the epoch header until the guest answers. @returns whether it answered. */
 async function beginEpoch(
   frames: EpochChannel,
   answered: Promise<boolean>,
@@ -121,7 +121,7 @@ async function beginEpoch(
   }
 }
 
-/** Why an epoch does not begin. */
+/** Creates the error for an epoch that can't start. */
 export function attachFailure(why: unknown): MachineError {
   const reason = why instanceof Error ? why.message : String(why);
   return new MachineError("attach_failed", `Cannot attach: ${reason}`, { cause: why });

@@ -14,12 +14,12 @@ const settings: MicroVmSettings = {
 };
 const spec: MachineSpec = { id: "a", directory: "/a", limits: {}, network: "none", nodeLostTimeoutMs: 1_000 };
 
-/** Lets a shell read the disk as the init does. @returns what `command` prints then. */
+/** Sources the disk in a shell, as the init does. @returns the output of `command`. */
 function sourced(disk: Buffer, command: string): string {
   return execFileSync("sh", ["-c", `${disk.toString("utf8")}\n${command}`], { encoding: "utf8" });
 }
 
-test("configDisk gives a shell the arguments as they are, whatever stands in them", () => {
+test("configDisk passes arguments through a shell unchanged", () => {
   const disk = configDisk(spec, settings, "f".repeat(32), "port");
   assert.equal(disk.length % 512, 0);
   const told = sourced(disk, `for word in "$@"; do echo "$word"; done; echo "$nex_token $nex_lost_ms"`);
@@ -29,14 +29,14 @@ test("configDisk gives a shell the arguments as they are, whatever stands in the
   ]);
 });
 
-test("configDisk tells the address of a machine with egress, and none of another", () => {
+test("configDisk contains an address only for a machine with egress", () => {
   const shown = (address?: string): string =>
     sourced(configDisk(spec, settings, "", "port", address), `echo "<$nex_egress>"`);
   assert.equal(shown("100.127.0.1"), "<100.127.0.1>\n");
   assert.equal(shown(), "<>\n");
 });
 
-test("configDisk says what each limit is for the kernel of the guest", () => {
+test("configDisk translates each limit for the guest's kernel", () => {
   const limits = { processes: 40, vcpus: 0.25, diskBytes: 16_777_216 };
   const loopbackAddresses = ["10.0.0.1", "10.0.0.1", "fd00::1"];
   const limited = configDisk({ ...spec, limits, loopbackAddresses }, settings, "", "port");

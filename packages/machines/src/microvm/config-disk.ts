@@ -7,18 +7,18 @@ import { type GuestTransport, type MicroVmSettings, memoryBytesMin } from "./set
 
 const sectorBytes = 512;
 const cpuPeriodUs = 100_000;
-/** The most that `/tmp` gets of what a machine may write; the rest is the working directory's. */
+/** Maximum size of `/tmp`, in bytes. The rest goes to the working directory. */
 const tmpBytesMax = 16_777_216;
-/** A file of no bytes holds memory too, so their number is bounded with the bytes. */
+/** Empty files use memory too, so the number of inodes is limited in proportion to the bytes. */
 const bytesPerFile = 4_096;
 const filesMin = 64;
-/** Of a machine without a limit of its disk: this part of its memory. */
+/** Share of memory used for files in a machine without a disk limit. */
 const diskShareDefault = 0.5;
 
 /**
- * The second disk of a machine: what its init sources before it starts the agent (`rootfs/guest-init.ts`).
+ * Builds the second disk of a machine. The init sources it before it starts the agent (`rootfs/guest-init.ts`).
  *
- * @param egressAddress The machine's own, if it has egress.
+ * @param egressAddress Address of the machine's egress link, if it has one.
  */
 export function configDisk(
   spec: Pick<MachineSpec, "limits" | "hosts" | "loopbackAddresses" | "nodeLostTimeoutMs">,
@@ -44,20 +44,20 @@ export function configDisk(
     ...(hosts.length === 0 ? [] : [`printf '%s' ${quoted(hostsText(hosts))} >/run/hosts`]),
   ];
   const text = Buffer.from(`${lines.join("\n")}\n`);
-  // The disk is read to its end, so the end is empty lines.
+  // The shell reads the whole disk, so the padding is empty lines.
   return Buffer.concat([text, Buffer.alloc(sectorBytes - (text.length % sectorBytes), "\n")]);
 }
 
-/** The memory of the machine as a whole: its kernel, its agent and what is written in it count too. */
+/** Memory of the whole machine, including its kernel, agent and in-memory files. */
 export function memoryBytesOf({ limits }: Pick<MachineSpec, "limits">, settings: MicroVmSettings): number {
   return limits.memoryBytes ?? settings.memoryBytesDefault;
 }
 
-/** @throws MachineError `boot_failed` when it is too little for a kernel and an agent. */
+/** @throws MachineError `boot_failed` if the memory is too small for a kernel and an agent. */
 export function demandMemory(spec: MachineSpec, settings: MicroVmSettings): void {
   const memoryBytes = memoryBytesOf(spec, settings);
   if (memoryBytes >= memoryBytesMin) return;
-  throw bootFailure(spec.id, `${memoryBytes} bytes of memory are less than the ${memoryBytesMin} it needs`);
+  throw bootFailure(spec.id, `${memoryBytes} bytes of memory are less than the minimum of ${memoryBytesMin}`);
 }
 
 function disks(diskBytes: number): string[] {
@@ -67,7 +67,7 @@ function disks(diskBytes: number): string[] {
   return [`nex_tmp=${options(tmpBytes)}`, `nex_work=${options(diskBytes - tmpBytes)}`];
 }
 
-/** Whole processors are bounded by how many the machine has. */
+/** The number of virtual CPUs already limits whole CPUs; only a fraction needs a quota. */
 function cpuMax(vcpus: number | undefined): string {
   if (vcpus === undefined || Number.isInteger(vcpus)) return `max ${cpuPeriodUs}`;
   return `${Math.max(Math.floor(vcpus * cpuPeriodUs), 1_000)} ${cpuPeriodUs}`;
@@ -77,7 +77,7 @@ function withPrefix(address: string): string {
   return `${address}/${isIPv6(address) ? 128 : 32}`;
 }
 
-/** As a shell reads it back. */
+/** Quotes text for a shell. */
 function quoted(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -1,6 +1,6 @@
 import type { DriverAbilities } from "../contract/abilities.ts";
 
-/** What drivers of microVMs can do, for the contract suite. */
+/** Abilities of microVM drivers for the contract suite. */
 export function microVmAbilities(
   own: Required<Pick<DriverAbilities, "driverModule" | "orphans">>,
 ): DriverAbilities {

@@ -6,17 +6,17 @@ import { buildRootfsDirectory } from "../rootfs/build.ts";
 import { packExt4 } from "../rootfs/ext4.ts";
 import { type Rootfs, rootfsPaths } from "../rootfs/options.ts";
 
-/** Where tests find the kernel of machines, if it was prepared. */
+/** Variable with the directory of the prepared boot files. */
 export const bootDirectoryVariable = "NEX_TEST_BOOT_DIRECTORY";
 
-/** What microVMs of the contract suite boot. */
+/** Image and boot files for microVMs in the contract suite. */
 export interface ContractImage {
   image: string;
   boot: BootFiles;
   command: readonly [program: string, ...args: string[]];
 }
 
-/** Where it is, in a directory. */
+/** Returns the paths of the image in a directory. */
 export function contractImageIn(directory: string): ContractImage {
   return {
     image: join(directory, "guest.ext4"),
@@ -30,7 +30,7 @@ export async function packContractImage(directory: string): Promise<void> {
   await packExt4(await buildContractTree(directory), contractImageIn(directory).image);
 }
 
-/** Builds a tree with the test guest, over a base or over nothing. */
+/** Builds a tree with the test guest, on a base or from scratch. */
 export async function buildContractTree(directory: string, base?: string): Promise<Rootfs> {
   const contract = fileURLToPath(new URL("../contract/", import.meta.url));
   return await buildRootfsDirectory({

@@ -1,4 +1,4 @@
-/** What turns a copy of a machine into one of its own, for both kinds of microVM. */
+/** Turns a copy of a machine into an independent machine, for both kinds of microVM. */
 import { randomBytes } from "node:crypto";
 import type { MachineSpec } from "../driver.ts";
 import { bootFailure } from "../host/boot-failure.ts";
@@ -6,15 +6,15 @@ import type { FifoConsole } from "../host/fifo-console.ts";
 import { copyReadyWords } from "../rootfs/guest-init.ts";
 import { type MicroVm, type Monitor, tellInit } from "./machine.ts";
 
-/** Before this no node speaks: a template is ready when its agent has answered to it. */
+/** Epoch of templates, before any node's epoch. A template is ready when its agent has answered in it. */
 const templateEpoch = 0;
 const seedBytes = 32;
 const nanosecondsPerMs = 1_000_000n;
 const msPerSecond = 1_000n;
 
 /**
- * Waits until the agent of a machine has answered, and holds the channels open: a copy sees them end, and so the time
- * begins in which its agent waits for a node.
+ * Waits until the agent has answered, and keeps the channels open. A copy sees them close, which starts its agent's
+ * timeout for a lost node.
  *
  * @throws MachineError `attach_failed`
  */
@@ -31,14 +31,14 @@ export async function openToAgent(monitor: Monitor, machine: MicroVm): Promise<D
   };
 }
 
-/** With which both ends of a machine's channels begin an epoch. */
+/** Returns the token with which both ends of a machine's channels start an epoch. */
 export function tokenOf(machine: MicroVm): string {
   return String(machine.record().facts["token"]);
 }
 
 /**
- * Makes a copy that runs a machine of its own: tells its init a token, new randomness and what time it is, and waits
- * until it says that all of it is in place.
+ * Makes a running copy independent: sends its init a new token, fresh entropy and the current time, and waits for its
+ * confirmation.
  *
  * @throws MachineError `boot_failed`
  */
@@ -51,10 +51,10 @@ export async function becomeOwn(
   try {
     tellInit(directory, copyWords(token));
   } catch (cause) {
-    throw bootFailure(id, "its init can't be told that it is a copy", { cause });
+    throw bootFailure(id, "its init can't be told that the machine is a copy", { cause });
   }
   if (!(await console.says(copyReadyWords, timeoutMs)))
-    throw bootFailure(id, "its init does not say that it is a machine of its own");
+    throw bootFailure(id, "its init did not confirm its new identity in time");
 }
 
 function copyWords(token: string): string {
@@ -63,7 +63,7 @@ function copyWords(token: string): string {
   time.writeBigInt64LE(now / msPerSecond, 0);
   time.writeBigInt64LE((now % msPerSecond) * nanosecondsPerMs, 8);
   const seed = Buffer.concat([randomBytes(seedBytes), time]);
-  // As a shell's `printf` reads it back.
+  // Escaped for a shell's `printf`.
   const escaped = [...seed].map((byte) => `\\${byte.toString(8).padStart(3, "0")}`).join("");
   return `resume ${token} ${escaped}`;
 }

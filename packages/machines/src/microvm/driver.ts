@@ -6,13 +6,13 @@ import type { MicroVm, Monitor } from "./machine.ts";
 import { recoverMicroVm } from "./recover.ts";
 import type { Templates } from "./templates.ts";
 
-/** What the drivers of microVMs have in common, whose monitors differ. */
+/** Base class of microVM drivers, which differ in their monitors. */
 export abstract class MicroVmDriver extends DetachedDriver<MicroVm> {
   protected abstract readonly monitor: Monitor;
   protected abstract readonly templates: Templates<unknown>;
   #pruned: Promise<void> | undefined;
 
-  /** Removes what machines are copied from. */
+  /** Removes the templates that machines are copied from. */
   async close(): Promise<void> {
     await this.templates.clear();
   }

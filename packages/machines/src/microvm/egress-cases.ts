@@ -173,17 +173,20 @@ function hostCases({ kind, fixture }: EgressSubject): void {
   test("is refused for targets of IPv6, and for a list of none", async () => {
     const far = await fixture.lab.order([{ address: "2001:db8::1", prefixBits: 128, port }]);
     const refusal = await fixture.node.refusal("boot", far);
-    assert.match(refusal, /^network_not_offered: .*"2001:db8::1" is of IPv6, and only IPv4 is carried/);
+    assert.match(
+      refusal,
+      /^network_not_offered: .*"2001:db8::1" is an IPv6 address, but egress supports only IPv4/,
+    );
     const none = await fixture.node.refusal("boot", await fixture.lab.order([]));
     assert.match(none, /^boot_failed: .*no target is listed/);
   });
 
-  test("refuses a machine whose device is there already, and leaves that device", async () => {
+  test("refuses a machine whose device already exists, and keeps that device", async () => {
     const spec = await fixture.lab.order([target(allowed)]);
     const name = linkName(spec.id);
     await fixture.lab.onHost("ip", "tuntap", "add", "dev", name, "mode", "tap");
     const refusal = await fixture.node.refusal("boot", spec);
-    assert.match(refusal, new RegExp(`^boot_failed: .*"${name}" is there already. .*ip link delete ${name}`));
+    assert.match(refusal, new RegExp(`^boot_failed: .*"${name}" already exists. .*ip link delete ${name}`));
     assert.equal(existsSync(spec.directory), false);
     await fixture.lab.onHost("ip", "link", "delete", name);
   });
@@ -225,7 +228,7 @@ function hostCases({ kind, fixture }: EgressSubject): void {
     await fixture.withTools({}, refused, ["ip", "nsenter", "unshare"]);
   });
 
-  test("offers egress where all is there", async () => {
+  test("offers egress if all tools are installed", async () => {
     const { networks, ...told } = await fixture.node.tell("fingerprint");
     assert.deepEqual(networks, ["none", "nats", "egress"]);
     assert.equal((told as { details: Record<string, string> }).details["egress"], "yes");

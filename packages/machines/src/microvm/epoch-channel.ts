@@ -2,13 +2,13 @@ import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { HeaderFinder } from "./epoch-header.ts";
 
-/** The node's end of a channel of one epoch: what the guest wrote before that began is thrown away. */
+/** The node's end of a channel for one epoch. Discards data that the guest wrote before the epoch. */
 export class EpochChannel extends Duplex {
   readonly #socket: Socket;
   readonly #begun = Promise.withResolvers<boolean>();
   #finder: HeaderFinder | undefined;
 
-  /** @param socket Owned from now on. */
+  /** @param socket Owned by the channel from now on. */
   constructor(socket: Socket, mark: Buffer) {
     super({ allowHalfOpen: false });
     this.#socket = socket;
@@ -18,12 +18,12 @@ export class EpochChannel extends Duplex {
     socket.once("error", (error) => this.destroy(error));
     socket.once("close", () => {
       this.#begun.resolve(false);
-      // What was read before stays there to be read.
+      // Data read before remains readable.
       this.push(null);
     });
   }
 
-  /** Whether the guest has begun the epoch: not when it hangs up before. */
+  /** Resolves with whether the guest started the epoch; `false` if it hung up first. */
   get begun(): Promise<boolean> {
     return this.#begun.promise;
   }

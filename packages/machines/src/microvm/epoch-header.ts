@@ -1,22 +1,22 @@
 import { randomBytes } from "node:crypto";
 
-/** With this no frame and no call begins: it would be a length beyond all limits. */
+/** No frame or call starts with these bytes: as a length they exceed every limit. */
 const impossibleLength = "ffffffff";
 const epochBytes = 8;
 
-/** A token for a new machine. */
+/** Creates a token for a new machine. */
 export function newToken(): string {
   return `${impossibleLength}${randomBytes(12).toString("hex")}`;
 }
 
-/** What both ends of a port begin an epoch with, so that each knows what is older. */
+/** Header with which both ends of a port start an epoch, so that older data can be told apart. */
 export function epochHeader(token: string, epoch: number): Buffer {
   const number = Buffer.alloc(epochBytes);
   number.writeBigUInt64LE(BigInt(epoch));
   return Buffer.concat([Buffer.from(token, "hex"), number]);
 }
 
-/** Finds a mark in what comes in parts, and keeps no more of it than a part of a mark. */
+/** Finds a header in a stream of chunks. Keeps at most one header of data. */
 export class HeaderFinder {
   readonly #mark: Buffer;
   #last: Buffer = Buffer.alloc(0);
@@ -25,7 +25,7 @@ export class HeaderFinder {
     this.#mark = mark;
   }
 
-  /** @returns what comes after the mark, once that is there. */
+  /** @returns the data after the header, once the header has arrived. */
   add(chunk: Buffer): Buffer | undefined {
     const bytes = Buffer.concat([this.#last, chunk]);
     const start = bytes.indexOf(this.#mark);

@@ -5,7 +5,7 @@ import { takeExitReport } from "./exit-report.ts";
 const line = (status: number, count: number): string =>
   `[nex: the agent ended with ${status}, memory ran out ${count} times]\n`;
 
-test("takeExitReport takes the last report out of the console", () => {
+test("takeExitReport removes the last report from the console", () => {
   const text = `hello\n${line(1, 0)}more\n${line(137, 2)}[ 3.4] reboot: Power down\n`;
   assert.deepEqual(takeExitReport(text), {
     console: `hello\n${line(1, 0)}more\n[ 3.4] reboot: Power down\n`,
@@ -13,7 +13,7 @@ test("takeExitReport takes the last report out of the console", () => {
   });
 });
 
-test("takeExitReport leaves a console without a report as it is", () => {
+test("takeExitReport does not change a console without a report", () => {
   for (const text of [
     "",
     "hello",

@@ -1,14 +1,17 @@
-/** How the agent ended, as the init says on the console. A workload could say it too: it would lie of its own end only. */
+/**
+ * Exit of the agent as reported by the init on the console. A workload can forge the report, but only for its own
+ * exit.
+ */
 export interface ExitReport {
-  /** As a shell sees it: beyond 128 it was a signal. */
+  /** Exit status as a shell reports it: above 128 means a signal. */
   status: number;
-  /** How often the machine's memory ran out. */
+  /** Number of OOM kills in the machine. */
   outOfMemoryCount: number;
 }
 
 const reportForm = /\[nex: the agent ended with (\d{1,3}), memory ran out (\d{1,9}) times\]\r?\n/g;
 
-/** Takes the last report out of what was written to the console. */
+/** Removes the last report from the console text. */
 export function takeExitReport(text: string): { console: string; report?: ExitReport } {
   const last = [...text.matchAll(reportForm)].at(-1);
   if (last === undefined) return { console: text };

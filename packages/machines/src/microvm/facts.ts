@@ -3,19 +3,19 @@ import type { MachineRecord } from "../driver.ts";
 import { readBootId } from "../host/boot-id.ts";
 import type { ProcessIdentity } from "../host/process-table.ts";
 
-/** What is known of a running machine beside its order, and what another node needs to find it. */
+/** Facts about a running machine that another node needs to recover it. */
 export interface MachineFacts {
-  /** The virtual machine monitor that is the machine. */
+  /** Process of the virtual machine monitor. */
   identity: ProcessIdentity;
-  /** With which both ends begin an epoch; 32 hexadecimal digits. */
+  /** Token with which both ends start an epoch; 32 hexadecimal digits. */
   token: string;
-  /** Which user of the host it is, where it has one of its own. */
+  /** Number of its user id range on the host, if it has one. */
   idRange?: number;
-  /** Its own address in the host's network, if it has egress. */
+  /** Address of its egress link, if it has one. */
   egressAddress?: string;
 }
 
-/** Writes the facts into a record. */
+/** Converts facts to the members of a record. */
 export function recordFacts({
   identity,
   token,
@@ -32,10 +32,10 @@ export function recordFacts({
   };
 }
 
-/** Reads a record; what a node could not write down any more is absent. */
+/** Parses a record; `undefined` if facts are missing because a node crashed. */
 export function parseFacts(facts: MachineRecord["facts"]): MachineFacts | undefined {
   const { pid, startTicks, token, bootId, idRange, egressAddress } = facts;
-  // After another boot of the host the same numbers are another process.
+  // After a reboot of the host, the same pid is another process.
   if (typeof pid !== "number" || typeof startTicks !== "number" || bootId !== readBootId()) return undefined;
   if (typeof token !== "string" || !/^[0-9a-f]{32}$/.test(token)) return undefined;
   return {

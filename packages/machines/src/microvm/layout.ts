@@ -1,16 +1,16 @@
 import { join } from "node:path";
 
-/** Where things are in the directory of a machine, none of which can be seen from inside. */
+/** Paths in a machine's directory. None is visible inside the machine. */
 export interface Layout {
   directory: string;
-  /** The latest epoch that has begun. */
+  /** File with the latest started epoch. */
   epoch: string;
-  /** FIFOs: what the machine is told, and what it and its virtual machine monitor write. */
+  /** FIFOs: input for the machine's init, and output of the machine and its monitor. */
   controlIn: string;
   controlOut: string;
 }
 
-/** Names the places in a machine's directory. */
+/** Returns the paths in a machine's directory. */
 export function layoutOf(directory: string): Layout {
   return {
     directory,
@@ -20,8 +20,8 @@ export function layoutOf(directory: string): Layout {
   };
 }
 
-/** The name of the FIFOs, as both QEMU and the layout have it. */
+/** Base name of the control FIFOs, shared by QEMU and the layout. */
 export const controlName = "control";
 
-/** The directory in which a machine finds its channels. */
+/** Directory of the channels inside a machine. */
 export const guestChannels = "/nex";

@@ -15,21 +15,21 @@ import { type MachineFacts, recordFacts } from "./facts.ts";
 import { layoutOf } from "./layout.ts";
 import type { MicroVmSettings } from "./settings.ts";
 
-/** What differs between the monitors of microVMs. */
+/** Operations that differ between monitors. */
 export interface Monitor {
   readonly kind: SandboxKind;
   readonly settings: MicroVmSettings;
   readonly egress: Egress;
   /** @throws MachineError `attach_failed` */
   openChannels(machineId: string, next: NextEpoch): Promise<EpochChannels>;
-  /** A machine was found that another process booted. */
+  /** Called when a machine that another process booted is recovered. */
   adopt?(machineId: string): void;
-  /** What the monitor itself tells of a machine that has ended, for people; nothing where all was well. */
+  /** Returns the monitor's own diagnostics about a machine that has exited, for display; empty after a normal exit. */
   lastWords?(machineId: string): string;
   /**
-   * Ends what still runs of a machine, and removes what it holds beside its directory. Idempotent.
+   * Terminates what is left of a machine and removes its resources outside its directory. Idempotent.
    *
-   * @param facts Absent when its node died before they were written down.
+   * @param facts Absent if the node crashed before it wrote them.
    * @throws MachineError `destroy_failed`
    */
   release(machineId: string, facts: MachineFacts | undefined): Promise<void>;
@@ -37,7 +37,7 @@ export interface Monitor {
 
 const signalStatusMin = 128;
 
-/** Tells the init of a machine something. @throws MachineError `attach_failed` */
+/** Sends a line to the init of a machine. @throws MachineError `attach_failed` */
 export function tellInit(directory: string, line: string): void {
   const fd = openFifo(layoutOf(directory).controlIn, "write");
   try {
@@ -47,12 +47,12 @@ export function tellInit(directory: string, line: string): void {
   }
 }
 
-/** A machine that is a virtual machine monitor of this host, which does not end with this process. */
+/** A machine that is a virtual machine monitor process on this host. It outlives this process. */
 export class MicroVm extends DetachedMachine {
   readonly #facts: MachineFacts;
   readonly #monitor: Monitor;
 
-  /** @param epoch The latest that has begun already, by another process. */
+  /** @param epoch The latest epoch that another process has started. */
   constructor(monitor: Monitor, kept: Kept, facts: MachineFacts, console: FifoConsole, epoch = 0) {
     const { id, directory } = kept;
     const { identity, token } = facts;
@@ -67,7 +67,7 @@ export class MicroVm extends DetachedMachine {
     this.#facts = facts;
   }
 
-  /** Of the machine as a whole; how many processes it has, only its own kernel knows. */
+  /** Usage of the whole machine. Only the guest's kernel knows the number of processes. */
   async usage(): Promise<MachineUsage> {
     const entry = this.isRunning ? readProcess(this.#facts.identity.pid) : undefined;
     if (entry?.startTicks !== this.#facts.identity.startTicks) return { processes: 0 };
@@ -80,16 +80,16 @@ export class MicroVm extends DetachedMachine {
     return { driver: this.#monitor.kind, id, directory, facts: recordFacts(this.#facts) };
   }
 
-  /** Tells the init of the machine, which sends the agent a SIGTERM. */
+  /** Asks the machine's init to send SIGTERM to the agent. */
   protected ask(): void {
     try {
       tellInit(this.directory, "stop");
     } catch {
-      // A machine that can't be asked is killed when its time is over.
+      // A machine that can't be asked is killed after the grace period.
     }
   }
 
-  /** All that runs in a machine is in its monitor. */
+  /** All processes of a machine run inside its monitor. */
   protected async killOthers(): Promise<number[]> {
     return [];
   }
@@ -114,9 +114,9 @@ export class MicroVm extends DetachedMachine {
 }
 
 /**
- * Removes everything that a machine held whose process has ended. Takes both steps even when one fails.
+ * Removes everything that an exited machine held. Runs both steps even if one fails.
  *
- * @throws MachineError `destroy_failed` when something is left.
+ * @throws MachineError `destroy_failed` if anything is left.
  */
 export async function cleanUp(monitor: Monitor, { id, directory }: Kept, facts: MachineFacts): Promise<void> {
   const steps = await Promise.allSettled([monitor.release(id, facts), cleanUpOrphans(directory)]);

@@ -13,11 +13,11 @@ const limits = { memoryBytes: 268_435_456, vcpus: 1, processes: 64, diskBytes: 8
 const lastWordsMs = 1_000;
 
 /**
- * Boots a machine until its agent has answered, and removes it. Only then it is known that machines work here.
+ * Boots a machine, waits until its agent answers, and destroys it.
  *
- * @param stateDirectory Of the driver. Trials of nodes that were killed in the middle of one are ended.
- * @param boot Makes the machine.
- * @throws MachineError `boot_failed` or `attach_failed`, with what the machine has said.
+ * @param stateDirectory State directory of the driver. Probes of killed nodes are cleaned up there.
+ * @param boot Boots the machine.
+ * @throws MachineError `boot_failed` or `attach_failed`, with the machine's console output.
  */
 export async function probe(
   monitor: Monitor,
@@ -40,25 +40,25 @@ export async function probe(
   }
 }
 
-/** What the monitor or the guest has said at its end tells more than that it hung up. */
+/** The last console output explains a failure better than the closed channel. */
 async function attachTo(machine: MicroVm): Promise<void> {
   try {
     await machine.attach(1);
   } catch (cause) {
     if (!(await settlesWithin(machine.exited, lastWordsMs))) throw cause;
     const words = (await machine.exited).console.trim().split(/\r?\n/).join("; ");
-    const why = words === "" ? "without a word" : `with: ${words}`;
-    throw new MachineError("boot_failed", `The machine has ended before its agent answered, ${why}`, {
+    const why = words === "" ? "without output" : `with: ${words}`;
+    throw new MachineError("boot_failed", `The machine exited before its agent answered, ${why}`, {
       cause,
     });
   }
 }
 
-/** Its directory's name says who tries, since a trial has no record. */
+/** The directory name identifies the probing process, because a probe has no record. */
 function newProbe(stateDirectory: string): Pick<MachineSpec, "id" | "directory"> {
   const mark = randomBytes(8).toString("hex");
   const { pid, startTicks } = readProcess(process.pid) ?? { pid: process.pid, startTicks: 0 };
-  return { id: `trial${mark}`, directory: join(stateDirectory, `probe-${mark}-${pid}-${startTicks}`) };
+  return { id: `trial${mark}`, directory: join(stateDirectory, `trial-${mark}-${pid}-${startTicks}`) };
 }
 
 async function cleanUpDeadProbes(monitor: Monitor, stateDirectory: string): Promise<void> {

@@ -11,9 +11,9 @@ import { layoutOf } from "./layout.ts";
 import { MicroVm, type Monitor } from "./machine.ts";
 
 /**
- * Finds the machine of a record, or removes what is left of it.
+ * Recovers the machine of a record, or cleans up after it.
  *
- * @throws MachineError `destroy_failed` when something of an ended machine can't be removed.
+ * @throws MachineError `destroy_failed` if cleanup fails.
  */
 export async function recoverMicroVm(
   monitor: Monitor,
@@ -28,7 +28,7 @@ export async function recoverMicroVm(
       const epoch = await latestEpoch(owned);
       monitor.adopt?.(id);
       const { egressAddress } = known;
-      // A filter that can't be changed now is no reason to lose a machine.
+      // A failed filter update must not lose the machine.
       if (egressAddress !== undefined) await monitor.egress.list(id, egressAddress).catch(() => undefined);
       return new MicroVm(monitor, { id, directory: owned }, known, new FifoConsole(controlOut), epoch);
     }

@@ -15,7 +15,7 @@ const boot = bootFilesIn(directory);
 const elfHead = Buffer.from("7f454c4602010100000000000000000002003e0000000000", "hex");
 const armHead = Buffer.from(elfHead).fill(183, 18, 19);
 
-suite("what microVMs need", () => {
+suite("requirements of microVMs", () => {
   after(() => rm(directory, { recursive: true, force: true }));
   beforeEach(async () => {
     await mkdir(dirname(boot.kernel), { recursive: true });
@@ -23,7 +23,7 @@ suite("what microVMs need", () => {
     await writeFile(boot.initramfs, "070701 and so on");
   });
 
-  test("is a kernel and an initramfs that are whole and for this kind of processor", async () => {
+  test("include an intact kernel and initramfs for this architecture", async () => {
     assert.equal(await findUnmetBootFilesRequirement(boot), undefined);
     await writeFile(boot.kernel, armHead);
     assert.match(
@@ -41,7 +41,7 @@ suite("what microVMs need", () => {
     assert.match((await findUnmetBootFilesRequirement(boot))?.reason ?? "", /initramfs" is not there/);
   });
 
-  test("is an image as long as it says", async () => {
+  test("include an image of the size in its superblock", async () => {
     const path = join(directory, "image");
     const ext4 = Buffer.alloc(16_384);
     ext4.writeUInt32LE(16, 0x404);
@@ -52,15 +52,15 @@ suite("what microVMs need", () => {
     assert.match((await findUnmetImageRequirement(path))?.reason ?? "", /image" is cut off/);
   });
 
-  test("is room in a state directory that can be made", async () => {
+  test("include space in a state directory that can be created", async () => {
     const stateDirectory = join(directory, "state");
     assert.equal(await findUnmetSpaceRequirement({ stateDirectory, memoryBytesDefault: 1 }), undefined);
     const full = await findUnmetSpaceRequirement({ stateDirectory, memoryBytesDefault: 2 ** 60 });
-    assert.match(full?.reason ?? "", /state" has \d+ MiB left, and machines need 1099511627776 MiB/);
+    assert.match(full?.reason ?? "", /state" has \d+ MiB free, but templates need 1099511627776 MiB/);
     const nowhere = await findUnmetSpaceRequirement({
       stateDirectory: join(boot.kernel, "state"),
       memoryBytesDefault: 1,
     });
-    assert.match(nowhere?.reason ?? "", /can't be made \(ENOTDIR\)/);
+    assert.match(nowhere?.reason ?? "", /can't be created \(ENOTDIR\)/);
   });
 });

@@ -7,21 +7,21 @@ import { guestNetworkMark } from "../rootfs/guest-init.ts";
 import { readImageHead } from "../rootfs/image-format.ts";
 import type { MicroVmSettings } from "./settings.ts";
 
-/** Finds what is missing of one thing. */
+/** Checks one requirement. */
 export type Requirement<Settings> = (
   settings: Settings,
 ) => Promise<UnmetRequirement | undefined> | UnmetRequirement | undefined;
 
 const kvmDevice = "/dev/kvm";
 const mebibyte = 1_048_576;
-/** How the boot files begin: an ELF program of 64 bits, the lowest byte first, and an archive of cpio. */
+/** Magic bytes of the boot files: a 64-bit little-endian ELF file and a cpio archive. */
 const elfMark = "7f454c460201";
 const elfMachineAt = 18;
 const elfMachineX64 = 62;
 const cpioMark = Buffer.from("070701").toString("hex");
 const headBytes = 64;
 
-/** Finds the first thing that is missing. */
+/** Finds the first unmet requirement. */
 export async function firstUnmetRequirement<Settings>(
   requirements: readonly Requirement<Settings>[],
   settings: Settings,
@@ -33,16 +33,16 @@ export async function firstUnmetRequirement<Settings>(
   return undefined;
 }
 
-/** MicroVMs are made here for one kind of processor only. */
+/** MicroVMs are supported on one architecture only. */
 export function findUnmetPlatformRequirement(): UnmetRequirement | undefined {
   if (process.platform === "linux" && process.arch === "x64") return undefined;
   return {
-    reason: `microVMs are made on Linux for x64 only, and this is ${process.platform} for ${process.arch}`,
+    reason: `microVMs require Linux on x64, but this host is ${process.platform} on ${process.arch}`,
     advice: "Use another sandbox",
   };
 }
 
-/** @param otherwise What can be done where there is none. */
+/** @param otherwise Advice for hosts without KVM. */
 export async function findUnmetKvmRequirement(otherwise: string): Promise<UnmetRequirement | undefined> {
   try {
     await access(kvmDevice, constants.R_OK | constants.W_OK);
@@ -50,19 +50,19 @@ export async function findUnmetKvmRequirement(otherwise: string): Promise<UnmetR
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EACCES")
       return {
-        reason: `${kvmDevice} may not be opened`,
+        reason: `the node may not open ${kvmDevice}`,
         advice: `Add the node's user to the group of ${kvmDevice}`,
       };
     const isGuest = / hypervisor( |$)/m.test(await readFile("/proc/cpuinfo", "latin1").catch(() => ""));
     const where = isGuest ? ": this host is a virtual machine itself, without nested virtualization" : "";
     return {
-      reason: `${kvmDevice} is not there${where}`,
+      reason: `${kvmDevice} does not exist${where}`,
       advice: `Run the node where KVM works, or ${otherwise}`,
     };
   }
 }
 
-/** Are the files whole that every machine boots? */
+/** Checks that the boot files are intact. */
 export async function findUnmetBootFilesRequirement(boot: BootFiles): Promise<UnmetRequirement | undefined> {
   const advice = writeAnew(boot.kernel);
   for (const [path, mark] of [
@@ -74,12 +74,12 @@ export async function findUnmetBootFilesRequirement(boot: BootFiles): Promise<Un
     const isWhole = head.toString("hex").startsWith(mark);
     if (!isWhole) return { reason: `"${path}" is damaged, or not what "nex rootfs" writes`, advice };
     if (path !== boot.kernel || head.readUInt16LE(elfMachineAt) === elfMachineX64) continue;
-    return { reason: `"${path}" is a kernel for another kind of processor`, advice };
+    return { reason: `"${path}" is a kernel for another architecture`, advice };
   }
   return undefined;
 }
 
-/** Does the initramfs set up the network of a machine with egress? One of an earlier version does not. */
+/** Checks that the initramfs sets up the network of a machine with egress. Older ones don't. */
 export async function findUnmetGuestNetworkRequirement({
   initramfs,
 }: BootFiles): Promise<UnmetRequirement | undefined> {
@@ -89,7 +89,7 @@ export async function findUnmetGuestNetworkRequirement({
   );
   if (sets) return undefined;
   return {
-    reason: `"${initramfs}" is of an earlier version, which sets up no network`,
+    reason: `"${initramfs}" is too old to set up a network`,
     advice: writeAnew(initramfs),
   };
 }
@@ -98,7 +98,7 @@ function writeAnew(path: string): string {
   return `Run: nex rootfs --format ext4 --kernel apt --output ${dirname(dirname(path))}/`;
 }
 
-/** Is it an image that machines can have as their root? */
+/** Checks that the image can be a machine's root file system. */
 export async function findUnmetImageRequirement(path: string): Promise<UnmetRequirement | undefined> {
   const advice = "Run: nex rootfs --format ext4";
   try {
@@ -110,7 +110,7 @@ export async function findUnmetImageRequirement(path: string): Promise<UnmetRequ
   }
 }
 
-/** Is there room for the memory of machines, of which copies are made? */
+/** Checks the disk space for templates, which hold the memory of machines. */
 export async function findUnmetSpaceRequirement({
   stateDirectory,
   memoryBytesDefault,
@@ -121,15 +121,18 @@ export async function findUnmetSpaceRequirement({
     await mkdir(stateDirectory, { recursive: true, mode: 0o700 });
   } catch (error) {
     const { code = "an error" } = error as NodeJS.ErrnoException;
-    return { reason: `"${stateDirectory}" can't be made (${code})`, advice: "Name another state directory" };
+    return {
+      reason: `"${stateDirectory}" can't be created (${code})`,
+      advice: "Name another state directory",
+    };
   }
   const { bavail, bsize } = await statfs(stateDirectory);
   const freeBytes = bavail * bsize;
   if (freeBytes >= memoryBytesDefault) return undefined;
   const [free, needed] = [freeBytes, memoryBytesDefault].map((bytes) => Math.floor(bytes / mebibyte));
   return {
-    reason: `the disk of "${stateDirectory}" has ${free} MiB left, and machines need ${needed} MiB to be copied from`,
-    advice: "Make room there, or name another state directory",
+    reason: `the disk of "${stateDirectory}" has ${free} MiB free, but templates need ${needed} MiB`,
+    advice: "Free disk space there, or name another state directory",
   };
 }
 

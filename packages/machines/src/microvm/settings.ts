@@ -1,21 +1,21 @@
 import type { MachineLimits } from "../driver.ts";
 
-/** What both kinds of microVM are told. */
+/** Settings shared by both kinds of microVM. */
 export interface MicroVmSettings {
-  /** The program that runs as the machine, by its place in the image, and its arguments. The channels are added. */
+  /** Program of the machine by its path in the image, and its arguments. The channel argument is appended. */
   command: readonly [program: string, ...args: string[]];
-  /** Arguments that follow the program for a machine with these limits. */
+  /** Additional arguments that depend on a machine's limits. */
   limitArguments: (limits: MachineLimits) => readonly string[];
-  /** Of a machine without a limit. */
+  /** Memory of a machine without a memory limit, in bytes. */
   memoryBytesDefault: number;
-  /** How long an attach waits for the guest, which may have to boot first. */
+  /** Maximum wait for the guest to attach, in ms. The guest may have to boot first. */
   attachTimeoutMs: number;
-  /** How long a killed machine may take to be gone. */
+  /** Maximum time for a killed machine to disappear, in ms. */
   killTimeoutMs: number;
 }
 
-/** How the agent of a microVM finds its channels: at serial ports, or at sockets that it listens on. */
+/** Transport of the agent's channels: serial ports, or vsock sockets that the agent listens on. */
 export type GuestTransport = "port" | "vsock";
 
-/** Below this, kernel and agent don't start. */
+/** Minimum memory for kernel and agent, in bytes. */
 export const memoryBytesMin = 134_217_728;

@@ -7,7 +7,7 @@ import type { MachineSpec } from "../driver.ts";
 import type { MicroVm, Monitor } from "./machine.ts";
 import { type Copier, Templates } from "./templates.ts";
 
-test("Templates boots each machine with egress by itself, and copies others from the second on", async () => {
+test("Templates boots every machine with egress, and copies other machines from the second one on", async () => {
   const directory = await mkdtemp(join(tmpdir(), "nex-templates-"));
   const done: string[] = [];
   const did = async (what: string): Promise<MicroVm> => {

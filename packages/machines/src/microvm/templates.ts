@@ -6,23 +6,23 @@ import { removeTree } from "../host/remove-tree.ts";
 import type { MicroVm, Monitor } from "./machine.ts";
 import { isAbandonedTemplate, newTemplateId } from "./template-id.ts";
 
-/** A template is as large as the memory of its machines. */
+/** Maximum number of templates. Each is as large as the memory of its machines. */
 const templatesMax = 4;
-/** Kinds of which one machine was asked for; the oldest is forgotten. */
+/** Maximum number of remembered machine kinds; the oldest is dropped. */
 const askedMax = 64;
 
-/** How one kind of monitor makes machines. `Template` is what it needs to copy one. */
+/** Operations of one monitor that create machines. `Template` is the data needed for a copy. */
 export interface Copier<Template> {
-  /** Lets a machine boot by itself. @throws MachineError `boot_failed` */
+  /** Boots a machine without a template. @throws MachineError `boot_failed` */
   boot(spec: MachineSpec): Promise<MicroVm>;
   /**
-   * Boots a machine until its agent is ready, writes down what it is then, and ends it.
+   * Boots a machine until its agent is ready, saves its state, and terminates it.
    *
-   * @param directory Where it writes.
+   * @param directory Directory of the saved state.
    * @throws MachineError
    */
   makeTemplate(spec: MachineSpec, directory: string): Promise<Template>;
-  /** Makes a machine of its own from a template. @throws MachineError `boot_failed` */
+  /** Creates an independent machine from a template. @throws MachineError `boot_failed` */
   copy(spec: MachineSpec, template: Template): Promise<MicroVm>;
 }
 
@@ -30,7 +30,7 @@ function templatesDirectory(stateDirectory: string): string {
   return join(stateDirectory, "templates");
 }
 
-/** Ends what processes have left that died while they made a template, and removes their templates. */
+/** Cleans up after processes that died while they created a template, and removes their templates. */
 async function endAbandonedTemplates(monitor: Monitor, stateDirectory: string): Promise<void> {
   const templates = templatesDirectory(stateDirectory);
   const ids = await readdir(templates).catch(() => [] as string[]);
@@ -41,8 +41,8 @@ async function endAbandonedTemplates(monitor: Monitor, stateDirectory: string): 
 }
 
 /**
- * Makes machines by copying one that has booted, which takes a fraction of the time. The second machine of a kind makes
- * the template, since one that is never asked for again needs none.
+ * Creates machines by copying a booted one, which is much faster. The second machine of a kind creates the template,
+ * because many kinds are used only once.
  */
 export class Templates<Template> {
   readonly #monitor: Monitor;
@@ -60,14 +60,14 @@ export class Templates<Template> {
   }
 
   /**
-   * Makes a machine in the way that is quickest for its kind.
+   * Creates a machine in the fastest way available for its kind.
    *
-   * @throws MachineError `boot_failed`; then nothing of it is left.
+   * @throws MachineError `boot_failed`; nothing is left behind.
    */
   async boot(spec: MachineSpec): Promise<MicroVm> {
     this.#prepared ??= endAbandonedTemplates(this.#monitor, this.#stateDirectory);
     await this.#prepared;
-    // A machine with egress has a network of its own, which no copy could get afterwards.
+    // A copy can't get its own network afterwards, so machines with egress are always booted.
     if (spec.network === "egress") return await this.#copier.boot(spec);
     const kind = kindOf(spec);
     const made = await this.#for(kind, spec);
@@ -75,7 +75,7 @@ export class Templates<Template> {
     try {
       return await this.#copier.copy(spec, made.template);
     } catch (error) {
-      // It may be damaged. The next machine but one makes another.
+      // The template may be damaged. A later machine creates a new one.
       this.#made.delete(kind);
       this.#asked.delete(kind);
       await removeTree(made.directory).catch(() => undefined);
@@ -83,7 +83,7 @@ export class Templates<Template> {
     }
   }
 
-  /** Removes all templates; what is asked for later makes new ones. */
+  /** Removes all templates. Later boots create new ones. */
   async clear(): Promise<void> {
     this.#asked.clear();
     const all = [...this.#made.values()];
@@ -104,7 +104,7 @@ export class Templates<Template> {
       return undefined;
     }
     if (this.#made.size >= templatesMax) return undefined;
-    // Where none can be made, each machine boots by itself.
+    // Without a template, each machine boots by itself.
     const making = this.#make(spec).catch(() => undefined);
     this.#made.set(kind, making);
     return await making;
@@ -127,7 +127,7 @@ export class Templates<Template> {
   }
 }
 
-/** Machines with the same of these are alike until their agents are spoken to. */
+/** Machines with equal values of these members are identical until their agents receive a message. */
 function kindOf({ limits, network, hosts, loopbackAddresses, nodeLostTimeoutMs }: MachineSpec): string {
   return JSON.stringify({ limits, network, hosts, loopbackAddresses, nodeLostTimeoutMs });
 }

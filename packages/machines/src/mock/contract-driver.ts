@@ -4,7 +4,7 @@ import { MockDriver } from "./driver.ts";
 import type { MockGuest } from "./guest.ts";
 import type { MockBoot } from "./script.ts";
 
-/** A mock driver whose guests obey the contract suite. */
+/** Creates a mock driver whose guests obey the contract suite. */
 export function makeDriver(): MockDriver {
   return new MockDriver({ script: obedientBoot });
 }

@@ -12,9 +12,9 @@ import { bootInDirectory } from "../spec.ts";
 import { MockMachine } from "./machine.ts";
 import type { MockBoot, MockScript } from "./script.ts";
 
-/** How a mock driver behaves. */
+/** Options of a mock driver. */
 export interface MockDriverOptions {
-  /** One entry for each boot, the last one for all that follow; or a function that decides. */
+  /** One entry per boot; the last one repeats. Or a function that decides for each boot. */
   script?: readonly MockBoot[] | MockScript;
   enforces?: Iterable<LimitName>;
   networks?: Iterable<MachineNetwork>;
@@ -22,7 +22,7 @@ export interface MockDriverOptions {
 }
 
 /**
- * A driver for tests of whatever uses drivers: every boot follows a script, and the test holds the guest's end.
+ * A driver for tests of code that uses drivers. Every boot follows a script, and the test controls the guest.
  *
  * ```ts
  * const mock = new MockDriver({ script: [{ fails: "no luck" }, {}] });
@@ -37,11 +37,11 @@ export class MockDriver implements Driver {
   readonly networks: ReadonlySet<MachineNetwork>;
   readonly ownLoopback = false;
   readonly carriesIpv6 = false;
-  /** What `boot` was asked for, in order, the failed boots too. */
+  /** Specs passed to `boot`, in order, including failed boots. */
   readonly boots: MachineSpec[] = [];
-  /** The machines that came of it, in the order in which their boots ended. */
+  /** Booted machines, in the order in which their boots completed. */
   readonly machines: MockMachine[] = [];
-  /** May be exchanged at any time. */
+  /** May be replaced at any time. */
   script: MockScript;
   readonly #fingerprint: Fingerprint;
 
@@ -74,15 +74,15 @@ export class MockDriver implements Driver {
   }
 
   /**
-   * Waits until the machine with this number is there.
+   * Waits until the machine with this index has booted.
    *
-   * @throws MachineError `wrong_state` when it isn't there in time.
+   * @throws MachineError `wrong_state` on timeout.
    */
   async machineAt(index: number, timeoutMs = 5_000): Promise<MockMachine> {
     await holdsWithin(() => index < this.machines.length, timeoutMs);
     const machine = this.machines[index];
     if (machine) return machine;
-    const state = `${this.machines.length} of ${this.boots.length} boots have ended well`;
+    const state = `${this.machines.length} of ${this.boots.length} boots have succeeded`;
     throw new MachineError("wrong_state", `Cannot wait longer for mock machine ${index}: ${state}`);
   }
 
@@ -90,7 +90,7 @@ export class MockDriver implements Driver {
     const failed = (why: string, cause?: unknown): MachineError =>
       new MachineError("boot_failed", `Cannot boot machine "${spec.id}": ${why}`, { cause });
     await boot.until?.catch((error: unknown) => {
-      throw failed("what it waited for failed", error);
+      throw failed("its script rejected", error);
     });
     if (boot.fails instanceof Error) throw boot.fails;
     if (boot.fails !== undefined) throw failed(boot.fails);

@@ -3,11 +3,11 @@ import type { Channels, MachineExit } from "../driver.ts";
 import { MachineError } from "../errors.ts";
 import { ConsoleTail } from "../host/console-tail.ts";
 
-/** The inside of a mock machine: the other ends of its channels, and its fate, in the hands of a test. */
+/** The guest side of a mock machine: the other ends of its channels, and its exit, controlled by a test. */
 export class MockGuest {
-  /** Settles at the first attach. */
+  /** Resolves at the first attach. */
   readonly attached: Promise<void>;
-  /** The epoch of the last attach, 0 before it. */
+  /** Epoch of the last attach; 0 before the first. */
   epoch = 0;
   readonly #firstAttach = Promise.withResolvers<void>();
   readonly #exit = Promise.withResolvers<MachineExit>();
@@ -20,22 +20,22 @@ export class MockGuest {
     this.attached = this.#firstAttach.promise;
   }
 
-  /** The guest's end of the frames of the present epoch. */
+  /** The guest's end of the frame channel of the current epoch. */
   get frames(): Duplex {
     return this.#channels().frames;
   }
 
-  /** The guest's end of the calls of the present epoch. */
+  /** The guest's end of the call channel of the current epoch. */
   get calls(): Duplex {
     return this.#channels().calls;
   }
 
-  /** Has the machine ended? */
+  /** Whether the machine has exited. */
   get ended(): boolean {
     return this.#ended;
   }
 
-  /** Settles when the machine has ended. */
+  /** Resolves when the machine has exited. */
   get exited(): Promise<MachineExit> {
     return this.#exit.promise;
   }
@@ -45,17 +45,17 @@ export class MockGuest {
     this.#console.add(Buffer.from(text));
   }
 
-  /** Ends the machine with an exit status, as its program would. */
+  /** Exits the machine with an exit status, as its program would. */
   exit(code = 0): void {
     this.end({ reason: "exited", code });
   }
 
-  /** Ends the machine as a crash or a kill would. */
+  /** Exits the machine as a crash or a kill would. */
   kill(): void {
     this.end({ reason: "killed" });
   }
 
-  /** Ends the machine in a given way; a second end changes nothing. What was sent before can still be read. */
+  /** Exits the machine in the given way. A second call changes nothing. Data sent before can still be read. */
   end(exit: Partial<MachineExit>): void {
     if (this.#ended) return;
     this.#ended = true;
@@ -63,7 +63,7 @@ export class MockGuest {
     this.#exit.resolve({ reason: "unknown", console: this.#console.text(), ...exit });
   }
 
-  /** Opens the channels of an epoch and ends those of the former; hands out the node's ends. */
+  /** Opens the channels of an epoch and closes the previous ones. @returns the node's ends. */
   open(epoch: number): Channels {
     this.close();
     const [frames, innerFrames] = duplexPair({ allowHalfOpen: false });
@@ -76,7 +76,7 @@ export class MockGuest {
     return this.#outer;
   }
 
-  /** Ends all channels at once. */
+  /** Closes all channels immediately. */
   close(): void {
     for (const channel of [...channelsOf(this.#outer), ...channelsOf(this.#inner)]) channel.destroy();
   }

@@ -5,13 +5,13 @@ import { settlesWithin } from "../host/wait.ts";
 import { MockGuest } from "./guest.ts";
 import type { MockBoot } from "./script.ts";
 
-/** A machine that exists in memory only, but for its directory. */
+/** A machine that exists only in memory, except for its directory. */
 export class MockMachine implements Machine {
   readonly spec: MachineSpec;
   readonly guest: MockGuest;
-  /** The grace times of all calls of `stop`. */
+  /** Grace periods of all `stop` calls, in ms. */
   readonly stops: number[] = [];
-  /** Nothing of it is left. */
+  /** Whether `destroy` has succeeded. */
   destroyed = false;
   readonly #boot: MockBoot;
   #destroyFailures: number;
@@ -35,9 +35,9 @@ export class MockMachine implements Machine {
 
   async attach(epoch: number): Promise<Channels> {
     const action = `Cannot attach to machine "${this.id}" for epoch ${epoch}`;
-    if (this.guest.ended) throw new MachineError("wrong_state", `${action}: it has ended`);
+    if (this.guest.ended) throw new MachineError("wrong_state", `${action}: it has exited`);
     if (epoch <= this.guest.epoch) {
-      throw new MachineError("attach_failed", `${action}: epoch ${this.guest.epoch} has begun`);
+      throw new MachineError("attach_failed", `${action}: epoch ${this.guest.epoch} has already started`);
     }
     if (this.#boot.attachFails !== undefined) {
       throw new MachineError("attach_failed", `${action}: ${this.#boot.attachFails}`);
@@ -65,7 +65,10 @@ export class MockMachine implements Machine {
     this.guest.close();
     if (this.#destroyFailures > 0) {
       this.#destroyFailures--;
-      throw new MachineError("destroy_failed", `Cannot destroy machine "${this.id}": its script says so`);
+      throw new MachineError(
+        "destroy_failed",
+        `Cannot destroy machine "${this.id}": its script makes this call fail`,
+      );
     }
     await removeTree(this.spec.directory);
     this.destroyed = true;
@@ -75,7 +78,7 @@ export class MockMachine implements Machine {
     return { driver: "mock", id: this.id, directory: this.spec.directory, facts: {} };
   }
 
-  /** The machine as another node finds it. */
+  /** Returns the machine as another node recovers it. */
   recovered(): MockMachine {
     return new MockMachine(this.spec, this.#boot, this.guest);
   }

@@ -8,7 +8,7 @@ import { actMs } from "../contract/test-machine.ts";
 import { MockDriver } from "./driver.ts";
 
 suite("MockDriver", () => {
-  test("fails the boots that its script says, and leaves nothing of them", async () => {
+  test("fails boots as scripted, and cleans up after them", async () => {
     const mock = new MockDriver({ script: [{ fails: "no luck" }, { fails: new RangeError("odd") }, {}] });
     const spec = await makeSpec();
     await rejectsWith(mock.boot(spec), "boot_failed");
@@ -44,7 +44,7 @@ suite("MockDriver", () => {
     await machine.destroy();
   });
 
-  test("plays guests that die at once, that don't attach, and that don't let themselves be destroyed", async () => {
+  test("plays guests that exit at once, don't attach or can't be destroyed", async () => {
     const mock = new MockDriver({
       script: [
         { endsAtOnce: { reason: "out_of_memory" } },
@@ -65,7 +65,7 @@ suite("MockDriver", () => {
     assert.ok(mock.machines.every((machine) => machine.destroyed));
   });
 
-  test("remembers the grace times of stops", async () => {
+  test("records the grace periods of stops", async () => {
     const mock = new MockDriver();
     const machine = await mock.boot(await makeSpec());
     await machine.stop(5);

@@ -1,26 +1,26 @@
 import type { MachineExit, MachineUsage } from "../driver.ts";
 import type { MockGuest } from "./guest.ts";
 
-/** What happens at one boot and in the machine that comes of it. Nothing given: a guest that is silent but obedient. */
+/** Script of one boot and its machine. By default the guest is silent and obedient. */
 export interface MockBoot {
-  /** The boot fails: with this error, or as `boot_failed` for this reason. */
+  /** Fails the boot with this error, or with `boot_failed` and this reason. */
   fails?: Error | string;
-  /** The boot returns after this has settled, and fails when it rejects. */
+  /** The boot returns after this promise resolves, and fails if it rejects. */
   until?: Promise<unknown>;
-  /** `attach` fails for this reason. */
+  /** Fails `attach` with this reason. */
   attachFails?: string;
-  /** The machine has ended when the boot returns. */
+  /** The machine has already exited when the boot returns. */
   endsAtOnce?: Partial<MachineExit>;
-  /** The guest sends these bytes as frames at every attach. */
+  /** Bytes that the guest sends as frames at every attach. */
   sends?: Uint8Array;
-  /** Runs at every attach, and plays the guest. */
+  /** Plays the guest at every attach. */
   serves?: (guest: MockGuest, epoch: number) => void;
-  /** The guest does not end when it is asked to. */
+  /** The guest ignores the request to stop. */
   ignoresStop?: boolean;
-  /** `destroy` fails this many times before it succeeds. */
+  /** Number of `destroy` calls that fail before one succeeds. */
   destroyFailures?: number;
   usage?: MachineUsage;
 }
 
-/** Decides for each boot, by its number from 0, what happens. */
+/** Decides the script of each boot by its index, starting at 0. */
 export type MockScript = (index: number) => MockBoot;

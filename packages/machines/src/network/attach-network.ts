@@ -10,15 +10,15 @@ import { machineRules } from "./machine-rules.ts";
 import { ForeignNetwork, type NetworkTool } from "./tools.ts";
 import { findUnmetLoopbackRequirement } from "./unmet-requirements.ts";
 
-/** Does an order want more of its network than the runtime makes? */
-export function wantsWires(spec: MachineSpec): boolean {
+/** Reports whether a spec needs more network setup than the runtime does. */
+export function needsNetworkSetup(spec: MachineSpec): boolean {
   return spec.network === "egress" || furtherLoopbackAddresses(spec.loopbackAddresses).length > 0;
 }
 
 /**
- * Refuses the network of an order that this host can't give, before anything is made.
+ * Refuses a network that this host can't provide, before anything is created.
  *
- * @throws MachineError `network_not_offered`, or `boot_failed` where its device is there already.
+ * @throws MachineError `network_not_offered`, or `boot_failed` if its network device already exists.
  */
 export async function demandNetwork(spec: MachineSpec, egress: Egress): Promise<void> {
   if (furtherLoopbackAddresses(spec.loopbackAddresses).length > 0) {
@@ -29,10 +29,10 @@ export async function demandNetwork(spec: MachineSpec, egress: Egress): Promise<
 }
 
 /**
- * Sets up the network of a machine whose program has not begun: first its rules, then its devices and addresses.
+ * Sets up the network of a machine before its program starts: first the rules, then devices and addresses.
  *
- * @param pid Its first process, as the host numbers it.
- * @returns its own address, if it has egress.
+ * @param pid Pid of the machine's first process on the host.
+ * @returns the machine's egress address, if it has one.
  * @throws MachineError `boot_failed`
  */
 export async function attachNetwork(
@@ -41,7 +41,7 @@ export async function attachNetwork(
   egress: Egress,
 ): Promise<string | undefined> {
   const network = await ForeignNetwork.of(pid);
-  if (network === undefined) throw bootFailure(spec.id, "its first process has no network of its own");
+  if (network === undefined) throw bootFailure(spec.id, "its first process has no network namespace");
   const inside = async (what: string, tool: NetworkTool, args: string[], input: string): Promise<void> => {
     const { failure } = await network.run(tool, args, input);
     if (failure !== undefined)
@@ -61,7 +61,7 @@ export async function attachNetwork(
   return link.address;
 }
 
-/** For `ip -batch`; the addresses have been checked. */
+/** Commands for `ip -batch`. The addresses have been validated. */
 function loopbackCommands({ loopbackAddresses }: MachineSpec): string[] {
   return furtherLoopbackAddresses(loopbackAddresses).map((address) =>
     isIPv4(address) ? `address replace ${address}/32 dev lo` : `address replace ${address}/128 dev lo nodad`,

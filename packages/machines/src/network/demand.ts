@@ -5,17 +5,17 @@ import type { UnmetRequirement } from "../host/unmet-requirement.ts";
 import type { Egress } from "./egress.ts";
 
 /**
- * Refuses an order with egress that this host can't give, before anything is made.
+ * Refuses egress that this host can't provide, before anything is created.
  *
- * @throws MachineError `network_not_offered`, or `boot_failed` where its device is there already.
+ * @throws MachineError `network_not_offered`, or `boot_failed` if the network device already exists.
  */
 export async function demandEgress(spec: MachineSpec, egress: Egress): Promise<void> {
   if (spec.network !== "egress") return;
   const unmet = await egress.unmetRequirement();
-  if (unmet) refuseNetwork(spec, 'the network "egress" is not offered here', unmet);
+  if (unmet) refuseNetwork(spec, 'this host does not offer the network "egress"', unmet);
   const uncarried = spec.egress?.find(({ address }) => !isIPv4(address));
   if (uncarried !== undefined) {
-    const reason = `the egress target "${uncarried.address}" is of IPv6, and only IPv4 is carried`;
+    const reason = `the egress target "${uncarried.address}" is an IPv6 address, but egress supports only IPv4`;
     refuseNetwork(spec, "its network is not offered", { reason, advice: "List an IPv4 address of it" });
   }
   egress.demandFree(spec.id);

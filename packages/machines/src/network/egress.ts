@@ -10,7 +10,7 @@ import { type EgressLink, hostEndCommands, linkAt, linkName, linksIn, readLinks 
 import { runTool } from "./tools.ts";
 import { findUnmetEgressRequirement } from "./unmet-requirements.ts";
 
-/** From which machines get their addresses, if a driver is told nothing else. */
+/** Default address range of machines with egress. */
 export const defaultEgressNetwork = "100.127.0.0/16";
 
 const triesMax = 16;
@@ -18,7 +18,7 @@ const goneTimeoutMs = 2_000;
 
 type FindUnmetRequirement = () => Promise<UnmetRequirement | undefined>;
 
-/** The host's side of the networks of machines with egress. */
+/** The host side of the networks of machines with egress. */
 export class Egress {
   readonly #network: string;
   readonly #table: HostTable;
@@ -26,8 +26,9 @@ export class Egress {
   #unmetRequirement: Promise<UnmetRequirement | undefined> | undefined;
 
   /**
-   * @param network From which machines get their addresses, like `100.127.0.0/16`.
-   * @param findGuestLack Of microVMs, whose monitors need tap devices: what the guests lack.
+   * @param network Address range of the machines, such as `100.127.0.0/16`.
+   * @param findUnmetGuestRequirement For microVMs, whose monitors need tap devices: finds an unmet requirement of the
+   *   guest.
    */
   constructor(network: string, stateDirectory: string, findUnmetGuestRequirement?: FindUnmetRequirement) {
     this.#network = network;
@@ -36,7 +37,7 @@ export class Egress {
     this.#table = new HostTable(`nex_${digest.slice(0, 16)}`);
   }
 
-  /** What this host lacks for egress, found by trying; asked again as long as there is something. */
+  /** Probes for an unmet requirement of egress on this host. Probes again after a failure. */
   async unmetRequirement(): Promise<UnmetRequirement | undefined> {
     this.#unmetRequirement ??= this.#findUnmetRequirement();
     const unmet = await this.#unmetRequirement;
@@ -53,7 +54,8 @@ export class Egress {
   }
 
   /**
-   * Refuses a machine whose device is there already: it is not this machine's, and must not go with it.
+   * Refuses a machine whose network device already exists. The device belongs to someone else, and cleanup must not
+   * remove it.
    *
    * @throws MachineError `boot_failed`
    */
@@ -61,25 +63,26 @@ export class Egress {
     const name = linkName(machineId);
     if (!readLinks().has(name)) return;
     const advice = `Boot it with another id, or remove the device: ip link delete ${name}`;
-    throw bootFailure(machineId, `its network device "${name}" is there already. ${advice}`);
+    throw bootFailure(machineId, `its network device "${name}" already exists. ${advice}`);
   }
 
   /**
-   * Connects the network of a process that has not begun with the host's, whose rules do not know of it yet.
+   * Connects the network of a process to the host's network, before the program starts and before the host's rules
+   * list it.
    *
-   * @returns the machine's end, whose device is still down and has no address.
+   * @returns the link. The machine's end is still down and has no address.
    * @throws MachineError `boot_failed`
    */
   async connect(machineId: string, pid: number): Promise<EgressLink> {
     const network = parseIpv4Network(this.#network);
-    if (network === undefined) throw bootFailure(machineId, `"${this.#network}" is no IPv4 network`);
+    if (network === undefined) throw bootFailure(machineId, `"${this.#network}" is not an IPv4 network`);
     const unforwarded = await switchForwardingOn();
     if (unforwarded) throw bootFailure(machineId, `${unforwarded.reason}. ${unforwarded.advice}`);
     return await makeLink(network, machineId, pid);
   }
 
   /**
-   * Lists a machine in the host's rules; one that was found again too, should these have been cleared meanwhile.
+   * Adds a machine to the host's rules. Also called for recovered machines, in case the rules were flushed.
    *
    * @throws MachineError `boot_failed`
    */
@@ -88,15 +91,15 @@ export class Egress {
   }
 
   /**
-   * Removes what a machine had of the host; there need be nothing.
+   * Removes a machine's network resources on the host. Succeeds if there are none.
    *
-   * @throws MachineError `destroy_failed` when something is left.
+   * @throws MachineError `destroy_failed` if anything is left.
    */
   async release(machineId: string): Promise<void> {
     const name = linkName(machineId);
     if (readLinks().has(name)) {
       const { failure = "" } = await runTool("ip", ["link", "delete", name]);
-      // The kernel may have taken it away with the machine's end of it.
+      // The kernel may have removed the device together with the machine's end.
       if (!(await holdsWithin(() => !readLinks().has(name), goneTimeoutMs))) {
         throw new MachineError("destroy_failed", `Cannot remove the network device "${name}": ${failure}`);
       }
@@ -104,13 +107,16 @@ export class Egress {
     await this.#table.prune();
   }
 
-  /** Strikes off machines of dead nodes whose devices have gone. What can't be done now is done with the next change. */
+  /**
+   * Removes machines of dead nodes from the rules once their devices are gone. A failure is retried with the next
+   * change.
+   */
   async prune(): Promise<void> {
     await this.#table.prune().catch(() => undefined);
   }
 }
 
-/** Begins anywhere, so that two nodes seldom try the same, and an address does not come back at once. */
+/** Starts at a random slot, so that nodes rarely collide and addresses are not reused immediately. */
 async function makeLink(network: Ipv4Network, machineId: string, pid: number): Promise<EgressLink> {
   const count = linksIn(network);
   const first = randomInt(count);
@@ -122,5 +128,5 @@ async function makeLink(network: Ipv4Network, machineId: string, pid: number): P
     why = failure;
     if (!/File exists|busy/i.test(failure)) break;
   }
-  throw bootFailure(machineId, `it can't be connected with the host's network: ip says "${why}"`);
+  throw bootFailure(machineId, `it can't be connected to the host's network: ip says "${why}"`);
 }

@@ -2,18 +2,18 @@ import { constants } from "node:fs";
 import { access, readFile, writeFile } from "node:fs/promises";
 import type { UnmetRequirement } from "../host/unmet-requirement.ts";
 
-/** Of the network namespace in which this process is. */
+/** Path of the forwarding switch in the network namespace of this process. */
 const switchPath = "/proc/sys/net/ipv4/ip_forward";
 
 const unmet: UnmetRequirement = {
-  reason: "the host passes no packets on, and this can't be changed from here",
-  advice: "Switch it on: sysctl net.ipv4.ip_forward=1",
+  reason: "IPv4 forwarding is disabled on the host, and the node can't enable it",
+  advice: "Enable it: sysctl net.ipv4.ip_forward=1",
 };
 
 /**
- * Lets the host pass packets on. It stays so: nobody can know who counts on it when the last machine is gone.
+ * Enables IPv4 forwarding on the host. It stays enabled, because other software may rely on it later.
  *
- * @returns what hinders it.
+ * @returns the unmet requirement that prevents it.
  */
 export async function switchForwardingOn(): Promise<UnmetRequirement | undefined> {
   try {
@@ -24,7 +24,7 @@ export async function switchForwardingOn(): Promise<UnmetRequirement | undefined
   }
 }
 
-/** Could it be switched on, if it is off? */
+/** Checks whether forwarding is enabled or could be enabled. */
 export async function findUnmetForwardingRequirement(): Promise<UnmetRequirement | undefined> {
   try {
     if (!(await isOn())) await access(switchPath, constants.W_OK);

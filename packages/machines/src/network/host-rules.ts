@@ -1,10 +1,10 @@
-/** The machines with egress of one node: by the names of their devices, their addresses. */
+/** Egress machines of one node: maps device names to addresses. */
 export type ListedLinks = ReadonlyMap<string, string>;
 
 /**
- * The rules on the host for all machines of a node, for `nft -f`; they replace the former ones in one step. A machine
- * has its own source address only, comes neither to the host itself nor to another machine, and nothing comes to it
- * but answers. What leaves the host has the host's address. Without machines there is no table.
+ * Rules on the host for all egress machines of a node, for `nft -f`. They replace the previous rules atomically. A
+ * machine can use only its own source address. It can't reach the host itself or another machine, and only replies
+ * reach it. Packets that leave the host get the host's address. Without machines there is no table.
  */
 export function hostRules(table: string, links: ListedLinks): string {
   const replace = `add table inet ${table}\ndelete table inet ${table}\n`;
@@ -49,7 +49,7 @@ export function hostRules(table: string, links: ListedLinks): string {
 `;
 }
 
-/** The machines in the text of a table, as `nft list table` shows it. */
+/** Parses the machines from the output of `nft list table`. */
 export function parseLinks(listed: string): Map<string, string> {
   const pairs = listed.matchAll(/"(nex[a-z0-9]+)" \. (\d+\.\d+\.\d+\.\d+)/g);
   return new Map(Array.from(pairs, ([, name = "", address = ""]) => [name, address]));

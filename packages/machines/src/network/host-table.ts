@@ -3,28 +3,28 @@ import { hostRules, type ListedLinks, parseLinks } from "./host-rules.ts";
 import { readLinks } from "./link.ts";
 import { runTool } from "./tools.ts";
 
-/** What is said where there is no table, no program, and no filter that this process may touch. */
+/** Error texts that mean the table can't exist: no table, no `nft` program, or no access to the packet filter. */
 const cannotBeThere = /No such file|ENOENT|not permitted|not supported|Unable to initialize/i;
 
-/** The table of one node in the host's packet filter, which the kernel keeps when the node dies. */
+/** The nftables table of one node. The kernel keeps it when the node dies. */
 export class HostTable {
   readonly #name: string;
-  /** What this process knows of, in case somebody clears the host's filter. */
+  /** Machines known to this process, used to restore flushed rules. */
   readonly #known = new Map<string, string>();
-  /** One change after the other: each reads what is there. */
+  /** Serializes changes, because each one reads the current table. */
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(name: string) {
     this.#name = name;
   }
 
-  /** Lists a machine's device, and what address the machine has. @throws MachineError `boot_failed` */
+  /** Adds a machine's device and address. @throws MachineError `boot_failed` */
   async add(link: string, address: string): Promise<void> {
     this.#known.set(link, address);
     await this.#change();
   }
 
-  /** Strikes the devices off the list that are gone. @throws MachineError `boot_failed` */
+  /** Removes devices that no longer exist. @throws MachineError `boot_failed` */
   async prune(): Promise<void> {
     await this.#change();
   }
@@ -46,7 +46,7 @@ export class HostTable {
     throw new MachineError("boot_failed", `Cannot change the host's packet filter: nft says "${failure}"`);
   }
 
-  /** What the kernel has. */
+  /** Reads the table from the kernel. */
   async #read(): Promise<ListedLinks> {
     const { output, failure } = await runTool("nft", ["list", "set", "inet", this.#name, "machines"]);
     if (failure === undefined || cannotBeThere.test(failure)) return parseLinks(output);

@@ -8,7 +8,7 @@ import type { EgressTarget, MachineRecord, MachineSpec } from "../driver.ts";
 import { findProgram } from "../host/program.ts";
 import { type LabDriver, type LabNode, NetworkLab, places } from "./lab.ts";
 
-/** The port that tests list, and one that they don't. */
+/** The port that tests list as a target, and one that they don't. */
 export const port = 7_001;
 export const otherPort = 7_002;
 
@@ -19,7 +19,7 @@ export const tcp = (host: string, at = port): Attempt => ({ by: "tcp", host, por
 export const udp = (host: string, at = port): Attempt => ({ by: "udp", host, port: at });
 export const both = (host: string, at = port): Attempt[] => [tcp(host, at), udp(host, at)];
 
-/** Everything that listens in the world. */
+/** All listeners in the world namespace. */
 export const inWorld: Attempt[] = [
   ...[places.allowed, places.other, places.private, places.metadata].flatMap((address) => both(address)),
   ...both(places.allowed, otherPort),
@@ -28,16 +28,16 @@ export const inWorld: Attempt[] = [
 const onHost = [...both("0.0.0.0"), tcp("127.0.0.1", otherPort)];
 const nameOf = ({ by, host, port: at }: Attempt): string => `${by}:${host}:${at}`;
 
-/** A machine in the lab, as a test asks it. */
+/** A machine in the lab, with its interface for tests. */
 export interface LabMachine {
   spec: MachineSpec;
   record: MachineRecord;
-  /** Its own address. */
+  /** Address of the machine. */
   address: string;
   ask(command: string): Promise<unknown>;
 }
 
-/** A lab with its servers and a node, for all tests of a suite. */
+/** A lab with servers and a node, shared by all tests of a suite. */
 export class LabFixture {
   readonly #driver: LabDriver;
   #lab: NetworkLab | undefined;
@@ -56,7 +56,7 @@ export class LabFixture {
     return this.#node ?? assert.fail("No node yet");
   }
 
-  /** Makes the lab before the tests of the suite in which this is called, and removes it after them. */
+  /** Creates the lab before the tests of the calling suite, and removes it afterwards. */
   use(): void {
     before(async () => {
       this.#lab = await NetworkLab.make(this.#driver);
@@ -67,7 +67,7 @@ export class LabFixture {
     after(async () => await this.#lab?.[Symbol.asyncDispose]());
   }
 
-  /** Boots a machine that stays. */
+  /** Boots a machine that lives until the suite ends. */
   async boot(
     egress: EgressTarget[],
     change: Partial<MachineSpec> = {},
@@ -80,7 +80,7 @@ export class LabFixture {
     return { spec, record, address: String(record.facts["egressAddress"]), ask };
   }
 
-  /** Boots a machine for the time of some work. */
+  /** Boots a machine and destroys it after the callback. */
   async with(
     egress: EgressTarget[],
     work: (machine: LabMachine) => Promise<void>,
@@ -95,9 +95,9 @@ export class LabFixture {
   }
 
   /**
-   * Lets a node work with programs of the test's instead of the host's.
+   * Starts a node that finds the test's programs instead of the host's.
    *
-   * @param only The names of the host's programs that it finds beside them; all by default.
+   * @param only Names of host programs that the node also finds; all by default.
    */
   async withTools(
     scripts: Record<string, string>,
@@ -120,12 +120,12 @@ export class LabFixture {
     }
   }
 
-  /** Lets a machine try all at once. @returns what became of each. */
+  /** Makes all attempts from a machine at once. @returns the result of each. */
   async reach({ ask }: Pick<LabMachine, "ask">, attempts: Attempt[]): Promise<string[]> {
     return (await ask(`reach ${JSON.stringify(attempts)}`)) as string[];
   }
 
-  /** Fails the test if the machine comes to one of these, or a server hears of it. */
+  /** Fails the test if the machine reaches one of these targets, or a server sees a packet. */
   async assertUnreached(machine: Pick<LabMachine, "ask">, attempts: Attempt[]): Promise<void> {
     const before = this.#seen.map((seen) => seen.length);
     const outcomes = await this.reach(machine, attempts);

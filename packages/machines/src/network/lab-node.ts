@@ -1,7 +1,7 @@
 /**
- * A program that is what a node is to its machines: it holds a driver in the network namespace where it was started,
- * and does what it is told, one JSON line each for an order and its answer. It lives until it is killed. Arguments: the
- * module with `makeDriver`, how long a boot may take, and the options that are different for this node.
+ * Plays the node of a lab: holds a driver in its network namespace and runs commands, one JSON line per command and
+ * per answer. It runs until it is killed. Arguments: the module with `makeDriver`, the boot timeout, and options of
+ * this node.
  */
 import { createInterface } from "node:readline";
 import { type Attempt, reach } from "../contract/guest-network.ts";
@@ -28,11 +28,11 @@ const machines = new Map<string, TestMachine>();
 function machineOf(id: string): TestMachine {
   const machine = machines.get(id);
   if (machine) return machine;
-  throw new RangeError(`No machine "${id}" is here`);
+  throw new RangeError(`There is no machine "${id}"`);
 }
 
-/** What it can be told. */
-const orders = {
+/** Commands of the lab node. */
+const commands = {
   fingerprint: async () => ({ ...(await driver.fingerprint()), networks: [...driver.networks] }),
   boot: async (spec: MachineSpec): Promise<MachineRecord | undefined> => {
     const machine = await TestMachine.boot(driver, abilities, spec);
@@ -53,13 +53,13 @@ const orders = {
   reach: async (attempts: Attempt[]) => await Promise.all(attempts.map(reach)),
 };
 
-/** What it can be told, and what it answers. */
-export type Orders = typeof orders;
+/** Types of the commands and their answers. */
+export type Commands = typeof commands;
 
 for await (const line of createInterface({ input: process.stdin })) {
-  const [name, ...args] = JSON.parse(line) as [keyof Orders, ...unknown[]];
-  const order = orders[name] as (...args: unknown[]) => Promise<unknown>;
-  const answer = await order(...args).then(
+  const [name, ...args] = JSON.parse(line) as [keyof Commands, ...unknown[]];
+  const command = commands[name] as (...args: unknown[]) => Promise<unknown>;
+  const answer = await command(...args).then(
     (result) => ({ result }),
     (error: unknown) => ({
       error: error instanceof MachineError ? `${error.code}: ${error.message}` : String(error),

@@ -10,21 +10,21 @@ import { actMs } from "../contract/test-machine.ts";
 import type { Driver, MachineRecord, MachineSpec } from "../driver.ts";
 import { findProgram } from "../host/program.ts";
 import { runProgram } from "../host/run-program.ts";
-import type { Orders } from "./lab-node.ts";
+import type { Commands } from "./lab-node.ts";
 import { runTool } from "./tools.ts";
 
-/** Found beforehand, because a test may give a node another one. */
+/** Resolved up front, because a test may give a node another `nsenter`. */
 const nsenter = (await findProgram("nsenter")) ?? "nsenter";
 
-/** Of what machines in a lab are made. */
+/** Driver of the machines in a lab. */
 export interface LabDriver {
   kind: MachineRecord["driver"];
-  /** Exports `makeDriver`, which takes options that are to be different. */
+  /** Module that exports `makeDriver`, which accepts option overrides. */
   module: URL;
   bootTimeoutMs: number;
 }
 
-/** Addresses of the lab: those of the host, and those of the world around it. */
+/** Addresses in the lab: of the host and of the world around it. */
 export const places = {
   host: "192.0.2.1",
   world: "192.0.2.2",
@@ -36,8 +36,8 @@ export const places = {
 } as const;
 
 /**
- * Two network namespaces of the test's own, a host and the world that it is connected with. The world knows the
- * host's address only, so that what comes from a machine must have it. All goes at the end of the scope.
+ * Two network namespaces: a host, and the world it is connected to. The world has a route only to the host's address,
+ * so packets of machines must carry it. Everything is removed at the end of the scope.
  */
 export class NetworkLab implements AsyncDisposable {
   readonly host: string;
@@ -63,7 +63,7 @@ export class NetworkLab implements AsyncDisposable {
     }
   }
 
-  /** An order for a machine with egress, which goes with the lab. */
+  /** Creates the spec of a machine with egress; its directory is removed with the lab. */
   async order(egress: MachineSpec["egress"], change: Partial<MachineSpec> = {}): Promise<MachineSpec> {
     const further = egress && { egress };
     const order = await makeSpec({ network: "egress", nodeLostTimeoutMs: actMs, ...further, ...change });
@@ -71,7 +71,7 @@ export class NetworkLab implements AsyncDisposable {
     return order;
   }
 
-  /** Runs a tool in the host's namespace. @returns what it printed. */
+  /** Runs a tool in the host's namespace. @returns its output. */
   async onHost(tool: "ip" | "nft", ...args: string[]): Promise<string> {
     const { output, failure } = await runTool("nsenter", [
       `--net=/run/netns/${this.host}`,
@@ -83,13 +83,13 @@ export class NetworkLab implements AsyncDisposable {
     return output;
   }
 
-  /** Does the host pass packets on? */
+  /** Reports whether the host forwards packets. */
   async forwards(): Promise<boolean> {
     const args = [`--net=/run/netns/${this.host}`, "--", "cat", "/proc/sys/net/ipv4/ip_forward"];
     return (await runProgram("nsenter", args, { timeoutMs: actMs })).output.trim() === "1";
   }
 
-  /** Runs a tool in the network of a machine, as only its host can. */
+  /** Runs a tool in a machine's network namespace, which only the host can do. */
   async inside({ facts }: MachineRecord, tool: "ip" | "nft", ...args: string[]): Promise<string> {
     const { output, failure } = await runTool("nsenter", [
       `--net=/proc/${facts["pid"]}/ns/net`,
@@ -101,7 +101,7 @@ export class NetworkLab implements AsyncDisposable {
     return output;
   }
 
-  /** Starts servers, and collects what they see. */
+  /** Starts servers and collects the source addresses that they see. */
   async serve(where: "host" | "world", names: readonly string[]): Promise<string[]> {
     const program = fileURLToPath(new URL("../contract/greeters.ts", import.meta.url));
     const child = this.#start(where === "host" ? this.host : this.#world, [program, ...names]);
@@ -175,36 +175,39 @@ export class NetworkLab implements AsyncDisposable {
   }
 }
 
-/** The node's end of the lab: does what it is told, one after the other. */
+/** Handle of a lab node. Runs commands one at a time. */
 export class LabNode {
   readonly #child: ChildProcess;
   readonly #timeoutMs: number;
   readonly #lines: AsyncIterator<string>;
 
-  /** @param bootTimeoutMs The longest that one thing may take. */
+  /** @param bootTimeoutMs Timeout of each command, in ms. */
   constructor(child: ChildProcess, bootTimeoutMs: number) {
     this.#child = child;
     this.#timeoutMs = Math.max(bootTimeoutMs, actMs);
     this.#lines = createInterface({ input: child.stdout ?? assert.fail() })[Symbol.asyncIterator]();
   }
 
-  async tell<Name extends keyof Orders>(
+  async tell<Name extends keyof Commands>(
     name: Name,
-    ...args: Parameters<Orders[Name]>
-  ): Promise<Awaited<ReturnType<Orders[Name]>>> {
+    ...args: Parameters<Commands[Name]>
+  ): Promise<Awaited<ReturnType<Commands[Name]>>> {
     this.#child.stdin?.write(`${JSON.stringify([name, ...args])}\n`);
     const { value, done } = await within(this.#lines.next(), this.#timeoutMs, `the answer to ${name}`);
-    assert.ok(!done, `The node ended instead of an answer to ${name}`);
+    assert.ok(!done, `The node exited before it answered ${name}`);
     const { result, error } = JSON.parse(value) as {
-      result: Awaited<ReturnType<Orders[Name]>>;
+      result: Awaited<ReturnType<Commands[Name]>>;
       error?: string;
     };
     assert.equal(error, undefined);
     return result;
   }
 
-  /** Tells it what it refuses. @returns how it says so. */
-  async refusal<Name extends keyof Orders>(name: Name, ...args: Parameters<Orders[Name]>): Promise<string> {
+  /** Runs a command that must fail. @returns the error text. */
+  async refusal<Name extends keyof Commands>(
+    name: Name,
+    ...args: Parameters<Commands[Name]>
+  ): Promise<string> {
     const failure = await this.tell(name, ...args).then(
       () => undefined,
       (error: unknown) => error,
@@ -212,7 +215,7 @@ export class LabNode {
     return failure instanceof assert.AssertionError ? String(failure.actual) : assert.fail("Not refused");
   }
 
-  /** As a crash would end it. */
+  /** Kills the node, like a crash. */
   async kill(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const gone = once(this.#child, "exit");

@@ -2,47 +2,49 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { type Ipv4Network, ipv4Address, ipv4Number } from "../ipv4.ts";
 
-/** How a machine with egress is connected: a pair of devices, and an address at each end. */
+/** Link of a machine with egress: a pair of devices with an address at each end. */
 export interface EgressLink {
-  /** The device on the host. */
+  /** Name of the device on the host. */
   name: string;
-  /** Its number, of which the kernel gives out no second one. */
+  /** Interface index. The kernel gives each index only once, so it claims the addresses. */
   index: number;
   hostAddress: string;
-  /** The machine's own address. */
+  /** Address of the machine. */
   address: string;
 }
 
-/** The device in the machine, or in the network of its monitor. */
+/** Name of the device in the machine, or in the monitor's network. */
 export const guestDevice = "eth0";
-/** The device of a monitor, whose other end is the one in its machine. */
+/** Name of the monitor's tap device. Its other end is the machine's device. */
 export const tapDevice = "tap0";
 /**
- * The link-layer address of that device and of the one in the machine. Both have the same and resolve none: what either
- * sends is for the other, and there is no protocol by which a machine could say who it is.
+ * MAC address of the tap device and of the machine's device. Both use the same one and ARP is off: each end sends
+ * only to the other, and the machine has no protocol to claim another identity.
  */
 export const tapLinkAddress = "02:6e:65:78:00:01";
-/** What an IPv4 router without an address of its own calls itself (RFC 7600): it says what is refused. */
+/** Source address of ICMP errors of an IPv4 router without its own address (RFC 7600). */
 const routerAddress = "192.0.0.8";
-/** What the names of all such devices begin with, whichever node has made them. */
+/** Prefix of all device names of machines, for every node. */
 export const linkPrefix = "nex";
 
 const nameDigits = 12;
 const addressesPerLink = 2;
 
-/** The name of a machine's device on the host, known from its id alone, and no other machine's. */
+/** Returns the name of a machine's device on the host. It depends only on the machine id. */
 export function linkName(machineId: string): string {
   const digest = createHash("sha256").update(machineId).digest();
   const digits = digest.readBigUInt64BE().toString(36).padStart(nameDigits, "0");
   return `${linkPrefix}${digits.slice(-nameDigits)}`;
 }
 
-/** How many links a network has room for. */
+/** Number of links that fit in a network. */
 export function linksIn({ prefixBits }: Ipv4Network): number {
   return Math.floor(2 ** (32 - prefixBits) / addressesPerLink);
 }
 
-/** One of the links for which a network has room; its number is made of its addresses, and so claims them. */
+/**
+ * Returns the link in a slot of a network. Its interface index is derived from its addresses and thus reserves them.
+ */
 export function linkAt(network: Ipv4Network, slot: number, machineId: string): EgressLink {
   const first = ipv4Number(network.address) + slot * addressesPerLink;
   return {
@@ -53,15 +55,15 @@ export function linkAt(network: Ipv4Network, slot: number, machineId: string): E
   };
 }
 
-/** The devices of the network namespace in which this process is. */
+/** Lists the network devices in the namespace of this process. */
 export function readLinks(): Set<string> {
   const lines = readFileSync("/proc/self/net/dev", "latin1").split("\n");
   return new Set(lines.flatMap((line) => /^\s*(\S+):/.exec(line)?.[1] ?? []));
 }
 
 /**
- * Makes a link, for `ip -batch`. The machine's end is made in the network of its first process, so that both ends go
- * with it, however it ends.
+ * Commands for `ip -batch` that create a link. The machine's end is created in the network of its first process, so
+ * that the kernel removes both ends with it.
  */
 export function hostEndCommands({ name, index, hostAddress }: EgressLink, pid: number): string {
   return batch([
@@ -72,7 +74,7 @@ export function hostEndCommands({ name, index, hostAddress }: EgressLink, pid: n
   ]);
 }
 
-/** Sets the machine's end up, for `ip -batch` in the machine's network. */
+/** Commands for `ip -batch` in the machine's network that set up its end. */
 export function machineEndCommands({ hostAddress, address }: EgressLink): string[] {
   return [
     ...withoutIpv6(guestDevice),
@@ -83,16 +85,16 @@ export function machineEndCommands({ hostAddress, address }: EgressLink): string
 }
 
 /**
- * Sets up the network of a monitor, for `ip -batch` in it: the machine's own address is behind its tap device.
+ * Commands for `ip -batch` that set up a monitor's network. The machine's address is routed to its tap device.
  *
- * @param userId Who may open that device; without one, whoever may open `/dev/net/tun` there.
+ * @param userId User that may open the tap device; by default, every user who may open `/dev/net/tun`.
  */
 export function monitorEndCommands({ hostAddress, address }: EgressLink, userId?: number): string[] {
   return [
     ...tapCommands(userId),
     ...withoutIpv6(tapDevice),
     ...withoutIpv6(guestDevice),
-    // Of the scope of a link, so that it is no name for this network on other devices.
+    // Link scope keeps the kernel from using this address on other devices.
     `address add ${routerAddress}/32 dev ${tapDevice} scope link`,
     `link set ${tapDevice} address ${tapLinkAddress} arp off up`,
     `route add ${address}/32 dev ${tapDevice} src ${routerAddress}`,
@@ -102,14 +104,14 @@ export function monitorEndCommands({ hostAddress, address }: EgressLink, userId?
   ];
 }
 
-/** Makes the device of a monitor. */
+/** Commands that create the monitor's tap device. */
 export function tapCommands(userId?: number): string[] {
   return [`tuntap add dev ${tapDevice} mode tap${userId === undefined ? "" : ` user ${userId}`}`];
 }
 
 /**
- * What the kernel is told in the network of a monitor, by its places in `/proc/sys/net`: pass packets on, answer the
- * host for the machine's address at once, and tell the machine of everything that is refused.
+ * Sysctls in a monitor's network, by path below `/proc/sys/net`: forward packets, answer ARP for the machine's
+ * address immediately, and send every ICMP error without rate limiting.
  */
 export const monitorSwitches: Readonly<Record<string, number>> = {
   "ipv4/ip_forward": 1,
@@ -118,17 +120,17 @@ export const monitorSwitches: Readonly<Record<string, number>> = {
   "ipv4/icmp_ratemask": 0,
 };
 
-/** Sets what the kernel is told, for a shell with `-e`. */
+/** Shell script that sets sysctls; run it with `-e`. */
 export function switchScript(switches: Readonly<Record<string, number>>): string {
   return batch(Object.entries(switches).map(([place, value]) => `echo ${value} >/proc/sys/net/${place}`));
 }
 
-/** The commands as `ip -batch` and a shell read them. */
+/** Joins commands for `ip -batch` or a shell. */
 export function batch(commands: readonly string[]): string {
   return commands.map((command) => `${command}\n`).join("");
 }
 
-/** A device without any address of IPv6, which would come by itself. */
+/** Commands for a device without automatic IPv6 addresses. */
 function withoutIpv6(device: string): string[] {
   return existsSync("/proc/net/if_inet6") ? [`link set ${device} addrgenmode none`] : [];
 }

@@ -5,7 +5,10 @@ import { guestDevice, tapDevice } from "./link.ts";
 
 const refuse = "reject with icmpx type admin-prohibited";
 
-/** How many connections a machine may have at a time, so that none fills its host's table of them. */
+/**
+ * Maximum number of concurrent connections per machine, so that no machine fills the host's connection tracking
+ * table.
+ */
 const connectionsMax = 4_096;
 
 const listedChain = ` chain listed {
@@ -14,12 +17,12 @@ const listedChain = ` chain listed {
  }`;
 
 /**
- * The rules in a machine's own network, for `nft -f`: loopback, answers, and new connections to what is listed from
- * the machine's own address. All else is refused so that its program hears of it at once, and dropped where it
- * can't hear.
+ * Rules in a machine's network, for `nft -f`. They allow loopback, replies, and new connections from the machine's
+ * address to the listed targets. Other packets are rejected where the program can see the error, and dropped
+ * elsewhere.
  *
- * @param targets Checked, and of IPv4.
- * @param host The networks of the host, which a target reaches only from within.
+ * @param targets Validated IPv4 targets.
+ * @param host Networks of the host. Only a target within such a network opens it.
  */
 export function machineRules(
   address: string,
@@ -46,11 +49,11 @@ ${outwardRules(address, targets, host)} }
 }
 
 /**
- * The same rules in the network of a monitor, which passes on what its machine sends and gets. Nothing comes to that
- * network itself, and nothing goes out of it but the word that something is refused.
+ * The same rules for a monitor's network, which forwards the machine's packets. Nothing reaches that network itself,
+ * and it sends only ICMP errors.
  *
- * @param targets Checked, and of IPv4.
- * @param host The networks of the host, which a target reaches only from within.
+ * @param targets Validated IPv4 targets.
+ * @param host Networks of the host. Only a target within such a network opens it.
  */
 export function routerRules(
   address: string,
@@ -76,7 +79,7 @@ ${outwardRules(address, targets, host)} }
 `;
 }
 
-/** For what a machine sends out. */
+/** Rules for outgoing packets of a machine. */
 function outwardRules(
   address: string,
   targets: readonly EgressTarget[],

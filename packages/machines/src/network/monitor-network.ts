@@ -13,11 +13,11 @@ import { ForeignNetwork, type NetworkTool } from "./tools.ts";
 const holderTimeoutMs = 10_000;
 
 /**
- * The network in which the monitor of a microVM with egress runs. It has no name: as long as this is not disposed of, a
- * process of ours holds it, which ends with this one, and from then on only the monitor does.
+ * Network namespace of the monitor of a microVM with egress. It has no name. A holder process of ours keeps it alive
+ * until disposal or until this process exits. After that, only the monitor keeps it.
  */
 export class MonitorNetwork implements AsyncDisposable {
-  /** The machine's own address. */
+  /** Address of the machine. */
   readonly address: string;
   readonly #holder: ChildProcess;
 
@@ -27,11 +27,11 @@ export class MonitorNetwork implements AsyncDisposable {
   }
 
   /**
-   * Makes the network of an order: its rules first, then its devices, which the monitor finds ready.
+   * Creates the network of a spec: its rules first, then its devices. The monitor starts in the finished network.
    *
-   * @param userId The monitor's, if it has one of its own.
-   * @returns `undefined` for an order without egress.
-   * @throws MachineError `boot_failed`; the caller releases the machine's egress then.
+   * @param userId User id of the monitor, if it has its own.
+   * @returns `undefined` for a spec without egress.
+   * @throws MachineError `boot_failed`; the caller must then release the machine's egress.
    */
   static async make(spec: MachineSpec, egress: Egress, userId?: number): Promise<MonitorNetwork | undefined> {
     if (spec.network !== "egress") return undefined;
@@ -45,12 +45,12 @@ export class MonitorNetwork implements AsyncDisposable {
     }
   }
 
-  /** The network, as a file of this host. */
+  /** Path of the namespace file. */
   get path(): string {
     return `/proc/${this.#holder.pid}/ns/net`;
   }
 
-  /** The command that becomes the given one, in this network and with the same process id. */
+  /** Wraps a command so that it runs in this network with the same pid. */
   async enter(command: readonly string[]): Promise<string[]> {
     const program = (await findProgram("nsenter")) ?? "nsenter";
     return [program, `--net=${this.path}`, "--", ...command];
@@ -61,7 +61,7 @@ export class MonitorNetwork implements AsyncDisposable {
   }
 }
 
-/** Starts a process in a new network, which waits for the end of its input, and so of this process. */
+/** Starts a holder process in a new network. It exits at the end of its input, and therefore with this process. */
 async function holdNetwork(machineId: string): Promise<ChildProcess> {
   const program = (await findProgram("unshare")) ?? "unshare";
   const { PATH = "" } = process.env;
@@ -72,7 +72,7 @@ async function holdNetwork(machineId: string): Promise<ChildProcess> {
   });
   holder.on("error", () => undefined);
   holder.stdin.on("error", () => undefined);
-  // It says this back from within its network.
+  // The holder echoes this line once it is in its network.
   holder.stdin.write("here\n");
   const signal = AbortSignal.timeout(holderTimeoutMs);
   const here = once(holder.stdout, "data", { signal }).then(() => true);
@@ -80,7 +80,7 @@ async function holdNetwork(machineId: string): Promise<ChildProcess> {
   for (const settled of [here, gone]) settled.catch(() => undefined);
   if (await Promise.race([here, gone]).catch(() => false)) return holder;
   await letGo(holder);
-  throw bootFailure(machineId, "it can't get a network of its own for its monitor: unshare fails");
+  throw bootFailure(machineId, "the network namespace of its monitor can't be created: unshare failed");
 }
 
 async function letGo(holder: ChildProcess): Promise<void> {
@@ -90,7 +90,7 @@ async function letGo(holder: ChildProcess): Promise<void> {
   await settlesWithin(gone, holderTimeoutMs);
 }
 
-/** @returns the machine's own address. */
+/** @returns the address of the machine. */
 async function setUp(
   spec: MachineSpec,
   pid: number,
@@ -98,7 +98,7 @@ async function setUp(
   userId: number | undefined,
 ): Promise<string> {
   const network = await ForeignNetwork.of(pid);
-  if (network === undefined) throw bootFailure(spec.id, "its monitor has no network of its own");
+  if (network === undefined) throw bootFailure(spec.id, "its monitor has no network namespace");
   const inside = async (
     what: string,
     [tool, ...args]: [NetworkTool | "sh", ...string[]],

@@ -8,14 +8,14 @@ import { parseForwardDrops } from "./unmet-requirements.ts";
 const network = { address: "100.127.0.0", prefixBits: 16 };
 
 suite("links", () => {
-  test("have names that come from their machines only, and fit the kernel", () => {
+  test("have names derived only from machine ids, within the kernel's limit", () => {
     const names = ["a", "b", "a".repeat(32)].map(linkName);
     assert.equal(new Set(names).size, 3);
     for (const name of names) assert.match(name, /^nex[0-9a-z]{12}$/);
     assert.equal(linkName("a"), names[0]);
   });
 
-  test("fill their network, each with two addresses and a number of their own", () => {
+  test("fill their network, each with two addresses and its own index", () => {
     assert.equal(linksIn(network), 32_768);
     const { hostAddress, address, index } = linkAt(network, 0, "a");
     assert.deepEqual([hostAddress, address], ["100.127.0.0", "100.127.0.1"]);
@@ -39,7 +39,7 @@ suite("machineRules", () => {
       .split("\n")
       .map((line) => line.trim());
 
-  test("accept a target within a guarded network before it is refused, and a wide one after all of them", () => {
+  test("accept a target within a guarded network before the network is refused, and a wide target after all of them", () => {
     const rules = rulesFor(["0.0.0.0", 0], ["169.254.0.0", 16], ["10.0.0.0", 8], ["203.0.113.1", 32]);
     const at = (start: string): number => {
       const index = rules.findIndex((rule) => rule.startsWith(start));
@@ -77,7 +77,7 @@ suite("routerRules", () => {
     return text.split("\n").map((line) => line.trim());
   };
 
-  test("let a machine's packets pass as its own rules let them out, and answers in", () => {
+  test("forward a machine's outgoing packets by the same rules, and replies", () => {
     const outward = (text: string): string[] => {
       const lines = text.split("\n").map((line) => line.trim());
       return lines.slice(lines.indexOf("meta nfproto != ipv4 drop"));
@@ -92,7 +92,7 @@ suite("routerRules", () => {
     ]);
   });
 
-  test("let nothing to where they are, and out of it what is refused only", () => {
+  test("accept no input, and send only ICMP errors", () => {
     assert.deepEqual(chain("input"), ["type filter hook input priority 0; policy drop;"]);
     assert.deepEqual(chain("output"), [
       "type filter hook output priority 0; policy drop;",
@@ -102,7 +102,7 @@ suite("routerRules", () => {
 });
 
 suite("the network of a monitor", () => {
-  test("has a tap device that only its user may open, and the machine behind it", () => {
+  test("has a tap device that only its user may open, with a route to the machine", () => {
     const link = linkAt(network, 0, "a");
     const commands = monitorEndCommands(link, 1_000_000);
     assert.ok(commands.includes("tuntap add dev tap0 mode tap user 1000000"));
@@ -113,7 +113,7 @@ suite("the network of a monitor", () => {
 });
 
 suite("hostRules", () => {
-  test("can be read back, and are no table without machines", () => {
+  test("can be parsed back, and define no table without machines", () => {
     const links = new Map([
       ["nexaaaaaaaaaaaa", "100.127.0.1"],
       ["nexbbbbbbbbbbbb", "100.127.0.3"],
@@ -123,7 +123,7 @@ suite("hostRules", () => {
   });
 });
 
-test("parseForwardDrops names chains that drop what is passed on", () => {
+test("parseForwardDrops names chains that drop forwarded packets", () => {
   const listed = `table inet mine {
 	chain forward {
 		type filter hook forward priority filter; policy accept;

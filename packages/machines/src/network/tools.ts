@@ -3,7 +3,7 @@ import { type ProgramRun, runProgram } from "../host/run-program.ts";
 
 const toolTimeoutMs = 10_000;
 
-/** The programs with which networks are set up, and the packages that have them. */
+/** Programs used to set up networks, and their Debian packages. */
 export const networkTools = {
   ip: "iproute2",
   nsenter: "util-linux",
@@ -12,7 +12,7 @@ export const networkTools = {
 } as const;
 export type NetworkTool = keyof typeof networkTools;
 
-/** Runs a tool of the host where this process is. */
+/** Runs a tool in the network namespace of this process. */
 export async function runTool(
   tool: NetworkTool,
   args: readonly string[],
@@ -21,7 +21,7 @@ export async function runTool(
   return await runProgram(tool, args, { timeoutMs: toolTimeoutMs, ...(input !== undefined && { input }) });
 }
 
-/** The tools on the network namespace of another process. */
+/** Runs tools in the network namespace of another process. */
 export class ForeignNetwork {
   readonly #path: string;
 
@@ -29,7 +29,7 @@ export class ForeignNetwork {
     this.#path = path;
   }
 
-  /** The network of a process; `undefined` when it is ours, or the process has gone. */
+  /** Opens the network of a process; `undefined` if it is ours or the process has exited. */
   static async of(pid: number): Promise<ForeignNetwork | undefined> {
     const path = `/proc/${pid}/ns/net`;
     const links = [path, "/proc/self/ns/net"].map((link) => readlink(link).catch(() => undefined));
@@ -37,7 +37,7 @@ export class ForeignNetwork {
     return theirs === undefined || theirs === ours ? undefined : new ForeignNetwork(path);
   }
 
-  /** Runs a tool, or a shell, as if this process were there. */
+  /** Runs a tool or a shell in that network. */
   async run(tool: NetworkTool | "sh", args: readonly string[], input?: string): Promise<ProgramRun> {
     return await runTool("nsenter", [`--net=${this.#path}`, "--", tool, ...args], input);
   }

@@ -9,21 +9,21 @@ import { machineRules, routerRules } from "./machine-rules.ts";
 import { type NetworkTool, networkTools, runTool } from "./tools.ts";
 
 const networkBitsMax = 30;
-/** Addresses for documentation: nobody has them. */
+/** Documentation addresses (RFC 5737), assigned to no host. */
 const probeAddress = "192.0.2.1";
 const probeTarget = { address: "192.0.2.2", prefixBits: 32, port: 9 };
-const probeLink = `${linkPrefix}probe`;
+const probeLink = `${linkPrefix}trial`;
 const probeTable = `${linkPrefix}_trial`;
 
-/** What this host lacks for the loopback addresses of machines. */
+/** Finds an unmet requirement of loopback addresses for machines. */
 export async function findUnmetLoopbackRequirement(): Promise<UnmetRequirement | undefined> {
   return await findMissing(["ip", "nsenter"]);
 }
 
 /**
- * What this host lacks for machines with egress. Tried in a network namespace that goes with the trial.
+ * Finds an unmet requirement of egress. Probes in a temporary network namespace.
  *
- * @param needsTap They are microVMs, whose monitors have tap devices.
+ * @param needsTap For microVMs, whose monitors use tap devices.
  */
 export async function findUnmetEgressRequirement(
   network: string,
@@ -31,8 +31,8 @@ export async function findUnmetEgressRequirement(
 ): Promise<UnmetRequirement | undefined> {
   const { prefixBits = networkBitsMax + 1 } = parseIpv4Network(network) ?? {};
   if (prefixBits > networkBitsMax) {
-    const advice = `Name one with its first address and at most ${networkBitsMax} bits, like 100.127.0.0/16`;
-    return { reason: `"${network}" is no IPv4 network from which machines can have addresses`, advice };
+    const advice = `Use the first address of a network with a prefix of at most ${networkBitsMax} bits, such as 100.127.0.0/16`;
+    return { reason: `"${network}" is not an IPv4 network that machines can use`, advice };
   }
   return (
     (await findMissing(["nft", "ip", "nsenter", "unshare"])) ??
@@ -41,13 +41,13 @@ export async function findUnmetEgressRequirement(
   );
 }
 
-/** Names the chains of others that drop what the host passes on unless they are told otherwise. */
+/** Lists foreign nftables chains that drop forwarded packets by default. */
 export async function findForwardDrops(): Promise<string[]> {
   const { output } = await runTool("nft", ["list", "chains"]);
   return parseForwardDrops(output);
 }
 
-/** Reads what `nft list chains` shows. */
+/** Parses the output of `nft list chains`. */
 export function parseForwardDrops(listed: string): string[] {
   const drops: string[] = [];
   let table = "";
@@ -69,7 +69,7 @@ async function findMissing(tools: readonly NetworkTool[]): Promise<UnmetRequirem
   return undefined;
 }
 
-/** Whatever is made goes with the network namespace of its trial; of the last one nothing is made. */
+/** Everything created is removed with the network namespace of its probe. The last probe creates nothing. */
 async function probe(needsTap: boolean): Promise<UnmetRequirement | undefined> {
   const devices = batch([`link add ${probeLink} type veth peer name ${guestDevice}`]);
   const rules = hostRules(probeTable, new Map([[probeLink, probeAddress]]));
@@ -78,17 +78,17 @@ async function probe(needsTap: boolean): Promise<UnmetRequirement | undefined> {
     "Use a kernel with veth and nf_tables (inet, nat, ct, reject), and give the node CAP_NET_ADMIN";
   const probes: Probe[] = [
     {
-      what: "can't make a pair of network devices",
+      what: "can't create a veth pair",
       run: () => inProbe(["ip", "-batch", "-"], devices),
       advice,
     },
     {
-      what: "can't filter packets as machines need it",
+      what: "can't load the packet filter rules of machines",
       run: () => inProbe(["nft", "-f", "-"], `${rules}${ownRules}`),
       advice,
     },
     {
-      what: "lets nobody here filter its packets",
+      what: "does not let the node change its packet filter",
       run: () => runTool("nft", ["--check", "-f", "-"], rules),
       advice,
     },
@@ -109,14 +109,14 @@ interface Probe {
 
 const monitorProbes: readonly Probe[] = [
   {
-    what: "can't make a tap device",
+    what: "can't create a tap device",
     run: () => inProbe(["ip", "-batch", "-"], batch(tapCommands())),
-    advice: "Load the module tun, and see that there is a /dev/net/tun",
+    advice: "Load the kernel module tun, and make sure that /dev/net/tun exists",
   },
   {
-    what: "lets no network of a machine pass packets on",
+    what: "can't enable forwarding in a network namespace",
     run: () => inProbe(["sh", "-e"], switchScript({ "ipv4/ip_forward": 1 })),
-    advice: "Run the node where /proc/sys/net can be written",
+    advice: "Run the node where /proc/sys/net is writable",
   },
 ];
 

@@ -10,22 +10,22 @@ import { completeOptions, type ProcessDriverOptions, type ProcessDriverSettings 
 import { spawnGuest } from "./spawn.ts";
 
 /**
- * Makes machines that are plain processes of this host: **no isolation at all**, for development and for hosts where
- * nothing else works. A machine ends with the process that booted it and can't be recovered.
+ * Creates machines that are plain processes of this host: **no isolation**. Intended for development and for hosts
+ * where no other driver works. A machine exits with the process that booted it and can't be recovered.
  *
- * Its program runs in the machine's directory in a session of its own, with an empty environment, nothing on
- * standard input, frames on descriptor 3 and calls on descriptor 4. To be asked to stop, it gets a SIGTERM.
+ * The program runs in the machine's directory in its own session, with an empty environment and empty standard input.
+ * Frames use descriptor 3, calls use descriptor 4. SIGTERM asks it to stop.
  *
- * The kernel watches the *thread* that boots: a worker thread that ends takes its machines with it.
+ * The kernel watches the *thread* that boots: a worker thread that exits takes its machines with it.
  */
 export class ProcessDriver implements Driver {
   readonly kind = "process";
-  /** A process machine holds no limit. */
+  /** A process machine enforces no limits. */
   readonly enforces: ReadonlySet<LimitName> = new Set();
   /**
-   * It shares the host's network: any wish is taken, but `none` does not keep a workload from the network, nor `egress`
-   * from what is not listed. `hosts` and `loopbackAddresses` are checked and then left out: the workload has the host's
-   * resolver, and what they stand for is reached at its real name and address.
+   * The machine shares the host's network, so every network is accepted but none is enforced. `hosts` and
+   * `loopbackAddresses` are validated and then ignored: the workload uses the host's resolver and reaches the real
+   * addresses.
    */
   readonly networks: ReadonlySet<MachineNetwork> = new Set<MachineNetwork>(["none", "nats", "egress"]);
   readonly ownLoopback = false;
@@ -61,7 +61,7 @@ export class ProcessDriver implements Driver {
     } catch (error) {
       guest.child.kill("SIGKILL");
       for (const end of [...guest.console, guest.frames, guest.calls]) end.destroy();
-      throw failed(`"${program}" can't be watched`, error);
+      throw failed(`"${program}" can't be monitored`, error);
     }
   }
 

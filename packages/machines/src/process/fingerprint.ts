@@ -3,7 +3,7 @@ import { hasProcessTable } from "../host/process-table.ts";
 import { findProgram } from "../host/program.ts";
 import type { ProcessDriverSettings } from "./options.ts";
 
-/** A process machine needs its program and a Unix. */
+/** A process machine needs its program and a Unix host. */
 export async function fingerprintProcess(
   settings: ProcessDriverSettings,
   deathPrefix: readonly string[],

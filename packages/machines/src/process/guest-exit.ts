@@ -4,10 +4,10 @@ import { ConsoleTail } from "../host/console-tail.ts";
 import { settlesWithin } from "../host/wait.ts";
 import type { Guest } from "./spawn.ts";
 
-/** How long the console is read after the end, when a process that outlives the guest holds it open. */
+/** How long the console is read after the guest has exited, in ms. A surviving process may hold it open. */
 const consoleGraceMs = 200;
 
-/** Follows a guest's console and its end. */
+/** Collects a guest's console and resolves with its exit. */
 export function watchExit(guest: Guest): Promise<MachineExit> {
   const tail = new ConsoleTail();
   for (const stream of guest.console) tail.follow(stream);

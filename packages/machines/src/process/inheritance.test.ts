@@ -11,7 +11,7 @@ import { runOnce } from "./run-once.ts";
 
 const leakedFd = 39;
 
-/** Lists the descriptors of a machine whose host was itself started with a file open. */
+/** Lists the descriptors of a machine whose host was started with an open file. */
 async function listUnderLeak(): Promise<string> {
   const script = `const { runOnce } = await import(${JSON.stringify(new URL("./run-once.ts", import.meta.url).href)});
     process.stdout.write((await runOnce(["ls", "-l", "/proc/self/fd"])).console);`;
@@ -25,7 +25,7 @@ async function listUnderLeak(): Promise<string> {
 }
 
 suite("the program of a process machine", { skip: !hasProcessTable }, () => {
-  test("inherits descriptors 0 to 4, and nothing that this process was started with", async () => {
+  test("inherits descriptors 0 to 4, and no other descriptor of this process", async () => {
     const listed = await listUnderLeak();
     const links = [...listed.matchAll(/ (\d+) -> (.*)$/gm)].map(([, fd, target]) => ({
       fd: Number(fd),
@@ -40,7 +40,7 @@ suite("the program of a process machine", { skip: !hasProcessTable }, () => {
     for (const { target } of others) assert.equal(target, "/dev/null");
   });
 
-  test("is started without a look at the descriptors that this process has opened since", async () => {
+  test("is started without scanning descriptors that this process opened later", async () => {
     await runOnce(["true"]);
     const read = mock.method(fs, "readFileSync");
     syncBuiltinESMExports();
@@ -64,7 +64,7 @@ suite("the program of a process machine", { skip: !hasProcessTable }, () => {
     assert.match((await runOnce(["readlink", "/proc/self/cwd"])).console, /nex-contract-\w+\n$/);
   });
 
-  test("leads a session of its own", async () => {
+  test("leads its own session", async () => {
     const { console } = await runOnce(["sh", "-c", "cat /proc/$$/stat"]);
     const [pid, , , , group, session] = console.split(" ");
     assert.deepEqual([group, session], [pid, pid]);
@@ -76,7 +76,7 @@ test("standard input of a process machine is empty", async () => {
   assert.deepEqual({ reason, code, console }, { reason: "exited", code: 0, console: "" });
 });
 
-test("output and errors of a process machine both reach its console", async () => {
+test("standard output and standard error of a process machine both reach its console", async () => {
   const { console } = await runOnce(["sh", "-c", "echo to output; echo to errors >&2"]);
   assert.match(console, /to output/);
   assert.match(console, /to errors/);

@@ -31,7 +31,7 @@ class ScriptMachine implements AsyncDisposable {
     return processesOf(this.directory);
   }
 
-  /** Waits until the script has made this file. */
+  /** Waits until the script has created a file. */
   async made(name: string): Promise<void> {
     await eventually(() => existsSync(join(this.directory, name)), actMs, `the script has made "${name}"`);
   }
@@ -46,7 +46,7 @@ class ScriptMachine implements AsyncDisposable {
   }
 }
 
-/** The pids of processes with exactly these arguments, wherever they are. */
+/** Pids of processes with exactly these arguments, anywhere on the host. */
 function commands(line: string): number[] {
   return processesOf(line).flatMap((entry) =>
     entry.endsWith(` ${line} `) ? [Number.parseInt(entry, 10)] : [],
@@ -54,7 +54,7 @@ function commands(line: string): number[] {
 }
 
 suite("process machine", { skip: !hasProcessTable }, () => {
-  test("has ended when its guest is killed, and destroy ends the child that outlives it", async () => {
+  test("exits when its guest is killed, and destroy kills the surviving child", async () => {
     await using script = await ScriptMachine.boot("sleep 1000 & kill -9 $$");
     const { reason } = await within(script.machine.exited, actMs, "the exit");
     assert.equal(reason, "killed");
@@ -64,7 +64,7 @@ suite("process machine", { skip: !hasProcessTable }, () => {
   });
 
   for (const way of ["usage", "stop"] as const) {
-    test(`ends an orphan that has left session and directory, once ${way} saw it`, async () => {
+    test(`kills an orphan that left the session and directory, once ${way} has seen it`, async () => {
       const mark = `sleep 1${process.pid}.${way.length}`;
       const leave = `cd /; exec setsid sh -c "echo > $here/left; exec ${mark}"`;
       const end = "trap 'exit 0' TERM; until [ -e go ]; do sleep 0.01; done";
@@ -84,14 +84,14 @@ suite("process machine", { skip: !hasProcessTable }, () => {
     });
   }
 
-  test("ends processes that start new ones all the time", async () => {
+  test("kills processes that keep forking", async () => {
     const each = "f() { : > storm; sleep 0.01; f & wait; }";
     await using script = await ScriptMachine.boot(`${each}; for i in 1 2 3 4 5 6 7 8; do f & done; wait`);
     await script.made("storm");
     await script.destroyed();
   });
 
-  test("ends daemons that start new daemons all the time", async () => {
+  test("kills daemons that keep starting daemons", async () => {
     const each = `export X=': > chain; sleep 0.01; setsid sh -c "$X" & exit 0'`;
     const start = `for i in 1 2 3; do setsid sh -c "$X" & done`;
     await using script = await ScriptMachine.boot(`${each}; ${start}; exec sleep 1000`);

@@ -5,8 +5,8 @@ import { findProgram } from "../host/program.ts";
 const probeTimeoutMs = 5_000;
 
 /**
- * What is put before a command so that the kernel kills it when its parent dies, even by `kill -9`: `setpriv` of
- * util-linux, where this host has one that can. Without it only the end of its channels tells a machine.
+ * Finds a command prefix that makes the kernel kill a process when its parent dies, even by `kill -9`: `setpriv` of
+ * util-linux, if installed. Without it, a machine notices only that its channels have closed.
  */
 export async function findDeathPrefix(): Promise<readonly string[]> {
   const setpriv = process.platform === "linux" ? await findProgram("setpriv") : undefined;

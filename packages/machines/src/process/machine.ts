@@ -21,7 +21,7 @@ export class ProcessMachine implements Machine {
   #forced = false;
   #destroyed: Promise<void> | undefined;
 
-  /** @param spec The order, its directory by its real path. */
+  /** @param spec The spec, with the real path of its directory. */
   constructor(
     spec: MachineSpec,
 
@@ -42,8 +42,8 @@ export class ProcessMachine implements Machine {
     const refuse = (code: "wrong_state" | "attach_failed", why: string): never => {
       throw new MachineError(code, `Cannot attach to machine "${this.id}" for epoch ${epoch}: ${why}`);
     };
-    if (!this.#terminator.running || this.#destroyed) refuse("wrong_state", "it has ended");
-    if (this.#attached) refuse("attach_failed", "a process machine has one epoch only");
+    if (!this.#terminator.running || this.#destroyed) refuse("wrong_state", "it has exited");
+    if (this.#attached) refuse("attach_failed", "a process machine supports only one epoch");
     this.#attached = true;
     return { frames: this.#guest.frames, calls: this.#guest.calls };
   }
@@ -76,9 +76,13 @@ export class ProcessMachine implements Machine {
     for (const end of [...this.#guest.console, this.#guest.frames, this.#guest.calls]) end.destroy();
     await removeTree(this.#directory).catch(note);
     if (failures.length === 0) return;
-    throw new MachineError("destroy_failed", `Cannot destroy machine "${this.id}": something of it is left`, {
-      cause: failures.length === 1 ? failures[0] : new AggregateError(failures),
-    });
+    throw new MachineError(
+      "destroy_failed",
+      `Cannot destroy machine "${this.id}": its directory or processes could not be removed`,
+      {
+        cause: failures.length === 1 ? failures[0] : new AggregateError(failures),
+      },
+    );
   }
 
   async #kill(): Promise<void> {

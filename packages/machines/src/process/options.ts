@@ -1,12 +1,12 @@
-/** What a process driver is told. */
+/** Options of a process driver. */
 export interface ProcessDriverOptions {
-  /** The program that runs as the machine, and its arguments: for Nex, Node and the agent's file. */
+  /** Program of the machine and its arguments: for Nex, Node and the agent's file. */
   command: readonly [program: string, ...args: string[]];
-  /** How long a killed machine may take to be gone. Default 5,000. */
+  /** Maximum time for a killed machine to disappear, in ms. Default 5,000. */
   killTimeoutMs?: number;
 }
 
-/** The same, complete. */
+/** Options with all defaults filled in. */
 export type ProcessDriverSettings = Required<ProcessDriverOptions>;
 
 /** Fills in the defaults. */

@@ -20,7 +20,7 @@ test("boot of a program that does not exist fails and leaves nothing", async () 
   await eventually(() => countDescriptors() <= before, actMs, "descriptors are given back");
 });
 
-test("boot with an argument that no program can be given fails and leaves nothing", async () => {
+test("boot with an invalid argument fails and leaves nothing", async () => {
   const before = countDescriptors();
   const spec = await makeSpec();
   await rejectsWith(new ProcessDriver({ command: ["sh", "a\0b"] }).boot(spec), "boot_failed");
@@ -37,7 +37,7 @@ test("fingerprint says what is wrong with the program and what to do", async () 
   });
 });
 
-test("a program that the kernel can't start fails the boot, or exited says so with the reason", async () => {
+test("a program that the kernel can't start fails the boot, or `exited` reports the reason", async () => {
   const spec = await makeSpec();
   const file = join(spec.directory, "guest");
   await writeFile(file, "#!/nowhere/interpreter\n");

@@ -4,7 +4,7 @@ import { actMs } from "../contract/test-machine.ts";
 import type { MachineExit } from "../driver.ts";
 import { ProcessDriver } from "./driver.ts";
 
-/** For tests: runs a command as a machine until it ends. */
+/** Test helper: runs a command as a machine until it exits. */
 export async function runOnce(command: [string, ...string[]]): Promise<MachineExit> {
   const machine = await new ProcessDriver({ command }).boot(await makeSpec());
   try {

@@ -6,20 +6,20 @@ import { devNull } from "node:os";
 import type { Readable } from "node:stream";
 import { inheritableDescriptors } from "../host/inherited.ts";
 
-/** The child process of a machine, and this process's ends of what it was given. */
+/** The child process of a machine, and this process's ends of its channels. */
 export interface Guest {
   child: ChildProcess;
   pid: number;
   console: Readable[];
-  /** Its descriptor 3. */
+  /** Descriptor 3 of the guest. */
   frames: Socket;
-  /** Its descriptor 4. */
+  /** Descriptor 4 of the guest. */
   calls: Socket;
 }
 
 const ownStdio = ["ignore", "pipe", "pipe", "pipe", "pipe"] as const;
 
-/** Starts a program in a session of its own with an empty environment; rejects when it can't be started. */
+/** Starts a program in a new session with an empty environment. Rejects if it can't be started. */
 export async function spawnGuest(command: readonly string[], directory: string): Promise<Guest> {
   const [program = "", ...args] = command;
   const child = withCovers((stdio) =>
@@ -35,7 +35,7 @@ export async function spawnGuest(command: readonly string[], directory: string):
   }
 }
 
-/** Puts the null device in the place of every descriptor that the guest would inherit beside its own. */
+/** Replaces every other descriptor that the guest would inherit with /dev/null. */
 function withCovers<Started>(start: (stdio: StdioOptions) => Started): Started {
   const leaking = inheritableDescriptors().filter((fd) => fd >= ownStdio.length);
   if (leaking.length === 0) return start([...ownStdio]);
@@ -51,7 +51,8 @@ function withCovers<Started>(start: (stdio: StdioOptions) => Started): Started {
 }
 
 /**
- * Takes the pipes out of the child's own list: at its exit, Node would throw away all that is unread in that list.
+ * Removes the pipes from the child's stdio list. Node discards unread data of pipes in that list when the child
+ * exits.
  */
 function takeEnds(child: ChildProcess): Socket[] {
   const pipes = (child.stdio as unknown[]).splice(1);
@@ -61,7 +62,7 @@ function takeEnds(child: ChildProcess): Socket[] {
 function describe(pid: number | undefined, ends: Socket[]): Omit<Guest, "child"> {
   const [stdout, stderr, frames, calls] = ends;
   if (pid === undefined || !stdout || !stderr || !frames || !calls) {
-    throw new TypeError("A spawned process lacks its pipes");
+    throw new TypeError("A spawned process has no pipes");
   }
   for (const channel of [frames, calls]) channel.on("error", () => undefined);
   return { pid, console: [stdout, stderr], frames, calls };

@@ -10,7 +10,7 @@ import { type ProcessTree, SessionProcessTree } from "../host/process-tree.ts";
 import { settlesWithin } from "../host/wait.ts";
 import type { Guest } from "./spawn.ts";
 
-/** Ends the processes of one machine, each only after a look at whether it is still the same process. */
+/** Terminates the processes of one machine. Verifies each pid before it sends a signal. */
 export class Terminator {
   readonly #guest: Guest;
   readonly #table: SharedProcessTable;
@@ -19,7 +19,7 @@ export class Terminator {
   readonly #processTree: ProcessTree | undefined;
   #running = true;
 
-  /** To be made in the turn in which the guest was spawned, while its pid can be no other's. */
+  /** Must be created in the turn in which the guest was spawned, before its pid can be reused. */
   constructor(guest: Guest, realDirectory: string, table: SharedProcessTable) {
     this.#guest = guest;
     this.#table = table;
@@ -35,17 +35,17 @@ export class Terminator {
     });
   }
 
-  /** The processes that run now; absent where the host does not show them. */
+  /** Process tree of the machine; absent if the host has no process table. */
   get processTree(): ProcessTree | undefined {
     return this.#processTree;
   }
 
-  /** Does the guest itself still run? */
+  /** Whether the guest process is running. */
   get running(): boolean {
     return this.#running;
   }
 
-  /** Asks the guest to end; who belongs to it gets known before its end makes orphans of them. */
+  /** Asks the guest to exit. Records its descendants first, because its exit makes orphans of them. */
   ask(): void {
     if (!this.#running) return;
     this.#learnMembers();
@@ -53,15 +53,15 @@ export class Terminator {
     else this.#guest.child.kill("SIGTERM");
   }
 
-  /** Waits for the guest's end, at most so long; says whether it came. */
+  /** Waits for the guest to exit. @returns whether it exited in time. */
   async endsWithin(timeoutMs: number): Promise<boolean> {
     return !this.#running || (await settlesWithin(this.#ended, timeoutMs));
   }
 
   /**
-   * Kills whatever belongs to the machine.
+   * Kills all processes of the machine.
    *
-   * @throws MachineError `destroy_failed` when something is left after that time.
+   * @throws MachineError `destroy_failed` if processes are left after the timeout.
    */
   async kill(id: string, timeoutMs: number): Promise<void> {
     const left = this.#processTree
@@ -69,19 +69,22 @@ export class Terminator {
       : this.#killGroup();
     if (left.length === 0 && (await this.endsWithin(timeoutMs))) return;
     const pids = left.map((identity) => identity.pid).join(", ") || String(this.#guest.pid);
-    throw new MachineError("destroy_failed", `Cannot kill machine "${id}": processes ${pids} are left`);
+    throw new MachineError(
+      "destroy_failed",
+      `Cannot kill machine "${id}": processes ${pids} are still running`,
+    );
   }
 
   /**
-   * The last moment at which the number of the guest's group can be nobody else's: who is in it gets known, or, on
-   * a host that shows no processes, is killed.
+   * Runs at the last moment at which the guest's process group id can't be reused. Records the members of the group,
+   * or kills the group on a host without a process table.
    */
   #atExit(): void {
     if (this.#processTree) this.#learnMembers();
     else this.#sendToGroup();
   }
 
-  /** Who can't be seen now, because this process has no descriptor left, is looked for again when they are killed. */
+  /** Members that can't be read now, for lack of descriptors, are found again during the kill. */
   #learnMembers(): void {
     try {
       this.#processTree?.members(this.#table.ofThisTurn());

@@ -35,7 +35,7 @@ test("a template that was damaged costs one boot, and the next machines come by 
   }
 });
 
-test("an image that was damaged is found by the trial, with what the guest has said", async (context) => {
+test("the probe detects a damaged image and quotes the guest", async (context) => {
   await using microVms = await prepareQemu();
   if (microVms.unmetRequirement !== undefined) return context.skip(microVms.unmetRequirement);
   await damage(microVms.options.image, 2_048);
@@ -43,6 +43,6 @@ test("an image that was damaged is found by the trial, with what the guest has s
   assert.ok(!found.available);
   assert.match(
     found.reason,
-    /a probe failed\. The machine has ended before its agent answered, with: .*nex init/,
+    /the probe failed\. The machine exited before its agent answered, with: .*nex init/,
   );
 });

@@ -26,7 +26,7 @@ export async function fingerprintQemu({ settings }: QemuHost): Promise<Fingerpri
     );
   } catch (error) {
     const reason = error instanceof MachineError ? error.message : String(error);
-    return { available: false, reason: `a probe failed. ${reason}`, advice: adviceFor(settings) };
+    return { available: false, reason: `the probe failed. ${reason}`, advice: adviceFor(settings) };
   }
   const path = (await findProgram(settings.program)) ?? settings.program;
   return {
@@ -35,7 +35,7 @@ export async function fingerprintQemu({ settings }: QemuHost): Promise<Fingerpri
       program: `${path} ${await qemuVersion(path)}`,
       accelerator: settings.accelerator === "tcg" ? "tcg, which is emulation and slow" : "kvm",
       image: settings.image,
-      probe: `${Math.round(performance.now() - startedAt)} ms`,
+      trial: `${Math.round(performance.now() - startedAt)} ms`,
     },
   };
 }
