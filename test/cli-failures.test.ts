@@ -140,7 +140,7 @@ describe("wrong usage", () => {
   test("--tlsfirst on a server without TLS", async () => {
     const ended = await run(["node", "ls", "--tlsfirst"]);
     assert.equal(ended.status, 3);
-    assertClear(ended, /it does not begin with TLS, as --tlsfirst asks/);
+    assertClear(ended, /it does not start with TLS, as --tlsfirst requires/);
   });
 });
 

@@ -106,7 +106,7 @@ function serversOf(options: GlobalOptions): { servers: string[]; named: NamedCon
 
 function warnOf({ name, context }: NamedContext): void {
   if (context.jetstream_api_prefix !== "") {
-    note(`Context "${name}": this version does not act on its "jetstream_api_prefix"`);
+    note(`Context "${name}": this version does not support its "jetstream_api_prefix"`);
   }
 }
 

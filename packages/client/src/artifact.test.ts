@@ -77,7 +77,7 @@ test("checkNative refuses a file whose headers stand beyond its end, without any
     using file = temporaryFile(elf(headersAt));
     assert.throws(() => checkNative({ path: file.path }), {
       code: "artifact_invalid",
-      message: `Cannot deploy "${file.path}": its program headers are cut off`,
+      message: `Cannot deploy "${file.path}": its program headers are truncated`,
     });
   }
 });

@@ -56,7 +56,7 @@ function checkXkey(id: string, info: InfoResponse, bid: PingResponse | undefined
       `Cannot trust the xkey of node ${id}: its bid and its info name two`,
       {
         ids: { node: id },
-        advice: "Whoever answered may not be that node; nothing was sealed or sent",
+        advice: "The answer may come from an impostor; nothing was sealed or sent",
       },
     );
   }

@@ -71,9 +71,7 @@ export function checkEndorsed(
     checkEndorsement({ nodeId, nexus, endorsement, endorser, wantedNexus: wanted }, Date.now());
   } else if (wanted !== undefined && nexus !== wanted) {
     const said =
-      nexus === undefined
-        ? "it does not say to which nexus it belongs"
-        : `it belongs to nexus "${printable(nexus)}"`;
+      nexus === undefined ? "it does not name its nexus" : `it belongs to nexus "${printable(nexus)}"`;
     throw new NexError("endorsement_invalid", `Cannot trust node ${nodeId}: ${said}, not to "${wanted}"`, {
       ids: { node: nodeId },
       advice: "Nothing was sealed or sent; see which nodes there are with: nex node ls --full",

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { base32Hex, decodeBase32, encodeBase32 } from "./base32.ts";
 import { seededRandom } from "./fixtures/random.ts";
 
-// RFC 4648, section 10, without the padding.
+// RFC 4648, section 10, without padding.
 const rfcVectors = [
   ["", "", ""],
   ["f", "MY", "co"],
@@ -14,7 +14,7 @@ const rfcVectors = [
   ["foobar", "MZXW6YTBOI", "cpnmuoj1e8"],
 ] as const;
 
-test("encodeBase32 and decodeBase32 give the vectors of RFC 4648", () => {
+test("encodeBase32 and decodeBase32 match the vectors of RFC 4648", () => {
   for (const [plain, text, hex] of rfcVectors) {
     assert.equal(encodeBase32(Buffer.from(plain)), text);
     assert.equal(encodeBase32(Buffer.from(plain), base32Hex), hex);
@@ -22,7 +22,7 @@ test("encodeBase32 and decodeBase32 give the vectors of RFC 4648", () => {
   }
 });
 
-test("decodeBase32 gives back what encodeBase32 was given", () => {
+test("decodeBase32 reverses encodeBase32", () => {
   const random = seededRandom(1);
   for (let length = 0; length < 70; length++) {
     const bytes = random.bytes(length);

@@ -1,7 +1,7 @@
-/** Base32 of RFC 4648 without padding, as nkeys, token ids and workload ids are written. */
+/** Base32 (RFC 4648) without padding, used for nkeys, token ids and workload ids. */
 
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-/** The extended hex alphabet, in lower case. */
+/** Extended hex alphabet, in lower case. */
 export const base32Hex = "0123456789abcdefghijklmnopqrstuv";
 
 export function encodeBase32(bytes: Uint8Array, characters = alphabet): string {
@@ -20,7 +20,7 @@ export function encodeBase32(bytes: Uint8Array, characters = alphabet): string {
   return bits === 0 ? text : text + characters[(value << (5 - bits)) & 31];
 }
 
-/** Characters outside the alphabet count as zero: check the text first where it comes from outside. */
+/** Characters outside the alphabet count as zero. Validate untrusted text first. */
 export function decodeBase32(text: string): Buffer {
   const bytes: number[] = [];
   let bits = 0;

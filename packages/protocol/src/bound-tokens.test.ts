@@ -26,12 +26,12 @@ const sha256 = createHash("sha256").update("artifact").digest("hex");
 const body = JSON.stringify({ type: "v8", target_node: node, nex: { version: 1 } });
 const bytes = Buffer.from(body);
 
-test("requestDigest is of the RFC 8785 form, under exact names, without the token and what a retry adds", () => {
+test("requestDigest covers the RFC 8785 form without the token and the members a retry adds", () => {
   const text =
     '{ "b":[1.0,"\\u00fc"],"workload_jwt":"x.y.z","Retry_Count":1,"retry_count":2,"retried_at":null,"a":{"retried_at":3,"z":null} }';
   const canonical =
     '{"body":{"Retry_Count":1,"a":{"retried_at":3,"z":null},"b":[1,"ü"]},"namespace":"default"}';
-  // Names equal but for their case have no one meaning.
+  // Names that differ only in case are ambiguous.
   assert.throws(() => requestDigest("default", text), { code: "request_not_canonical" });
   assert.equal(
     requestDigest("default", text.replace('"retry_count":2,', "")),
@@ -39,7 +39,7 @@ test("requestDigest is of the RFC 8785 form, under exact names, without the toke
   );
 });
 
-test("requestDigest differs with the namespace and with each member, and not with their order", () => {
+test("requestDigest depends on the namespace and each member, not on their order", () => {
   const digest = requestDigest("a", '{"x":1,"y":2}');
   assert.equal(requestDigest("a", '{ "y": 2, "x": 1, "workload_jwt": "t" }'), digest);
   for (const [namespace, other] of [
@@ -54,13 +54,13 @@ test("requestDigest differs with the namespace and with each member, and not wit
   }
 });
 
-test("requestDigest refuses what is no object or has no one meaning", () => {
+test("requestDigest refuses values other than objects, and ambiguous ones", () => {
   for (const text of ["[]", "null", '"x"', "", '{"a":1,"a":1}', '{"a":"\\ud800"}']) {
     assert.throws(() => requestDigest("a", text), { code: "request_not_canonical" }, text);
   }
 });
 
-test("signDeployToken makes a token for one request, each with an id of its own", () => {
+test("signDeployToken creates a token for one request, each with its own id", () => {
   const facts = { name: "echo", sha256, request: requestDigest("default", body) };
   const tokens = [signDeployToken(facts, signer, nowMs), signDeployToken(facts, signer, nowMs)];
   assert.notEqual(tokens[0], tokens[1]);
@@ -74,7 +74,7 @@ test("signDeployToken makes a token for one request, each with an id of its own"
   checkDeployToken(claims, { namespace: "default", body: bytes, targetNode: node, node });
 });
 
-test("checkBoundToken remembers what was signed, whatever the signature looks like", () => {
+test("checkBoundToken returns the digest of the signed part, independent of the signature's encoding", () => {
   const token = signDeployToken({ name: "echo", sha256, request: "" }, signer, nowMs);
   const claims = decodeClaims(token);
   const { digest } = checkBoundToken(token, claims, nowMs);
@@ -97,7 +97,7 @@ function timed(
   return [token, decodeClaims(token)];
 }
 
-test("checkBoundToken holds the times of a token, with the leeway", () => {
+test("checkBoundToken checks the times of a token, with the leeway", () => {
   const good: [number, number][] = [
     [now, now + boundLifeSecondsMax],
     [now - boundLifeSecondsMax, now],
@@ -137,7 +137,7 @@ test("checkDeployToken refuses another body, namespace, node, and an artifact wi
   assert.throws(() => checkDeployToken(placeholder, check), { code: "token_invalid" });
 });
 
-test("checkStopToken demands that workload, node and namespace are those that were signed", () => {
+test("checkStopToken requires the signed workload, node and namespace", () => {
   const facts = { name: "echo", workloadId: "w1", node, namespace: "default" };
   const claims = decodeClaims(signStopToken(facts, signer, nowMs));
   assert.equal(tokenUse(claims), "stop");
@@ -147,7 +147,7 @@ test("checkStopToken demands that workload, node and namespace are those that we
   }
 });
 
-test("checkLameDuckToken gives the deadline, of a token for this node that names one within an hour", () => {
+test("checkLameDuckToken returns the deadline of a token for this node, up to one hour", () => {
   const claimsOf = (deadlineMs: number) =>
     decodeClaims(signLameDuckToken({ node, deadlineMs }, signer, nowMs));
   for (const deadlineMs of [0, 30_000, drainMsMax]) {

@@ -1,6 +1,6 @@
 /**
- * Bound tokens: each good for one request, to one node, for a short time, once. What a token says stands in
- * `nats.nex`; the reference passes it over.
+ * Bound tokens: each is valid for one request to one node, once, for a short time. The binding is in `nats.nex`, which
+ * Go Nex ignores.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { encodeBase32 } from "./base32.ts";
@@ -10,26 +10,29 @@ import { NexError } from "./errors.ts";
 import type { Signer } from "./keys.ts";
 import { signedDigest } from "./messages/workload.ts";
 
-/** A node accepts no bound token that holds longer. */
+/** Maximum lifetime of a bound token that a node accepts. */
 export const boundLifeSecondsMax = 600;
-/** How long ours hold. */
+/** Lifetime of the bound tokens that we sign. */
 export const boundLifeSeconds = 60;
 
-/** Members of a DEPLOY that its digest leaves out: the token itself, and what a node adds that tries again. */
+/** Members of a DEPLOY outside its digest: the token itself, and the members that a node adds when it retries. */
 const undigested: ReadonlySet<string> = new Set(["workload_jwt", "retry_count", "retried_at"]);
 const decoder = new TextDecoder("utf-8");
 
 /**
- * What a deploy token signs of its request: the SHA-256, in lower-case hex, of the RFC 8785 form of namespace and body.
+ * Request digest that a deploy token signs: SHA-256, in lower-case hex, of the RFC 8785 form of namespace and body.
  *
- * @param namespace The subject's third token.
- * @param body As it is on the wire; the token may be in it.
+ * @param namespace Third token of the subject.
+ * @param body Body as sent on the wire; it may contain the token.
  * @throws NexError `request_not_canonical`
  */
 export function requestDigest(namespace: string, body: Uint8Array | string): string {
   const value = parseStrictJson(typeof body === "string" ? body : decoder.decode(body));
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new NexError("request_not_canonical", "Cannot read the request for its signature: it is no object");
+    throw new NexError(
+      "request_not_canonical",
+      "Cannot digest the request for its signature: it is not a JSON object",
+    );
   }
   const signed = Object.create(null) as JsonObject;
   for (const name of Object.keys(value)) {
@@ -40,13 +43,13 @@ export function requestDigest(namespace: string, body: Uint8Array | string): str
     .digest("hex");
 }
 
-/** The request that a deploy token is made for. */
+/** Request that a deploy token authorizes. */
 export interface DeployTokenFacts {
-  /** The workload's. */
+  /** Workload name. */
   name: string;
-  /** Of the artifact, lower-case hex. */
+  /** SHA-256 of the artifact, in lower-case hex. */
   sha256: string;
-  /** See `requestDigest`. */
+  /** Digest of the request, see `requestDigest`. */
   request: string;
 }
 
@@ -60,7 +63,7 @@ export function signDeployToken(facts: DeployTokenFacts, issuer: Signer, nowMs: 
   );
 }
 
-/** The workload that a stop token is made for. */
+/** Workload that a stop token authorizes to stop. */
 export interface StopTokenFacts {
   name: string;
   workloadId: string;
@@ -78,10 +81,10 @@ export function signStopToken(facts: StopTokenFacts, issuer: Signer, nowMs: numb
   );
 }
 
-/** How long a node that ends may let its workloads finish, at most. */
+/** Maximum time for workloads to finish while a node shuts down. */
 export const drainMsMax = 3_600_000;
 
-/** Signs a token with which an operator ends a node. */
+/** Signs a token with which an operator shuts a node down. */
 export function signLameDuckToken(
   { node, deadlineMs }: { node: string; deadlineMs: number },
   operator: Signer,
@@ -100,43 +103,43 @@ function signBound(
   nowMs: number,
 ): string {
   const issuedAt = Math.floor(nowMs / 1000);
-  // A random id, so that two requests of one second are two tokens.
+  // A random id, so that two requests in the same second have different tokens.
   const id = encodeBase32(randomBytes(20));
   return encodeClaims({ ...claims, issuedAt, expires: issuedAt + boundLifeSeconds, id }, signer);
 }
 
-/** What becomes of a bound token: by what it is remembered, and until when. */
+/** Record of a used bound token, kept to refuse replays. */
 export interface BoundToken {
-  /** SHA-256 of what was signed, base64url. */
+  /** SHA-256 of the signed part of the token, base64url. */
   digest: string;
-  /** Seconds; after it the token is refused by its age alone. */
+  /** Unix seconds; afterwards the token is refused as expired, so the record can go. */
   until: number;
-  /** Public key of who signed it. */
+  /** Public key of the issuer. */
   issuer: string;
 }
 
 /**
- * Checks what every bound token must have. What it is bound to is checked by the functions below.
+ * Checks the requirements common to all bound tokens. The functions below check the binding itself.
  *
- * @param token The text of which `claims` were decoded.
+ * @param token Text that `claims` were decoded from.
  * @throws NexError `token_invalid`
  */
 export function checkBoundToken(token: string, claims: Claims, nowMs: number): BoundToken {
   const { iat, exp, jti } = claims;
   if (iat === undefined || exp === undefined || !jti) {
-    throw new NexError("token_invalid", "the bound token lacks one of iat, exp and jti");
+    throw new NexError("token_invalid", "the bound token must have iat, exp and jti");
   }
   if (exp - iat > boundLifeSecondsMax) {
     throw new NexError(
       "token_invalid",
-      `the bound token holds for ${exp - iat} s, at most ${boundLifeSecondsMax} s are accepted`,
+      `the bound token is valid for ${exp - iat} s, at most ${boundLifeSecondsMax} s are accepted`,
     );
   }
-  // One made ahead of time would hold for longer than that.
+  // A token issued in the future would stay valid longer than the maximum lifetime.
   if (iat > nowMs / 1000 + clockLeewaySeconds || !isTimely(claims, nowMs)) {
     throw new NexError(
       "token_invalid",
-      `standard claims within JWT are not valid: the bound token has expired, or is dated into the future by more than ${clockLeewaySeconds} s`,
+      `standard claims within JWT are not valid: the bound token has expired, or its issue time is more than ${clockLeewaySeconds} s in the future`,
     );
   }
   const signed = token.slice(0, token.lastIndexOf("."));
@@ -147,23 +150,26 @@ export function checkBoundToken(token: string, claims: Claims, nowMs: number): B
   };
 }
 
-/** The refusal of a token that was accepted before. */
+/** Error for a token that was used before. */
 export function alreadyUsed(): NexError {
-  return new NexError("token_already_used", "the token was used before; each serves once, so sign a new one");
+  return new NexError(
+    "token_already_used",
+    "the token was used before; a token is valid once, so sign a new one",
+  );
 }
 
-/** The request that came with a deploy token. */
+/** Request that arrived with a deploy token. */
 export interface DeployTokenCheck {
   namespace: string;
-  /** As it came. */
+  /** Body as received. */
   body: Uint8Array;
   targetNode: string | undefined;
-  /** Who received it. */
+  /** Id of the receiving node. */
   node: string;
 }
 
 /**
- * Checks that a bound deploy token was made for this request.
+ * Checks that a deploy token is bound to this request.
  *
  * @throws NexError `token_for_another`, `token_invalid`, `request_not_canonical`
  */
@@ -178,7 +184,7 @@ export function checkDeployToken(claims: Claims, check: DeployTokenCheck): void 
 }
 
 /**
- * Checks that a bound stop token was made for this workload.
+ * Checks that a stop token is bound to this workload.
  *
  * @throws NexError `token_for_another`
  */
@@ -190,9 +196,9 @@ export function checkStopToken(claims: Claims, check: Omit<StopTokenFacts, "name
 }
 
 /**
- * Checks that a lame duck token was made for this node.
+ * Checks that a lame duck token is bound to this node.
  *
- * @returns how long its workloads have, in milliseconds.
+ * @returns time for the workloads to finish, in ms.
  * @throws NexError `token_for_another`, `token_invalid`
  */
 export function checkLameDuckToken(claims: Claims, node: string): number {

@@ -5,7 +5,7 @@ import type { NexError } from "./errors.ts";
 
 const canonical = (text: string): string => canonicalJson(parseStrictJson(text));
 
-test("canonicalJson sorts members by UTF-16 units and writes numbers as ECMAScript does", () => {
+test("canonicalJson sorts members by UTF-16 code units and writes numbers like ECMAScript", () => {
   // From RFC 8785, 3.2.3 and 3.2.2.
   assert.equal(
     canonical(
@@ -25,17 +25,17 @@ test("canonicalJson sorts members by UTF-16 units and writes numbers as ECMAScri
 });
 
 for (const [what, text] of [
-  ["a name twice", '{"a":1,"a":2}'],
-  ["names that differ in case alone", '{"name":1,"Name":2}'],
-  ["names that are one once escapes are read", '{"a":1,"\\u0061":2}'],
-  ["half of a surrogate pair", '{"a":"\\ud83d"}'],
-  ["half of a surrogate pair in a name", '{"\\ude00":1}'],
-  ["a number without bounds", "1e999"],
+  ["a duplicate name", '{"a":1,"a":2}'],
+  ["names that differ only in case", '{"name":1,"Name":2}'],
+  ["names that are equal after unescaping", '{"a":1,"\\u0061":2}'],
+  ["a lone surrogate", '{"a":"\\ud83d"}'],
+  ["a lone surrogate in a name", '{"\\ude00":1}'],
+  ["an infinite number", "1e999"],
   ["a leading zero", "[01]"],
   ["a bare control character", '"\n"'],
   ["an unknown escape", '"\\x41"'],
-  ["a text that goes on", "{} {}"],
-  ["a text that ends early", '{"a":[1,2'],
+  ["trailing text", "{} {}"],
+  ["a truncated text", '{"a":[1,2'],
   ["a trailing comma", "[1,]"],
   ["nothing", ""],
   ["a value nested too deeply", "[".repeat(100) + "]".repeat(100)],
@@ -48,7 +48,7 @@ for (const [what, text] of [
   });
 }
 
-test("parseStrictJson reads what JSON.parse reads, of megabytes too", () => {
+test("parseStrictJson agrees with JSON.parse, also for megabytes", () => {
   const value = { text: 'x\\"'.repeat(300_000), list: Array.from({ length: 1_000 }, (_, at) => ({ at })) };
   assert.deepEqual(JSON.parse(canonical(JSON.stringify(value))), value);
 });

@@ -1,20 +1,20 @@
 /**
- * One text for each JSON value, so that a digest can be signed: the form of RFC 8785. What has no one meaning (two
- * members of a name, names that differ in their case alone, half of a surrogate pair) has no such form.
+ * Canonical JSON (RFC 8785), so that a digest can be signed. Ambiguous input has no canonical form: duplicate names,
+ * names that differ only in case, and lone surrogates.
  */
 import { NexError } from "./errors.ts";
 
-/** Deeper values are refused. */
+/** Maximum nesting depth. */
 const depthMax = 64;
 
-/** A JSON value that was read strictly. */
+/** A strictly parsed JSON value. */
 export type JsonValue = null | boolean | number | string | JsonValue[] | JsonObject;
 export type JsonObject = { [name: string]: JsonValue };
 
 /**
- * Reads a JSON text strictly.
+ * Parses a JSON text strictly.
  *
- * @throws NexError `request_not_canonical` where the text is not JSON, or has no one meaning.
+ * @throws NexError `request_not_canonical` if the text is not JSON, or is ambiguous.
  */
 export function parseStrictJson(text: string): JsonValue {
   const reader = new StrictReader(text);
@@ -24,8 +24,8 @@ export function parseStrictJson(text: string): JsonValue {
 }
 
 /**
- * Writes a value in the form of RFC 8785: no white space, members in the order of their names' UTF-16 units, numbers
- * and strings as ECMAScript writes them.
+ * Serializes a value as RFC 8785 requires: no white space, members sorted by the UTF-16 code units of their names,
+ * numbers and strings as ECMAScript writes them.
  */
 export function canonicalJson(value: JsonValue): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
@@ -37,7 +37,7 @@ export function canonicalJson(value: JsonValue): string {
 }
 
 const numberPattern = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
-/** What is between quotes; whether that is a string of JSON is JSON.parse's to say. */
+/** Matches the extent of a string; `JSON.parse` decides whether it is valid. */
 const stringPattern = /"[^"\\]*(?:\\[\s\S][^"\\]*)*"/y;
 const spacePattern = /[ \t\r\n]*/y;
 const words: readonly (readonly [string, null | boolean])[] = [
@@ -78,14 +78,14 @@ class StrictReader {
   }
 
   #object(depth: number): JsonObject {
-    // Without a prototype, so that no name means anything.
+    // No prototype, so that no member name has a special meaning.
     const object: JsonObject = Object.create(null) as JsonObject;
     const folded = new Set<string>();
     this.#list("{", "}", () => {
       this.#match(spacePattern);
       const name = this.#string();
       const fold = name.toLowerCase();
-      if (folded.has(fold)) throw refused("a name stands twice in one object");
+      if (folded.has(fold)) throw refused("an object has two members of the same name");
       folded.add(fold);
       this.#demand(":");
       object[name] = this.value(depth + 1);
@@ -123,7 +123,7 @@ class StrictReader {
     } catch {
       throw refused(`it is not JSON at position ${startedAt}`);
     }
-    if (!text.isWellFormed()) throw refused("a text has half of a surrogate pair");
+    if (!text.isWellFormed()) throw refused("a string has a lone surrogate");
     return text;
   }
 
@@ -142,5 +142,5 @@ class StrictReader {
 }
 
 function refused(why: string): NexError {
-  return new NexError("request_not_canonical", `Cannot read the request for its signature: ${why}`);
+  return new NexError("request_not_canonical", `Cannot digest the request for its signature: ${why}`);
 }

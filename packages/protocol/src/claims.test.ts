@@ -18,7 +18,7 @@ const issuedAt = 1_795_487_069;
 
 const base64 = (text: string): string => Buffer.from(text).toString("base64url");
 
-/** A token of any header and payload with a good signature over what `signed` says. */
+/** A token with any header and payload, and a valid signature over `signed`. */
 function tokenOf(head: object, payload: object | string, signed: "both" | "payload" = "both"): string {
   const first = base64(JSON.stringify(head));
   const body = base64(typeof payload === "string" ? payload : JSON.stringify(payload));
@@ -33,12 +33,12 @@ function refused(token: string, text: RegExp): void {
   assert.throws(() => decodeClaims(token), { name: "NexError", code: "token_invalid", message: text }, token);
 }
 
-test("encodeClaims writes the reference's token byte for byte", () => {
+test("encodeClaims encodes Go Nex's token byte for byte", () => {
   const claims = { subject: "echoservice", issuedAt, data: { hash: "hashbrowns" } };
   assert.equal(encodeClaims(claims, signer), vectors.token);
 });
 
-test("encodeClaims makes the reference's token id, equal for equal issuer, name and second only", () => {
+test("encodeClaims derives Go Nex's token id, equal only for equal issuer, name and second", () => {
   const idOf = (subject: string, at: number, data = {}): string | undefined =>
     decodeClaims(encodeClaims({ subject, issuedAt: at, data }, signer)).jti;
   assert.equal(idOf("echoservice", issuedAt), vectors.tokenId);
@@ -47,14 +47,14 @@ test("encodeClaims makes the reference's token id, equal for equal issuer, name 
   assert.notEqual(idOf("echo", issuedAt), vectors.tokenId);
 });
 
-test("encodeClaims escapes as Go does", () => {
+test("encodeClaims escapes like Go", () => {
   const token = encodeClaims({ subject: "a<b>&\u2028\u2029é", issuedAt }, signer);
   const payload = Buffer.from(token.split(".")[1] ?? "", "base64url").toString();
   assert.match(payload, /"sub":"a\\u003cb\\u003e\\u0026\\u2028\\u2029é"/);
   assert.equal(decodeClaims(token).sub, "a<b>&\u2028\u2029é");
 });
 
-test("encodeClaims sorts the data's members and puts exp first, as Go does", () => {
+test("encodeClaims sorts the data's members and puts exp first, like Go", () => {
   const token = encodeClaims(
     { subject: "e", issuedAt, expires: issuedAt + 60, data: { z: 1, a: 2 } },
     signer,
@@ -64,7 +64,7 @@ test("encodeClaims sorts the data's members and puts exp first, as Go does", () 
   assert.match(payload, /"nats":\{"a":2,"z":1,"version":2\}/);
 });
 
-test("decodeClaims reads the reference's token", () => {
+test("decodeClaims reads Go Nex's token", () => {
   const claims = decodeClaims(vectors.token);
   assert.deepEqual(claims, {
     jti: vectors.tokenId,
@@ -76,48 +76,48 @@ test("decodeClaims reads the reference's token", () => {
   assert.equal(tokenUse(claims), undefined);
 });
 
-test("decodeClaims accepts a v1 token, whose signature is over the payload alone", () => {
+test("decodeClaims accepts a v1 token, whose signature covers only the payload", () => {
   const token = tokenOf({ typ: "jwt", alg: "ed25519" }, plain, "payload");
   assert.equal(decodeClaims(token).sub, "echo");
 });
 
-test("decodeClaims refuses a v1 token of ours: its header is not signed, so it could be used in many forms", () => {
+test("decodeClaims refuses a bound v1 token, which could be reused with another header", () => {
   const bound = { ...plain, nats: { nex: { version: 1, use: "deploy" } } };
   refused(tokenOf({ typ: "jwt", alg: "ed25519" }, bound, "payload"), /must be signed as ed25519-nkey$/);
   assert.equal(tokenUse(decodeClaims(tokenOf(v2, bound))), "deploy");
 });
 
-test("encodeClaims takes an id in the place of the reference's", () => {
+test("encodeClaims uses a given id instead of Go Nex's", () => {
   assert.equal(decodeClaims(encodeClaims({ subject: "echo", issuedAt, id: "mine" }, signer)).jti, "mine");
 });
 
-test("decodeClaims refuses a signature over the other version's text", () => {
+test("decodeClaims refuses a signature over the text of the other version", () => {
   refused(tokenOf({ typ: "JWT", alg: "ed25519" }, plain, "both"), /claim failed V1 signature verification$/);
   refused(tokenOf(v2, plain, "payload"), /claim failed V2 signature verification$/);
 });
 
-test("decodeClaims refuses a token with one character changed, wherever it stands", () => {
+test("decodeClaims refuses a token with any one character changed", () => {
   for (let at = 0; at < vectors.token.length; at++) {
     const before = vectors.token[at];
-    // The last character of a signature has bits that mean nothing; those of 64 bytes end with four.
+    // The last character of a 64-byte signature has four unused bits.
     if (at === vectors.token.length - 1) continue;
     const damaged = `${vectors.token.slice(0, at)}${before === "B" ? "C" : "B"}${vectors.token.slice(at + 1)}`;
     assert.throws(() => decodeClaims(damaged), { code: "token_invalid" }, `at ${at}`);
   }
 });
 
-test("decodeClaims refuses a signature that another key made", () => {
+test("decodeClaims refuses a signature by another key", () => {
   const other: Signer = { ...signerOfSeed(createKey("account").seed), publicKey: signer.publicKey };
   refused(encodeClaims({ subject: "echo", issuedAt }, other), /claim failed V2 signature verification$/);
 });
 
-test("decodeClaims refuses an issuer that is no public signing key", () => {
+test("decodeClaims refuses an issuer that is not a public signing key", () => {
   for (const iss of ["", "A", vectors.sender, vectors.issuerSeed]) {
     refused(tokenOf(v2, { ...plain, iss }), /claim failed V2 signature verification$/);
   }
 });
 
-test("decodeClaims says what the reference says of a token that is not of three parts", () => {
+test("decodeClaims reports a token without three parts in Go Nex's words", () => {
   for (const token of ["", "abc", "a.b", `${vectors.token}.x`]) {
     refused(token, /^could not decode workload JWT: expected 3 chunks$/);
   }
@@ -134,14 +134,14 @@ test("decodeClaims refuses other algorithms and types", () => {
   for (const head of heads) refused(tokenOf(head, plain), /not supported type or algorithm$/);
 });
 
-test("decodeClaims refuses a part that is not base64url or not JSON, and repeats none of it", () => {
+test("decodeClaims refuses a part that is not base64url or JSON, without quoting it", () => {
   refused(`${base64("{")}.${base64("{}")}.AA`, /the header are not JSON$/);
   refused(`${base64(JSON.stringify(v2))}.${base64("secret")}.AA`, /the claims are not JSON$/);
   refused(`a+b.${base64("{}")}.AA`, /illegal base64 data in the header$/);
   refused(`${base64(JSON.stringify(v2))}..AA`, /illegal base64 data in the claims$/);
 });
 
-test("decodeClaims refuses claims of another form although their signature is good", () => {
+test("decodeClaims refuses malformed claims despite a valid signature", () => {
   const bad: object[] = [
     { ...plain, sub: 5 },
     { ...plain, sub: undefined },
@@ -161,7 +161,7 @@ test("decodeClaims refuses claims of another form although their signature is go
   refused(tokenOf(v2, "null"), /^could not decode workload JWT: /);
 });
 
-test("decodeClaims reads a token of the largest size and refuses a longer one before anything else", () => {
+test("decodeClaims reads a token of the maximum size, and refuses a longer one before any other check", () => {
   const sized = (filler: number): string =>
     encodeClaims({ subject: "echo", issuedAt, data: { filler: "x".repeat(filler) } }, signer);
   let filler = 11_800;
@@ -171,7 +171,7 @@ test("decodeClaims reads a token of the largest size and refuses a longer one be
   refused("x".repeat(tokenBytesMax + 1), /token has 16385 bytes, at most 16384 are read$/);
 });
 
-test("isTimely holds exp and nbf with the leeway, and holds without them", () => {
+test("isTimely checks exp and nbf with the leeway, and is true without them", () => {
   const claims = (times: { exp?: number; nbf?: number }): Claims => ({
     iss: signer.publicKey,
     sub: "echo",
@@ -186,7 +186,7 @@ test("isTimely holds exp and nbf with the leeway, and holds without them", () =>
   assert.ok(!isTimely(claims({ nbf: issuedAt + clockLeewaySeconds + 1 }), now));
 });
 
-test("tokenUse tells what each of our tokens is for", () => {
+test("tokenUse returns the purpose of each of our tokens", () => {
   for (const use of tokenUses) {
     const token = encodeClaims({ subject: "x", issuedAt, data: { nex: { version: 1, use } } }, signer);
     assert.equal(tokenUse(decodeClaims(token)), use);

@@ -1,6 +1,6 @@
 /**
- * Generic claims: NATS JWT v2 with a plain-name subject, as the reference's workload tokens. Written byte for byte as
- * Go writes them: key order, escapes and token id (see `goJson` and `tokenId`).
+ * Generic claims: NATS JWT v2 with a plain name as its subject, like Go Nex's workload tokens. The encoding matches Go
+ * byte for byte: key order, escapes and token id (see `goJson` and `tokenId`).
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
@@ -8,14 +8,14 @@ import { encodeBase32 } from "./base32.ts";
 import { NexError } from "./errors.ts";
 import { isPublicKey, type Signer, verifySignature } from "./keys.ts";
 
-/** Tokens longer than this are refused before their signature is checked. */
+/** Maximum length of a token; a longer one is refused before its signature is checked. */
 export const tokenBytesMax = 16_384;
-/** How far clocks may differ. */
+/** Tolerated clock difference between issuer and verifier. */
 export const clockLeewaySeconds = 30;
 
 const header = Buffer.from('{"typ":"JWT","alg":"ed25519-nkey"}').toString("base64url");
 
-/** What our own tokens are for; see `nats.nex.use`. */
+/** Purposes of our own tokens, as `nats.nex.use` names them. */
 export const tokenUses = ["deploy", "stop", "lameduck", "xkey-proof", "endorsement"] as const;
 export type TokenUse = (typeof tokenUses)[number];
 
@@ -28,35 +28,35 @@ const claimsSchema = z.object({
   sub: z.string(),
   exp: secondsSchema.optional(),
   nbf: secondsSchema.optional(),
-  /** Whom a token is for. Tokens of the Go Nex have none. */
+  /** Audience. Go Nex's tokens have none. */
   aud: z.unknown().optional(),
   nats: z.looseObject({
-    /** The kind of a JWT that is part of NATS itself: `user`, `account`, `activation` and so on. */
+    /** Kind of a JWT that belongs to NATS itself: `user`, `account`, `activation` and so on. */
     type: z.unknown().optional(),
     hash: z.string().optional(),
     nex: z.looseObject({ version: z.literal(1), use: z.enum(tokenUses) }).optional(),
   }),
 });
 
-/** The content of a token whose signature was checked. */
+/** Content of a token whose signature has been verified. */
 export type Claims = z.infer<typeof claimsSchema>;
 
-/** What a token is made of. */
+/** Claims to sign into a token. */
 export interface ClaimsToSign {
   subject: string;
-  /** Seconds. */
+  /** Issue time, in Unix seconds. */
   issuedAt: number;
-  /** Seconds. */
+  /** Expiry, in Unix seconds. */
   expires?: number;
-  /** For people. */
+  /** Display name. */
   name?: string;
-  /** The token's own id; one made of the other members, as the reference makes it, when absent. */
+  /** Token id. When absent, it is derived from the other claims, as Go Nex does. */
   id?: string;
-  /** The members of `nats` beside `version`. */
+  /** Members of `nats` other than `version`. */
   data?: Readonly<Record<string, unknown>>;
 }
 
-/** Signs generic claims. */
+/** Signs generic claims and returns the token. */
 export function encodeClaims(claims: ClaimsToSign, signer: Signer): string {
   const standard = {
     exp: claims.expires,
@@ -80,7 +80,7 @@ export function encodeClaims(claims: ClaimsToSign, signer: Signer): string {
   return `${signed}.${Buffer.from(signer.sign(Buffer.from(signed))).toString("base64url")}`;
 }
 
-/** Base32 of SHA-512/256 over the standard claims, as Go makes a token's id. */
+/** Token id as Go derives it: base32 of SHA-512/256 over the standard claims. */
 function tokenId(standard: object): string {
   return encodeBase32(createHash("sha512-256").update(goJson(standard)).digest());
 }
@@ -94,9 +94,9 @@ function goJson(value: unknown): string {
 }
 
 /**
- * Decodes a token and checks its signature, and nothing else: use, times and subject are the caller's to check.
+ * Decodes a token and verifies its signature. The caller must check use, times and subject.
  *
- * @throws NexError `token_invalid` with the reference's texts.
+ * @throws NexError `token_invalid` with Go Nex's texts.
  */
 export function decodeClaims(token: string): Claims {
   if (token.length > tokenBytesMax)
@@ -115,7 +115,8 @@ export function decodeClaims(token: string): Claims {
   if (!verifySignature(result.data.iss, Buffer.from(signed), bytes)) {
     throw undecodable(`claim failed V${version} signature verification`);
   }
-  // Its header is not signed, so one token could be written in many ways and be used once in each of them.
+  // A v1 signature does not cover the header. Different headers would make one token look like several, each usable
+  // once.
   if (version === 1 && result.data.nats.nex !== undefined)
     throw undecodable("a token with nats.nex must be signed as ed25519-nkey");
   return result.data;
@@ -143,9 +144,9 @@ function undecodable(why: string): NexError {
 }
 
 /**
- * Is the token valid now, as far as it says?
+ * Whether the current time lies within the token's validity period; missing bounds are open.
  *
- * @param nowMs The clock.
+ * @param nowMs Current time, in Unix ms.
  */
 export function isTimely(claims: Claims, nowMs: number): boolean {
   const now = nowMs / 1000;
@@ -154,14 +155,14 @@ export function isTimely(claims: Claims, nowMs: number): boolean {
 }
 
 /**
- * Is this a token of NATS itself? An account signs those of its users with the key by which it may sign workloads,
- * and shows them to whoever connects, so none of them may count as a token for a workload.
+ * Whether this token belongs to NATS itself. An account may sign user JWTs with the key that also signs workloads.
+ * Every client can see those user JWTs, so they must never count as workload tokens.
  */
 export function isNatsToken({ aud, sub, nats }: Claims): boolean {
   return aud !== undefined || nats.type !== undefined || isPublicKey(sub);
 }
 
-/** What one of our own tokens is for; `undefined` for the reference's loose ones. */
+/** Purpose of one of our own tokens; `undefined` for Go Nex's legacy tokens. */
 export function tokenUse(claims: Claims): TokenUse | undefined {
   return claims.nats.nex?.use;
 }

@@ -1,7 +1,7 @@
 /**
- * Boxes of NaCl (X25519, XSalsa20, Poly1305) in the form xkv1 of NATS: `xkv1`, a nonce of 24 bytes, the box. Key
- * agreement is OpenSSL's and the cipher a library's: the JavaScript of the nkeys package takes 20 ms for a large
- * environment, during which a node does nothing else.
+ * NaCl boxes (X25519, XSalsa20, Poly1305) in NATS's xkv1 format: `xkv1`, a 24-byte nonce, the box. OpenSSL performs the
+ * key agreement, and a library the encryption. The JavaScript of the nkeys package would block the event loop for 20 ms
+ * for a large environment.
  */
 import { createPrivateKey, createPublicKey, diffieHellman, type KeyObject, randomBytes } from "node:crypto";
 import { hsalsa, xsalsa20poly1305 } from "@noble/ciphers/salsa.js";
@@ -15,12 +15,12 @@ const spkiHead = Buffer.from("302a300506032b656e032100", "hex");
 /** "expand 32-byte k", the constant of Salsa20, as words. */
 const sigma = wordsOf(Buffer.from("expand 32-byte k"));
 
-/** A private key of X25519. @param raw 32 bytes. */
+/** Creates a private X25519 key. @param raw 32 bytes. */
 export function curvePrivateKey(raw: Uint8Array): KeyObject {
   return createPrivateKey({ key: Buffer.concat([pkcs8Head, raw]), format: "der", type: "pkcs8" });
 }
 
-/** Seals data for a public key of 32 bytes. */
+/** Seals data for a 32-byte public key. */
 export function sealBox(data: Uint8Array, key: KeyObject, recipient: Uint8Array): Uint8Array {
   const nonce = randomBytes(nonceBytes);
   const shared = sharedKey(key, recipient);
@@ -33,7 +33,9 @@ export function sealBox(data: Uint8Array, key: KeyObject, recipient: Uint8Array)
   return Buffer.concat([head, nonce, xsalsa20poly1305(shared, nonce).encrypt(data)]);
 }
 
-/** Opens a box of a public key of 32 bytes. @returns `undefined` when it is not for this key, or was changed. */
+/**
+ * Opens a box from the holder of a 32-byte public key. @returns `undefined` if it is not for this key, or was modified.
+ */
 export function openBox(box: Uint8Array, key: KeyObject, sender: Uint8Array): Uint8Array | undefined {
   const start = head.length + nonceBytes;
   if (box.length < start + tagBytes || !head.equals(box.subarray(0, head.length))) return undefined;
@@ -46,7 +48,7 @@ export function openBox(box: Uint8Array, key: KeyObject, sender: Uint8Array): Ui
   }
 }
 
-/** The key of `crypto_box_beforenm`: HSalsa20 of the agreed secret. */
+/** Key of `crypto_box_beforenm`: HSalsa20 of the shared secret. */
 function sharedKey(key: KeyObject, other: Uint8Array): Uint8Array | undefined {
   let secret: Buffer;
   try {

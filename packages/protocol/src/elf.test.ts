@@ -6,7 +6,7 @@ import { seededRandom } from "./fixtures/random.ts";
 interface Segment {
   type: number;
   content?: Buffer;
-  /** What the header claims; the truth unless given. */
+  /** Value in the header; the real one unless given. */
   offset?: bigint;
   bytes?: bigint;
 }
@@ -34,7 +34,7 @@ function dynamic(...tags: bigint[]): Segment {
   return { type: 2, content };
 }
 
-/** A 64-bit ELF file of a header, program headers and the content of its segments. */
+/** Builds a 64-bit ELF file from a header, program headers and segments. */
 function elf(parts: ElfParts = {}): Buffer {
   const segments = parts.segments ?? [load];
   const header = Buffer.alloc(64);
@@ -70,43 +70,43 @@ function refused(file: Buffer, reason: string, arch?: string): void {
   assert.deepEqual(check(file, arch), { ok: false, reason });
 }
 
-test("looksLikeElf knows the first four bytes", () => {
+test("looksLikeElf checks the first four bytes", () => {
   assert.ok(looksLikeElf(elf()));
   for (const bytes of ["", "\x7fEL", "\x7fELG", "#!/bin/sh"]) {
     assert.ok(!looksLikeElf(Buffer.from(bytes, "latin1")), bytes);
   }
 });
 
-test("checkStaticElf accepts a static executable and names its processor", () => {
+test("checkStaticElf accepts a static executable and returns its architecture", () => {
   assert.deepEqual(check(elf()), { ok: true, arch: "amd64" });
   assert.deepEqual(check(elf({ machine: 0xb7, abi: 3 })), { ok: true, arch: "arm64" });
   assert.deepEqual(check(elf(), "amd64"), { ok: true, arch: "amd64" });
 });
 
-test("checkStaticElf accepts a static-PIE: a dynamic section that needs no library", () => {
+test("checkStaticElf accepts a static-PIE, whose dynamic section needs no library", () => {
   const file = elf({ type: 3, entry: 0x1000n, segments: [load, dynamic(5n, 6n, 0n)] });
   assert.deepEqual(check(file), { ok: true, arch: "amd64" });
 });
 
-test("checkStaticElf does not read a dynamic section beyond its end mark", () => {
+test("checkStaticElf does not read a dynamic section beyond its end marker", () => {
   const file = elf({ type: 3, entry: 0x1000n, segments: [load, dynamic(5n, 0n, 1n)] });
   assert.deepEqual(check(file), { ok: true, arch: "amd64" });
 });
 
-test("checkStaticElf refuses files of another kind, each with its reason (S14)", () => {
+test("checkStaticElf refuses other kinds of files, each with its reason (S14)", () => {
   refused(Buffer.from("#!/bin/sh\n"), "it is not an ELF file");
-  refused(elf({ class: 1 }), "it is a 32-bit ELF file; a 64-bit one for amd64 or arm64 is needed");
+  refused(elf({ class: 1 }), "it is a 32-bit ELF file; a 64-bit file for amd64 or arm64 is required");
   refused(elf({ data: 2 }), "it is a big-endian ELF file");
-  refused(elf({ abi: 9 }), "it is an ELF file for another system than Linux");
+  refused(elf({ abi: 9 }), "it is an ELF file for an operating system other than Linux");
   refused(elf({ type: 1 }), "it is an ELF file, but not an executable");
   refused(elf({ type: 4 }), "it is an ELF file, but not an executable");
   refused(elf({ machine: 0xf3 }), "it is an ELF file for RISC-V");
   refused(elf({ machine: 0x9999 }), "it is an ELF file for an unknown processor");
   refused(
     elf({ class: 1, machine: 0x28 }),
-    "it is a 32-bit ELF file, built for ARM (32-bit); a 64-bit one for amd64 or arm64 is needed",
+    "it is a 32-bit ELF file, built for ARM (32-bit); a 64-bit file for amd64 or arm64 is required",
   );
-  refused(elf(), "it is built for amd64, the node runs arm64", "arm64");
+  refused(elf(), "it is built for amd64, but the node's processor is arm64", "arm64");
 });
 
 test("checkStaticElf refuses a dynamically linked executable by its interpreter or by its libraries", () => {
@@ -117,30 +117,30 @@ test("checkStaticElf refuses a dynamically linked executable by its interpreter 
   refused(unended, "it is dynamically linked (it needs shared libraries)");
 });
 
-test("checkStaticElf refuses a shared library, which has no entry", () => {
+test("checkStaticElf refuses a shared library, which has no entry point", () => {
   refused(elf({ type: 3, entry: 0n, segments: [load, dynamic(0n)] }), "it is a shared library");
 });
 
-test("checkStaticElf refuses a file without anything to load", () => {
-  refused(elf({ segments: [dynamic(0n)] }), "it has nothing to load");
+test("checkStaticElf refuses a file without a loadable segment", () => {
+  refused(elf({ segments: [dynamic(0n)] }), "it has no loadable segment");
 });
 
-test("checkStaticElf refuses a second dynamic section, so that a file can't make it read on and on", () => {
+test("checkStaticElf refuses a second dynamic section, which bounds the bytes it reads", () => {
   refused(elf({ segments: [load, dynamic(0n), dynamic(0n)] }), "it has more than one dynamic section");
 });
 
-test("checkStaticElf refuses a file that is cut off at any place, and never throws", () => {
+test("checkStaticElf refuses a file truncated at any offset, and never throws", () => {
   const whole = elf({ type: 3, segments: [load, dynamic(5n, 6n, 0n)] });
   assert.ok(check(whole).ok);
   for (let length = 0; length < whole.length; length++) {
     const verdict = check(whole.subarray(0, length));
     assert.ok(!verdict.ok, `${length} bytes`);
-    assert.match(verdict.reason, length < 4 ? /not an ELF file$/ : /cut off$/, `${length} bytes`);
+    assert.match(verdict.reason, length < 4 ? /not an ELF file$/ : /truncated$/, `${length} bytes`);
   }
 });
 
-test("checkStaticElf refuses places and sizes that no file has", () => {
-  const cut = "its program headers are cut off";
+test("checkStaticElf refuses impossible offsets and sizes", () => {
+  const cut = "its program headers are truncated";
   refused(elf({ headerCount: 0 }), cut);
   for (const headerBytes of [0, 55, 57, 65_535]) {
     refused(elf({ headerBytes, headerCount: 65_535 }), "its program headers are malformed");
@@ -153,15 +153,15 @@ test("checkStaticElf refuses places and sizes that no file has", () => {
   refused(elf({ segments: [load, { type: 2, offset: 2n ** 64n - 1n, bytes: 16n }] }), outOfBounds);
   refused(
     elf({ segments: [load, { type: 2, offset: 2n ** 40n, bytes: 16n }] }),
-    "its dynamic section is cut off",
+    "its dynamic section is truncated",
   );
 });
 
-test("checkStaticElf never asks for more than a few MiB, whatever the header claims", () => {
+test("checkStaticElf never reads more than a few MiB, whatever the header says", () => {
   const random = seededRandom(4);
   for (let round = 0; round < 3000; round++) {
     const file = elf({ type: 2 + random.below(2), segments: [load, dynamic(5n, 0n), interpreter] });
-    // Damage what stands behind the identification, and the size and number of program headers often.
+    // Damage bytes after the identification, and often the size and number of program headers.
     for (let damage = 1 + random.below(6); damage > 0; damage--) {
       const at = random.below(2) === 0 ? 54 + random.below(4) : 20 + random.below(file.length - 20);
       file[at] = random.of([0, 1, 255, random.below(256)]);

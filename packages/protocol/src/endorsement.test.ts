@@ -13,7 +13,7 @@ const nowMs = 1_795_487_069_000;
 const endorsement = signEndorsement({ nodeId, nexus }, owner, 3_600, nowMs);
 const good: EndorsementCheck = { nodeId, nexus, endorsement, endorser: owner.publicKey };
 
-test("checkEndorsement takes the word of the named key, for that node and nexus, until it expires", () => {
+test("checkEndorsement accepts an endorsement by the given key for this node and nexus, until it expires", () => {
   assert.match(owner.publicKey, /^O/);
   checkEndorsement(good, nowMs);
   checkEndorsement(good, nowMs + (3_600 + clockLeewaySeconds) * 1000);
@@ -24,7 +24,7 @@ test("checkEndorsement takes the word of the named key, for that node and nexus,
   });
 });
 
-test("checkEndorsement refuses another key, node, nexus and use, what is no token, and nothing", () => {
+test("checkEndorsement refuses another key, node, nexus or use, a malformed token, and a missing one", () => {
   const other = signerOfSeed(createKey("operator").seed);
   const second = createKey("node").publicKey;
   const everlasting = encodeClaims(
@@ -57,7 +57,7 @@ test("checkEndorsement refuses another key, node, nexus and use, what is no toke
   }
 });
 
-test("readEndorsement tells who signed, also of one that has expired", () => {
+test("readEndorsement returns the issuer, also for an expired endorsement", () => {
   const old = signEndorsement({ nodeId, nexus }, owner, 1, 1_000);
   assert.equal(readEndorsement(old, { nodeId, nexus }).iss, owner.publicKey);
 });

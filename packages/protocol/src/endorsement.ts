@@ -1,15 +1,15 @@
 /**
- * The word of a nexus's owner that a node belongs to it. A node's own proof of its xkey says that node and xkey go
- * together; whose node that is, it can't say.
+ * An endorsement is a statement by the owner of a nexus that a node belongs to it. An xkey proof only shows that node
+ * and xkey belong together, not who runs the node.
  */
 import { type Claims, decodeClaims, encodeClaims, isTimely, tokenUse } from "./claims.ts";
 import { NexError } from "./errors.ts";
 import { isPublicKey, type Signer } from "./keys.ts";
 import { printable } from "./names.ts";
 
-/** What is said of a node. */
+/** Content of an endorsement. */
 export interface EndorsementFacts {
-  /** `N…` */
+  /** Node id, `N…`. */
   nodeId: string;
   nexus: string;
 }
@@ -27,7 +27,7 @@ export function signEndorsement(
 }
 
 /**
- * Reads an endorsement of a node, whoever signed it and whenever.
+ * Parses an endorsement of a node, regardless of its issuer and expiry.
  *
  * @throws NexError `endorsement_invalid`
  */
@@ -41,27 +41,27 @@ export function readEndorsement(endorsement: string, { nodeId, nexus }: Endorsem
   if (tokenUse(claims) !== "endorsement")
     throw refused(nodeId, "its endorsement is a token for something else");
   if (!isPublicKey(nodeId, "N") || claims.sub !== nodeId)
-    throw refused(nodeId, "its endorsement is of another node");
+    throw refused(nodeId, "its endorsement is for another node");
   if (claims.nats.nex?.["nexus"] !== nexus) throw refused(nodeId, "its endorsement is for another nexus");
   if (claims.exp === undefined) throw refused(nodeId, "its endorsement does not expire");
   return claims;
 }
 
-/** What a client knows of a node, and demands. */
+/** Node data to check, and the client's requirements. */
 export interface EndorsementCheck {
   nodeId: string;
-  /** As the node's answer names it. */
+  /** Nexus in the node's answer. */
   nexus: string | undefined;
-  /** As the node's answer has it. */
+  /** Endorsement in the node's answer. */
   endorsement: string | undefined;
   /** Public key of the nexus's owner. */
   endorser: string;
-  /** The nexus that the client wants; any that the endorsement is for when absent. */
+  /** Nexus that the client requires. When absent, any nexus that the endorsement covers is accepted. */
   wantedNexus?: string | undefined;
 }
 
 /**
- * Checks that a node is endorsed by a key, for the nexus that it says it belongs to, now.
+ * Checks that a key endorses a node for the node's nexus at the current time.
  *
  * @throws NexError `endorsement_invalid`
  */
@@ -70,7 +70,7 @@ export function checkEndorsement(
   nowMs: number,
 ): void {
   if (endorsement === undefined) throw refused(nodeId, "nobody has endorsed it");
-  if (nexus === undefined) throw refused(nodeId, "it does not say to which nexus it belongs");
+  if (nexus === undefined) throw refused(nodeId, "it does not name its nexus");
   const claims = readEndorsement(endorsement, { nodeId, nexus });
   if (wantedNexus !== undefined && nexus !== wantedNexus) {
     throw refused(nodeId, `it is endorsed for nexus "${printable(nexus)}", not for "${wantedNexus}"`);
@@ -83,6 +83,6 @@ function refused(nodeId: string, why: string, cause?: unknown): NexError {
   return new NexError("endorsement_invalid", `Cannot trust node ${nodeId}: ${why}`, {
     cause,
     ids: { node: nodeId },
-    advice: "Nothing was sealed or sent; endorse a node of yours with: nex keys endorse",
+    advice: "Nothing was sealed or sent; endorse your node with: nex keys endorse",
   });
 }

@@ -12,7 +12,7 @@ import {
 
 const codes = Object.keys(errorCatalogue) as ErrorCode[];
 
-test("errorCatalogue: each code is snake case, and its entry a sentence without a full stop", () => {
+test("errorCatalogue: each code is snake case, and its description has no full stop", () => {
   for (const code of codes) {
     assert.match(code, /^[a-z]+(_[a-z]+)*$/);
     assert.match(errorCatalogue[code].when, /^[A-Z].*[^.]$/, code);
@@ -25,7 +25,7 @@ test("errorCatalogue: each code has the exit status of a failure", () => {
   for (const code of codes) assert.ok(failures.has(errorCatalogue[code].exit), code);
 });
 
-test("errorCatalogue: a workload's fault, and no other, ends with the workload's status", () => {
+test("errorCatalogue: only a fault of the workload has the workload's exit status", () => {
   for (const code of codes) {
     const { fault, exit } = errorCatalogue[code];
     if (fault === "workload") assert.equal(exit, exitStatus.workload, code);
@@ -34,11 +34,11 @@ test("errorCatalogue: a workload's fault, and no other, ends with the workload's
   }
 });
 
-test("errorCatalogue: no two entries say the same", () => {
+test("errorCatalogue: all descriptions differ", () => {
   assert.equal(new Set(codes.map((code) => errorCatalogue[code].when)).size, codes.length);
 });
 
-test("isErrorCode accepts the catalogue's codes only, not what every object has", () => {
+test("isErrorCode accepts only the catalogue's codes, not inherited properties", () => {
   for (const code of codes) assert.ok(isErrorCode(code));
   for (const other of [
     "",
@@ -55,7 +55,7 @@ test("isErrorCode accepts the catalogue's codes only, not what every object has"
   }
 });
 
-test("NexError knows fault and exit status by its code and keeps cause, ids and advice", () => {
+test("NexError derives fault and exit status from its code, and keeps cause, ids and advice", () => {
   const cause = new TypeError("inner");
   const error = new NexError("no_node", "Cannot deploy", { cause, ids: { node: "N" }, advice: "Start one" });
   assert.ok(error instanceof Error);
@@ -87,7 +87,7 @@ test("NexError has no cause, ids or advice unless they are given", () => {
   assert.equal(error.advice, undefined);
 });
 
-test("toNexError leaves a NexError as it is and wraps everything else", () => {
+test("toNexError returns a NexError as is, and wraps everything else", () => {
   const own = new NexError("timeout", "x");
   assert.equal(toNexError(own, "internal", "Cannot"), own);
   const inner = new Error("inner");
@@ -99,7 +99,7 @@ test("toNexError leaves a NexError as it is and wraps everything else", () => {
   assert.equal(toNexError("text").code, "internal");
 });
 
-test("errorText says something of whatever was thrown", () => {
+test("errorText returns a text for anything thrown", () => {
   assert.equal(errorText(new Error("a")), "a");
   assert.equal(errorText(new TypeError("")), "TypeError");
   assert.equal(errorText("b"), "b");

@@ -23,7 +23,7 @@ function refusal(text: string | Uint8Array): NexError {
   assert.fail("nothing was thrown");
 }
 
-test("parseJson matches names without regard to case, at every level", () => {
+test("parseJson matches names case-insensitively at every level", () => {
   assert.deepEqual(parse('{"NAME":"a","CoUnT":2,"Inner":{"deep":"b"}}'), {
     name: "a",
     count: 2,
@@ -31,7 +31,7 @@ test("parseJson matches names without regard to case, at every level", () => {
   });
 });
 
-test("parseJson takes null as the zero value and drops unknown members", () => {
+test("parseJson reads null as the zero value and drops unknown members", () => {
   assert.deepEqual(
     parse('{"name":null,"inner":null,"list":null,"other":{"x":1},"__proto__":{"name":"p"}}'),
     {},
@@ -39,22 +39,22 @@ test("parseJson takes null as the zero value and drops unknown members", () => {
   assert.deepEqual(parse("null"), {});
 });
 
-test("parseJson lets the last of several equal names win, and null change nothing", () => {
+test("parseJson uses the last of several equal names, and ignores null", () => {
   assert.deepEqual(parse('{"name":"a","Name":"b","NAME":null}'), { name: "b" });
 });
 
-test("parseJson refuses what is no object and members of another type, naming them", () => {
+test("parseJson refuses values other than objects and members of another type, and names them", () => {
   for (const text of ["[]", "1", '"x"', "true"]) assert.equal(refusal(text).code, "malformed_request", text);
   assert.match(refusal('{"name":5}').message, /^Unable to deserialize deploy request: name: /);
   assert.match(refusal('{"inner":{"deep":[]}}').message, /: inner\.Deep: /);
   assert.match(refusal('{"list":["a",5]}').message, /: list\.1: /);
 });
 
-test("parseJson refuses an empty body with Go's words", () => {
+test("parseJson refuses an empty body in Go's words", () => {
   assert.equal(refusal("").message, "Unable to deserialize deploy request: unexpected end of JSON input");
 });
 
-test("parseJson refuses what is not JSON and repeats none of it", () => {
+test("parseJson refuses malformed JSON without quoting it", () => {
   const secret = "SAhunter2";
   for (const text of [`{"seed":"${secret}"`, secret, `{"a":"${secret}",}`, "{{{"]) {
     const error = refusal(text);
@@ -68,14 +68,14 @@ test("parseJson refuses bytes that are not UTF-8", () => {
   assert.match(refusal(Buffer.from('{"name":"\xff"}', "latin1")).message, /the body is not JSON$/);
 });
 
-test("parseJson accepts 32 levels and refuses one more, however deep", () => {
+test("parseJson accepts 32 levels of nesting and refuses deeper bodies", () => {
   const nested = (levels: number): string => `${'{"x":'.repeat(levels - 1)}{}${"}".repeat(levels - 1)}`;
   assert.deepEqual(parse(nested(32)), {});
   assert.match(refusal(nested(33)).message, /nested deeper than 32$/);
   assert.match(refusal(`${"[".repeat(100_000)}${"]".repeat(100_000)}`).message, /nested deeper than 32$/);
 });
 
-test("parseJson refuses a body of more than 8,192 values before it parses it", () => {
+test("parseJson refuses a body of more than 8,192 values before parsing it", () => {
   const values = (count: number): string => `{"x":[${Array(count).fill("[]").join(",")}]}`;
   assert.deepEqual(parse(values(4_000)), {});
   const error = refusal(values(5_000));
@@ -83,12 +83,12 @@ test("parseJson refuses a body of more than 8,192 values before it parses it", (
   assert.match(error.message, /the body has more than 8192 values$/);
 });
 
-test("parseJson counts nothing that stands in a string", () => {
+test("parseJson does not count characters in strings", () => {
   assert.deepEqual(parse(`{"x":${JSON.stringify(`[{"\\,`.repeat(20_000))}}`), {});
   assert.match(refusal(`{"x":"[[[`).message, /the body is not JSON$/);
 });
 
-test("parseJson accepts a body of the largest size and refuses one byte more", () => {
+test("parseJson accepts a body of the maximum size and refuses one byte more", () => {
   const body = (bytes: number): string => `{"name":"${"x".repeat(bytes - 11)}"}`;
   assert.equal(body(100).length, 100);
   parse(body(requestBytesMax));
@@ -97,13 +97,13 @@ test("parseJson accepts a body of the largest size and refuses one byte more", (
   assert.match(error.message, /body has 262145 bytes, at most 262144 are read$/);
 });
 
-test("parseJson tells a member that is too long from one of another type", () => {
+test("parseJson distinguishes an overlong member from one of another type", () => {
   const short = goObject({ text: z.string().max(3).optional() });
   assert.throws(() => parseJson(Buffer.from('{"text":"abcd"}'), short, what), { code: "request_too_large" });
   assert.throws(() => parseJson(Buffer.from('{"text":1}'), short, what), { code: "malformed_request" });
 });
 
-test("checkJson takes null for an empty object and keeps a schema's own code", () => {
+test("checkJson reads null as an empty object and keeps a schema's own code", () => {
   assert.deepEqual(checkJson(null, schema, what), {});
   const strict = z.custom(() => false, { params: { code: "feature_missing" } });
   assert.throws(() => checkJson({}, strict, what), { code: "feature_missing" });

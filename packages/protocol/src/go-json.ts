@@ -1,23 +1,23 @@
 /**
- * JSON as Go's decoder takes it: names match without regard to case, `null` is the zero value, unknown members pass
- * by. Our own members stand below `nex` and are strict.
+ * JSON as Go's decoder accepts it: names match case-insensitively, `null` means the zero value, unknown members are
+ * ignored. Our own members are below `nex` and are strict.
  */
 import { z } from "zod";
 import { type ErrorCode, NexError } from "./errors.ts";
 
-/** Bodies over this size are refused before they are parsed. */
+/** Maximum size of a request body, checked before parsing. */
 export const requestBytesMax = 262_144;
-/** Bodies that are nested deeper are refused. */
+/** Maximum nesting depth of a body. */
 export const jsonDepthMax = 32;
-/** Bodies with more values than this are refused: their number costs time, not their bytes. */
+/** Maximum number of values in a body. The cost of parsing depends on the number of values more than on bytes. */
 export const jsonValuesMax = 8_192;
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
-/** A string; Go's decoder accepts nothing else for one. */
+/** A string. Go's decoder converts no other type to one. */
 export const goString = z.string();
 
-/** An object of the reference: names without regard to case, `null` as absent, unknown members dropped. */
+/** An object of Go Nex's protocol: case-insensitive names, `null` as absent, unknown members dropped. */
 export function goObject<S extends z.core.$ZodLooseShape>(shape: S) {
   const names = new Map(Object.keys(shape).map((name) => [name.toLowerCase(), name]));
   return z.preprocess((value) => foldMembers(value, names), z.object(shape));
@@ -36,7 +36,7 @@ function foldMembers(value: unknown, names: ReadonlyMap<string, string>): unknow
 /**
  * Parses bytes from the wire against a schema.
  *
- * @param what The head of the message of a refusal, e.g. `Unable to deserialize deploy request`.
+ * @param what Start of the error message, e.g. `Unable to deserialize deploy request`.
  * @throws NexError `request_too_large`, `malformed_request`
  */
 export function parseJson<T>(
@@ -55,7 +55,7 @@ export function parseJson<T>(
   return checkJson(parseJsonText(bytes, what, valuesMax), schema, what);
 }
 
-/** Checks a parsed value against a schema; as `parseJson` for what it throws. */
+/** Checks a parsed value against a schema. Throws the same errors as `parseJson`. */
 export function checkJson<T>(value: unknown, schema: z.ZodType<T>, what: string): T {
   // Go leaves a struct at its zero value when the body is `null`.
   const result = schema.safeParse(value === null ? {} : value);
@@ -77,7 +77,7 @@ function parseJsonText(bytes: Uint8Array, what: string, valuesMax: number): unkn
   try {
     return JSON.parse(decoder.decode(bytes));
   } catch {
-    // The parser's own text may quote the body, which can hold a secret.
+    // The parser's own message may quote the body, which can hold a secret.
     throw new NexError("malformed_request", `${what}: the body is not JSON`);
   }
 }
@@ -91,8 +91,8 @@ const openBrace = 0x7b;
 const closeBrace = 0x7d;
 
 /**
- * Refuses deep nesting and a great many values before the body is parsed: both cost far more time than bytes.
- * What is not JSON is the parser's to refuse.
+ * Refuses deep nesting and too many values before parsing: both cost far more time than bytes do. Malformed JSON is
+ * left to the parser.
  */
 function checkShape(bytes: Uint8Array, what: string, valuesMax: number): void {
   let depth = 0;
@@ -122,7 +122,7 @@ function checkShape(bytes: Uint8Array, what: string, valuesMax: number): void {
   }
 }
 
-/** @returns the place of the quote that ends the string, or the end of the bytes. */
+/** @returns the index of the closing quote, or the end of the bytes. */
 function endOfString(bytes: Uint8Array, start: number): number {
   for (let at = start; at < bytes.length; at++) {
     if (bytes[at] === backslash) at++;

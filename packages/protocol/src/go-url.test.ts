@@ -16,7 +16,7 @@ const empty = {
   RawFragment: "",
 };
 
-test("goUrlOf reads a URL as Go does", () => {
+test("goUrlOf parses a URL like Go", () => {
   const cases: [string, object][] = [
     ["nats://B/a/b%20c?x=1#f", { Scheme: "nats", Host: "B", Path: "/a/b c", RawQuery: "x=1", Fragment: "f" }],
     ["nats://u:p@B:1/k", { Scheme: "nats", Host: "B:1", Path: "/k", User: {} }],
@@ -29,7 +29,7 @@ test("goUrlOf reads a URL as Go does", () => {
   for (const [text, expected] of cases) assert.deepEqual(goUrlOf(text), { ...empty, ...expected }, text);
 });
 
-test("goUrlOf refuses a bad escape and shows nothing else of the text, which may hold a password", () => {
+test("goUrlOf refuses a bad escape without quoting the rest, which may hold a password", () => {
   const cases = [
     ["nats://u:hunter2@B/a%zz", 'Cannot read the location: bad percent escape "%zz"'],
     ["nats://hunter2@B/k#%", 'Cannot read the location: bad percent escape "%"'],
@@ -41,7 +41,7 @@ test("goUrlOf refuses a bad escape and shows nothing else of the text, which may
   }
 });
 
-test("objectLocation is the whole object that a Go node expects", () => {
+test("objectLocation returns the complete object that a Go node expects", () => {
   assert.deepEqual(objectLocation("NEXCLIFILES", "echo"), {
     ...empty,
     Scheme: "nats",
@@ -50,7 +50,7 @@ test("objectLocation is the whole object that a Go node expects", () => {
   });
 });
 
-test("locationSchema takes a whole object, a partial one with other cases, and a text", () => {
+test("locationSchema accepts a complete object, a partial one in other cases, and a string", () => {
   const found = { bucket: "B", key: "a/b c" };
   const forms: unknown[] = [
     objectLocation("B", "a/b c"),
@@ -64,7 +64,7 @@ test("locationSchema takes a whole object, a partial one with other cases, and a
   }
 });
 
-test("locationSchema refuses other types and parts that are too long", () => {
+test("locationSchema refuses other types and overlong parts", () => {
   const bad: unknown[] = [
     5,
     [],

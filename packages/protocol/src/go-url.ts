@@ -1,17 +1,17 @@
 /**
- * `location` of a deploy request: Go's `url.URL` without a JSON form of its own, so an object with Go's field names.
+ * `location` of a deploy request. Go's `url.URL` has no JSON encoding, so the wire has an object with Go's field names.
  */
 import { z } from "zod";
 import { NexError } from "./errors.ts";
 import { goObject, goString } from "./go-json.ts";
 import { printable } from "./names.ts";
 
-/** Strings longer than this in a location are refused. */
+/** Maximum length of a string in a location. */
 export const locationPartBytesMax = 4096;
 
 const part = goString.pipe(z.string().max(locationPartBytesMax));
 
-/** The location as it stands in a message: an object, partial or with Go's other members, or a URL as text. */
+/** A location as received: an object, possibly partial or with Go's other members, or a URL string. */
 export const locationSchema = z.union([
   z.string().max(locationPartBytesMax).transform(goUrlOf),
   goObject({
@@ -27,7 +27,7 @@ export const locationSchema = z.union([
 ]);
 export type Location = z.infer<typeof locationSchema>;
 
-/** The whole object that a Go node expects. */
+/** The complete object that a Go node expects. */
 export interface GoUrl {
   Scheme: string;
   Opaque: string;
@@ -56,14 +56,14 @@ const empty: GoUrl = {
   RawFragment: "",
 };
 
-/** The location of an object in a bucket of the object store. */
+/** Location of an object in an object store bucket. */
 export function objectLocation(bucket: string, key: string): GoUrl {
   return { ...empty, Scheme: "nats", Host: bucket, Path: `/${key}` };
 }
 
 /**
- * A URL text as Go's `url.Parse` reads it, as far as locations need it: the host keeps its case and its port, the
- * path is percent-decoded, credentials are lost.
+ * Parses a URL like Go's `url.Parse`, as far as locations need it: the host keeps its case and port, the path is
+ * percent-decoded, credentials are dropped.
  *
  * @throws NexError `malformed_request` for a bad percent escape.
  */
@@ -102,7 +102,7 @@ function decode(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch (cause) {
-    // The whole text may hold a password.
+    // Don't quote the whole text: it may hold a password.
     const bad = /%(?![0-9a-f]{2}).{0,2}/i.exec(text)?.[0] ?? "";
     const quoted = bad === "" ? "" : ` "${printable(bad)}"`;
     throw new NexError("malformed_request", `Cannot read the location: bad percent escape${quoted}`, {
@@ -112,9 +112,9 @@ function decode(text: string): string {
 }
 
 /**
- * Bucket and key that a location names; the scheme is ignored, as in the reference.
+ * Bucket and key of a location. The scheme is ignored, as in Go Nex.
  *
- * @throws NexError `field_missing` where one of them is empty.
+ * @throws NexError `field_missing` if either is empty.
  */
 export function parseObjectLocation(location: Location): { bucket: string; key: string } {
   const bucket = location.Host ?? "";

@@ -1,4 +1,4 @@
-/** Everything of the wire format, for the sibling packages. */
+/** The whole wire format, for the sibling packages. */
 export * from "./agent/frame-connection.ts";
 export * from "./agent/frames.ts";
 export * from "./agent/host-call.ts";

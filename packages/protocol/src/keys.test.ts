@@ -18,16 +18,16 @@ function refusal(attempt: () => unknown): NexError {
   assert.fail("nothing was thrown");
 }
 
-test("signerOfSeed has the public key of the vector and takes white space around the seed", () => {
+test("signerOfSeed derives the public key of the vector, and ignores white space around the seed", () => {
   assert.equal(signerOfSeed(` ${vectors.issuerSeed}\n`).publicKey, vectors.issuer);
 });
 
-test("signerOfSeed signs as the nkeys package does", () => {
+test("signerOfSeed signs like the nkeys package", () => {
   const pair = fromSeed(Buffer.from(vectors.issuerSeed));
   assert.deepEqual(Buffer.from(signerOfSeed(vectors.issuerSeed).sign(data)), Buffer.from(pair.sign(data)));
 });
 
-test("signerOfSeed refuses a curve key, a public key and a damaged seed, and repeats none of them (S13)", () => {
+test("signerOfSeed refuses a curve key, a public key and a damaged seed, without quoting them (S13)", () => {
   const damaged = `${vectors.issuerSeed.slice(0, -2)}AA`;
   for (const text of [vectors.senderSeed, vectors.issuer, damaged, "", "SA", "hunter2"]) {
     const error = refusal(() => signerOfSeed(text, "the issuer"));
@@ -37,12 +37,12 @@ test("signerOfSeed refuses a curve key, a public key and a damaged seed, and rep
   }
 });
 
-test("curveKeyOfSeed has the public keys of the vectors", () => {
+test("curveKeyOfSeed derives the public keys of the vectors", () => {
   assert.equal(curveKeyOfSeed(`${vectors.senderSeed}\n`).publicKey, vectors.sender);
   assert.equal(curveKeyOfSeed(vectors.recipientSeed).publicKey, vectors.recipient);
 });
 
-test("curveKeyOfSeed refuses a signing key and a damaged seed, and repeats none of them", () => {
+test("curveKeyOfSeed refuses a signing key and a damaged seed, without quoting them", () => {
   const damaged = `${vectors.senderSeed.slice(0, -2)}AA`;
   for (const text of [vectors.issuerSeed, vectors.sender, damaged, ""]) {
     const error = refusal(() => curveKeyOfSeed(text, "the publisher"));
@@ -52,7 +52,7 @@ test("curveKeyOfSeed refuses a signing key and a damaged seed, and repeats none 
   }
 });
 
-test("createKey makes a new key of the wanted kind, whose seed gives it back", () => {
+test("createKey creates a new key of the given kind, and its seed restores it", () => {
   assert.match(createKey("account").publicKey, /^A/);
   assert.match(createKey("curve").publicKey, /^X/);
   const node = createKey("node");
@@ -61,7 +61,7 @@ test("createKey makes a new key of the wanted kind, whose seed gives it back", (
   assert.notEqual(createKey("node").publicKey, node.publicKey);
 });
 
-test("isPublicKey tells public keys by prefix, length and checksum", () => {
+test("isPublicKey recognizes public keys by prefix, length and checksum", () => {
   assert.ok(isPublicKey(vectors.issuer));
   assert.ok(isPublicKey(vectors.issuer, "A"));
   assert.ok(isPublicKey(vectors.sender, "X"));
@@ -79,7 +79,7 @@ test("isPublicKey tells public keys by prefix, length and checksum", () => {
   }
 });
 
-test("verifySignature accepts the signer's signature and nothing else", () => {
+test("verifySignature accepts only the signer's signature", () => {
   const signer = signerOfSeed(vectors.issuerSeed);
   const signature = Buffer.from(signer.sign(data));
   assert.ok(verifySignature(signer.publicKey, data, signature));
@@ -92,7 +92,7 @@ test("verifySignature accepts the signer's signature and nothing else", () => {
   }
 });
 
-test("verifySignature is false for what is no public signing key and for a signature of another length", () => {
+test("verifySignature is false if the key is not a public signing key, or the signature has another length", () => {
   const signer = signerOfSeed(vectors.issuerSeed);
   const signature = signer.sign(data);
   for (const key of ["", "A", vectors.sender, vectors.issuerSeed, "A".repeat(56)]) {
@@ -102,7 +102,7 @@ test("verifySignature is false for what is no public signing key and for a signa
   assert.equal(verifySignature(signer.publicKey, data, Buffer.concat([signature, Buffer.alloc(1)])), false);
 });
 
-test("a curve key opens what nkeys has sealed, and nkeys opens what it seals", () => {
+test("a curve key opens boxes of the nkeys package, and the other way round", () => {
   const [one, other] = [createKey("curve"), createKey("curve")];
   const [ours, theirs] = [curveKeyOfSeed(one.seed), fromCurveSeed(Buffer.from(other.seed))];
   for (const bytes of [0, 1, 15, 16, 17, 63, 64, 65, 1_000, 200_000]) {
@@ -114,7 +114,7 @@ test("a curve key opens what nkeys has sealed, and nkeys opens what it seals", (
   }
 });
 
-test("a curve key opens nothing that was changed, cut off, or sealed by or for another", () => {
+test("a curve key refuses a box that is modified, truncated, or for another key or sender", () => {
   const [one, other] = [createKey("curve"), createKey("curve")];
   const [ours, sender] = [curveKeyOfSeed(one.seed), curveKeyOfSeed(other.seed)];
   const box = Buffer.from(sender.seal(data, one.publicKey));

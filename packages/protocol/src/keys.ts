@@ -1,6 +1,6 @@
 /**
- * Nkeys. Ed25519 goes through `node:crypto` (sixty times faster than the JavaScript of the nkeys package); the nkeys
- * package serves for the encoding and for curve keys.
+ * Nkeys. Ed25519 uses `node:crypto`, which is sixty times faster than the JavaScript of the nkeys package. The nkeys
+ * package handles the encoding.
  */
 import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
 import {
@@ -19,19 +19,19 @@ import { curvePrivateKey, openBox, sealBox } from "./curve-box.ts";
 import { NexError } from "./errors.ts";
 import { printable } from "./names.ts";
 
-/** Something that signs in the name of a public key. */
+/** Signs with the private key of a public key. */
 export interface Signer {
-  /** `A…`, `N…` and so on, 56 characters. */
+  /** 56 characters: `A…`, `N…` and so on. */
   readonly publicKey: string;
   sign(data: Uint8Array): Uint8Array;
 }
 
-/** A key pair for sealing (X25519). */
+/** X25519 key pair for sealing. */
 export interface CurveKey {
-  /** `X…`, 56 characters. */
+  /** 56 characters: `X…`. */
   readonly publicKey: string;
   seal(data: Uint8Array, recipient: string): Uint8Array;
-  /** @returns `undefined` when the box was not sealed for this key by this sender. */
+  /** @returns `undefined` if the box was not sealed for this key by this sender. */
   open(box: Uint8Array, sender: string): Uint8Array | undefined;
 }
 
@@ -39,7 +39,7 @@ const publicKeyPattern = /^[A-Z2-7]{56}$/;
 const derPrefixPrivate = Buffer.from("302e020100300506032b657004220420", "hex");
 const derPrefixPublic = Buffer.from("302a300506032b6570032100", "hex");
 
-/** A signer from the text of a seed file; white space around the seed is fine. */
+/** Creates a signer from the text of a seed file. White space around the seed is ignored. */
 export function signerOfSeed(seedText: string, what = "the key"): Signer {
   const pair = pairOfSeed(seedText, what);
   return signerOfPair(pair);
@@ -52,7 +52,10 @@ function pairOfSeed(seedText: string, what: string): KeyPair {
   } catch (cause) {
     throw new NexError("key_invalid", `Cannot read ${what}: it is not an nkey seed`, { cause });
   }
-  throw new NexError("key_invalid", `Cannot sign with ${what}: it is a curve key, a signing key is needed`);
+  throw new NexError(
+    "key_invalid",
+    `Cannot sign with ${what}: it is a curve key, but a signing key is required`,
+  );
 }
 
 function signerOfPair(pair: KeyPair): Signer {
@@ -62,7 +65,7 @@ function signerOfPair(pair: KeyPair): Signer {
   return { publicKey, sign: (data) => sign(null, data, key) };
 }
 
-/** A curve key from the text of a seed file. */
+/** Creates a curve key from the text of a seed file. */
 export function curveKeyOfSeed(seedText: string, what = "the curve key"): CurveKey {
   const seed = seedText.trim();
   let pair: ReturnType<typeof fromCurveSeed>;
@@ -96,20 +99,20 @@ function curveKeyOfPair(pair: ReturnType<typeof createCurve>): CurveKey {
   };
 }
 
-/** A seed is 2 bytes of prefix, 32 bytes of key, and a checksum of 2. */
+/** A seed is a 2-byte prefix, a 32-byte key, and a 2-byte checksum. */
 function rawSeed(seed: Uint8Array): Uint8Array {
   return decodeBase32(new TextDecoder().decode(seed)).subarray(2, 34);
 }
 
-/** A public key is a byte of prefix, 32 bytes of key, and a checksum of 2. */
+/** A public key is a 1-byte prefix, a 32-byte key, and a 2-byte checksum. */
 function rawCurveKey(publicKey: string): Uint8Array | undefined {
   return isPublicKey(publicKey, "X") ? decodeBase32(publicKey).subarray(1, 33) : undefined;
 }
 
-/** The kinds of key that people make. */
+/** Kinds of keys that users can create. */
 export type NewKeyKind = "account" | "curve" | "node" | "operator" | "user";
 
-/** Makes a key and its seed text. */
+/** Creates a key and its seed. */
 export function createKey(kind: NewKeyKind): { publicKey: string; seed: string } {
   const pair = {
     account: createAccount,
@@ -121,7 +124,7 @@ export function createKey(kind: NewKeyKind): { publicKey: string; seed: string }
   return { publicKey: pair.getPublicKey(), seed: new TextDecoder().decode(pair.getSeed()) };
 }
 
-/** Is this a public nkey, whose prefix and checksum fit? */
+/** Whether a text is a public nkey with a valid prefix and checksum. */
 export function isPublicKey(text: string, prefix = ""): boolean {
   if (!publicKeyPattern.test(text) || !text.startsWith(prefix)) return false;
   try {
@@ -146,7 +149,7 @@ function verifyKey(publicKey: string): KeyObject | undefined {
   return key;
 }
 
-/** Did the holder of this public key sign the data? False also for what is not a public signing key. */
+/** Verifies a signature. Returns false also if the key is not a public signing key. */
 export function verifySignature(publicKey: string, data: Uint8Array, signature: Uint8Array): boolean {
   const key = verifyKey(publicKey);
   return key !== undefined && signature.length === 64 && verify(null, data, key, signature);

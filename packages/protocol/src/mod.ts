@@ -1,4 +1,4 @@
-/** What people who deploy need of the wire format. */
+/** Parts of the wire format that users of the client need. */
 export { type ErrorCode, errorCatalogue, exitStatus, type Fault, NexError } from "./errors.ts";
 export {
   type CurveKey,

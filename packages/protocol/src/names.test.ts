@@ -11,7 +11,7 @@ import {
   workloadNameOfFile,
 } from "./names.ts";
 
-test("isWorkloadName accepts letters, digits, - and _ up to the largest size", () => {
+test("isWorkloadName accepts letters, digits, - and _ up to the maximum size", () => {
   for (const name of ["a", "echo-1_B", "0", "-", "x".repeat(workloadNameBytesMax)])
     assert.ok(isWorkloadName(name), name);
 });
@@ -46,7 +46,7 @@ test("isNamespace refuses wildcards, dots, white space, control characters and t
   for (const name of bad) assert.ok(!isNamespace(name), JSON.stringify(name));
 });
 
-test("assertNamespace says which name it is and what a name may be, without its control characters", () => {
+test("assertNamespace quotes the name without its control characters, and states the rule", () => {
   assert.doesNotThrow(() => assertNamespace("system"));
   assert.throws(() => assertNamespace("a\nb"), {
     code: "namespace_invalid",
@@ -55,14 +55,14 @@ test("assertNamespace says which name it is and what a name may be, without its 
   });
 });
 
-test("assertDeployNamespace refuses the nodes' own namespace in any case of letters", () => {
+test("assertDeployNamespace refuses the reserved namespace in upper and lower case", () => {
   assert.doesNotThrow(() => assertDeployNamespace("default"));
   for (const name of ["system", "System", "SYSTEM", "a.b"]) {
     assert.throws(() => assertDeployNamespace(name), { code: "namespace_invalid" }, name);
   }
 });
 
-test("workloadNameOfFile makes a valid name of any file name", () => {
+test("workloadNameOfFile derives a valid name from any file name", () => {
   const cases: [string, string][] = [
     ["echo", "echo"],
     ["./dist/echo.js", "echo"],
@@ -79,13 +79,13 @@ test("workloadNameOfFile makes a valid name of any file name", () => {
   for (const [path, name] of cases) assert.equal(workloadNameOfFile(path), name, path);
 });
 
-test("workloadNameOfFile's names are names", () => {
+test("workloadNameOfFile returns only valid workload names", () => {
   for (const path of ["a\nb", "--x--", "ﬁle.js", "日本語", "e\u0301.js"]) {
     assert.ok(isWorkloadName(workloadNameOfFile(path)), path);
   }
 });
 
-test("printable replaces control characters and cuts what is long", () => {
+test("printable replaces control characters and truncates long text", () => {
   assert.equal(printable("a\u001b[31mb\u2028c"), "a\ufffd[31mb\ufffdc");
   assert.equal(printable("x".repeat(80)), "x".repeat(80));
   assert.equal(printable("x".repeat(81)), `${"x".repeat(80)}…`);

@@ -1,12 +1,12 @@
 /** Names of workloads and namespaces. */
 import { NexError } from "./errors.ts";
 
-/** What a workload may be called; the reference prints this pattern in its refusal. */
+/** Allowed workload names; Go Nex prints this pattern in its refusal. */
 export const workloadNamePattern = /^[a-zA-Z0-9_-]+$/;
 export const workloadNameBytesMax = 128;
 export const namespaceBytesMax = 64;
 
-/** The namespace of the nodes' own events and logs; nobody deploys into it. */
+/** Namespace of the nodes' own events and logs. Nobody may deploy into it. */
 export const systemNamespace = "system";
 export const defaultNamespace = "default";
 
@@ -15,8 +15,8 @@ export function isWorkloadName(name: string): boolean {
 }
 
 /**
- * Is this one subject token that can be a namespace: 1 to 64 bytes, without white space, control characters,
- * `.`, `*` or `>`?
+ * Whether a name can be a namespace: one subject token of 1 to 64 bytes, without white space, control characters, `.`,
+ * `*` or `>`.
  */
 export function isNamespace(name: string): boolean {
   return name.length > 0 && Buffer.byteLength(name) <= namespaceBytesMax && !/[\s.*>\p{Cc}]/u.test(name);
@@ -34,22 +34,20 @@ export function assertNamespace(name: string): void {
   }
 }
 
-/**
- * @throws NexError `namespace_invalid`, also for the namespace that belongs to the nodes
- */
+/** @throws NexError `namespace_invalid`, also for the namespace reserved for nodes */
 export function assertDeployNamespace(name: string): void {
   assertNamespace(name);
   if (name.toLowerCase() === systemNamespace) {
     throw new NexError(
       "namespace_invalid",
-      `Cannot deploy into the namespace "${name}": it belongs to the nodes`,
+      `Cannot deploy into the namespace "${name}": it is reserved for nodes`,
     );
   }
 }
 
 /**
- * A valid workload name from any file name: the base name without its last extension, with every run of other
- * characters as one `-`; `workload` where nothing is left.
+ * Derives a valid workload name from a file name: the base name without its last extension, with each run of other
+ * characters replaced by one `-`. The result is `workload` when nothing is left.
  */
 export function workloadNameOfFile(path: string): string {
   const base = path.split(/[/\\]/).findLast((part) => part !== "") ?? "";
@@ -62,7 +60,7 @@ export function workloadNameOfFile(path: string): string {
   return name === "" ? "workload" : name;
 }
 
-/** A text from outside, made safe and short for a message. */
+/** Makes untrusted text safe and short enough for a message. */
 export function printable(text: string, charactersMax = 80): string {
   const clean = text.replace(/[\p{Cc}\u2028\u2029]/gu, "\ufffd");
   return clean.length <= charactersMax ? clean : `${clean.slice(0, charactersMax)}…`;

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { NexError } from "./errors.ts";
 import { isContextName, parseNatsContext } from "./nats-context.ts";
 
-test("parseNatsContext reads what the NATS command line writes, and passes over what is new to it", () => {
+test("parseNatsContext reads contexts of the nats CLI, and ignores unknown members", () => {
   const content = JSON.stringify({
     ...{ description: "", url: "nats://a,nats://b", user: "u", password: "p", creds: "", tls_first: true },
     ...{ color_scheme: "red", windows_cert_store: "", jetstream_domain: "hub" },
@@ -15,9 +15,9 @@ test("parseNatsContext reads what the NATS command line writes, and passes over 
   );
 });
 
-test("parseNatsContext names the context and the member that it refuses, and never a value", () => {
+test("parseNatsContext names the context and the refused member, never a value", () => {
   const cases: [content: string, message: RegExp][] = [
-    ['{"nsc": "nsc://hunter2"}', /NATS context "x": this version does not act on its "nsc"/],
+    ['{"nsc": "nsc://hunter2"}', /NATS context "x": this version does not support its "nsc"/],
     ['{"socks_proxy": "hunter2"}', /its "socks_proxy"/],
     ['{"password": hunter2', /it is not JSON$/],
     ['{"tls_first": "hunter2"}', /tls_first: /],
@@ -36,7 +36,7 @@ test("parseNatsContext names the context and the member that it refuses, and nev
   }
 });
 
-test("isContextName takes nothing that leads out of the folder", () => {
+test("isContextName refuses names that lead out of the folder", () => {
   for (const name of ["a", "prod.eu", "a b", "ü"]) assert.ok(isContextName(name), name);
   for (const name of ["", "..", "a..b", "a/b", "a\\b", "/a", "a\0"]) assert.ok(!isContextName(name), name);
 });

@@ -1,4 +1,7 @@
-/** Contexts of the NATS command line: files that say how to reach a server. This reads no file that they name. */
+/**
+ * Contexts of the `nats` CLI: files that describe how to connect to a server. This module reads no file that a context
+ * names.
+ */
 import { z } from "zod";
 import { NexError } from "./errors.ts";
 import type { NatsLogin } from "./nats-login.ts";
@@ -8,7 +11,7 @@ const text = z.string().default("");
 
 export const natsContextSchema = z.object({
   description: text,
-  /** Several with commas; empty is the usual address. */
+  /** Comma-separated URLs; empty means the default server. */
   url: text,
   token: text,
   user: text,
@@ -30,26 +33,26 @@ export const natsContextSchema = z.object({
   socks_proxy: text,
 });
 
-/** What a context says; an empty text is nothing. */
+/** A parsed context; an empty string means the member is not set. */
 export type NatsContext = z.infer<typeof natsContextSchema>;
 
-/** Members that would change whom we reach, or as whom, and that we do not act on. */
+/** Unsupported members that would change the server or the identity, so they can't be ignored. */
 const refused = ["nsc", "socks_proxy"] as const;
 
-/** The member of a context that this version does not act on, and must not pass over. */
+/** Name of an unsupported member that must not be ignored, if the context has one. */
 export function refusedMember(context: NatsContext): string | undefined {
   return refused.find((key) => context[key] !== "");
 }
 
-/** Can this be a context's name? It becomes part of a path. */
+/** Whether this can be a context's name. The name becomes part of a path. */
 export function isContextName(name: string): boolean {
   return name !== "" && !name.includes("..") && !/[/\\\0]/.test(name);
 }
 
 /**
- * Reads the content of a context file.
+ * Parses a context file.
  *
- * @param name The context's name, for errors; these never show a value.
+ * @param name Name of the context, for errors. Errors never quote a value.
  * @throws NexError `config_invalid`
  */
 export function parseNatsContext(content: string, name: string): NatsContext {
@@ -58,7 +61,7 @@ export function parseNatsContext(content: string, name: string): NatsContext {
   try {
     json = JSON.parse(content);
   } catch {
-    // What the parser says would quote the content, and that holds secrets.
+    // The parser's message would quote the content, which holds secrets.
     throw new NexError("config_invalid", `${action}: it is not JSON`);
   }
   const parsed = natsContextSchema.safeParse(json);
@@ -69,22 +72,24 @@ export function parseNatsContext(content: string, name: string): NatsContext {
   }
   const member = refusedMember(parsed.data);
   if (member !== undefined) {
-    throw new NexError("config_invalid", `${action}: this version does not act on its "${member}"`, {
-      advice: "Make a context without it, or give --server and the login as options",
+    throw new NexError("config_invalid", `${action}: this version does not support its "${member}"`, {
+      advice: "Create a context without it, or pass --server and the login as options",
     });
   }
   return parsed.data;
 }
 
-/** Gives the content of a file that a context names; `what` is for errors. */
+/** Reads a file that a context names; `what` describes the file in errors. */
 export type ReadNamedFile = (path: string, what: string) => string;
 
-/** The URLs of a list with commas. */
+/** Splits a comma-separated list of URLs. */
 export function splitUrls(urls: string): string[] {
   return urls.split(",").flatMap((url) => url.trim() || []);
 }
 
-/** Whom a context logs in as. The reference's choice: user, else credentials, else nkey, and a token beside. */
+/**
+ * Login of a context. The precedence is that of Go Nex: user, then credentials, then nkey. A token is sent in addition.
+ */
 export function loginOfContext(context: NatsContext, read: ReadNamedFile): NatsLogin {
   const { user, password, creds, nkey, token, user_jwt: userJwt } = context;
   const chosen: NatsLogin =
@@ -99,7 +104,7 @@ export function loginOfContext(context: NatsContext, read: ReadNamedFile): NatsL
   return { ...chosen, ...(token === "" ? {} : { token }) };
 }
 
-/** The TLS of a context, where it says anything of it. */
+/** TLS options of a context, if it has any. */
 export function tlsOfContext(
   { cert, key, ca, tls_first: first }: Pick<NatsContext, "cert" | "key" | "ca" | "tls_first">,
   read: ReadNamedFile,

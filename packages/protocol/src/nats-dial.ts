@@ -1,6 +1,6 @@
 /**
- * A NATS connection that keeps its own transport. nats.js holds one transport factory for the whole process, and asks it
- * again at each reconnect: the last caller of any `connect` would decide how every connection comes back.
+ * A NATS connection with its own transport. nats.js has one transport factory per process and consults it at each
+ * reconnect. The last caller of `connect` would therefore decide how every other connection reconnects.
  */
 import type { ConnectionOptions, NatsConnection } from "@nats-io/nats-core";
 import {
@@ -14,15 +14,15 @@ import { parseServer } from "./server-address.ts";
 type Transport = ProtocolHandler["transport"];
 type Resolve = (host: string) => Promise<string[]>;
 
-/** What a connection is made of. The caller brings it, so this package opens nothing by itself. */
+/** Transport and resolver of a connection. The caller provides them, so this package performs no I/O itself. */
 export interface DialKit {
-  /** Makes a transport for one attempt to connect. */
+  /** Creates a transport for one connection attempt. */
   transport: () => Transport;
-  /** Gives all addresses of a host. */
+  /** Resolves a host to all its addresses. */
   resolve: Resolve;
 }
 
-/** The members of the library's classes that are used here, which its types keep private. */
+/** Private members of the library's classes that this module uses. */
 interface Inside {
   connection: new (options: ConnectionOptions) => NatsConnectionImpl & { options: ConnectionOptions };
   protocol: { prepare(): unknown; selectServer(): Resolvable | undefined };
@@ -32,11 +32,11 @@ interface Resolvable extends Server {
   resolve(options: { fn?: Resolve }): Promise<Server[]>;
 }
 
-/** Connects as the library's own `connect` does, with a transport that no other connection of the process changes. */
+/** Connects like the library's `connect`, with a transport that no other connection of the process can change. */
 export async function dialNats(options: ConnectionOptions, kit: DialKit): Promise<NatsConnection> {
   const Connection = NatsConnectionImpl as unknown as Inside["connection"];
   const servers = [options.servers ?? []].flat().map(withPort);
-  // The library refuses to resolve names while the process has no factory, or one of websockets.
+  // The library refuses to resolve names while the process has no factory, or a websocket factory.
   const connection = new Connection({ ...options, servers, resolve: false });
   connection.options.resolve = options.resolve ?? true;
   const protocol = new ProtocolHandler(connection.options, connection);
@@ -46,7 +46,7 @@ export async function dialNats(options: ConnectionOptions, kit: DialKit): Promis
   return connection as NatsConnection;
 }
 
-/** A factory of websockets, which another connection may have set, has another default port. */
+/** Add the port explicitly: a websocket factory set by another connection has a different default port. */
 function withPort(server: string): string {
   const { host, port } = parseServer(server) ?? {};
   if (host === undefined || port === undefined) return server;
@@ -57,7 +57,7 @@ function withPort(server: string): string {
 function pin(protocol: ProtocolHandler, kit: DialKit): void {
   const inside = protocol as unknown as Inside["protocol"];
   let transport: Transport | undefined;
-  // The library assigns what the process's factory made, unconnected, and then uses the member.
+  // The library assigns the unconnected transport of the process-wide factory, then uses this member.
   Object.defineProperty(protocol, "transport", {
     get: () => transport,
     set: () => {
@@ -69,7 +69,7 @@ function pin(protocol: ProtocolHandler, kit: DialKit): void {
     try {
       return prepare();
     } catch {
-      // No connection of this process has set a factory yet, or the one that is set refuses its own options.
+      // Either no connection of this process has set a factory yet, or the current factory rejects its options.
       setTransportFactory({ factory: kit.transport, dnsResolveFn: kit.resolve });
       return prepare();
     }

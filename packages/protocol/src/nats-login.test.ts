@@ -7,14 +7,14 @@ import { connectionFailure, connectionOptions, defaultServer, withoutSecrets } f
 
 const secret = "hunter2";
 
-/** What the one authenticator, or the list of them, sends for a nonce. */
+/** Answers of the authenticator, or of the list of them, to a nonce. */
 function answers(login: Parameters<typeof connectionOptions>[0]): object {
   const { authenticator } = connectionOptions(login);
   const list = authenticator === undefined ? [] : [authenticator].flat();
   return Object.assign({}, ...list.map((make) => make("nonce")));
 }
 
-test("connectionOptions has defaults and tries for ever to come back", () => {
+test("connectionOptions has defaults, and reconnects forever", () => {
   const options = connectionOptions({});
   assert.deepEqual(options.servers, [defaultServer]);
   assert.equal(options.maxReconnectAttempts, -1);
@@ -23,7 +23,7 @@ test("connectionOptions has defaults and tries for ever to come back", () => {
   assert.ok(!("inboxPrefix" in options));
 });
 
-test("connectionOptions takes servers, name, inbox prefix and time limit as given", () => {
+test("connectionOptions uses the given servers, name, inbox prefix and timeout", () => {
   const options = connectionOptions({
     servers: ["a", "b"],
     name: "me",
@@ -36,14 +36,14 @@ test("connectionOptions takes servers, name, inbox prefix and time limit as give
   );
 });
 
-test("connectionOptions logs in by user and password, by token, and by nkey", () => {
+test("connectionOptions logs in with user and password, token, or nkey", () => {
   assert.deepEqual(answers({ user: "u", password: secret }), { user: "u", pass: secret });
   assert.deepEqual(answers({ token: secret }), { auth_token: secret });
   const nkey = answers({ nkeySeed: ` ${vectors.issuerSeed}\n` });
   assert.equal("nkey" in nkey && nkey.nkey, vectors.issuer);
 });
 
-test("connectionOptions logs in by the content of a credentials file", () => {
+test("connectionOptions logs in with the content of a credentials file", () => {
   const credentials = `-----BEGIN NATS USER JWT-----
 ${vectors.token}
 ------END NATS USER JWT------
@@ -56,7 +56,7 @@ ${vectors.issuerSeed}
   assert.equal("jwt" in sent && sent.jwt, vectors.token);
 });
 
-test("withoutSecrets cuts user, password and token out of a URL, whatever they hold", () => {
+test("withoutSecrets removes user, password and token from a URL, whatever characters they contain", () => {
   const cases: [string, string][] = [
     ["nats://127.0.0.1:4222", "nats://127.0.0.1:4222"],
     [`nats://u:${secret}@host:4222`, "nats://host:4222"],
@@ -70,7 +70,7 @@ test("withoutSecrets cuts user, password and token out of a URL, whatever they h
   for (const [url, text] of cases) assert.equal(withoutSecrets(url), text, url);
 });
 
-test("connectionFailure names the servers and why, and no secret", () => {
+test("connectionFailure names the servers and the reason, and no secret", () => {
   const cause = new Error("connect ECONNREFUSED 127.0.0.1:4222");
   const login = {
     servers: [`nats://u:${secret}@a:1`, "nats://b"],
@@ -82,7 +82,7 @@ test("connectionFailure names the servers and why, and no secret", () => {
   assert.equal(error.code, "connection_failed");
   assert.equal(
     error.message,
-    "Cannot connect to NATS at nats://a:1, nats://b: connection refused, nothing listens there",
+    "Cannot connect to NATS at nats://a:1, nats://b: connection refused, no server listens there",
   );
   assert.equal(error.cause, cause);
   assert.ok(!inspect(error).includes(secret));
@@ -92,16 +92,16 @@ test("connectionFailure names the servers and why, and no secret", () => {
   );
 });
 
-test("connectionFailure says that nothing listens, by the texts of the system and of the NATS client", () => {
+test("connectionFailure recognizes a refused connection by the texts of the system and the NATS client", () => {
   for (const text of ["connect ECONNREFUSED 127.0.0.1:4222", "connection refused"]) {
     assert.match(
       connectionFailure({}, new Error(text)).message,
-      /: connection refused, nothing listens there$/,
+      /: connection refused, no server listens there$/,
     );
   }
 });
 
-test("connectionFailure keeps no cause that repeats the server's URL", () => {
+test("connectionFailure drops a cause that contains the server's URL", () => {
   const url = `nats://u:${secret}@[::bad`;
   let cause: unknown;
   try {
@@ -115,7 +115,7 @@ test("connectionFailure keeps no cause that repeats the server's URL", () => {
   assert.ok(!inspect(error).includes(secret), inspect(error));
 });
 
-test("connectionOptions and connectionFailure show no secret where a login can't be read", () => {
+test("connectionOptions and connectionFailure show no secret when a login can't be read", () => {
   for (const login of [{ credentials: `${secret} is no file` }, { nkeySeed: `SU${secret}` }]) {
     try {
       answers(login);
@@ -128,7 +128,7 @@ test("connectionOptions and connectionFailure show no secret where a login can't
   }
 });
 
-test("connectionOptions logs in with what stands in a URL, unless a login is given beside", () => {
+test("connectionOptions logs in with the credentials in a URL, unless another login is given", () => {
   const servers = ["nats://plain:1", "nats://u%40x:a%3Ab:c@host:4222"];
   assert.deepEqual(answers({ servers }), { user: "u@x", pass: "a:b:c" });
   assert.deepEqual(connectionOptions({ servers }).servers, ["nats://plain:1", "nats://host:4222"]);
@@ -138,7 +138,7 @@ test("connectionOptions logs in with what stands in a URL, unless a login is giv
   assert.deepEqual(answers({ servers, token: "t" }), { auth_token: "t" });
 });
 
-test("connectionOptions logs in by a user's JWT, with a seed or as a bearer", () => {
+test("connectionOptions logs in with a user JWT, with a seed or as a bearer token", () => {
   const sent = answers({ userJwt: ` ${vectors.token}\n`, nkeySeed: vectors.issuerSeed });
   assert.equal("jwt" in sent && sent.jwt, vectors.token);
   assert.ok("sig" in sent && sent.sig !== "");

@@ -1,4 +1,4 @@
-/** How one logs in to NATS: the same for nodes and clients. Opens no connection itself. */
+/** Login to NATS, for nodes and clients. This module opens no connection itself. */
 import {
   type Authenticator,
   type ConnectionOptions,
@@ -11,22 +11,21 @@ import {
 import { errorText, NexError } from "./errors.ts";
 import { type NatsTls, tlsFailure, tlsOptions } from "./nats-tls.ts";
 
-/** How to log in; the secrets are contents, never paths. */
+/** Login to NATS. Secrets are contents, never paths. */
 export interface NatsLogin {
-  /** URLs; `nats://127.0.0.1:4222` when absent. User and password, or a token, in one of them count when none is given
-   * beside. */
+  /** URLs; `nats://127.0.0.1:4222` when absent. Credentials in a URL are used if no other login is given. */
   servers?: string[];
   user?: string;
   password?: string;
   token?: string;
-  /** The seed of an nkey. */
+  /** Seed of an nkey. */
   nkeySeed?: string;
-  /** The content of a credentials file. */
+  /** Content of a credentials file. */
   credentials?: string;
-  /** A user's JWT; without an nkey's seed it must be a bearer one. */
+  /** User JWT. Without the seed of an nkey, it must be a bearer token. */
   userJwt?: string;
   tls?: NatsTls;
-  /** What the server lists the connection as. */
+  /** Connection name that the server lists. */
   name?: string;
   inboxPrefix?: string;
   timeoutMs?: number;
@@ -37,7 +36,7 @@ const connectTimeoutMs = 5_000;
 const pingIntervalMs = 20_000;
 const encoder = new TextEncoder();
 
-/** The options of a connection that, once made, comes back by itself for ever. */
+/** Options of a connection that reconnects forever once established. */
 export function connectionOptions(login: NatsLogin): ConnectionOptions {
   const authenticator = authenticators(login);
   const servers = login.servers ?? [defaultServer];
@@ -57,7 +56,7 @@ export function connectionOptions(login: NatsLogin): ConnectionOptions {
 function authenticators(login: NatsLogin): Authenticator[] {
   const list = givenAuthenticators(login);
   if (list.length > 0) return list;
-  // The NATS client passes over what stands in a URL.
+  // The NATS client ignores credentials in a URL.
   const secrets = (login.servers ?? []).map(loginInUrl).find((found) => found !== undefined);
   return secrets === undefined ? [] : givenAuthenticators(secrets);
 }
@@ -73,7 +72,7 @@ function givenAuthenticators(login: NatsLogin): Authenticator[] {
   return list;
 }
 
-/** User and password, or the token, that stand in a URL. */
+/** User and password, or token, in a URL. */
 export function loginInUrl(url: string): NatsLogin | undefined {
   const { rest, at } = splitUrl(url);
   if (at < 0) return undefined;
@@ -89,18 +88,19 @@ function decoded(text: string): string {
   }
 }
 
-/** What to throw when connecting failed; names the servers, never a secret. */
+/** Error for a failed connection attempt. It names the servers, never a secret. */
 export function connectionFailure(login: NatsLogin, cause: unknown): NexError {
   const servers = login.servers ?? [defaultServer];
   const where = servers.map(withoutSecrets).join(", ");
   const text = errorText(cause);
   const isRefused = /ECONNREFUSED|connection refused/.test(text);
   const { reason, advice } = tlsFailure(cause, tlsOptions(servers, login.tls)) ?? {
-    reason: isRefused ? "connection refused, nothing listens there" : text,
-    advice: "Check that the server runs and that the login is right, or start everything with: nex up",
+    reason: isRefused ? "connection refused, no server listens there" : text,
+    advice:
+      "Check that the server runs and that the login is correct, or start a server and a node with: nex up",
   };
   return new NexError("connection_failed", `Cannot connect to NATS at ${where}: ${reason}`, {
-    // What can't be read as a URL is a member of the cause, password and all.
+    // The cause of an invalid URL contains the URL with its password.
     ...(isBadUrl(cause) ? {} : { cause }),
     advice,
   });
@@ -110,13 +110,13 @@ function isBadUrl(cause: unknown): boolean {
   return cause instanceof TypeError && "code" in cause && cause.code === "ERR_INVALID_URL";
 }
 
-/** A server's URL without user, password and token, which may hold any character, `@` and `/` too. */
+/** URL of a server without user, password and token. These may contain any character, including `@` and `/`. */
 export function withoutSecrets(url: string): string {
   const { scheme, rest, at } = splitUrl(url);
   return `${scheme}${rest.slice(at + 1)}`;
 }
 
-/** @returns also where the last `@` of the rest is, or −1. */
+/** @returns the parts, and the index of the last `@` in the rest, or −1. */
 function splitUrl(url: string): { scheme: string; rest: string; at: number } {
   const scheme = /^[a-z][a-z0-9+.-]*:\/\//i.exec(url)?.[0] ?? "";
   const rest = url.slice(scheme.length);

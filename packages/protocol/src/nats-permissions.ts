@@ -1,4 +1,4 @@
-/** The least that each who works with Nex must be permitted on NATS: the one place, for pages, tests and credentials. */
+/** Minimum NATS permissions of each Nex role. Docs, tests and credentials all use this table. */
 import { systemNamespace } from "./names.ts";
 import type { NatsPermissions } from "./nats-user.ts";
 import {
@@ -20,31 +20,34 @@ import {
 } from "./subjects.ts";
 
 /**
- * - `node`: the node itself. What workloads do is done by the namespaces' own connections.
- * - `workloads`: how a node acts for one namespace.
+ * - `node`: the node itself. The namespaces' own connections carry out the requests of workloads.
+ * - `workloads`: a node acting for one namespace.
  * - `issuer`: deploys into one namespace, watches it, and calls its functions.
- * - `operator`: sees the nodes and every namespace, and ends nodes.
+ * - `operator`: sees the nodes and every namespace, and shuts nodes down.
  */
 export const natsRoles = ["node", "workloads", "issuer", "operator"] as const;
 export type NatsRole = (typeof natsRoles)[number];
 
-/** Whose permissions they are. */
+/** Parameters of the permissions. */
 export interface RoleScope {
-  /** Of `workloads` and `issuer`. */
+  /** Used by `workloads` and `issuer`. */
   namespace: string;
-  /** Of a `node` whose id is known. */
+  /** Used by `node`, if its id is known. */
   nodeId?: string;
-  /** Where triggers are, and what functions may publish to. */
+  /** Subjects of triggers, and subjects that functions may publish to. */
   subjects: readonly string[];
   inboxPrefix: string;
 }
 
-/** A node answers what it was asked, once, within the longest time that a request can wait for it. */
+/** A node answers each request once, within the longest time that a request can wait. */
 const responses = { max: 1, timeMs: 600_000 };
-/** Several functions of a namespace may have a trigger on one subject; with less, a server lets none of them answer. */
+/**
+ * Several functions of a namespace may share a trigger subject. With a lower maximum, the server lets none of them
+ * answer.
+ */
 const functionResponses = { max: 64, timeMs: 600_000 };
 
-/** What a user of a role must be permitted, and no more. */
+/** NATS permissions for one role, and nothing beyond them. */
 export function natsPermissions(role: NatsRole, scope: RoleScope): NatsPermissions {
   return { node, workloads, issuer, operator }[role](scope);
 }
@@ -109,7 +112,7 @@ function operator({ inboxPrefix }: RoleScope): NatsPermissions {
   };
 }
 
-/** Which nodes there are, what they run in a namespace, and which of them would take a workload. */
+/** Subjects for finding nodes, listing the workloads of a namespace, and holding auctions. */
 function discovery(namespace: string): string[] {
   return [
     pingSubject,
@@ -127,8 +130,8 @@ function everyLog(namespace: string): string {
 }
 
 /**
- * Artifacts, and the buckets of host services. Their names begin with those of namespace and workload, which a permission
- * can't say; what keeps tenants apart is that each has an account of its own.
+ * Artifacts and the buckets of host services. Bucket names start with namespace and workload, which a permission can't
+ * express. Separate accounts isolate tenants.
  */
 const ownBuckets: readonly string[] = [
   "$JS.API.INFO",
@@ -145,7 +148,7 @@ const ownBuckets: readonly string[] = [
   "$O.>",
 ];
 
-/** What an account that has its own bucket of artifacts asks of JetStream to read from it. */
+/** JetStream API subjects needed to read an artifact bucket in one's own account. */
 function readObjects(bucket: string): string[] {
   const stream = `OBJ_${bucket}`;
   return [

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { connectionFailure, connectionOptions } from "./nats-login.ts";
 import { tlsOptions } from "./nats-tls.ts";
 
-test("tlsOptions leaves TLS to the server unless a URL or an option asks for it", () => {
+test("tlsOptions leaves TLS to the server unless a URL or an option requires it", () => {
   assert.equal(tlsOptions(["nats://a", "b:4222"], undefined), undefined);
   assert.deepEqual(tlsOptions(["TLS://a"], undefined), {});
   assert.deepEqual(tlsOptions(["a"], { cert: "c", key: "k", ca: "a", first: true }), {
@@ -13,7 +13,7 @@ test("tlsOptions leaves TLS to the server unless a URL or an option asks for it"
   assert.deepEqual(connectionOptions({ servers: ["tls://a"] }).tls, {});
 });
 
-test("tlsOptions compares the certificate with the address where servers have no names", () => {
+test("tlsOptions checks the certificate against the IP address of a server without a name", () => {
   const checks = (servers: string[]): boolean => "checkServerIdentity" in (tlsOptions(servers, {}) ?? {});
   for (const url of ["tls://127.0.0.1", "tls://127.0.0.1:4222", "tls://[::1]:4222", "tls://u:p@10.0.0.1"])
     assert.ok(checks([url]), url);
@@ -21,7 +21,7 @@ test("tlsOptions compares the certificate with the address where servers have no
   assert.ok(!checks(["tls://127.0.0.1", "tls://name"]));
 });
 
-test("connectionFailure says what to do about certificates", () => {
+test("connectionFailure gives advice about certificates", () => {
   const failure = (cause: Error, tls = {}): string => {
     const { message, advice } = connectionFailure({ servers: ["tls://a"], tls }, cause);
     return `${message} ${advice}`;

@@ -1,25 +1,25 @@
-/** TLS of a connection to NATS. */
+/** TLS of connections to NATS. */
 import { X509Certificate } from "node:crypto";
 import type { TlsOptions } from "@nats-io/nats-core";
 import { NexError } from "./errors.ts";
 
-/** What TLS needs; contents in PEM, never paths. */
+/** TLS material, as PEM content rather than paths. */
 export interface NatsTls {
-  /** Our certificate, with its chain; it goes with a key. */
+  /** Client certificate with its chain; requires `key`. */
   cert?: string;
   key?: string;
-  /** Certificates of the authorities to trust, instead of the usual ones. */
+  /** Certificates of trusted authorities, instead of the default ones. */
   ca?: string;
-  /** The handshake comes before the server's greeting; the server must be set up so. */
+  /** Perform the TLS handshake before the server's INFO. The server must be configured for it. */
   first?: boolean;
 }
 
 type Connect = TlsOptions & { checkServerIdentity?: (host: string, peer: { raw: Uint8Array }) => unknown };
 
 /**
- * The options of a connection that must have TLS, or `undefined` where it is left to the server.
+ * TLS options of a connection that requires TLS; `undefined` if the server decides.
  *
- * @param servers URLs; one that begins with `tls://` asks for TLS.
+ * @param servers URLs; `tls://` requires TLS.
  */
 export function tlsOptions(servers: readonly string[], tls: NatsTls | undefined): TlsOptions | undefined {
   if (tls === undefined && !servers.some((url) => /^tls:\/\//i.test(url))) return undefined;
@@ -32,14 +32,14 @@ export function tlsOptions(servers: readonly string[], tls: NatsTls | undefined)
     ...(first === true ? { handshakeFirst: true } : {}),
   };
   const known = addresses.filter((address) => address !== undefined);
-  // The NATS client hands no address on, so that Node would compare the certificate with the name "localhost".
+  // The NATS client passes no host for an IP address, so Node would check the certificate against "localhost".
   if (known.length > 0 && known.length === addresses.length) {
     options.checkServerIdentity = (_host, { raw }) => checkAddress(new X509Certificate(raw), known);
   }
   return options;
 }
 
-/** The IP address in a URL, if there is one instead of a name. */
+/** IP address in a URL; `undefined` if the host is a name. */
 function addressOf(url: string): string | undefined {
   const host = url.replace(/^[a-z][a-z0-9+.-]*:\/\//i, "").replace(/^.*@/, "");
   return /^\[([0-9a-f:.]+)\]/i.exec(host)?.[1] ?? /^\d+\.\d+\.\d+\.\d+(?=$|[:/])/.exec(host)?.[0];
@@ -54,7 +54,7 @@ function checkAddress(certificate: X509Certificate, addresses: readonly string[]
   );
 }
 
-/** What to say of a failure that is about certificates, and what to do; `undefined` for any other. */
+/** Reason and advice for a failure related to certificates; `undefined` for any other failure. */
 export function tlsFailure(
   cause: unknown,
   tls: TlsOptions | undefined,
@@ -62,24 +62,24 @@ export function tlsFailure(
   const { code, message } = causeOf(cause);
   if (/UNABLE_TO_(?:VERIFY|GET)|SELF_SIGNED|CERT_UNTRUSTED/.test(code)) {
     return {
-      reason: "its certificate is not of an authority that is trusted here",
-      advice: "Name the file with the authority's certificate by --tlsca, or set NODE_USE_SYSTEM_CA=1",
+      reason: "its certificate is not signed by an authority that is trusted here",
+      advice: "Pass the authority's certificate with --tlsca, or set NODE_USE_SYSTEM_CA=1",
     };
   }
   if (/^CERT_HAS_EXPIRED|^CERT_NOT_YET_VALID/.test(code)) {
-    return { reason: message, advice: "Renew the server's certificate, or set this clock right" };
+    return { reason: message, advice: "Renew the server's certificate, or correct this machine's clock" };
   }
-  // After TLS 1.3's handshake the server hangs up without a word that the NATS client hands on.
+  // After the TLS 1.3 handshake, the server closes the connection without an error that the NATS client reports.
   if (message === "timeout" && tls !== undefined && !("cert" in tls)) {
     return {
       reason: "no answer in time",
-      advice: "A server that asks for certificates hangs up so: give one by --tlscert and --tlskey",
+      advice: "The server may require a client certificate: pass one with --tlscert and --tlskey",
     };
   }
   if (/does not support 'tls'|wrong version number/i.test(message)) {
     return {
       reason: /wrong version/i.test(message)
-        ? "it does not begin with TLS, as --tlsfirst asks"
+        ? "it does not start with TLS, as --tlsfirst requires"
         : "it does not offer TLS",
       advice: "Use a nats:// URL, without --tlscert, --tlsca and --tlsfirst",
     };

@@ -10,7 +10,7 @@ const account = signerOfSeed(createKey("account").seed);
 const user = createKey("user");
 const nowMs = Date.parse("2026-11-24T12:00:00Z");
 
-test("signNatsUser names the account only where another key of it signs", () => {
+test("signNatsUser names the account only if another key of it signs", () => {
   const permissions = { publish: ["a"], subscribe: [], responses: { max: 1, timeMs: 60_000 } };
   const base = { publicKey: user.publicKey, name: "me", permissions };
   const claims = decodeClaims(signNatsUser(base, account, nowMs));
@@ -26,7 +26,7 @@ test("signNatsUser names the account only where another key of it signs", () => 
   );
 });
 
-test("formatCredentials writes what the NATS client and parseCredentials read", () => {
+test("formatCredentials writes a file that the NATS client and parseCredentials can read", () => {
   const jwt = signNatsUser(
     { publicKey: user.publicKey, name: "me", permissions: { publish: [], subscribe: [] } },
     account,
@@ -39,7 +39,7 @@ test("formatCredentials writes what the NATS client and parseCredentials read", 
   assert.equal(sent && "jwt" in sent && sent.jwt, jwt);
 });
 
-test("parseCredentials shows nothing of what it can't read", () => {
+test("parseCredentials does not quote malformed content", () => {
   for (const content of [
     "hunter2",
     `-----BEGIN NATS USER JWT-----\nhunter2\n------END NATS USER JWT------`,

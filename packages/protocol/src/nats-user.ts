@@ -1,31 +1,31 @@
-/** Users of a NATS server whose accounts are JWTs: what one may do, and the credentials file that proves it. */
+/** Users of a NATS server in operator mode: their permissions, and their credentials files. */
 import { encodeClaims } from "./claims.ts";
 import { NexError } from "./errors.ts";
 import type { Signer } from "./keys.ts";
 
 const nanosecondsPerMillisecond = 1_000_000;
 
-/** Subjects that a user may publish to and subscribe to; nothing else. */
+/** Subjects that a user may publish and subscribe to; all others are denied. */
 export interface NatsPermissions {
   publish: readonly string[];
   subscribe: readonly string[];
-  /** May it answer what it was asked, wherever the answer is to go? So often, and for so long. */
+  /** Permission to publish to the reply subjects of received requests: maximum number of replies, and time limit. */
   responses?: { max: number; timeMs: number };
 }
 
-/** A user to sign for. */
+/** User to sign a JWT for. */
 export interface NatsUser {
   /** Public key, `U…`. */
   publicKey: string;
   name: string;
-  /** Public key of its account, where another key of the account signs. */
+  /** Public key of the account. Required only if another key of the account signs. */
   account?: string;
   permissions: NatsPermissions;
-  /** Seconds. */
+  /** Expiry, in Unix seconds. */
   expires?: number;
 }
 
-/** Signs a user's JWT. */
+/** Signs a user JWT. */
 export function signNatsUser(user: NatsUser, account: Signer, nowMs: number): string {
   const { publish, subscribe, responses } = user.permissions;
   const isSigningKey = user.account !== undefined && user.account !== account.publicKey;
@@ -37,7 +37,7 @@ export function signNatsUser(user: NatsUser, account: Signer, nowMs: number): st
       ...(user.expires === undefined ? {} : { expires: user.expires }),
       data: {
         type: "user",
-        // An empty list allows all.
+        // An empty `allow` list would permit everything.
         pub: publish.length === 0 ? { deny: [">"] } : { allow: publish },
         sub: subscribe.length === 0 ? { deny: [">"] } : { allow: subscribe },
         ...(responses === undefined
@@ -59,7 +59,7 @@ export interface NatsCredentials {
   seed: string;
 }
 
-/** The content of a credentials file. */
+/** Formats a credentials file. */
 export function formatCredentials({ jwt, seed }: NatsCredentials): string {
   return `-----BEGIN NATS USER JWT-----
 ${jwt}
@@ -74,9 +74,9 @@ ${seed}
 }
 
 /**
- * Reads the content of a credentials file.
+ * Parses a credentials file.
  *
- * @param what Names the file in errors, which show nothing of its content.
+ * @param what Names the file in errors. Errors never quote its content.
  * @throws NexError `key_invalid`
  */
 export function parseCredentials(content: string, what = "the credentials"): NatsCredentials {
@@ -87,7 +87,7 @@ export function parseCredentials(content: string, what = "the credentials"): Nat
   if (jwt === undefined || seed === undefined) {
     throw new NexError(
       "key_invalid",
-      `Cannot read ${what}: it is not a NATS credentials file, with a user's JWT and seed`,
+      `Cannot read ${what}: it is not a NATS credentials file with a user JWT and a seed`,
     );
   }
   return { jwt, seed };

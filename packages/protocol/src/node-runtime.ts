@@ -1,22 +1,22 @@
 /**
- * Node releases that compute wrong results, and what makes them right.
+ * Workaround for Node releases that compute wrong results.
  *
- * V8 14.6 of Node 26 keeps a number that a closure changes in a cell of its context, and its optimizing compiler reads
- * the cell at the wrong moment. Node 24 and 25 have no such cells. `tools/bootstrap.mjs` holds the same rule, because
- * it imports nothing; `test/right-numbers.test.ts` compares the two and runs the programs that show the error.
+ * V8 14.6 in Node 26 keeps a number that a closure modifies in a context cell, and its optimizing compiler reads the
+ * cell at the wrong moment. Node 24 and 25 have no such cells. `tools/bootstrap.mjs` repeats the rule because it can't
+ * import anything. `test/right-numbers.test.ts` compares the two and runs the programs that show the error.
  */
 import { setFlagsFromString } from "node:v8";
 
 const wrongFromMajor = 26;
 
-/** The option that makes a Node of this version compute right results; `undefined` when it needs none. */
+/** V8 option with which this Node version computes correct results; `undefined` if it needs none. */
 export function repairFlag(version: string): string | undefined {
   return Number.parseInt(version, 10) >= wrongFromMajor ? "--no-function-context-cells" : undefined;
 }
 
 /**
- * Makes the Node that runs this program compute right results. A program calls it before it runs anything else: code
- * that has been compiled before is not repaired.
+ * Applies the V8 option to this process. Call it before running other code, because code that is already compiled is
+ * not corrected.
  */
 export function repairRuntime(): void {
   const flag = repairFlag(process.versions.node);

@@ -12,7 +12,7 @@ const secret = "hunter2";
 const sealText = (text: string, by: CurveKey = sender): string =>
   Buffer.from(by.seal(Buffer.from(text), recipient.publicKey)).toString("base64");
 
-/** The failure's message, after checking that nothing that can be printed of it tells the secret. */
+/** Message of the failure. Also checks that nothing printable in the error contains the secret. */
 function refusal(sealed: string, from = sender.publicKey, by = recipient): string {
   try {
     openEnvironment(sealed, by, from);
@@ -32,21 +32,21 @@ function refusal(sealed: string, from = sender.publicKey, by = recipient): strin
   assert.fail("nothing was thrown");
 }
 
-test("openEnvironment opens what the reference sealed", () => {
+test("openEnvironment opens Go Nex's boxes", () => {
   assert.deepEqual(openEnvironment(vectors.environment, recipient, vectors.sender), {
     nats_url: "nats://1.2.3.4:4222",
     ü: "☃",
   });
 });
 
-test("openEnvironment gives back what sealEnvironment sealed", () => {
+test("openEnvironment reverses sealEnvironment", () => {
   for (const environment of [{}, { A: "", b: "x\ny=z" }, JSON.parse('{"__proto__":"x"}')]) {
     const sealed = sealEnvironment(environment, sender, recipient.publicKey);
     assert.deepEqual(openEnvironment(sealed, recipient, sender.publicKey), environment);
   }
 });
 
-test("sealEnvironment seals to the reference's form: xkv1, a nonce of its own, and the box", () => {
+test("sealEnvironment uses Go Nex's format: xkv1, a fresh nonce, and the box", () => {
   const [a, b] = [1, 2].map(() =>
     Buffer.from(sealEnvironment({ A: "b" }, sender, recipient.publicKey), "base64"),
   );
@@ -55,11 +55,11 @@ test("sealEnvironment seals to the reference's form: xkv1, a nonce of its own, a
   assert.equal(a?.length, 4 + 24 + 16 + '{"A":"b"}'.length);
 });
 
-test("openEnvironment takes a sealed null as empty", () => {
+test("openEnvironment reads a sealed null as empty", () => {
   assert.deepEqual(openEnvironment(sealText("null"), recipient, sender.publicKey), {});
 });
 
-test("openEnvironment refuses another sender, another recipient and a key that can't be a sender", () => {
+test("openEnvironment refuses another sender, another recipient and an invalid sender key", () => {
   const sealed = sealText(`{"A":"${secret}"}`);
   const other = curveKeyOfSeed(createKey("curve").seed);
   assert.equal(refusal(sealed, other.publicKey), "… nkeys: could not decrypt input");
@@ -69,7 +69,7 @@ test("openEnvironment refuses another sender, another recipient and a key that c
   }
 });
 
-test("openEnvironment refuses a box with any byte changed or cut off", () => {
+test("openEnvironment refuses a box with any byte changed or missing", () => {
   const box = Buffer.from(sealText(`{"A":"${secret}"}`), "base64");
   for (let at = 0; at < box.length; at++) {
     const damaged = Buffer.from(box);
@@ -80,21 +80,21 @@ test("openEnvironment refuses a box with any byte changed or cut off", () => {
   }
 });
 
-test("openEnvironment refuses what is not base64 with the place, as the reference", () => {
+test("openEnvironment refuses malformed base64 and names the position, as Go Nex does", () => {
   assert.equal(refusal("!!!!"), "… illegal base64 data at input byte 0");
   assert.equal(refusal("eGt2*"), "… illegal base64 data at input byte 4");
   assert.equal(refusal(""), "… nkeys: encrypted input is not valid");
 });
 
-test("openEnvironment refuses what is no map of strings", () => {
+test("openEnvironment refuses values other than maps of strings", () => {
   for (const text of ["[]", `["${secret}"]`, `"${secret}"`, "5", "true"]) {
-    assert.equal(refusal(sealText(text)), "… what was sealed is not a map", text);
+    assert.equal(refusal(sealText(text)), "… the sealed content is not a map", text);
   }
   for (const text of [`{"${secret}":5}`, `{"A":{"B":"${secret}"}}`, `{"A":null,"B":"${secret}"}`]) {
     assert.equal(refusal(sealText(text)), "… a value is not a string", text);
   }
   for (const text of [secret, "", `{"A":"${secret}"`, `{"A":"${secret}"}}`]) {
-    assert.equal(refusal(sealText(text)), "… what was sealed is not JSON", text);
+    assert.equal(refusal(sealText(text)), "… the sealed content is not JSON", text);
   }
 });
 
@@ -105,7 +105,7 @@ test("openEnvironment refuses names and values that no process can have", () => 
   }
 });
 
-test("sealEnvironment refuses a recipient that is no public curve key", () => {
+test("sealEnvironment refuses a recipient that is not a public curve key", () => {
   for (const key of ["", vectors.issuer, vectors.recipientSeed]) {
     assert.throws(
       () => sealEnvironment({ A: secret }, sender, key),
@@ -118,7 +118,7 @@ test("sealEnvironment refuses a recipient that is no public curve key", () => {
   }
 });
 
-test("sealEnvironment seals the largest environment, which can be opened, and refuses one byte more", () => {
+test("sealEnvironment accepts the largest environment and refuses one byte more", () => {
   const fits = { A: "x".repeat(environmentBytesMax - '{"A":""}'.length) };
   assert.deepEqual(
     openEnvironment(sealEnvironment(fits, sender, recipient.publicKey), recipient, sender.publicKey),

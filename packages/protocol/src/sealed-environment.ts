@@ -1,4 +1,4 @@
-/** Environments sealed from the publisher's curve key to the node's: base64 of an `xkv1` box of a JSON map. */
+/** Environments sealed from the publisher's curve key to the node's: base64 of an `xkv1` box with a JSON map. */
 import { NexError } from "./errors.ts";
 import { type CurveKey, isPublicKey } from "./keys.ts";
 
@@ -49,18 +49,18 @@ export function jsonWithin(value: unknown, bytesMax: number): Uint8Array {
 }
 
 /**
- * Opens a sealed environment; a sealed `null` is an empty one. No text of a failure holds anything of what was inside.
+ * Opens a sealed environment; a sealed `null` is an empty one. Errors never quote its content.
  *
- * @throws NexError `environment_unreadable`, its message beginning as the reference's.
+ * @throws NexError `environment_unreadable`; its message starts like Go Nex's.
  */
 export function openEnvironment(sealed: string, recipient: CurveKey, sender: string): Environment {
   return readEnvironment(openJson(sealed, environmentBytesMax, recipient, sender));
 }
 
 /**
- * Opens a sealed JSON value. No text of a failure holds anything of what was inside.
+ * Opens a sealed JSON value. Errors never quote its content.
  *
- * @throws NexError `environment_unreadable`, its message beginning as the reference's.
+ * @throws NexError `environment_unreadable`; its message starts like Go Nex's.
  */
 export function openJson(sealed: string, bytesMax: number, recipient: CurveKey, sender: string): unknown {
   const box = decodeBox(sealed, bytesMax);
@@ -69,7 +69,7 @@ export function openJson(sealed: string, bytesMax: number, recipient: CurveKey, 
   try {
     return JSON.parse(Buffer.from(plain).toString());
   } catch {
-    throw unreadable("what was sealed is not JSON");
+    throw unreadable("the sealed content is not JSON");
   }
 }
 
@@ -80,7 +80,7 @@ export function openJson(sealed: string, bytesMax: number, recipient: CurveKey, 
  */
 export function readEnvironment(value: unknown): Environment {
   if (value === null) return {};
-  if (typeof value !== "object" || Array.isArray(value)) throw unreadable("what was sealed is not a map");
+  if (typeof value !== "object" || Array.isArray(value)) throw unreadable("the sealed content is not a map");
   for (const [name, member] of Object.entries(value)) checkVariable(name, member);
   return value as Environment;
 }
@@ -89,7 +89,7 @@ function decodeBox(sealed: string, bytesMax: number): Uint8Array {
   const bad = /[^A-Za-z0-9+/=\r\n]/.exec(sealed);
   if (bad !== null) throw unreadable(`illegal base64 data at input byte ${bad.index}`);
   const box = Buffer.from(sealed, "base64");
-  // Version, nonce and authenticator alone take 44 bytes.
+  // Version, nonce and authenticator take 44 bytes.
   if (box.length < 44 || box.length > bytesMax + 64) throw unreadable("nkeys: encrypted input is not valid");
   if (box.toString("latin1", 0, 4) !== "xkv1") throw unreadable("nkeys: wrong encrypted version");
   return box;
@@ -112,7 +112,7 @@ function checkVariable(name: string, value: unknown): void {
     throw unreadable("a name or value can't be in an environment");
 }
 
-/** The refusal of what was sealed, for a reason that holds nothing of it. */
+/** Error for a sealed value. The reason must not quote its content. */
 export function unreadable(reason: string): NexError {
   return new NexError("environment_unreadable", `${failed}: ${reason}`);
 }

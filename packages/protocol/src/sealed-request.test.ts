@@ -12,14 +12,14 @@ const secrets = { PASSWORD: "swordfish", ü: "☃" };
 const open = (sealed: string, who = mine, key = node) => openRequest(sealed, who, key, sender.publicKey);
 const sealedOf = (content: unknown): string => sealJson(content, 1_000_000, sender, node.publicKey);
 
-test("sealRequest seals an environment for one workload, and the reference's member holds null", () => {
+test("sealRequest seals an environment for one workload, and Go Nex's member holds null", () => {
   const { environment, sealed } = sealRequest(mine, secrets, sender, node.publicKey);
   assert.deepEqual(open(sealed), { version: 1, ...mine, environment: secrets });
   assert.equal(openJson(environment, 100, node, sender.publicKey), null);
   assert.deepEqual(openEnvironment(environment, node, sender.publicKey), {});
 });
 
-test("openRequest refuses what was sealed for another issuer, namespace or name, and tells nothing of it", () => {
+test("openRequest refuses a box for another issuer, namespace or name, without quoting its content", () => {
   const { sealed } = sealRequest(mine, secrets, sender, node.publicKey);
   for (const other of [
     { issuer: createKey("account").publicKey },
@@ -37,7 +37,7 @@ test("openRequest refuses what was sealed for another issuer, namespace or name,
   }
 });
 
-test("openRequest refuses what another node can't open, and a plain environment's box", () => {
+test("openRequest refuses a box for another node, and a box of a plain environment", () => {
   const { sealed, environment } = sealRequest(mine, secrets, sender, node.publicKey);
   const stranger = curveKeyOfSeed(createKey("curve").seed);
   for (const attempt of [() => open(sealed, mine, stranger), () => open(environment)]) {
@@ -45,7 +45,7 @@ test("openRequest refuses what another node can't open, and a plain environment'
   }
 });
 
-test("openRequest reads connections, and refuses what it does not know", () => {
+test("openRequest reads connections, and refuses unknown members", () => {
   const content = { version: 1, ...mine, environment: null };
   const connection = { nats_url: "nats://demo", nats_user_jwt: "j", nats_user_seed: "s" };
   const opened = open(sealedOf({ ...content, trigger_connection: connection, host_services: connection }));
@@ -72,7 +72,7 @@ test("openRequest reads connections, and refuses what it does not know", () => {
   }
 });
 
-test("sealRequest takes an environment of the largest size, and none that a node would not read", () => {
+test("sealRequest accepts the largest environment, and refuses one that a node would refuse", () => {
   const sized = (bytes: number) => ({ A: "x".repeat(bytes) });
   const { sealed } = sealRequest(mine, sized(environmentBytesMax - 8), sender, node.publicKey);
   assert.equal(open(sealed).environment["A"]?.length, environmentBytesMax - 8);

@@ -1,6 +1,6 @@
 /**
- * What of a deploy only its node may read, sealed together with whose deploy it is: an environment alone could be put
- * into a deploy of somebody else's.
+ * Confidential parts of a deploy, sealed together with issuer, namespace and name. Without these, anyone could copy a
+ * sealed environment into a deploy of their own.
  */
 import { z } from "zod";
 import { NexError } from "./errors.ts";
@@ -17,10 +17,10 @@ import {
   unreadable,
 } from "./sealed-environment.ts";
 
-/** The environment, and room for the rest. */
+/** Environment plus room for the other members. */
 const sealedBytesMax = environmentBytesMax + 32_768;
 
-/** Strict: what this version does not know may be something that a client relies on. */
+/** Strict, because a client may rely on a member that this version does not know. */
 const sealedSchema = z.strictObject({
   version: z.literal(1),
   issuer: z.string(),
@@ -31,33 +31,33 @@ const sealedSchema = z.strictObject({
   host_services: connectionSchema.optional(),
 });
 
-/** Who deploys what. */
+/** Workload that a sealed request is bound to. */
 export interface SealedFor {
-  /** Public key. */
+  /** Public key of the issuer. */
   issuer: string;
   namespace: string;
-  /** The workload's. */
+  /** Workload name. */
   name: string;
 }
 
-/** What was sealed. */
+/** Content of a sealed request. */
 export type SealedRequest = Omit<z.infer<typeof sealedSchema>, "environment"> & { environment: Environment };
 
-/** Connections that go with it. */
+/** Connections that are sealed along with the environment. */
 export interface SealedConnections {
   trigger_connection?: RequestConnection;
   host_services?: RequestConnection;
 }
 
-/** The two members of a DEPLOY in which something is sealed. */
+/** The two sealed members of a DEPLOY. */
 export interface SealedMembers {
-  /** The reference's member, of `null`. */
+  /** Go Nex's member, which holds a sealed `null`. */
   environment: string;
   sealed: string;
 }
 
 /**
- * Seals an environment, and connections, for one workload of one issuer.
+ * Seals an environment and connections for one workload of one issuer.
  *
  * @param recipient The node's `X…` key.
  * @throws NexError `key_invalid`, `request_too_large`
@@ -78,8 +78,7 @@ export function sealRequest(
 }
 
 /**
- * Opens what was sealed, and checks that it was sealed for this workload. No text of a failure holds anything of what
- * was inside.
+ * Opens a sealed request and checks that it is bound to this workload. Errors never quote its content.
  *
  * @throws NexError `environment_unreadable`, `sealed_for_another`
  */
@@ -90,7 +89,8 @@ export function openRequest(
   sender: string,
 ): SealedRequest {
   const result = sealedSchema.safeParse(openJson(sealed, sealedBytesMax, recipient, sender));
-  if (!result.success) throw unreadable("what was sealed has a member or value that this node does not know");
+  if (!result.success)
+    throw unreadable("the sealed content has a member or value that this node does not know");
   const opened = result.data;
   if (opened.issuer !== issuer || opened.namespace !== namespace || opened.name !== name) {
     throw new NexError(

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseServer } from "./server-address.ts";
 
-test("parseServer reads a URL as the NATS client does", () => {
+test("parseServer reads a URL like the NATS client", () => {
   const cases: [url: string, host: string, port: number][] = [
     ["nats://A.example", "a.example", 4222],
     ["tls://a.example:80", "a.example", 80],

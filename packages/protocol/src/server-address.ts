@@ -1,15 +1,15 @@
-/** The address in a server's URL. */
+/** Parses the address in a server URL. */
 
 const natsPort = 4222;
 const webSocketPorts: Readonly<Record<string, number>> = { "ws:": 80, "wss:": 443 };
 
-/** Where a server is. */
+/** Host and port of a server. */
 export interface ServerAddress {
   host: string;
   port: number;
 }
 
-/** Host and port of a server's URL, as nats.js reads it; `undefined` for what it could not connect to either. */
+/** Host and port of a server URL, parsed as nats.js does; `undefined` if nats.js could not connect to it. */
 export function parseServer(server: string): ServerAddress | undefined {
   const scheme = /^[a-z]+:(?=\/\/)/i.exec(server)?.[0].toLowerCase();
   const rest = server
@@ -18,7 +18,7 @@ export function parseServer(server: string): ServerAddress | undefined {
   const web = webSocketPorts[scheme ?? ""];
   try {
     const host = new URL(`http://${rest}`).hostname.replace(/^\[|\]$/g, "");
-    // With a scheme that has no default port, none is taken away.
+    // `nats:` has no default port, so the parser keeps the port as given.
     const url = new URL(`nats://${rest}`);
     if (host === "") return undefined;
     return { host, port: url.port === "" ? (web ?? natsPort) : Number(url.port) };

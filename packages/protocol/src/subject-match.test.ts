@@ -10,7 +10,7 @@ import {
   subjectsOverlap,
 } from "./subject-match.ts";
 
-/** Does a pattern match a concrete subject? NATS's rule, written apart from the code under test. */
+/** Whether a pattern matches a concrete subject: NATS's rule, implemented independently of the code under test. */
 function matches(pattern: string[], subject: string[]): boolean {
   const [token, ...rest] = pattern;
   if (token === undefined) return subject.length === 0;
@@ -19,7 +19,7 @@ function matches(pattern: string[], subject: string[]): boolean {
   return head !== undefined && (token === "*" || token === head) && matches(rest, tail);
 }
 
-/** Every concrete subject of one to `tokensMax` tokens. */
+/** All concrete subjects of one to `tokensMax` tokens. */
 function allSubjects(letters: string[], tokensMax: number): string[][] {
   let longest: string[][] = [[]];
   const all: string[][] = [];
@@ -30,8 +30,8 @@ function allSubjects(letters: string[], tokensMax: number): string[][] {
   return all;
 }
 
-test("subjectsOverlap agrees with trying every concrete subject", () => {
-  // One letter more than the patterns have, and one token more: what a wildcard alone reaches.
+test("subjectsOverlap agrees with matching every concrete subject", () => {
+  // One letter and one token more than the patterns have, so that only wildcards match them.
   const concrete = allSubjects(["a", "b", "c"], 5);
   const random = seededRandom(3);
   const pattern = (): string[] => {
@@ -79,13 +79,13 @@ test("isSubscribableSubject refuses empty tokens, white space and wildcards insi
   for (const subject of bad) assert.ok(!isSubscribableSubject(subject), JSON.stringify(subject));
 });
 
-test("isSubscribableSubject accepts a subject of the largest size in bytes and no longer one", () => {
+test("isSubscribableSubject accepts a subject of the maximum size in bytes, and refuses a longer one", () => {
   assert.ok(isSubscribableSubject("a".repeat(subjectBytesMax)));
   assert.ok(!isSubscribableSubject("a".repeat(subjectBytesMax + 1)));
   assert.ok(!isSubscribableSubject("ü".repeat(subjectBytesMax / 2 + 1)));
 });
 
-test("alwaysDeniedTrigger denies what begins with $, what reaches an inbox, and what reaches everything", () => {
+test("alwaysDeniedTrigger denies subjects that start with $, reach an inbox, or match everything", () => {
   const denied: [string, string][] = [
     ["$JS.API.INFO", "$JS.>"],
     ["$anything", "$anything.>"],
@@ -105,13 +105,13 @@ test("alwaysDeniedTrigger denies the node's own inbox prefixes", () => {
   assert.equal(alwaysDeniedTrigger("my.inbox.x"), undefined);
 });
 
-test("alwaysDeniedTrigger lets other subjects be", () => {
+test("alwaysDeniedTrigger allows other subjects", () => {
   for (const subject of ["a", "a.>", "a.*", "a.$JS", "_INBOX", "_INBOXES.a", "default.echo"]) {
     assert.equal(alwaysDeniedTrigger(subject, ["my.inbox"]), undefined, subject);
   }
 });
 
-test("overlapping names the entries of a deny list that a subject overlaps, in their order", () => {
+test("overlapping returns the entries of a deny list that a subject overlaps, in order", () => {
   assert.deepEqual(overlapping("$JS.foo", deniedTriggerSubjects), ["$JS.>"]);
   assert.deepEqual(overlapping(">", deniedTriggerSubjects), ["$SYS.>", "$JS.>", "$NEX.>"]);
   assert.deepEqual(overlapping("*.>", deniedTriggerSubjects), ["$SYS.>", "$JS.>", "$NEX.>"]);

@@ -1,12 +1,12 @@
-/** Which subjects are subjects, which overlap, and which no workload may have. */
+/** Validation and overlap of subjects, and subjects that no workload may use as a trigger. */
 
-/** The reference's built-in deny list for triggers. */
+/** Built-in deny list for triggers, as in Go Nex. */
 export const deniedTriggerSubjects: readonly string[] = ["$SYS.>", "$JS.>", "$NEX.>"];
 export const subjectBytesMax = 1024;
 
 /**
- * Is this a subject that can be subscribed: non-empty tokens, no white space, `*` and `>` only as whole tokens and
- * `>` only as the last?
+ * Whether a subject is valid for a subscription: non-empty tokens, no white space, `*` and `>` only as whole tokens,
+ * `>` only as the last one.
  */
 export function isSubscribableSubject(subject: string): boolean {
   if (subject === "" || Buffer.byteLength(subject) > subjectBytesMax) return false;
@@ -19,7 +19,7 @@ export function isSubscribableSubject(subject: string): boolean {
   });
 }
 
-/** Can one concrete subject match both patterns? */
+/** Whether some concrete subject matches both patterns. */
 export function subjectsOverlap(a: string, b: string): boolean {
   const left = a.split(".");
   const right = b.split(".");
@@ -35,11 +35,10 @@ export function subjectsOverlap(a: string, b: string): boolean {
 }
 
 /**
- * Why a subject may never be a trigger, whatever a deny list says: its first token starts with `$`, or it reaches an
- * inbox.
+ * Checks a trigger against the fixed deny rules: a first token that starts with `$`, and inboxes.
  *
- * @param inboxPrefixes The node's own inbox prefixes beside `_INBOX`.
- * @returns the denied pattern that it overlaps, or `undefined`.
+ * @param inboxPrefixes The node's own inbox prefixes, in addition to `_INBOX`.
+ * @returns the denied pattern that the subject overlaps, or `undefined`.
  */
 export function alwaysDeniedTrigger(
   subject: string,
@@ -50,12 +49,12 @@ export function alwaysDeniedTrigger(
   for (const prefix of ["_INBOX", ...inboxPrefixes]) {
     if (subjectsOverlap(subject, `${prefix}.>`)) return `${prefix}.>`;
   }
-  // A wildcard in the first place reaches every first token, those with `$` too.
+  // A wildcard as the first token matches every first token, including those with `$`.
   if (first === "*" || first === ">") return "$*.>";
   return undefined;
 }
 
-/** The entries of a deny list that a subject overlaps. */
+/** Entries of a deny list that a subject overlaps. */
 export function overlapping(subject: string, denyList: readonly string[]): string[] {
   return denyList.filter((entry) => subjectsOverlap(subject, entry));
 }

@@ -25,7 +25,7 @@ import {
 const nodeId = "NBA7M6Z4FBDJ4ZBBBRX5DVC2A3HXEJ7CLNK6OPOJZOTRLQKQVJNAS7XQ";
 const workloadId = "dc2f2m1ksdudkcirvlfg";
 
-test("the subjects of requests are the reference's", () => {
+test("the subjects of requests are those of Go Nex", () => {
   assert.equal(pingSubject, "$NEX.PING");
   assert.equal(auctionSubject, "$NEX.AUCTION");
   assert.equal(pingNodeSubject("N"), "$NEX.PING.N");
@@ -39,14 +39,14 @@ test("the subjects of requests are the reference's", () => {
   assert.equal(nodeRequestWildcard("DEPLOY", "N"), "$NEX.DEPLOY.*.N");
 });
 
-test("parseNodeRequestSubject gives back what the three builders were given", () => {
+test("parseNodeRequestSubject reverses the three builders", () => {
   for (const build of [infoSubject, deploySubject, stopSubject]) {
     assert.deepEqual(parseNodeRequestSubject(build("team-a", nodeId)), { namespace: "team-a", nodeId });
   }
   assert.deepEqual(parseNodeRequestSubject("$NEX.DEPLOY"), { namespace: "", nodeId: "" });
 });
 
-test("parseWorkloadPingSubject gives back what workloadPingSubject was given; blank tokens are no filter", () => {
+test("parseWorkloadPingSubject reverses workloadPingSubject; a blank token means no filter", () => {
   assert.deepEqual(parseWorkloadPingSubject(workloadPingSubject("a")), { namespace: "a" });
   assert.deepEqual(parseWorkloadPingSubject(workloadPingSubject("a", "echo")), {
     namespace: "a",
@@ -56,7 +56,7 @@ test("parseWorkloadPingSubject gives back what workloadPingSubject was given; bl
   assert.deepEqual(parseWorkloadPingSubject("$NEX.WPING. . "), {});
 });
 
-test("parseEventSubject gives back what eventSubject was given, and refuses other forms", () => {
+test("parseEventSubject reverses eventSubject, and refuses other forms", () => {
   const subject = eventSubject("a", "workload_deployed");
   assert.equal(subject, "$NEX.events.a.workload_deployed");
   assert.deepEqual(parseEventSubject(subject), { namespace: "a", type: "workload_deployed" });
@@ -66,14 +66,14 @@ test("parseEventSubject gives back what eventSubject was given, and refuses othe
   }
 });
 
-test("parseLogSubject gives back what logSubject was given, and reads the reference's other order", () => {
+test("parseLogSubject reverses logSubject, and reads Go Nex's reverse order", () => {
   const at = { namespace: "a", nodeId, workloadName: "echo", workloadId };
   assert.equal(logSubject(at), `$NEX.logs.a.${nodeId}.echo.${workloadId}`);
   assert.deepEqual(parseLogSubject(logSubject(at)), at);
   assert.deepEqual(parseLogSubject(`$NEX.logs.a.${nodeId}.${workloadId}.echo`), at);
 });
 
-test("parseLogSubject keeps our order where the name has the form of an id too", () => {
+test("parseLogSubject keeps our order if the name also has the form of an id", () => {
   const at = { namespace: "a", nodeId, workloadName: "aaaaaaaaaaaaaaaaaaaa", workloadId };
   assert.deepEqual(parseLogSubject(logSubject(at)), at);
 });
@@ -89,7 +89,7 @@ test("parseLogSubject refuses other forms", () => {
   for (const subject of bad) assert.equal(parseLogSubject(subject), undefined, subject);
 });
 
-test("functionQueueGroup and defaultTrigger name namespace and workload", () => {
+test("functionQueueGroup and defaultTrigger contain namespace and workload", () => {
   assert.equal(functionQueueGroup("a", "echo"), "nex.a.echo");
   assert.equal(defaultTrigger("a", "echo"), "a.echo");
 });

@@ -1,28 +1,28 @@
 /**
- * Every subject of Nex, built and parsed in pairs. No subject stands anywhere else.
- * Source of the forms: the reference's control API, events and logs (0.2.7).
+ * All subjects of Nex, built and parsed in pairs. No other file contains a subject. Source: control API, events and
+ * logs of Go Nex 0.2.7.
  */
 
 const root = "$NEX";
 
-/** A scatter request that every node answers. */
+/** Scatter request; every node answers. */
 export const pingSubject = `${root}.PING`;
-/** A scatter request that the nodes meeting its requirements answer. */
+/** Scatter request; nodes that meet the requirements answer. */
 export const auctionSubject = `${root}.AUCTION`;
 
-/** A scatter request like an auction, which every node of ours answers: whether it would bid, and why not. */
+/** Scatter request; every node of this implementation answers whether it would bid, and why not. */
 export const auctionWhySubject = `${root}.AUCTION.why`;
 
 export const pingNodeSubject = (nodeId: string): string => `${root}.PING.${nodeId}`;
 export const lameDuckSubject = (nodeId: string): string => `${root}.LAMEDUCK.${nodeId}`;
 
-/** Asks for the workloads of a namespace, or those of an id or name in it. */
+/** Requests the workloads of a namespace, or those with an id or name in it. */
 export const workloadPingSubject = (namespace: string, idOrName?: string): string =>
   idOrName === undefined ? `${root}.WPING.${namespace}` : `${root}.WPING.${namespace}.${idOrName}`;
-/** What a node subscribes for all workload pings. */
+/** A node's subscription for all workload pings. */
 export const workloadPingWildcard = `${root}.WPING.>`;
 
-/** @returns the two filters; an absent or blank token is none. */
+/** @returns the two filters; an absent or blank token means no filter. */
 export function parseWorkloadPingSubject(subject: string): { namespace?: string; idOrName?: string } {
   const [, , namespace, idOrName] = subject.split(".");
   return {
@@ -31,7 +31,7 @@ export function parseWorkloadPingSubject(subject: string): { namespace?: string;
   };
 }
 
-/** The requests that go to one node on behalf of one namespace. */
+/** Requests to one node on behalf of one namespace. */
 export type NodeRequest = "INFO" | "DEPLOY" | "STOP";
 
 const nodeRequest = (verb: NodeRequest, namespace: string, nodeId: string): string =>
@@ -43,11 +43,11 @@ export const deploySubject = (namespace: string, nodeId: string): string =>
   nodeRequest("DEPLOY", namespace, nodeId);
 export const stopSubject = (namespace: string, nodeId: string): string =>
   nodeRequest("STOP", namespace, nodeId);
-/** What a node subscribes for one kind of request, in every namespace. */
+/** A node's subscription for one kind of request, in every namespace. */
 export const nodeRequestWildcard = (verb: NodeRequest, nodeId: string): string =>
   nodeRequest(verb, "*", nodeId);
 
-/** @returns the namespace token of an INFO, DEPLOY or STOP subject, `""` where there is none. */
+/** @returns namespace and node id of an INFO, DEPLOY or STOP subject; `""` if absent. */
 export function parseNodeRequestSubject(subject: string): { namespace: string; nodeId: string } {
   const [, , namespace = "", nodeId = ""] = subject.split(".");
   return { namespace, nodeId };
@@ -55,7 +55,7 @@ export function parseNodeRequestSubject(subject: string): { namespace: string; n
 
 export const eventSubject = (namespace: string, type: string): string =>
   `${root}.events.${namespace}.${type}`;
-/** What a watcher subscribes for all events of a namespace. */
+/** A watcher's subscription for all events of a namespace. */
 export const eventWildcard = (namespace: string): string => `${root}.events.${namespace}.*`;
 
 /** @returns `undefined` for a subject of another form. */
@@ -66,7 +66,7 @@ export function parseEventSubject(subject: string): { namespace: string; type: s
   return { namespace: namespace ?? "", type: type ?? "" };
 }
 
-/** Where a log line stands; each member may be `*` in a watcher's subject. */
+/** Parts of a log subject; a watcher may use `*` for each. */
 export interface LogAddress {
   namespace: string;
   nodeId: string;
@@ -78,8 +78,7 @@ export const logSubject = (at: LogAddress): string =>
   `${root}.logs.${at.namespace}.${at.nodeId}.${at.workloadName}.${at.workloadId}`;
 
 /**
- * Parses a log subject; the reference's relayed lines have id and name in the other order, which is told by the
- * form of an id.
+ * Parses a log subject. Log lines relayed by Go Nex have id and name in reverse order, which the form of an id reveals.
  *
  * @returns `undefined` for a subject of another form.
  */
@@ -91,16 +90,16 @@ export function parseLogSubject(subject: string): LogAddress | undefined {
   return { namespace, nodeId, workloadName: swapped ? b : a, workloadId: swapped ? a : b };
 }
 
-/** Where a node's own log goes, line by line. */
+/** Subject of a node's own log lines. */
 export const nodeLogSubject = (nodeId: string, stream: "stdout" | "stderr"): string =>
   `${root}.logs.system.${nodeId}.${stream}`;
 
-/** The queue group that the copies of a function share. */
+/** Queue group that the machines of a function share. */
 export const functionQueueGroup = (namespace: string, workloadName: string): string =>
   `nex.${namespace}.${workloadName}`;
-/** The trigger that `devrun` gives to a function for which none was named. */
+/** Default trigger that `devrun` gives to a function. */
 export const defaultTrigger = (namespace: string, workloadName: string): string =>
   `${namespace}.${workloadName}`;
 
-/** The bucket of the command line's uploads, the reference's name. */
+/** Bucket for the CLI's uploads, named as in Go Nex. */
 export const cliBucket = "NEXCLIFILES";

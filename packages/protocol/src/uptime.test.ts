@@ -8,7 +8,7 @@ const hour = 60 * minute;
 const day = 24 * hour;
 const year = 365 * day;
 
-test("formatUptime prints whole seconds with every smaller unit", () => {
+test("formatUptime prints whole seconds and all smaller units", () => {
   const cases: [number, string][] = [
     [0, "0s"],
     [999, "0s"],
@@ -25,11 +25,11 @@ test("formatUptime prints whole seconds with every smaller unit", () => {
   for (const [elapsedMs, text] of cases) assert.equal(formatUptime(elapsedMs), text);
 });
 
-test("formatUptime counts a clock that went back as 0", () => {
+test("formatUptime counts a negative duration as 0", () => {
   assert.equal(formatUptime(-5 * second), "0s");
 });
 
-test("formatRunTime prints nanoseconds, whole milliseconds, then the uptime", () => {
+test("formatRunTime prints nanoseconds, whole milliseconds, then the uptime format", () => {
   const cases: [number, string][] = [
     [0, "0ns"],
     [999, "999ns"],

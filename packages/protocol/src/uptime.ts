@@ -1,4 +1,4 @@
-/** How long something has been up, as the reference writes it. */
+/** Uptimes in the format of Go Nex. */
 
 const units = [
   ["y", 365 * 86_400],
@@ -8,9 +8,9 @@ const units = [
 ] as const;
 
 /**
- * Whole seconds, largest unit first, all smaller units printed: `7s`, `1m0s`, `3d0h0m1s`, `1y2d3h4m5s`.
+ * Whole seconds, largest unit first, with all smaller units: `7s`, `1m0s`, `3d0h0m1s`, `1y2d3h4m5s`.
  *
- * @param elapsedMs Negative counts as 0.
+ * @param elapsedMs Negative values count as 0.
  */
 export function formatUptime(elapsedMs: number): string {
   let rest = Math.max(0, Math.floor(elapsedMs / 1000));
@@ -25,8 +25,8 @@ export function formatUptime(elapsedMs: number): string {
 }
 
 /**
- * The accumulated run time of a function, as INFO shows it: `<n>ns` under a microsecond, `<n>ms` under a second,
- * the uptime format beyond.
+ * Accumulated run time of a function as INFO shows it: `<n>ns` below a microsecond, `<n>ms` below a second, otherwise
+ * the uptime format.
  */
 export function formatRunTime(runNs: number): string {
   if (runNs < 1000) return `${Math.floor(runNs)}ns`;

@@ -11,18 +11,18 @@ function bytesOf(id: string): Buffer {
   );
 }
 
-test("createXidMaker makes ids of the form xid that begin with the second", () => {
+test("createXidMaker returns ids in xid format that start with the second", () => {
   const make = createXidMaker(() => 1_795_486_068_999);
   for (let round = 0; round < 100; round++) {
     const id = make();
     assert.match(id, xidPattern);
     assert.equal(bytesOf(id).readUInt32BE(0), 1_795_486_068);
-    // 96 bits leave four unused ones in the last character.
+    // 96 bits leave four unused bits in the last character.
     assert.match(id, /[0g]$/);
   }
 });
 
-test("createXidMaker's ids sort by second, and the counter goes up by one within it", () => {
+test("createXidMaker's ids sort by second, and the counter increases within a second", () => {
   let nowMs = 1_795_486_068_000;
   const make = createXidMaker(() => nowMs);
   const counters: number[] = [];
@@ -41,13 +41,13 @@ test("createXidMaker's ids sort by second, and the counter goes up by one within
   );
 });
 
-test("createXidMaker's ids are unique within a second and over makers", () => {
+test("createXidMaker's ids are unique within a second and across makers", () => {
   const makers = Array.from({ length: 4 }, () => createXidMaker(() => 0));
   const ids = makers.flatMap((make) => Array.from({ length: 1000 }, make));
   assert.equal(new Set(ids).size, ids.length);
 });
 
-test("createXidMaker stands a clock beyond the form's 32 bits", () => {
+test("createXidMaker accepts a clock beyond 32 bits", () => {
   assert.match(createXidMaker(() => 2 ** 32 * 1000 + 5000)(), xidPattern);
   assert.equal(bytesOf(createXidMaker(() => 2 ** 32 * 1000 + 5000)()).readUInt32BE(0), 5);
 });

@@ -1,5 +1,5 @@
 /**
- * Workload ids: xid, 12 bytes (seconds, machine, process, counter) as 20 characters of base32hex in lower case.
+ * Workload ids are xids: 12 bytes (seconds, machine, process, counter) as 20 characters of lower-case base32hex.
  * Format: https://github.com/rs/xid
  */
 import { randomBytes, randomInt } from "node:crypto";
@@ -8,9 +8,9 @@ import { base32Hex, encodeBase32 } from "./base32.ts";
 export const xidPattern = /^[0-9a-v]{20}$/;
 
 /**
- * Makes ids that are unique over all makers: five random bytes stand in for machine and process.
+ * Creates a generator of globally unique ids. Five random bytes replace the machine and process parts.
  *
- * @param now The clock, in milliseconds.
+ * @param now Clock, in Unix ms.
  */
 export function createXidMaker(now: () => number): () => string {
   const maker = randomBytes(5);

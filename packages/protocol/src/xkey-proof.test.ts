@@ -11,7 +11,7 @@ const xkey = vectors.recipient;
 const nowSeconds = 1_795_487_069;
 const nowMs = nowSeconds * 1000;
 
-/** A token that the node, or somebody else, might show as a proof. */
+/** A token that the node, or an impostor, might present as a proof. */
 function proofOf(
   claims: Record<string, unknown>,
   times: { iat?: number; exp?: number | undefined } = {},
@@ -37,7 +37,7 @@ function refused(proof: string, why: RegExp, nodeId = node.publicKey): void {
   );
 }
 
-test("checkXkeyProof accepts what signXkeyProof made, to the end of its life", () => {
+test("checkXkeyProof accepts a proof by signXkeyProof until it expires", () => {
   const proof = signXkeyProof(node, xkey, nowMs);
   const endMs = nowMs + (xkeyProofLifeSeconds + clockLeewaySeconds) * 1000;
   checkXkeyProof(proof, node.publicKey, xkey, nowMs);
@@ -45,7 +45,7 @@ test("checkXkeyProof accepts what signXkeyProof made, to the end of its life", (
   assert.throws(() => checkXkeyProof(proof, node.publicKey, xkey, endMs + 1000), /its proof has expired$/);
 });
 
-test("checkXkeyProof refuses a token for something else", () => {
+test("checkXkeyProof refuses a token for another use", () => {
   for (const use of tokenUses) {
     if (use !== "xkey-proof") refused(proofOf({ use }), /its proof is a token for something else$/);
   }
@@ -53,41 +53,41 @@ test("checkXkeyProof refuses a token for something else", () => {
   refused(loose, /its proof is a token for something else$/);
 });
 
-test("checkXkeyProof refuses the proof of another node, shown as it is or signed for this one", () => {
-  refused(signXkeyProof(other, xkey, nowMs), /its proof is of another node$/);
-  refused(proofOf({}, {}, other), /its proof is of another node$/);
-  refused(proofOf({ sub: other.publicKey }), /its proof is of another node$/);
+test("checkXkeyProof refuses the proof of another node, and one signed by another node for this one", () => {
+  refused(signXkeyProof(other, xkey, nowMs), /its proof is for another node$/);
+  refused(proofOf({}, {}, other), /its proof is for another node$/);
+  refused(proofOf({ sub: other.publicKey }), /its proof is for another node$/);
 });
 
-test("checkXkeyProof refuses a node id that is no node's key, although it signed the proof", () => {
+test("checkXkeyProof refuses a node id that is not a node key, even if it signed the proof", () => {
   const account = signerOfSeed(vectors.issuerSeed);
-  refused(signXkeyProof(account, xkey, nowMs), /its proof is of another node$/, account.publicKey);
+  refused(signXkeyProof(account, xkey, nowMs), /its proof is for another node$/, account.publicKey);
 });
 
-test("checkXkeyProof refuses the proof of another xkey, and one that names none", () => {
-  refused(signXkeyProof(node, vectors.sender, nowMs), /its proof is of another xkey$/);
-  refused(proofOf({ xkey: undefined }), /its proof is of another xkey$/);
-  refused(proofOf({ xkey: [xkey] }), /its proof is of another xkey$/);
+test("checkXkeyProof refuses the proof of another xkey, and one without an xkey", () => {
+  refused(signXkeyProof(node, vectors.sender, nowMs), /its proof is for another xkey$/);
+  refused(proofOf({ xkey: undefined }), /its proof is for another xkey$/);
+  refused(proofOf({ xkey: [xkey] }), /its proof is for another xkey$/);
 });
 
-test("checkXkeyProof refuses a proof that has expired", () => {
+test("checkXkeyProof refuses an expired proof", () => {
   refused(signXkeyProof(node, xkey, nowMs - 48 * 3600 * 1000), /its proof has expired$/);
 });
 
-test("checkXkeyProof refuses a proof that holds longer than a day", () => {
-  refused(proofOf({}, { exp: nowSeconds + xkeyProofLifeSeconds + 1 }), /its proof holds too long$/);
-  refused(proofOf({}, { exp: undefined }), /its proof holds too long$/);
+test("checkXkeyProof refuses a proof that is valid for more than a day", () => {
+  refused(proofOf({}, { exp: nowSeconds + xkeyProofLifeSeconds + 1 }), /its proof is valid for too long$/);
+  refused(proofOf({}, { exp: undefined }), /its proof is valid for too long$/);
 });
 
-test("checkXkeyProof refuses a proof dated into the future beyond the leeway", () => {
+test("checkXkeyProof refuses a proof issued in the future beyond the leeway", () => {
   const tenYears = nowSeconds + 10 * 365 * 86_400;
   for (const iat of [tenYears, nowSeconds + clockLeewaySeconds + 1]) {
-    refused(proofOf({}, { iat, exp: iat + 60 }), /its proof is dated into the future$/);
+    refused(proofOf({}, { iat, exp: iat + 60 }), /its proof was issued in the future$/);
   }
   checkXkeyProof(signXkeyProof(node, xkey, nowMs + clockLeewaySeconds * 1000), node.publicKey, xkey, nowMs);
 });
 
-test("checkXkeyProof refuses what is no token, and a damaged one", () => {
+test("checkXkeyProof refuses malformed and damaged tokens", () => {
   for (const proof of ["", "x", "a.b.c"]) refused(proof, /its proof can't be decoded$/);
   const proof = signXkeyProof(node, xkey, nowMs);
   refused(`${proof.slice(0, 60)}${proof[60] === "A" ? "B" : "A"}${proof.slice(61)}`, /can't be decoded$/);

@@ -1,9 +1,9 @@
-/** A node's signed statement of which xkey is its own, so that nobody seals for whoever answers an auction. */
+/** A node's signed statement of its xkey. It keeps clients from sealing for an impostor that answers an auction. */
 import { type Claims, clockLeewaySeconds, decodeClaims, encodeClaims, isTimely, tokenUse } from "./claims.ts";
 import { NexError } from "./errors.ts";
 import { isPublicKey, type Signer } from "./keys.ts";
 
-/** How long a proof holds; a node signs a new one at half of it. */
+/** Lifetime of a proof; a node renews it after half of that. */
 export const xkeyProofLifeSeconds = 24 * 3600;
 
 /** Signs a proof. */
@@ -21,7 +21,7 @@ export function signXkeyProof(node: Signer, xkey: string, nowMs: number): string
 }
 
 /**
- * Checks that node id, xkey and proof agree.
+ * Checks that node id, xkey and proof match.
  *
  * @throws NexError `xkey_proof_invalid`
  */
@@ -30,7 +30,7 @@ export function checkXkeyProof(proof: string, nodeId: string, xkey: string, nowM
     new NexError("xkey_proof_invalid", `Cannot trust the xkey of node ${nodeId}: ${why}`, {
       cause,
       ids: { node: nodeId },
-      advice: "Whoever answered may not be that node; nothing was sealed or sent",
+      advice: "The answer may come from an impostor; nothing was sealed or sent",
     });
   let claims: Claims;
   try {
@@ -40,13 +40,13 @@ export function checkXkeyProof(proof: string, nodeId: string, xkey: string, nowM
   }
   if (tokenUse(claims) !== "xkey-proof") throw refuse("its proof is a token for something else");
   if (!isPublicKey(nodeId, "N") || claims.iss !== nodeId || claims.sub !== nodeId) {
-    throw refuse("its proof is of another node");
+    throw refuse("its proof is for another node");
   }
-  if (claims.nats.nex?.["xkey"] !== xkey) throw refuse("its proof is of another xkey");
+  if (claims.nats.nex?.["xkey"] !== xkey) throw refuse("its proof is for another xkey");
   const life = (claims.exp ?? Number.POSITIVE_INFINITY) - (claims.iat ?? 0);
-  if (life > xkeyProofLifeSeconds) throw refuse("its proof holds too long");
-  // Otherwise a proof made ahead of time would hold for years.
+  if (life > xkeyProofLifeSeconds) throw refuse("its proof is valid for too long");
+  // A proof issued in the future would be valid for longer than its lifetime.
   if ((claims.iat ?? 0) > nowMs / 1000 + clockLeewaySeconds)
-    throw refuse("its proof is dated into the future");
+    throw refuse("its proof was issued in the future");
   if (!isTimely(claims, nowMs)) throw refuse("its proof has expired");
 }

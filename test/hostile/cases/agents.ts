@@ -357,9 +357,9 @@ export const agentCases: readonly AgentCase[] = [
     "relay by another's ids",
     "Opens a stream with an id of the node's",
     atOnce,
-    broken(/is no id for it/),
+    broken(/is not a valid new id/),
   ),
-  deed("relay by one id twice", "Opens a stream twice", atOnce, broken(/is no id for it/)),
+  deed("relay by one id twice", "Opens a stream twice", atOnce, broken(/is not a valid new id/)),
   deed(
     "relay beyond the window",
     "Sends more than it was allowed",

@@ -11,7 +11,7 @@ import { seededRandom } from "../fixtures/random.ts";
 import { FrameConnection } from "./frame-connection.ts";
 import { FrameFlag, FrameType, framePayloadBytesMax, PayloadAssembler } from "./frames.ts";
 
-/** Two ends of a connection over a unix socket. */
+/** Both ends of a unix socket connection. */
 async function socketPair(): Promise<{ left: Socket; right: Socket } & AsyncDisposable> {
   const directory = await mkdtemp(join(tmpdir(), "nex-frames-"));
   const server = createServer();
@@ -31,7 +31,7 @@ async function socketPair(): Promise<{ left: Socket; right: Socket } & AsyncDisp
   };
 }
 
-/** One end that keeps what it got. */
+/** One end of a connection, which records what it receives. */
 class End {
   readonly connection: FrameConnection;
   readonly frames: { type: number; flags: number; id: number; payload: Buffer }[] = [];
@@ -60,18 +60,18 @@ class End {
     for (const wake of this.#changed.splice(0)) wake();
   }
 
-  /** Waits until something is so; the test's own time limit ends it otherwise. */
+  /** Waits for a condition, bounded by the test's time limit. */
   async until(condition: (end: End) => boolean): Promise<void> {
     while (!condition(this)) await new Promise<void>((resolve) => this.#changed.push(resolve));
   }
 }
 
-/** A stream that never gets rid of what is written. */
+/** A stream that never completes a write. */
 function stuckStream(): Duplex {
   return new Duplex({ read: () => undefined, write: () => undefined });
 }
 
-test("FrameConnection brings frames over in order, in both directions, whatever their size", {
+test("FrameConnection delivers frames of any size in order, in both directions", {
   timeout: 60_000,
 }, async () => {
   await using pair = await socketPair();
@@ -87,7 +87,7 @@ test("FrameConnection brings frames over in order, in both directions, whatever 
   }));
   for (const frame of sent) {
     left.connection.send(frame.type, frame.flags, frame.id, frame.payload);
-    // The payload was copied: the sender may use its bytes again.
+    // Copy the payload: the sender may reuse its memory.
     const kept = Buffer.from(frame.payload);
     frame.payload.fill(0);
     frame.payload = kept;
@@ -102,7 +102,7 @@ test("FrameConnection brings frames over in order, in both directions, whatever 
   );
 });
 
-test("FrameConnection.sendLong splits at the frame's limit, and an assembler gives the payload back", {
+test("FrameConnection.sendLong splits a payload at the frame limit, and an assembler restores it", {
   timeout: 60_000,
 }, async () => {
   const sizes = [
@@ -141,7 +141,7 @@ test("FrameConnection.sendJson sends JSON of any size", { timeout: 60_000 }, asy
   assert.deepEqual(JSON.parse(Buffer.concat(right.frames.map(({ payload }) => payload)).toString()), value);
 });
 
-test("FrameConnection.send refuses a payload that does not fit and goes on", {
+test("FrameConnection.send refuses a payload that is too large, and keeps working", {
   timeout: 60_000,
 }, async () => {
   await using pair = await socketPair();
@@ -154,7 +154,7 @@ test("FrameConnection.send refuses a payload that does not fit and goes on", {
   assert.equal(right.frames[0]?.id, 1);
 });
 
-test("FrameConnection gathers the frames of a turn into one write", async () => {
+test("FrameConnection batches the frames of one turn into one write", async () => {
   const writes: number[] = [];
   const stream = new Duplex({
     read: () => undefined,
@@ -170,7 +170,7 @@ test("FrameConnection gathers the frames of a turn into one write", async () => 
   assert.deepEqual(writes, [1200]);
 });
 
-test("FrameConnection.close sends what was gathered, ends both sides once and without a reason", {
+test("FrameConnection.close flushes, and ends both sides once and without an error", {
   timeout: 60_000,
 }, async () => {
   await using pair = await socketPair();
@@ -187,7 +187,7 @@ test("FrameConnection.close sends what was gathered, ends both sides once and wi
   assert.ok(left.connection.ended && right.connection.ended);
 });
 
-test("FrameConnection writes nothing after its end, and says so", { timeout: 60_000 }, async () => {
+test("FrameConnection writes nothing after it is closed, and reports it", { timeout: 60_000 }, async () => {
   await using pair = await socketPair();
   const [left, right] = [new End(pair.left), new End(pair.right)];
   left.connection.close();
@@ -198,7 +198,7 @@ test("FrameConnection writes nothing after its end, and says so", { timeout: 60_
   assert.deepEqual(right.frames, []);
 });
 
-test("FrameConnection ends with a reason when the other side sends no frames", {
+test("FrameConnection closes with an error when the other side does not send frames", {
   timeout: 60_000,
 }, async () => {
   await using pair = await socketPair();
@@ -211,7 +211,7 @@ test("FrameConnection ends with a reason when the other side sends no frames", {
   assert.equal(left.ends.length, 1);
 });
 
-test("FrameConnection ends with the reason when its owner can't stand a frame", {
+test("FrameConnection closes with the error that its owner throws", {
   timeout: 60_000,
 }, async () => {
   await using pair = await socketPair();
@@ -233,7 +233,7 @@ test("FrameConnection ends with the reason when its owner can't stand a frame", 
   assert.match(ends[0]?.message ?? "", /no such frame/);
 });
 
-test("FrameConnection hands out no frame after it was closed in the middle of a chunk", {
+test("FrameConnection delivers no frame after it is closed in the middle of a chunk", {
   timeout: 60_000,
 }, async () => {
   await using pair = await socketPair();
@@ -253,7 +253,7 @@ test("FrameConnection hands out no frame after it was closed in the middle of a 
   assert.deepEqual(seen, [1]);
 });
 
-test("FrameConnection tells a sender that the other side is slow, and when it has caught up", {
+test("FrameConnection signals backpressure, and its end", {
   timeout: 60_000,
 }, async () => {
   await using pair = await socketPair();
@@ -263,7 +263,7 @@ test("FrameConnection tells a sender that the other side is slow, and when it ha
   let sent = 1;
   while (left.connection.send(FrameType.log, 0, 0, payload)) {
     sent++;
-    assert.ok(sent < 1000, "the sender was never told");
+    assert.ok(sent < 1000, "drain was never reported");
   }
   assert.ok(left.connection.congested);
   const right = new End(pair.right);
@@ -273,18 +273,18 @@ test("FrameConnection tells a sender that the other side is slow, and when it ha
   await right.until(({ frames }) => frames.length === sent);
 });
 
-test("FrameConnection breaks off a writer whose other side never reads", () => {
+test("FrameConnection closes when the other side never reads", () => {
   const end = new End(stuckStream());
   const payload = Buffer.alloc(framePayloadBytesMax);
   for (let sent = 0; !end.connection.ended; sent++) {
-    assert.ok(sent < 2000, "it took more than it should");
+    assert.ok(sent < 2000, "the connection buffered more than its limit");
     end.connection.send(FrameType.log, 0, 0, payload);
   }
   assert.equal(end.ends.length, 1);
   assert.match(end.ends[0]?.message ?? "", /the other side does not read$/);
 });
 
-test("FrameConnection ends once, also when closing shows that the other side never reads", () => {
+test("FrameConnection reports its end once, also when flushing on close fails", () => {
   const limit = 64 * 1024 * 1024;
   const stream = stuckStream();
   const end = new End(stream);

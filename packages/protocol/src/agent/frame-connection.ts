@@ -1,4 +1,4 @@
-/** One side of a frame channel: reads frames from a stream and writes them, many to a chunk. */
+/** One side of a frame channel: reads and writes frames on a stream, batching many frames into a chunk. */
 import type { Duplex } from "node:stream";
 import { NexError, toNexError } from "../errors.ts";
 import {
@@ -12,35 +12,35 @@ import {
   writeU32,
 } from "./frames.ts";
 
-/** Frames are gathered into chunks of this size; a chunk goes out when it is full or when the turn ends. */
+/** Size of a write chunk. A chunk is sent when it is full, or at the end of the event loop turn. */
 const chunkBytes = 65_536;
-/** So many chunks that were written are kept for others: fresh memory costs more than the copy into it. */
+/** Maximum number of written chunks kept for reuse. Allocating memory costs more than copying into existing chunks. */
 const spareChunksMax = 4;
-/** A writer that has not got rid of this much is broken off, whatever asked it to wait. */
+/** Maximum number of unsent bytes; beyond it, the channel is closed. */
 const pendingBytesMax = 64 * 1024 * 1024;
 
-/** Counts bytes that are held on one side's behalf; several holders can share one bound. */
+/** Byte budget. Several users can share one limit. */
 export interface Holding {
-  /** Takes an amount. @returns false, and takes nothing, when it is more than there is. */
+  /** Reserves an amount. @returns false, and reserves nothing, if too little is left. */
   take(bytes: number): boolean;
-  /** Gives back what was taken. */
+  /** Releases a reserved amount. */
   give(bytes: number): void;
 }
 
-/** What a `FrameConnection` tells its owner. */
+/** Callbacks of a `FrameConnection`. */
 export interface FrameConnectionEvents {
   frame: FrameHandler;
-  /** Asked before `frame`, without a view being made. */
+  /** Called before `frame`, without allocating a view of the payload. */
   hotFrame?: HotFrameHandler;
-  /** All frames of what had arrived were handed out. */
+  /** Called after all frames that arrived together have been handled. */
   batchEnd?(): void;
-  /** Once: the channel has ended, with the reason where it was not the other side's wish. */
+  /** Called once when the channel closes, with an error unless the other side closed it on purpose. */
   end(error?: NexError): void;
-  /** The other side took what was written, after `send` had returned false. */
+  /** Called when the other side has read the pending writes after `send` returned false. */
   drain?(): void;
 }
 
-/** A holding without a bound of its own, for the side that trusts the other one. */
+/** A budget without a limit, for the side that trusts its peer. */
 export const unboundedHolding: Holding = { take: () => true, give: () => undefined };
 
 const noBytes = new Uint8Array(0);
@@ -57,7 +57,7 @@ export class FrameConnection {
   readonly #flush = (): void => this.flush();
   readonly #pending: Holding;
 
-  /** @param pending Counts what was written and the other side has not taken. */
+  /** @param pending Budget for bytes written but not yet read by the other side. */
   constructor(stream: Duplex, events: FrameConnectionEvents, pending = unboundedHolding) {
     this.#stream = stream;
     this.#events = events;
@@ -89,22 +89,22 @@ export class FrameConnection {
     return this.#ended;
   }
 
-  /** Has the other side more to read than it should? Then wait for `drain`. */
+  /** Whether the other side reads too slowly. If so, wait for `drain`. */
   get congested(): boolean {
     return this.#stream.writableNeedDrain;
   }
 
-  /** Bytes that the other side has not taken. */
+  /** Bytes that the other side has not read yet. */
   get pendingBytes(): number {
     return this.#stream.writableLength + this.#used;
   }
 
-  /** Reads nothing more until `resume`; frames of what was read already are still handed out. */
+  /** Stops reading until `resume`. Frames that have already been read are still delivered. */
   pause(): void {
     this.#stream.pause();
   }
 
-  /** Reads on after `pause`. */
+  /** Continues reading after `pause`. */
   resume(): void {
     this.#stream.resume();
   }
@@ -112,7 +112,7 @@ export class FrameConnection {
   /**
    * Writes one frame, whose payload must fit.
    *
-   * @returns false when the other side is slow; the frame is on its way all the same.
+   * @returns false if the other side is slow; the frame is sent nevertheless.
    */
   send(type: number, flags: number, id: number, payload?: Uint8Array): boolean {
     const length = payload?.length ?? 0;
@@ -121,12 +121,12 @@ export class FrameConnection {
     return !this.#stream.writableNeedDrain;
   }
 
-  /** Writes a payload of any size, split over frames. */
+  /** Writes a payload of any size, split across frames. */
   sendLong(type: number, flags: number, id: number, payload: Uint8Array): boolean {
     return this.sendParts(type, flags, id, noBytes, payload, 0, payload.length);
   }
 
-  /** Writes a payload of any size, which is a short head and a part of a buffer, split over frames. */
+  /** Writes a short head followed by a range of a buffer, split across frames. */
   sendParts(
     type: number,
     flags: number,
@@ -157,9 +157,10 @@ export class FrameConnection {
   }
 
   /**
-   * Writes a frame's header and leaves its payload to the caller, who fills `chunk` from the returned offset at once.
+   * Writes a frame's header and reserves space for the payload. The caller must fill `chunk` at the returned offset
+   * immediately.
    *
-   * @returns the offset, or -1 when the channel has ended and nothing can be written.
+   * @returns the offset, or -1 if the channel is closed.
    */
   reserve(type: number, flags: number, id: number, payloadBytes: number): number {
     if (this.#ended) return -1;
@@ -187,7 +188,7 @@ export class FrameConnection {
     return at + frameHeaderBytes;
   }
 
-  /** Is something gathered that has not been sent? */
+  /** Whether the current chunk holds unsent frames. */
   get unsent(): boolean {
     return this.#used > 0;
   }
@@ -196,14 +197,14 @@ export class FrameConnection {
     return this.#chunk;
   }
 
-  /** Sends what was gathered now, without waiting for the end of the turn. */
+  /** Sends the current chunk without waiting for the end of the turn. */
   flush(): void {
     this.#scheduled = false;
     if (this.#used === 0 || this.#ended) return;
     const chunk = this.#chunk;
     const used = this.#used;
     const isHeld = this.#pending.take(used);
-    // The stream keeps the bytes until they are written.
+    // The stream references the bytes until they are written.
     this.#stream.write(chunk.subarray(0, used), () => {
       if (isHeld) this.#pending.give(used);
       if (this.#spare.length < spareChunksMax) this.#spare.push(chunk);
@@ -215,11 +216,11 @@ export class FrameConnection {
     }
   }
 
-  /** Ends the channel. Idempotent. */
+  /** Closes the channel. Idempotent. */
   close(error?: NexError): void {
     if (this.#ended) return;
     if (error === undefined) this.flush();
-    // Flushing may have found that the other side does not read.
+    // Flushing may have closed the channel because the other side does not read.
     if (this.#ended) return;
     this.#ended = true;
     if (error === undefined) this.#stream.end();

@@ -29,7 +29,7 @@ function encode({ type, flags, id, payload }: Frame): Buffer {
   return Buffer.concat([header, payload]);
 }
 
-/** Decodes chunks; the payloads are copied, since their views hold only during the call. */
+/** Decodes chunks. Payloads are copied, because their views are valid only during the call. */
 function decode(chunks: Iterable<Buffer>): Frame[] {
   const frames: Frame[] = [];
   const decoder = new FrameDecoder((type, flags, id, payload) => {
@@ -38,7 +38,7 @@ function decode(chunks: Iterable<Buffer>): Frame[] {
   for (const bytes of chunks) {
     const chunk = Buffer.from(bytes);
     decoder.push(chunk);
-    // The chunk belongs to the stream, which uses it again.
+    // The stream reuses the memory of the chunk.
     chunk.fill(0xee);
   }
   return frames;
@@ -54,11 +54,11 @@ function* cut(bytes: Buffer, lengths: () => number): Generator<Buffer> {
 
 const ping: Frame = { type: FrameType.ping, flags: 0, id: 7, payload: Buffer.alloc(0) };
 
-test("FrameDecoder gives every frame of a stream, however it is cut into chunks", () => {
+test("FrameDecoder delivers every frame, regardless of chunk boundaries", () => {
   const random = seededRandom(5);
   for (let round = 0; round < 60; round++) {
     const longest = random.of([1, 3, 13, 500, 70_000]);
-    // Large frames only where the chunks are large: the decoder copies an incomplete frame for each chunk.
+    // Large frames only with large chunks: the decoder copies an incomplete frame for each chunk.
     const largest = longest < 500 ? 2000 : framePayloadBytesMax;
     const frames = Array.from({ length: 1 + random.below(30) }, (): Frame => {
       const size = random.below(8) === 0 ? random.below(largest + 1) : random.below(60);
@@ -76,13 +76,13 @@ test("FrameDecoder gives every frame of a stream, however it is cut into chunks"
   }
 });
 
-test("FrameDecoder takes the smallest and the largest frame", () => {
+test("FrameDecoder accepts the smallest and the largest frame", () => {
   const largest = { ...ping, payload: seededRandom(6).bytes(framePayloadBytesMax) };
   assert.equal(encode(largest).length, frameBytesMax);
   assert.deepEqual(decode([Buffer.concat([encode(ping), encode(largest)])]), [ping, largest]);
 });
 
-test("FrameDecoder refuses lengths out of bounds as soon as it has read them", () => {
+test("FrameDecoder refuses a length out of bounds as soon as it is read", () => {
   for (const length of [0, 1, frameHeaderBytes - 5, frameBytesMax - 3, 0x7fffffff, 0x80000000, 0xffffffff]) {
     const head = Buffer.alloc(4);
     head.writeUInt32LE(length, 0);
@@ -94,20 +94,20 @@ test("FrameDecoder refuses lengths out of bounds as soon as it has read them", (
   }
 });
 
-test("FrameDecoder hands out the good frames before a bad one", () => {
+test("FrameDecoder delivers the valid frames before an invalid one", () => {
   const frames: number[] = [];
   const decoder = new FrameDecoder((type) => frames.push(type));
   assert.throws(() => decoder.push(Buffer.concat([encode(ping), encode(ping), Buffer.alloc(4)])));
   assert.deepEqual(frames, [FrameType.ping, FrameType.ping]);
 });
 
-test("FrameDecoder gives nothing for a frame that never ends", () => {
+test("FrameDecoder delivers nothing for a frame that never completes", () => {
   const whole = encode({ ...ping, payload: Buffer.from("payload") });
   for (let length = 0; length < whole.length; length++)
     assert.deepEqual(decode([whole.subarray(0, length)]), []);
 });
 
-test("FrameType: node's types are below 32, the agent's from 32 on, and none is used twice", () => {
+test("FrameType: the node's types are below 32, the agent's start at 32, and all are distinct", () => {
   const types = Object.values(FrameType);
   assert.equal(new Set(types).size, types.length);
   const fromNode = [
@@ -125,12 +125,12 @@ test("FrameType: node's types are below 32, the agent's from 32 on, and none is 
     assert.equal(type < 32, fromNode.includes(name) || name.startsWith("nodeRelay"), name);
 });
 
-test("PayloadAssembler gives the view itself when a payload has one part", () => {
+test("PayloadAssembler returns the same view for a payload of one part", () => {
   const payload = Buffer.from("one");
   assert.equal(new PayloadAssembler(1).add(0, 1, payload), payload);
 });
 
-test("PayloadAssembler puts together parts of several ids that come mixed", () => {
+test("PayloadAssembler reassembles interleaved parts of several ids", () => {
   const random = seededRandom(7);
   const assembler = new PayloadAssembler(20 * part);
   const sizes = [part, part + 1, 2 * part, 2 * part + 500, 3 * part, 4 * part - 1];
@@ -152,7 +152,7 @@ test("PayloadAssembler puts together parts of several ids that come mixed", () =
   for (const [id, payload] of payloads.entries()) assert.ok(done.get(id)?.equals(payload), `${id}`);
 });
 
-test("PayloadAssembler takes exactly as much as it may, over all unfinished payloads together", () => {
+test("PayloadAssembler accepts exactly its limit over all incomplete payloads", () => {
   const almostFull = (): PayloadAssembler => {
     const assembler = new PayloadAssembler(2 * part + 40);
     assembler.add(FrameFlag.more, 1, Buffer.alloc(part));
@@ -165,7 +165,7 @@ test("PayloadAssembler takes exactly as much as it may, over all unfinished payl
   assert.equal(almostFull().add(0, 1, Buffer.alloc(40))?.length, part + 40);
 });
 
-test("PayloadAssembler has room again after a payload is whole or was dropped", () => {
+test("PayloadAssembler releases space after a payload is complete or dropped", () => {
   const assembler = new PayloadAssembler(2 * part);
   for (let round = 0; round < 5; round++) {
     assembler.add(FrameFlag.more, 1, Buffer.alloc(part));
@@ -177,15 +177,15 @@ test("PayloadAssembler has room again after a payload is whole or was dropped", 
   }
 });
 
-test("PayloadAssembler begins anew with an id whose payload was dropped", () => {
+test("PayloadAssembler accepts a new payload for a dropped id", () => {
   const assembler = new PayloadAssembler(2 * part);
   assembler.add(FrameFlag.more, 1, Buffer.alloc(part));
   assembler.drop(1);
   assert.equal(assembler.add(0, 1, Buffer.from("new"))?.toString(), "new");
 });
 
-test("PayloadAssembler refuses a part that is not the last one and does not fill its frame", () => {
-  // Each of them would cost memory beyond its bytes, without a limit where it has none.
+test("PayloadAssembler refuses a part other than the last one that does not fill its frame", () => {
+  // Each of these parts would take memory beyond its own bytes, without a limit on their number.
   for (const bytes of [0, 1, part - 1]) {
     const refused = { code: "agent_protocol", message: /is not the last one$/ };
     const assembler = new PayloadAssembler(3 * part);

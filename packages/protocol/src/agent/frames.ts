@@ -1,43 +1,43 @@
 /**
- * Frames: what goes over the first channel of a machine, in both directions. All numbers are little-endian.
+ * Frames of a machine's first channel, in both directions. All numbers are little-endian.
  *
- *     0  u32  length of what follows it: 8 and the payload
+ *     0  u32  length of the rest: 8 bytes and the payload
  *     4  u8   type
  *     5  u8   flags
  *     6  u16  zero
- *     8  u32  id: of a call or ping; 0 where there is none
+ *     8  u32  id of a call or ping, otherwise 0
  *     12      payload
  */
 import { NexError } from "../errors.ts";
 
-/** The version of frames and of what they carry; both sides must speak the same. */
+/** Version of frames and their content; both sides must use the same. */
 export const agentProtocolVersion = 2;
 
 export const frameHeaderBytes = 12;
-/** A whole frame, header included. Longer payloads are split. */
+/** Maximum size of a frame, header included. Longer payloads are split. */
 export const frameBytesMax = 65_536;
 export const framePayloadBytesMax = frameBytesMax - frameHeaderBytes;
 
-/** Types below 32 come from the node, those from 32 on from the agent. */
+/** Types below 32 are sent by the node, types from 32 on by the agent. */
 export const FrameType = {
   /** JSON `Attach`; the first frame of an epoch. */
   attach: 1,
   /** JSON `Welcome`; answers a hello. */
   welcome: 2,
-  /** The next bytes of the artifact, as many as there are; the last frame is without `more`. */
+  /** Next bytes of the artifact; the last frame does not have `more`. */
   artifact: 3,
-  /** JSON `Deploy`; after the whole artifact. */
+  /** JSON `Deploy`; sent after the whole artifact. */
   deploy: 4,
   /** JSON `Undeploy`. */
   undeploy: 5,
-  /** A call of a function, see `invocation.ts`. */
+  /** A function call, see `invocation.ts`. */
   invoke: 6,
-  /** The call's answer is no longer wanted. */
+  /** Cancels a call: its answer is no longer needed. */
   cancel: 7,
   ping: 8,
-  /** The answer to a host call, see `host-call.ts`. */
+  /** Reply to a host call, see `host-call.ts`. */
   hostReply: 9,
-  /** The node's side of relayed streams, see `relay.ts`. */
+  /** Relayed streams, node side, see `relay.ts`. */
   nodeRelayOpen: 16,
   nodeRelayData: 17,
   nodeRelayEnd: 18,
@@ -45,24 +45,24 @@ export const FrameType = {
   nodeRelayCredit: 20,
   /** JSON `Hello`; answers an attach. */
   hello: 32,
-  /** u32: how many more bytes of the artifact may be sent. */
+  /** u32: number of further artifact bytes the node may send. */
   credit: 33,
   /** JSON `Deployed`; answers a deploy. */
   deployed: 34,
-  /** The calls of this epoch up to the n-th, by the order in which they were given, have begun; the id is n, from 1 on. */
+  /** Reports that the first n calls of this epoch, in the order given, have started. The id is n, counted from 1. */
   began: 35,
-  /** The call's answer, see `invocation.ts`. */
+  /** Result of a call, see `invocation.ts`. */
   result: 36,
   /** A log line: u8 level, then text. */
   log: 37,
-  /** JSON `Exited`: the workload ended, by itself or after an undeploy. */
+  /** JSON `Exited`: the workload has exited, by itself or after an undeploy. */
   exited: 38,
   pong: 39,
-  /** So many calls, which the id says, may begin beyond those that were answered or named; 1 before the first of these. */
+  /** The id is the number of calls that may start beyond those answered or reported; 1 before the first such frame. */
   window: 40,
-  /** A call of a host service that does not block, see `host-call.ts`. */
+  /** A non-blocking call of a host service, see `host-call.ts`. */
   hostCall: 41,
-  /** The agent's side of relayed streams. */
+  /** Relayed streams, agent side. */
   agentRelayOpen: 48,
   agentRelayData: 49,
   agentRelayEnd: 50,
@@ -72,21 +72,21 @@ export const FrameType = {
 export type FrameType = (typeof FrameType)[keyof typeof FrameType];
 
 export const FrameFlag = {
-  /** The payload, which fills its frame, goes on in the next frame of the same type and id. */
+  /** The payload fills its frame and continues in the next frame of the same type and id. */
   more: 1,
-  /** Of a result: it is an error. */
+  /** The result is an error. */
   error: 2,
-  /** Of an invocation or a result: headers stand before the payload. */
+  /** The invocation or result has headers before its payload. */
   headers: 4,
 } as const;
 
-/** Gets each frame; the payload is a view on what was read, which stays as it is for as long as somebody holds it. */
+/** Receives each frame. The payload is a view of a buffer that stays unchanged as long as it is referenced. */
 export type FrameHandler = (type: number, flags: number, id: number, payload: Buffer) => void;
 
 /**
- * Gets each frame first, as a place in what was read, which stays as it is for as long as somebody holds it.
+ * Receives each frame first, as offsets into a buffer that stays unchanged as long as it is referenced.
  *
- * @returns whether it has taken the frame.
+ * @returns whether it has handled the frame.
  */
 export type HotFrameHandler = (
   type: number,
@@ -99,11 +99,11 @@ export type HotFrameHandler = (
 
 const noBytes = Buffer.alloc(0);
 
-/** Cuts a stream of bytes into frames, buffering at most one incomplete frame. */
+/** Splits a byte stream into frames, buffering at most one incomplete frame. */
 export class FrameDecoder {
   readonly #handler: FrameHandler;
   readonly #hot: HotFrameHandler | undefined;
-  /** A frame that is not whole yet, or at first its length alone. */
+  /** The incomplete frame, or at first only its length. */
   #partial: Buffer = noBytes;
   #filled = 0;
 
@@ -113,9 +113,9 @@ export class FrameDecoder {
   }
 
   /**
-   * Takes the next bytes and hands out the frames that are complete.
+   * Adds bytes and delivers all complete frames.
    *
-   * @throws NexError `agent_protocol` for a length out of bounds; the stream can't be read on then.
+   * @throws NexError `agent_protocol` if a length is out of bounds; decoding can't continue then.
    */
   push(chunk: Buffer): void {
     let at = this.#partial.length === 0 ? 0 : this.#complete(chunk);
@@ -128,7 +128,7 @@ export class FrameDecoder {
     if (at < chunk.length) this.#keep(chunk, at);
   }
 
-  /** Goes on with the frame that is not whole. @returns where the next one begins in the chunk. */
+  /** Continues the incomplete frame. @returns the offset of the next frame in the chunk. */
   #complete(chunk: Buffer): number {
     let at = this.#fill(chunk, 0);
     if (this.#filled < this.#partial.length) return at;
@@ -153,7 +153,7 @@ export class FrameDecoder {
     return at + size;
   }
 
-  /** Keeps the begin of a frame, with room for all of it. */
+  /** Buffers the start of a frame, with space for all of it. */
   #keep(chunk: Buffer, at: number): void {
     const isLengthThere = chunk.length - at >= lengthBytes;
     const size = isLengthThere ? lengthBytes + readU32(chunk, at) : lengthBytes;
@@ -175,14 +175,14 @@ export class FrameDecoder {
 
 const lengthBytes = 4;
 
-/** @throws NexError `agent_protocol` when it is out of bounds */
+/** @throws NexError `agent_protocol` if the length is out of bounds */
 function checkedLength(bytes: Buffer, at: number): number {
   const length = readU32(bytes, at);
   if (length >= frameHeaderBytes - lengthBytes && length <= frameBytesMax - lengthBytes) return length;
   throw new NexError("agent_protocol", `Cannot read frames: a frame of ${length} bytes is out of bounds`);
 }
 
-/** Reads a little-endian u32 that is known to be there. */
+/** Reads a little-endian u32; the caller must check the bounds. */
 export function readU32(bytes: Uint8Array, at: number): number {
   return (
     ((bytes[at] as number) |
@@ -193,7 +193,7 @@ export function readU32(bytes: Uint8Array, at: number): number {
   );
 }
 
-/** Writes a little-endian u32 where there is room for it. */
+/** Writes a little-endian u32; the caller must check the bounds. */
 export function writeU32(bytes: Uint8Array, at: number, value: number): void {
   bytes[at] = value;
   bytes[at + 1] = value >>> 8;
@@ -201,10 +201,10 @@ export function writeU32(bytes: Uint8Array, at: number, value: number): void {
   bytes[at + 3] = value >>> 24;
 }
 
-/** Below this a loop copies faster than what the engine offers for any size. */
+/** Below this size, a loop is faster than `TypedArray.set`. */
 const loopBytesMax = 64;
 
-/** Copies bytes without making a view for a few of them. */
+/** Copies bytes, without allocating a view for short ranges. */
 export function copyBytes(from: Uint8Array, start: number, end: number, to: Uint8Array, at: number): void {
   if (end - start > loopBytesMax) {
     to.set(from.subarray(start, end), at);
@@ -213,28 +213,28 @@ export function copyBytes(from: Uint8Array, start: number, end: number, to: Uint
   for (let next = start; next < end; next++) to[at + next - start] = from[next] as number;
 }
 
-/** Puts together payloads that were split over several frames. */
+/** Reassembles payloads that were split across frames. */
 export class PayloadAssembler {
   readonly #payloadBytesMax: number;
   readonly #parts = new Map<number, { chunks: Buffer[]; bytes: number }>();
   #bytes = 0;
 
-  /** @param payloadBytesMax Of all unfinished payloads together. */
+  /** @param payloadBytesMax Limit for all incomplete payloads together. */
   constructor(payloadBytesMax: number) {
     this.#payloadBytesMax = payloadBytesMax;
   }
 
-  /** Is nothing unfinished? */
+  /** Whether no payload is incomplete. */
   get empty(): boolean {
     return this.#parts.size === 0;
   }
 
   /**
-   * Takes one frame's payload, which must stay as it is.
+   * Adds the payload of one frame, which must not change afterwards.
    *
-   * @returns the whole payload when this was its last part: the given view itself when it was the only one.
-   * @throws NexError `agent_protocol` when too much is unfinished, or when a part that is not the last one does not
-   *   fill its frame: many small ones would take more memory than their bytes.
+   * @returns the whole payload after its last part; a payload of one part is returned as is.
+   * @throws NexError `agent_protocol` if incomplete payloads exceed the limit, or if a part other than the last one
+   * does not fill its frame. Many small parts would take more memory than their bytes.
    */
   add(flags: number, id: number, payload: Buffer): Buffer | undefined {
     const more = (flags & FrameFlag.more) !== 0;
@@ -243,13 +243,13 @@ export class PayloadAssembler {
     if (more && payload.length !== framePayloadBytesMax) {
       throw new NexError(
         "agent_protocol",
-        `Cannot put a payload together: a part of ${payload.length} bytes is not the last one`,
+        `Cannot reassemble a payload: a part of ${payload.length} bytes is not the last one`,
       );
     }
     if (this.#bytes + payload.length > this.#payloadBytesMax) {
       throw new NexError(
         "agent_protocol",
-        `Cannot put a payload together: it is over ${this.#payloadBytesMax} bytes`,
+        `Cannot reassemble a payload: it is over ${this.#payloadBytesMax} bytes`,
       );
     }
     const kept = parts ?? { chunks: [], bytes: 0 };
@@ -265,12 +265,12 @@ export class PayloadAssembler {
     return Buffer.concat(kept.chunks, kept.bytes);
   }
 
-  /** Bytes that are kept of an unfinished payload. */
+  /** Buffered bytes of an incomplete payload. */
   bytesOf(id: number): number {
     return this.#parts.get(id)?.bytes ?? 0;
   }
 
-  /** Forgets an unfinished payload. @returns how many bytes were kept of it. */
+  /** Discards an incomplete payload. @returns the number of bytes freed. */
   drop(id: number): number {
     const parts = this.#parts.get(id);
     if (parts === undefined) return 0;

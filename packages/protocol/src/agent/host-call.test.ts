@@ -11,7 +11,7 @@ import {
   hostCallBytesMax,
 } from "./host-call.ts";
 
-test("a call comes back as it was", () => {
+test("decodeHostCall reverses encodeHostCall", () => {
   const random = seededRandom(3);
   for (let count = 0; count < 9; count++) {
     const args = Array.from({ length: count }, (_, at) => random.bytes(at * 37));
@@ -21,7 +21,7 @@ test("a call comes back as it was", () => {
   }
 });
 
-test("a reply of each kind comes back as it was", () => {
+test("decodeHostReply reverses encodeHostReply for every kind", () => {
   const replies: HostReply[] = [
     { kind: "nothing" },
     { kind: "bytes", bytes: Buffer.from([0, 200, 255]) },
@@ -34,7 +34,7 @@ test("a reply of each kind comes back as it was", () => {
   for (const reply of replies) assert.deepEqual(decodeHostReply(encodeHostReply(reply)), reply);
 });
 
-test("what is cut off or too long anywhere is refused", () => {
+test("calls and replies that are truncated or too long are refused", () => {
   const call = encodeHostCall(1, [Buffer.from("key"), Buffer.from("value")]);
   for (let length = 0; length < call.length; length++)
     assert.throws(() => decodeHostCall(call.subarray(0, length)), { code: "agent_protocol" }, `${length}`);
@@ -45,7 +45,7 @@ test("what is cut off or too long anywhere is refused", () => {
     assert.throws(() => decodeHostReply(Buffer.from(bad)), { code: "agent_protocol" });
 });
 
-test("what is larger than may be is an error instead", () => {
+test("a call or reply over the maximum size becomes an error", () => {
   assert.throws(() => encodeHostCall(2, [Buffer.alloc(hostCallBytesMax)]), { code: "usage" });
   const reply = decodeHostReply(encodeHostReply({ kind: "bytes", bytes: Buffer.alloc(hostCallBytesMax) }));
   assert.equal(reply.kind === "error" && reply.code, 413);

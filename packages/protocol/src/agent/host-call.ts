@@ -1,10 +1,13 @@
 /**
  * Calls of host services, from an agent to its node. All numbers are little-endian.
  *
- * A call is u8 method, u8 count of arguments, and for each argument u32 length and its bytes. A reply is u8 kind and what
- * the kind says: nothing, bytes, JSON, a list (for each u32 length and its bytes), or an error (u16 code and a text).
- * As frames they have the call's id. On the channel of blocking calls each has u32 length and u32 id in front, where the
- * length is of all that follows it.
+ * A call is a u8 method, a u8 count of arguments, and for each argument a u32 length and its bytes.
+ *
+ * A reply is a u8 kind and its content: nothing, bytes, JSON, a list (a u32 length and bytes for each item), or an
+ * error (a u16 code and a text).
+ *
+ * Frames carry the id of the call. On the channel of blocking calls, a u32 length and a u32 id precede each message;
+ * the length covers everything after itself.
  */
 import { NexError } from "../errors.ts";
 import { cutText } from "./invocation.ts";
@@ -27,17 +30,17 @@ export type HostMethod = (typeof HostMethod)[keyof typeof HostMethod];
 
 export const HostReplyKind = { nothing: 0, bytes: 1, json: 2, list: 3, error: 4 } as const;
 
-/** A call or a reply, whole. */
+/** Maximum size of a call or a reply. */
 export const hostCallBytesMax = 8 * 1024 * 1024;
-/** What stands in front on the channel of blocking calls. */
+/** Header size on the channel of blocking calls. */
 export const hostCallHeaderBytes = 8;
 const argumentsMax = 8;
 const errorTextBytesMax = 2_048;
 
-/** The codes of errors, as HTTP has them. */
+/** Error codes, with the meanings of HTTP. */
 export type HostErrorCode = 400 | 403 | 404 | 408 | 413 | 429 | 500 | 503;
 
-/** What a host service answers. */
+/** Reply of a host service. */
 export type HostReply =
   | { kind: "nothing" }
   | { kind: "bytes"; bytes: Uint8Array }
@@ -45,16 +48,16 @@ export type HostReply =
   | { kind: "list"; items: readonly Uint8Array[] }
   | { kind: "error"; code: number; text: string };
 
-/** @throws NexError `usage` when it is larger than a call may be */
+/** @throws NexError `usage` if the call is too large */
 export function encodeHostCall(method: number, args: readonly Uint8Array[]): Buffer {
   const bytes = Buffer.concat([Buffer.from([method, args.length]), ...args.flatMap(counted)]);
   if (bytes.length > hostCallBytesMax) {
-    throw new NexError("usage", `a call of a host service has at most ${hostCallBytesMax} bytes`);
+    throw new NexError("usage", `a call of a host service must not exceed ${hostCallBytesMax} bytes`);
   }
   return bytes;
 }
 
-/** @throws NexError `agent_protocol` when it is not well-formed */
+/** @throws NexError `agent_protocol` if the call is malformed */
 export function decodeHostCall(bytes: Buffer): { method: number; args: Buffer[] } {
   const [method, count] = bytes;
   if (method === undefined || count === undefined || count > argumentsMax) throw malformed("call");
@@ -66,7 +69,7 @@ export function decodeHostCall(bytes: Buffer): { method: number; args: Buffer[] 
 export function encodeHostReply(reply: HostReply): Buffer {
   const bytes = encodeReply(reply);
   if (bytes.length <= hostCallBytesMax) return bytes;
-  const text = `the answer has ${bytes.length} bytes, a function takes ${hostCallBytesMax}`;
+  const text = `the reply has ${bytes.length} bytes, a function accepts at most ${hostCallBytesMax}`;
   return encodeReply({ kind: "error", code: 413, text });
 }
 
@@ -88,7 +91,7 @@ function encodeReply(reply: HostReply): Buffer {
   }
 }
 
-/** @throws NexError `agent_protocol` when it is not well-formed */
+/** @throws NexError `agent_protocol` if the reply is malformed */
 export function decodeHostReply(bytes: Buffer): HostReply {
   switch (bytes[0]) {
     case HostReplyKind.nothing:
@@ -120,7 +123,7 @@ function counted(bytes: Uint8Array): Uint8Array[] {
   return [length, bytes];
 }
 
-/** @returns `undefined` unless it is that many, or any number without `count`, and nothing more. */
+/** @returns the items, or `undefined` if the bytes are malformed or don't hold exactly `count` items. */
 function decodeList(bytes: Buffer, start: number, count?: number): Buffer[] | undefined {
   const items: Buffer[] = [];
   let at = start;
@@ -135,5 +138,5 @@ function decodeList(bytes: Buffer, start: number, count?: number): Buffer[] | un
 }
 
 function malformed(what: string): NexError {
-  return new NexError("agent_protocol", `Cannot read a ${what} of a host service: it is not well-formed`);
+  return new NexError("agent_protocol", `Cannot read a ${what} of a host service: it is malformed`);
 }

@@ -27,7 +27,7 @@ interface Sent {
   payload: Buffer;
 }
 
-/** What an action writes, as frames. */
+/** Frames that an action sends. */
 function sentBy(act: (connection: FrameConnection) => void): Sent[] {
   const frames: Sent[] = [];
   const decoder = new FrameDecoder((type, flags, id, payload) => {
@@ -59,7 +59,7 @@ function textOf({ bytes }: MessageView, start: number, end: number): string {
 
 const block = "NATS/1.0\r\nA: b\r\n\r\n";
 
-test("sendInvocation's parts come back from readInvocation, around the limit of a frame too", () => {
+test("readInvocation reverses sendInvocation, also around the size limit of a frame", () => {
   const random = seededRandom(9);
   for (const subject of ["a", "défaut.☃.x", "x".repeat(1024)]) {
     for (const headers of ["", block]) {
@@ -83,7 +83,7 @@ test("sendInvocation's parts come back from readInvocation, around the limit of 
   }
 });
 
-test("sendInvocation copies what it is given before it returns", () => {
+test("sendInvocation copies its arguments before it returns", () => {
   for (const size of [10, framePayloadBytesMax * 2]) {
     const view = messageView("a", Buffer.alloc(size, 1));
     const frames = sentBy((connection) => {
@@ -94,7 +94,7 @@ test("sendInvocation copies what it is given before it returns", () => {
   }
 });
 
-test("sendInvocation writes nothing on a channel that has ended", () => {
+test("sendInvocation writes nothing on a closed channel", () => {
   const frames = sentBy((connection) => {
     connection.close();
     sendInvocation(connection, 1, messageView("a", Buffer.from("x")));
@@ -103,7 +103,7 @@ test("sendInvocation writes nothing on a channel that has ended", () => {
   assert.deepEqual(frames, []);
 });
 
-test("readInvocation refuses what is cut off before the payload", () => {
+test("readInvocation refuses an invocation that is truncated before the payload", () => {
   const whole = Buffer.from("\x05\x00abcde\x03\x00h:vpayload", "latin1");
   for (let length = 0; length < 12; length++) {
     assert.throws(() => readInvocation(FrameFlag.headers, whole, 0, length), { code: "agent_protocol" });
@@ -113,7 +113,7 @@ test("readInvocation refuses what is cut off before the payload", () => {
   assert.equal(readInvocation(FrameFlag.headers, whole, 0, 12).payloadStart, 12);
 });
 
-test("sendResult's parts come back from readResult, around the limit of a frame too", () => {
+test("readResult reverses sendResult, also around the size limit of a frame", () => {
   for (const headers of ["", block]) {
     const limit = framePayloadBytesMax - 4 - (headers === "" ? 0 : 2 + headers.length);
     for (const size of [0, 1, 100, limit, limit + 1, 300_000]) {
@@ -130,7 +130,7 @@ test("sendResult's parts come back from readResult, around the limit of a frame 
   }
 });
 
-test("readResult refuses what is cut off", () => {
+test("readResult refuses a truncated result", () => {
   const whole = Buffer.from("\0\0\0\0\x03\x00h:v", "latin1");
   for (let length = 0; length < 9; length++)
     assert.throws(() => readResult(FrameFlag.headers, whole, 0, length), { code: "agent_protocol" });
@@ -138,7 +138,7 @@ test("readResult refuses what is cut off", () => {
     assert.throws(() => readResult(0, whole, 0, length), { code: "agent_protocol" });
 });
 
-test("checkHeaderBlock takes headers and nothing else", () => {
+test("checkHeaderBlock accepts a header block and nothing else", () => {
   const check = (text: string): void =>
     checkHeaderBlock(Buffer.from(`x${text}x`), 1, 1 + Buffer.byteLength(text));
   for (const good of ["", "NATS/1.0\r\n\r\n", block, "NATS/1.0\r\nA:\r\nB: ☃ :\r\n\r\n"]) check(good);
@@ -157,7 +157,7 @@ test("checkHeaderBlock takes headers and nothing else", () => {
     assert.throws(() => check(bad), { code: "agent_protocol" }, JSON.stringify(bad.slice(0, 40)));
 });
 
-test("sendCallFailure's code and text come back from parseCallFailure, flagged as an error", () => {
+test("parseCallFailure reverses sendCallFailure, which sets the error flag", () => {
   for (const code of Object.values(CallError)) {
     const frames = sentBy((connection) => sendCallFailure(connection, 3, { code, text: "it was ☃" }, 9));
     assert.deepEqual(
@@ -168,7 +168,7 @@ test("sendCallFailure's code and text come back from parseCallFailure, flagged a
   }
 });
 
-test("sendCallFailure cuts a long text, also a very long one, and not within a character", () => {
+test("sendCallFailure truncates long and very long texts at a character boundary", () => {
   for (const text of [
     "x".repeat(5000),
     `${"x".repeat(callErrorTextBytesMax - 1)}☃`,
@@ -183,7 +183,7 @@ test("sendCallFailure cuts a long text, also a very long one, and not within a c
   }
 });
 
-test("parseCallFailure takes an unknown code for 500, and reads what is cut off", () => {
+test("parseCallFailure reads an unknown code as 500, and accepts truncated bytes", () => {
   const failure = (code: number, text: string): Buffer => {
     const bytes = Buffer.alloc(6);
     bytes.writeUInt16LE(code, 4);
@@ -196,7 +196,7 @@ test("parseCallFailure takes an unknown code for 500, and reads what is cut off"
   assert.equal(parseCallFailure(failure(500, "x".repeat(5000))).text.length, callErrorTextBytesMax);
 });
 
-test("cutText keeps what fits and cuts to whole characters", () => {
+test("cutText keeps short texts, and truncates at a character boundary", () => {
   assert.equal(cutText("abc", 3).toString(), "abc");
   assert.equal(cutText("abcd", 3).toString(), "abc");
   assert.equal(cutText("a☃", 4).toString(), "a☃");

@@ -1,24 +1,27 @@
 /**
- * Calls of functions as frames. All numbers are little-endian.
+ * Function calls as frames. All numbers are little-endian.
  *
- * An invocation is u16 length of the subject, the subject, with the `headers` flag u16 length of the headers and the
- * headers, then the request's payload. A result is u32 run time in units of 100 ns, with the `headers` flag u16 length
- * of the headers and the headers, then the reply's payload; with the `error` flag u32 run time, u16 code and a text.
- * Headers are a block as NATS has them, from `NATS/1.0` to the empty line.
+ * An invocation is a u16 length of the subject and the subject. With the `headers` flag, a u16 length of the headers
+ * and the headers follow. The rest is the request's payload.
+ *
+ * A result is a u32 run time in units of 100 ns. With the `headers` flag, a u16 length of the headers and the headers
+ * follow. The rest is the reply's payload. With the `error` flag, a result is a u32 run time, a u16 code and a text.
+ *
+ * Headers are a NATS header block, from `NATS/1.0` to the empty line.
  */
 import { NexError } from "../errors.ts";
 import type { FrameConnection } from "./frame-connection.ts";
 import { copyBytes, FrameFlag, FrameType, framePayloadBytesMax, readU32, writeU32 } from "./frames.ts";
 
-/** The codes of an error reply, as services on NATS use them. */
+/** Codes of error replies, as NATS services use them. */
 export const CallError = { badCall: 400, timedOut: 408, overloaded: 429, threw: 500, stopped: 503 } as const;
 export type CallErrorCode = (typeof CallError)[keyof typeof CallError];
 
-/** Texts of errors are cut to this. */
+/** Maximum length of an error text; longer texts are truncated. */
 export const callErrorTextBytesMax = 1024;
-/** Headers of a call or its reply. */
+/** Maximum size of the headers of a call or its reply. */
 export const callHeaderBytesMax = 16_384;
-/** The unit of run times. */
+/** Unit of run times. */
 export const runTickNs = 100;
 
 export interface CallFailure {
@@ -26,7 +29,7 @@ export interface CallFailure {
   text: string;
 }
 
-/** One message as a place in a buffer, which must stay as it is. Headers, where there are any, end where the payload begins. */
+/** A message as offsets into a buffer, which must not change. Headers, if any, end where the payload starts. */
 export interface MessageView {
   bytes: Uint8Array;
   subjectStart: number;
@@ -36,7 +39,7 @@ export interface MessageView {
   payloadEnd: number;
 }
 
-/** Sends an invocation; what it holds is copied before this returns. */
+/** Sends an invocation. All data is copied before the function returns. */
 export function sendInvocation(connection: FrameConnection, id: number, view: MessageView): void {
   const { bytes, subjectStart, subjectEnd, headersStart, payloadStart, payloadEnd } = view;
   const subjectBytes = subjectEnd - subjectStart;
@@ -56,12 +59,12 @@ export function sendInvocation(connection: FrameConnection, id: number, view: Me
     to[at++] = headerBytes;
     to[at++] = headerBytes >>> 8;
   }
-  // The headers and the payload, which follows them.
+  // The headers and the payload are contiguous.
   if (long) connection.sendParts(FrameType.invoke, flags, id, to, bytes, headersStart, payloadEnd);
   else copyBytes(bytes, headersStart, payloadEnd, to, at);
 }
 
-/** An invocation for `sendInvocation`, of its parts. */
+/** Builds an invocation for `sendInvocation` from its parts. */
 export function messageView(
   subject: string,
   payload: Uint8Array,
@@ -83,9 +86,9 @@ export function messageView(
 const noBytes = new Uint8Array(0);
 
 /**
- * Reads where the parts of an invocation are.
+ * Locates the parts of an invocation.
  *
- * @throws NexError `agent_protocol` when it is cut off
+ * @throws NexError `agent_protocol` if it is truncated
  */
 export function readInvocation(flags: number, bytes: Uint8Array, start: number, end: number): MessageView {
   const subjectStart = start + 2;
@@ -94,11 +97,11 @@ export function readInvocation(flags: number, bytes: Uint8Array, start: number, 
   const headersStart = subjectEnd + counted;
   const payloadStart = headersStart + (counted > 0 && headersStart <= end ? readU16(bytes, subjectEnd) : 0);
   if (start + 2 > end || payloadStart > end)
-    throw new NexError("agent_protocol", "Cannot read an invocation: it is cut off");
+    throw new NexError("agent_protocol", "Cannot read an invocation: it is truncated");
   return { bytes, subjectStart, subjectEnd, headersStart, payloadStart, payloadEnd: end };
 }
 
-/** Sends a reply; what it holds is copied before this returns. */
+/** Sends a reply. All data is copied before the function returns. */
 export function sendResult(
   connection: FrameConnection,
   id: number,
@@ -126,7 +129,7 @@ export function sendResult(
   else copyBytes(payload, 0, payload.length, to, at);
 }
 
-/** A reply as a place in a buffer. */
+/** A reply as offsets into a buffer. */
 export interface ReplyView {
   bytes: Uint8Array;
   runTicks: number;
@@ -136,16 +139,16 @@ export interface ReplyView {
 }
 
 /**
- * Reads where the parts of a result that is no error are.
+ * Locates the parts of a successful result.
  *
- * @throws NexError `agent_protocol` when it is cut off
+ * @throws NexError `agent_protocol` if it is truncated
  */
 export function readResult(flags: number, bytes: Uint8Array, start: number, end: number): ReplyView {
   const counted = (flags & FrameFlag.headers) !== 0 ? 2 : 0;
   const headersStart = start + 4 + counted;
   const payloadStart = headersStart + (counted > 0 && headersStart <= end ? readU16(bytes, start + 4) : 0);
   if (headersStart > end || payloadStart > end)
-    throw new NexError("agent_protocol", "Cannot read a result: it is cut off");
+    throw new NexError("agent_protocol", "Cannot read a result: it is truncated");
   return { bytes, runTicks: readU32(bytes, start), headersStart, payloadStart, payloadEnd: end };
 }
 
@@ -166,7 +169,7 @@ export function sendCallFailure(
 
 const knownCodes: ReadonlySet<number> = new Set(Object.values(CallError));
 
-/** Reads an error result; an unknown code counts as 500. */
+/** Parses an error result; an unknown code counts as 500. */
 export function parseCallFailure(bytes: Buffer): CallFailure & { runTicks: number } {
   const code = bytes.length < 6 ? 0 : bytes.readUInt16LE(4);
   return {
@@ -179,7 +182,7 @@ export function parseCallFailure(bytes: Buffer): CallFailure & { runTicks: numbe
 const headerBlock = /^NATS\/1\.0\r\n(?:[!-9;-~]+:[^\r\n\0]*\r\n)*\r\n$/;
 
 /**
- * Checks that bytes are headers and nothing else, or none.
+ * Checks that the bytes are empty or a valid NATS header block.
  *
  * @throws NexError `agent_protocol`
  */
@@ -194,7 +197,7 @@ function readU16(bytes: Uint8Array, at: number): number {
   return (bytes[at] as number) | ((bytes[at + 1] as number) << 8);
 }
 
-/** UTF-8 of a text, cut to a number of bytes, but not within a character. */
+/** Encodes a text as UTF-8, truncated to a number of bytes at a character boundary. */
 export function cutText(text: string, bytesMax: number): Buffer {
   const bytes = Buffer.from(text.length > bytesMax ? text.slice(0, bytesMax) : text);
   if (bytes.length <= bytesMax) return bytes;

@@ -1,8 +1,10 @@
-/** Limits that both sides of a frame channel hold; apart from the schemas, so that an agent carries none of them. */
+/**
+ * Limits that both sides of a frame channel enforce. They are separate from the schemas to keep those out of the agent.
+ */
 
-/** The window of artifact bytes that a node may send before the agent asks for more. */
+/** Number of artifact bytes a node may send before the agent grants more. */
 export const artifactWindowBytes = 1_048_576;
-/** Log lines longer than this are split by the agent and refused by the node. */
+/** Maximum length of a log line. The agent splits longer lines; the node refuses them. */
 export const logLineBytesMax = 16_384;
-/** So many calls, at most, begin in an agent before its node hears of them. */
+/** Maximum number of calls that an agent may start before it reports them to its node. */
 export const callWindowMax = 64;

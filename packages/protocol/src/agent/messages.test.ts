@@ -4,7 +4,7 @@ import { deployedSchema, exitedSchema, helloSchema } from "./messages.ts";
 
 const hello = { protocol: 1, instance: "a1", lastEpoch: 0, providers: ["native", "v8"] };
 
-test("helloSchema reads a hello and refuses one that is too long or of another form (W7)", () => {
+test("helloSchema reads a hello, and refuses one that is too long or malformed (W7)", () => {
   assert.deepEqual(helloSchema.parse(hello), hello);
   const bad: object[] = [
     { ...hello, protocol: "1" },
@@ -19,7 +19,7 @@ test("helloSchema reads a hello and refuses one that is too long or of another f
     assert.ok(!helloSchema.safeParse(value).success, JSON.stringify(value).slice(0, 80));
 });
 
-test("deployedSchema reads an answer and refuses one that is too long or of another form", () => {
+test("deployedSchema reads an answer, and refuses one that is too long or malformed", () => {
   for (const good of [
     { accepted: true },
     { accepted: false, message: "no" },
@@ -38,7 +38,7 @@ test("deployedSchema reads an answer and refuses one that is too long or of anot
   }
 });
 
-test("exitedSchema reads an end and refuses a status that no process has", () => {
+test("exitedSchema reads an exit, and refuses an impossible exit status", () => {
   for (const good of [{}, { code: 0 }, { code: -1, message: "m" }, { code: 255 }, { signal: "SIGKILL" }]) {
     assert.deepEqual(exitedSchema.parse(good), good);
   }

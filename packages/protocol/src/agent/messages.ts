@@ -1,7 +1,7 @@
-/** What the JSON frames say. The node checks all that an agent says; an agent believes its node. */
+/** Content of the JSON frames. The node validates everything an agent sends; the agent trusts its node. */
 import { z } from "zod";
 
-/** node → agent, the first word of an epoch. */
+/** node → agent, the first message of an epoch. */
 export interface Attach {
   protocol: number;
   epoch: number;
@@ -10,7 +10,7 @@ export interface Attach {
 /** agent → node: answers an attach. */
 export const helloSchema = z.object({
   protocol: z.number().int(),
-  /** Random, made at the agent's start; clones of a snapshot share it. */
+  /** Random value chosen when the agent starts. Clones of a snapshot share it. */
   instance: z.string().max(64),
   lastEpoch: z.number().int().min(0),
   providers: z.array(z.string().max(16)).max(16),
@@ -22,10 +22,10 @@ export interface Welcome {
   epoch: number;
 }
 
-/** How long the globals of a function live. */
+/** Lifetime of a function's globals: one call, or as long as the machine. */
 export type Globals = "fresh" | "keep";
 
-/** node → agent: run what came as the artifact. */
+/** node → agent: run the artifact that was sent. */
 export interface Deploy {
   workloadId: string;
   name: string;
@@ -34,46 +34,46 @@ export interface Deploy {
   artifactBytes: number;
   argv: string[];
   environment: Record<string, string>;
-  /** Of functions; the provider's default when absent. */
+  /** For functions; the provider's default when absent. */
   globals?: Globals;
-  /** How many calls may overlap, where the function allows it. */
+  /** Maximum number of concurrent calls, if the function allows concurrency. */
   concurrency: number;
-  /** What the machine may use; absent where nothing limits it. */
+  /** Memory of the machine; absent if unlimited. */
   memoryBytesMax?: number;
-  /** The longest source text of a function. */
+  /** Maximum size of a function's source. */
   sourceBytesMax: number;
-  /** Where to listen in the machine, for streams to targets of the node. */
+  /** Addresses in the machine to listen on, for streams to targets of the node. */
   listen?: RelayListen[];
-  /** The machine's ports that the node may open streams to: a target is a place in this list. */
+  /** Ports of the machine that the node may open streams to. A target is an index into this list. */
   ports?: number[];
 }
 
-/** A place in the machine that stands for a server outside. */
+/** An address in the machine that stands for a server outside. */
 export interface RelayListen {
   address: string;
   port: number;
-  /** The node's name for the server. */
+  /** Target number that the node assigned to the server. */
   target: number;
 }
 
 /** agent → node: answers a deploy. */
 export const deployedSchema = z.object({
   accepted: z.boolean(),
-  /** Why not, for people. */
+  /** Reason for a refusal, as text. */
   message: z.string().max(4096).optional(),
-  /** How many calls the function takes at once. */
+  /** Number of calls the function accepts at once. */
   concurrency: z.number().int().min(1).max(1024).optional(),
 });
 export type Deployed = z.infer<typeof deployedSchema>;
 
-/** node → agent: end the workload, then the machine. */
+/** node → agent: stop the workload, then the machine. */
 export interface Undeploy {
   graceMs: number;
 }
 
-/** agent → node: the workload has ended. */
+/** agent → node: the workload has exited. */
 export const exitedSchema = z.object({
-  /** The exit status; absent when a signal ended it or it never started. */
+  /** Exit status; absent if a signal killed the workload or it never started. */
   code: z.number().int().min(-1).max(255).optional(),
   signal: z.string().max(16).optional(),
   message: z.string().max(1024).optional(),

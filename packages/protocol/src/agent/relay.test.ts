@@ -13,7 +13,7 @@ import { FrameConnection, type Holding } from "./frame-connection.ts";
 import { FrameType } from "./frames.ts";
 import { breakOff, Relay, relayStreamsMax, relayWindowBytes } from "./relay.ts";
 
-/** Waits for a condition; the test runner's limit bounds it. */
+/** Waits for a condition, bounded by the test runner's time limit. */
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise(setImmediate);
 }
@@ -23,7 +23,7 @@ function closed(socket: Socket): Promise<void> {
   return new Promise((resolve) => socket.once("close", () => resolve()));
 }
 
-/** What is counted beyond the bound of a channel. */
+/** A budget with a limit, in addition to the limit per channel. */
 class Bounded implements Holding {
   max: number;
   used = 0;
@@ -40,7 +40,7 @@ class Bounded implements Holding {
 
   give(amount: number): void {
     this.used -= amount;
-    assert.ok(this.used >= 0, "more was given back than was taken");
+    assert.ok(this.used >= 0, "more was released than reserved");
   }
 }
 
@@ -58,7 +58,7 @@ class Bridge implements AsyncDisposable {
   #path = "";
   accepted = 0;
 
-  /** @param serve What the server outside does with a connection. */
+  /** @param serve Handler of the server outside for each connection. */
   static async make(serve: (socket: Socket) => void): Promise<Bridge> {
     const bridge = new Bridge();
     const directory = await mkdtemp(join(tmpdir(), "nex-relay-"));
@@ -118,7 +118,7 @@ class Bridge implements AsyncDisposable {
     return server;
   }
 
-  /** A connection as the workload makes it. */
+  /** Connects as a workload does. */
   dial(): Socket {
     const socket = connect({ path: this.#path, allowHalfOpen: true });
     socket.on("error", () => undefined);
@@ -134,7 +134,7 @@ class Bridge implements AsyncDisposable {
 const echo = (socket: Socket): void => void socket.pipe(socket);
 const digest = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
-/** Waits for a condition that other ends bring about. */
+/** Waits for a condition that depends on the other ends. */
 async function holds(condition: () => boolean, what: string): Promise<void> {
   const deadline = performance.now() + 10_000;
   while (!condition()) {
@@ -143,18 +143,18 @@ async function holds(condition: () => boolean, what: string): Promise<void> {
   }
 }
 
-test("Relay carries megabytes both ways, with a half-closed end", async () => {
+test("Relay carries megabytes both ways, over a half-closed connection", async () => {
   await using bridge = await Bridge.make(echo);
   const sent = randomBytes(5_000_000);
   const socket = bridge.dial();
   const received = buffer(socket);
   socket.end(sent);
   assert.equal(digest(await received), digest(sent));
-  await holds(() => bridge.agent.streamCount + bridge.node.streamCount === 0, "the stream stays");
+  await holds(() => bridge.agent.streamCount + bridge.node.streamCount === 0, "the stream stays open");
   assert.deepEqual(bridge.errors, []);
 });
 
-test("Relay carries many connections side by side", async () => {
+test("Relay carries many connections at once", async () => {
   await using bridge = await Bridge.make(echo);
   const replies = Array.from({ length: 500 }, async (_, at) => {
     const socket = bridge.dial();
@@ -167,7 +167,7 @@ test("Relay carries many connections side by side", async () => {
   );
 });
 
-test("Relay lets a reader that stops hold up its own stream only, and no more than a window waits", async () => {
+test("Relay blocks only the stream of a slow reader, and buffers at most one window", async () => {
   await using bridge = await Bridge.make((socket) => {
     socket.once("data", (first: Buffer) => {
       if (first.toString() === "flood") socket.end(Buffer.alloc(20_000_000, 1));
@@ -177,17 +177,17 @@ test("Relay lets a reader that stops hold up its own stream only, and no more th
   const slow = bridge.dial();
   slow.pause();
   slow.write("flood");
-  await holds(() => bridge.accepted === 1, "the flood does not begin");
+  await holds(() => bridge.accepted === 1, "the flood does not start");
   const quick = bridge.dial();
   quick.write("quick");
   assert.equal((await buffer(quick)).toString(), "quick");
-  // What the relay holds of the flood is bounded; the rest waits at its source.
+  // The relay buffers a bounded part of the flood; the rest waits at its source.
   assert.ok(slow.bytesRead < 20_000_000);
   slow.resume();
   assert.equal((await buffer(slow)).length, 20_000_000);
 });
 
-test("Relay keeps what waits for credit though both ends of its socket have ended, and then ends the stream", async () => {
+test("Relay keeps bytes that wait for credit after both ends of the socket have ended, then ends the stream", async () => {
   const closed = Promise.withResolvers<void>();
   await using bridge = await Bridge.make((socket) => {
     socket.resume().on("end", () => socket.end(Buffer.alloc(relayWindowBytes + 10, 1)));
@@ -199,20 +199,20 @@ test("Relay keeps what waits for credit though both ends of its socket have ende
   bridge.agentConnection.send(FrameType.agentRelayEnd, 0, 2);
   await closed.promise;
   const received = (): number => frames.reduce((sum, [, bytes]) => sum + bytes, 0);
-  await holds(() => received() === relayWindowBytes, "the window is not filled");
-  // Of the server nothing is left by now; some turns for whatever its end brings about.
+  await holds(() => received() === relayWindowBytes, "the window does not fill");
+  // The server has nothing more to send. Wait some turns for the effects of its end.
   for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
   assert.equal(bridge.node.streamCount, 1);
   const credit = Buffer.alloc(4);
   credit.writeUInt32LE(10);
   bridge.agentConnection.send(FrameType.agentRelayCredit, 0, 2, credit);
-  await holds(() => bridge.node.streamCount === 0, "the stream stays");
-  await holds(() => received() === relayWindowBytes + 10, "the rest does not come");
+  await holds(() => bridge.node.streamCount === 0, "the stream stays open");
+  await holds(() => received() === relayWindowBytes + 10, "the remaining bytes do not arrive");
   await holds(() => frames.at(-1)?.[0] === FrameType.nodeRelayEnd, "the stream does not end");
   assert.ok(frames.every(([type]) => type !== FrameType.nodeRelayReset));
 });
 
-test("Relay resets a connection whose server is not there, and one that breaks", async () => {
+test("Relay resets a connection to a missing server, and one that fails", async () => {
   await using bridge = await Bridge.make((socket) => {
     socket.once("data", () => socket.destroy());
     socket.on("end", () => socket.end());
@@ -222,11 +222,11 @@ test("Relay resets a connection whose server is not there, and one that breaks",
   await once(refused.resume(), "end");
   refused.end();
   bridge.agent.carry(bridge.dial(), 7);
-  await holds(() => bridge.agent.streamCount === 0, "a stream to no target stays");
-  await holds(() => bridge.node.streamCount === 0, "a broken stream stays");
+  await holds(() => bridge.agent.streamCount === 0, "a stream to an unknown target stays open");
+  await holds(() => bridge.node.streamCount === 0, "a failed stream stays open");
 });
 
-test("Relay ends all its streams with the channel", async () => {
+test("Relay closes all streams with the channel", async () => {
   await using bridge = await Bridge.make(echo);
   const sockets = [bridge.dial(), bridge.dial()];
   for (const socket of sockets) socket.write("x");
@@ -236,7 +236,7 @@ test("Relay ends all its streams with the channel", async () => {
   await holds(() => bridge.node.streamCount === 0, "the node keeps streams");
 });
 
-test("Relay refuses an agent that sends more than its window", async () => {
+test("Relay refuses an agent that exceeds its window", async () => {
   await using bridge = await Bridge.make((socket) => socket.pause());
   const open = Buffer.alloc(2);
   bridge.agentConnection.send(FrameType.agentRelayOpen, 0, 2, open);
@@ -244,17 +244,17 @@ test("Relay refuses an agent that sends more than its window", async () => {
   for (let sent = 0; sent < 2 * relayWindowBytes; sent += part.length) {
     bridge.agentConnection.send(FrameType.agentRelayData, 0, 2, part);
   }
-  // The server does not read, so that no credit can have come for all of it.
+  // The server does not read, so it can't have granted credit for everything.
   for (let more = 0; more < 64 && bridge.errors.length === 0; more++) {
     for (let at = 0; at < 64; at++) bridge.agentConnection.send(FrameType.agentRelayData, 0, 2, part);
     await new Promise((resolve) => setImmediate(resolve));
   }
   await holds(() => bridge.errors.length === 1, "the agent is not refused");
-  assert.match(bridge.errors[0]?.message ?? "", /more than it was allowed/);
+  assert.match(bridge.errors[0]?.message ?? "", /more than its credit allows/);
 });
 
 for (const [what, id, payload] of [
-  ["an id of the node's own kind", 3, Buffer.alloc(2)],
+  ["an id with the node's parity", 3, Buffer.alloc(2)],
   ["the id 0", 0, Buffer.alloc(2)],
   ["no target", 2, Buffer.alloc(0)],
 ] as const) {
@@ -266,7 +266,7 @@ for (const [what, id, payload] of [
   });
 }
 
-test("Relay refuses an id that is open, and passes by frames of streams that are not", async () => {
+test("Relay refuses an id in use, and ignores frames of unknown streams", async () => {
   await using bridge = await Bridge.make(echo);
   const { agentConnection: agent } = bridge;
   for (const type of [FrameType.agentRelayData, FrameType.agentRelayEnd, FrameType.agentRelayReset]) {
@@ -280,17 +280,17 @@ test("Relay refuses an id that is open, and passes by frames of streams that are
   await holds(() => bridge.errors.length === 1, "the agent is not refused");
 });
 
-test("Relay resets streams beyond its number", async () => {
+test("Relay resets streams beyond the maximum number", async () => {
   await using bridge = await Bridge.make((socket) => socket.pause());
   for (let at = 1; at <= relayStreamsMax + 1; at++) {
     bridge.agentConnection.send(FrameType.agentRelayOpen, 0, at * 2, Buffer.alloc(2));
   }
-  await holds(() => bridge.accepted === relayStreamsMax, "not all are opened");
+  await holds(() => bridge.accepted === relayStreamsMax, "not all streams open");
   assert.equal(bridge.node.streamCount, relayStreamsMax);
   assert.deepEqual(bridge.errors, []);
 });
 
-/** Both ends of a TCP connection, which go with the block. */
+/** Both ends of a TCP connection, disposed at the end of the block. */
 async function tcpPair(): Promise<{ near: Socket; far: Socket } & AsyncDisposable> {
   const server = createServer({ allowHalfOpen: true });
   server.listen(0, "127.0.0.1");
@@ -314,11 +314,11 @@ async function tcpPair(): Promise<{ near: Socket; far: Socket } & AsyncDisposabl
 }
 
 for (const [what, prepare] of [
-  ["one that is open", () => undefined],
-  ["one whose end is on its way", (socket) => void socket.end()],
-  ["one whose end is behind what can't go out", (socket) => void socket.end(Buffer.alloc(20_000_000))],
-  ["one that has ended", (socket) => once(socket.end(), "finish")],
-  ["one that is broken off already", (socket) => breakOff(socket)],
+  ["an open socket", () => undefined],
+  ["a socket whose end is being sent", (socket) => void socket.end()],
+  ["a socket whose end waits behind unsent bytes", (socket) => void socket.end(Buffer.alloc(20_000_000))],
+  ["a socket that has ended", (socket) => once(socket.end(), "finish")],
+  ["an aborted socket", (socket) => breakOff(socket)],
 ] as [string, (socket: Socket) => unknown][]) {
   test(`breakOff closes ${what}`, async () => {
     await using pair = await tcpPair();
@@ -338,7 +338,7 @@ test("breakOff does not look like a clean end to the other side", async () => {
   await assert.rejects(ended, { code: "ECONNRESET" });
 });
 
-test("Relay resets streams that the node's budget has no room for, and gives back those that end", async () => {
+test("Relay resets streams over the node's budget, and releases closed ones", async () => {
   await using bridge = await Bridge.make((socket) => void socket.resume().on("end", () => socket.end()));
   bridge.streams.max = 2;
   const first = [bridge.dial(), bridge.dial()];
@@ -355,7 +355,7 @@ test("Relay resets streams that the node's budget has no room for, and gives bac
   await until(() => bridge.streams.used === 0);
 });
 
-test("Relay breaks a stream off whose bytes the node's budget has no room for, and counts none after that", async () => {
+test("Relay aborts a stream whose bytes exceed the node's budget, and releases them", async () => {
   await using bridge = await Bridge.make((socket) => void socket.pause());
   bridge.waiting.max = 100_000;
   const socket = bridge.dial();

@@ -1,23 +1,25 @@
 /**
- * Byte streams over a frame channel: what a machine's agent and its node carry for each other's sockets. Either side
- * opens streams, with ids of its own parity. Payloads: `open` a u16 that names one of the targets that both know,
- * `data` bytes, `credit` a u32 of bytes that may be sent beyond the first window, `end` and `reset` nothing.
+ * Byte streams over a frame channel, with which a machine's agent and its node relay each other's sockets. Either side
+ * opens streams; the parity of a stream's id tells which.
+ *
+ * Payloads: `open` has a u16 that identifies a target known to both sides; `data` has bytes; `credit` has a u32, the
+ * number of bytes that may be sent beyond the first window; `end` and `reset` are empty.
  */
 import type { Duplex } from "node:stream";
 import { NexError } from "../errors.ts";
 import { type FrameConnection, type Holding, unboundedHolding } from "./frame-connection.ts";
 import { FrameType, framePayloadBytesMax } from "./frames.ts";
 
-/** So much of a stream may be on its way, or wait at the receiver. */
+/** Maximum number of bytes of one stream that are in flight or buffered at the receiver. */
 export const relayWindowBytes = 262_144;
-/** Credit is given in steps of this size. */
+/** Credit is granted in steps of this size. */
 const creditStepBytes = relayWindowBytes / 4;
-/** So many streams a channel carries; further ones are reset. */
+/** Maximum number of streams per channel; further ones are reset. */
 export const relayStreamsMax = 4_096;
-/** What waits at a receiver for all its slow sockets together; beyond it the stream that brings more is reset. */
+/** Maximum number of bytes buffered for all slow sockets of a channel. A stream that exceeds it is reset. */
 const waitingBytesMax = 67_108_864;
 
-/** The frame types that one side sends. */
+/** Frame types that one side sends. */
 export interface RelayFrames {
   open: number;
   data: number;
@@ -42,42 +44,45 @@ export const relayFramesOfAgent: RelayFrames = {
   credit: FrameType.agentRelayCredit,
 };
 
-/** What a relay needs of the side that it stands on. */
+/** Options of one side of a relay. */
 export interface RelayOptions {
-  /** Which side this is. */
+  /** Side that this relay runs on. */
   side: "node" | "agent";
-  /** Opens a target for the other side; `undefined` refuses. The socket has `allowHalfOpen`, and may still connect. */
+  /**
+   * Opens a target for the other side; `undefined` refuses it. The socket has `allowHalfOpen` and may still be
+   * connecting.
+   */
   accept(target: number): Duplex | undefined;
-  /** Breaks a socket off, so that its other end does not take it for a clean end. */
+  /** Aborts a socket, so that its peer does not see a clean end. */
   abort(socket: Duplex): void;
-  /** Counts open streams, beyond the bound of each channel; a stream that can't be counted is reset. */
+  /** Budget of open streams, in addition to the limit per channel. Streams beyond it are reset. */
   streams?: Holding;
-  /** Counts bytes that wait for a slow socket or for credit; a stream that brings too many is broken off. */
+  /** Budget of bytes that wait for a slow socket or for credit. A stream that exceeds it is aborted. */
   waiting?: Holding;
 }
 
 /**
- * Breaks a TCP socket off with a reset. One whose end is on its way can't be reset: the handle would never be closed,
- * and keep its descriptor for as long as the process lives. Such a socket is closed.
+ * Aborts a TCP socket with a reset. A socket whose FIN is still pending can't be reset: its handle would never be
+ * closed, which leaks the descriptor. Such a socket is destroyed instead.
  */
 export function breakOff(socket: Duplex & { resetAndDestroy(): unknown }): void {
   if (socket.writableEnded && !socket.writableFinished) socket.destroy();
   else socket.resetAndDestroy();
 }
 
-/** One stream: a socket here, a socket there. */
+/** A stream between a socket here and a socket on the other side. */
 interface Stream {
   readonly id: number;
   readonly socket: Duplex;
-  /** What may still be sent. */
+  /** Bytes that this side may still send. */
   credit: number;
-  /** Read from the socket and not sent, for want of credit. */
+  /** Bytes read from the socket that wait for credit. */
   unsent: Buffer | undefined;
-  /** Given to the socket since the last credit. */
+  /** Bytes written to the socket since the last credit. */
   taken: number;
-  /** Given to the socket and waiting there. */
+  /** Bytes buffered by the socket. */
   waiting: number;
-  /** What the other side may still send. */
+  /** Bytes that the other side may still send. */
   allowed: number;
   sentEnd: boolean;
   gotEnd: boolean;
@@ -113,7 +118,7 @@ export class Relay {
     return this.#streams.size;
   }
 
-  /** Carries a socket to a target of the other side, and owns it from now on. */
+  /** Relays a socket to a target of the other side, and takes ownership of it. */
   carry(socket: Duplex, target: number): void {
     if (!this.#takeStream()) {
       socket.on("error", () => undefined);
@@ -128,10 +133,10 @@ export class Relay {
   }
 
   /**
-   * Takes a frame.
+   * Handles a frame.
    *
-   * @returns whether it was one of a relay.
-   * @throws NexError `agent_protocol` when the other side sends more than it was allowed.
+   * @returns whether it was a relay frame.
+   * @throws NexError `agent_protocol` if the other side exceeds its credit.
    */
   take(type: number, id: number, payload: Buffer): boolean {
     const theirs = this.#theirs;
@@ -144,7 +149,7 @@ export class Relay {
     return true;
   }
 
-  /** The channel takes more again. */
+  /** Resumes sockets after the channel has drained. */
   drained(): void {
     for (const stream of this.#congested) {
       this.#congested.delete(stream);
@@ -153,7 +158,7 @@ export class Relay {
     }
   }
 
-  /** Ends all streams at once. */
+  /** Aborts all streams. */
   close(): void {
     this.#closed = true;
     for (const stream of [...this.#streams.values()]) {
@@ -162,7 +167,7 @@ export class Relay {
     }
   }
 
-  /** @returns whether one more stream may be opened; it is counted then. */
+  /** Reserves a stream. @returns whether one more stream may be opened. */
   #takeStream(): boolean {
     return !this.#closed && this.#streams.size < relayStreamsMax && this.#streamHolding.take(1);
   }
@@ -174,7 +179,7 @@ export class Relay {
     this.#setUnsent(stream, undefined);
   }
 
-  /** Keeps what a socket has brought until there is credit for it. @returns whether it may be kept. */
+  /** Buffers bytes until there is credit for them. @returns whether they fit the budget. */
   #setUnsent(stream: Stream, unsent: Buffer | undefined): boolean {
     this.#waitingHolding.give(stream.unsent?.length ?? 0);
     stream.unsent = undefined;
@@ -214,7 +219,7 @@ export class Relay {
   #open(id: number, payload: Buffer): void {
     const theirParity = this.#options.side === "node" ? 0 : 1;
     if (payload.length !== 2 || id === 0 || (id & 1) !== theirParity || this.#streams.has(id)) {
-      throw new NexError("agent_protocol", `Cannot open a relayed stream: ${id} is no id for it`);
+      throw new NexError("agent_protocol", `Cannot open a relayed stream: ${id} is not a valid new id`);
     }
     const isCounted = this.#takeStream();
     const socket = isCounted ? this.#options.accept(payload.readUInt16LE(0)) : undefined;
@@ -226,7 +231,7 @@ export class Relay {
     this.#connection.send(this.#own.reset, 0, id);
   }
 
-  /** Passes on what a socket brought, as far as the other side allows. */
+  /** Forwards bytes from a socket, as far as the credit allows. */
   #send(stream: Stream, bytes: Buffer): void {
     let at = 0;
     while (at < bytes.length && stream.credit > 0) {
@@ -247,7 +252,7 @@ export class Relay {
   }
 
   #endRead(stream: Stream): void {
-    // A socket that has ended brought all; what has no credit yet goes first.
+    // After the socket's end, buffered bytes must be sent before the `end` frame.
     if (stream.unsent !== undefined || stream.sentEnd) return;
     stream.sentEnd = true;
     this.#connection.send(this.#own.end, 0, stream.id);
@@ -269,13 +274,13 @@ export class Relay {
 
   #data(id: number, payload: Buffer): void {
     const stream = this.#streams.get(id);
-    // What was on its way when the stream ended here.
+    // Data may still be in flight after the stream has closed here.
     if (stream === undefined) return;
     stream.allowed -= payload.length;
     if (stream.allowed < 0 || stream.gotEnd) {
-      throw new NexError("agent_protocol", "Cannot relay: the other side sent more than it was allowed");
+      throw new NexError("agent_protocol", "Cannot relay: the other side sent more than its credit allows");
     }
-    // A real copy: the payload belongs to the channel.
+    // Copy the payload, because its memory belongs to the channel.
     const room = stream.socket.write(Buffer.from(payload));
     if (room) {
       this.#taken(stream, payload.length);
@@ -290,7 +295,7 @@ export class Relay {
     if (this.#waitingBytes > waitingBytesMax) this.#options.abort(stream.socket);
   }
 
-  /** The socket has got rid of what waited, and of these bytes. */
+  /** Accounts for bytes that the socket has written, including all buffered ones. */
   #taken(stream: Stream, bytes: number): void {
     stream.taken += bytes + stream.waiting;
     this.#noneWaits(stream);
@@ -326,7 +331,7 @@ export class Relay {
     this.#congested.delete(stream);
     if (this.#streams.get(stream.id) !== stream) return;
     const { readableEnded, errored } = stream.socket;
-    // It has ended well, and what it brought last still waits for credit.
+    // The stream ended cleanly, but its last bytes still wait for credit.
     if (stream.unsent !== undefined && stream.gotEnd && readableEnded && !errored) return;
     this.#forget(stream);
     if (!stream.sentEnd || !stream.gotEnd) this.#connection.send(this.#own.reset, 0, stream.id);

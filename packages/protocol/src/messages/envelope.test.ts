@@ -25,7 +25,7 @@ function refusal(bytes: Uint8Array): NexError {
   assert.fail("nothing was thrown");
 }
 
-test("encodeResponse makes the reference's envelope for every kind, which decodeResponse reads", () => {
+test("encodeResponse writes Go Nex's envelope for every kind, and decodeResponse reads it", () => {
   const kinds: ResponseKind[] = ["ping", "auction", "info", "run", "stop", "lameduck"];
   for (const kind of kinds) {
     const bytes = encodeResponse(kind, { id: "a" });
@@ -37,7 +37,7 @@ test("encodeResponse makes the reference's envelope for every kind, which decode
   }
 });
 
-test("encodeFailure gives the text for people, empty data as the reference, and our code", () => {
+test("encodeFailure writes the text for people, Go Nex's empty data, and our code", () => {
   const bytes = encodeFailure("stop", new NexError("no_such_workload", "No such workload"));
   assert.deepEqual(JSON.parse(Buffer.from(bytes).toString()), {
     type: "io.nats.nex.v1.stop_response",
@@ -47,14 +47,14 @@ test("encodeFailure gives the text for people, empty data as the reference, and 
   });
 });
 
-test("encodeFailure sends neither cause nor advice nor ids", () => {
+test("encodeFailure omits cause, advice and ids", () => {
   const error = new NexError("internal", "x", { cause: new Error("c"), advice: "a", ids: { node: "N" } });
   const sent = JSON.parse(Buffer.from(encodeFailure("run", error)).toString());
   assert.deepEqual(Object.keys(sent).sort(), ["data", "error", "nex", "type"]);
   assert.deepEqual(sent.nex, { version: 1, code: "internal" });
 });
 
-test("decodeResponse throws every code that encodeFailure was given, with its message", () => {
+test("decodeResponse throws every code that encodeFailure wrote, with its message", () => {
   for (const code of Object.keys(errorCatalogue)) {
     assert.ok(isErrorCode(code));
     const error = refusal(encodeFailure("run", new NexError(code, "Cannot do it: it is so")));
@@ -63,7 +63,7 @@ test("decodeResponse throws every code that encodeFailure was given, with its me
   }
 });
 
-test("decodeResponse knows the reference's failures by how their text begins", () => {
+test("decodeResponse recognizes Go Nex's failures by the start of their text", () => {
   const cases: [string, string][] = [
     ["No such workload", "no_such_workload"],
     ["Node is in lame duck mode. Workload deploy request denied", "lame_duck"],
@@ -94,7 +94,7 @@ test("decodeResponse knows the reference's failures by how their text begins", (
   }
 });
 
-test("decodeResponse goes by the text where the code is unknown or of another form", () => {
+test("decodeResponse uses the text if the code is unknown or malformed", () => {
   for (const code of ["brand_new", "toString", "__proto__", "", 5, null]) {
     const bytes = envelope({ data: "", error: "No such workload", nex: { version: 1, code } });
     assert.equal(refusal(bytes).code, "no_such_workload", String(code));
@@ -104,14 +104,14 @@ test("decodeResponse goes by the text where the code is unknown or of another fo
   }
 });
 
-test("decodeResponse looks at error first, and takes null for none", () => {
+test("decodeResponse checks error first, and reads null as no error", () => {
   assert.equal(refusal(envelope({ data: { id: "a" }, error: "No such workload" })).code, "no_such_workload");
   assert.deepEqual(decodeResponse(envelope({ type: "t", data: { id: "a" }, error: null }), data), {
     id: "a",
   });
 });
 
-test("decodeResponse refuses what is no envelope or has other data", () => {
+test("decodeResponse refuses bytes that are not an envelope, or have other data", () => {
   const bad: unknown[] = [
     {},
     [],
@@ -130,7 +130,7 @@ test("decodeResponse refuses what is no envelope or has other data", () => {
   }
 });
 
-test("decodeResponse reads an answer that is larger than a request may be: a node with many workloads", () => {
+test("decodeResponse reads an answer that exceeds the request limit: a node with many workloads", () => {
   const machine = (at: number): object => ({
     id: `dc2f2m1ksdudk${String(at).padStart(7, "0")}`,
     healthy: true,
@@ -150,7 +150,7 @@ test("decodeResponse reads an answer that is larger than a request may be: a nod
   assert.equal(decodeResponse(bytes, infoResponseSchema).machines.length, 2000);
 });
 
-test("decodeResponse refuses an answer beyond the limit", () => {
+test("decodeResponse refuses an answer over the limit", () => {
   const bytes = envelope({ data: { id: "x".repeat(responseBytesMax) } });
   assert.match(
     refusal(bytes).message,

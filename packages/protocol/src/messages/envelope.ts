@@ -1,26 +1,26 @@
-/** The envelope of every reply: `data` for success, `error` as text with `data: ""` for failure. */
+/** Envelope of every reply: `data` for success; `error` as text with `data: ""` for failure. */
 import { z } from "zod";
 import { type ErrorCode, isErrorCode, NexError } from "../errors.ts";
 import { checkJson, parseJson } from "../go-json.ts";
 
 const typePrefix = "io.nats.nex.v1.";
 
-/** What a reply is an answer to; WPING is answered with `ping_response`. */
+/** Kind of a reply. WPING is answered with `ping_response`. */
 export type ResponseKind = "ping" | "auction" | "auction_why" | "info" | "run" | "stop" | "lameduck";
 
-/** Answers over this size are not read; that of a node with many workloads is larger than any request. */
+/** Maximum size of an answer. The answer of a node with many workloads is larger than any request. */
 export const responseBytesMax = 8_388_608;
-/** Answers with more values are not read. */
+/** Maximum number of values in an answer. */
 const responseValuesMax = 1_048_576;
 
 const encoder = new TextEncoder();
 
-/** A successful reply. */
+/** Encodes a successful reply. */
 export function encodeResponse(kind: ResponseKind, data: object): Uint8Array {
   return encoder.encode(JSON.stringify({ type: `${typePrefix}${kind}_response`, data }));
 }
 
-/** A failing reply: the message for people, the code for programs. */
+/** Encodes a failure: the message for people, the code for programs. */
 export function encodeFailure(kind: ResponseKind, error: NexError): Uint8Array {
   return encoder.encode(
     JSON.stringify({
@@ -39,8 +39,8 @@ const envelopeSchema = z.object({
   nex: z.object({ code: z.string().optional() }).nullish().catch(undefined),
 });
 
-/** What failed where a node gave no code of ours: what the reference's texts begin with. */
-const referenceTexts: readonly (readonly [string, ErrorCode])[] = [
+/** Error codes of nodes that send none, by the start of Go Nex's error text. */
+const goNexTexts: readonly (readonly [string, ErrorCode])[] = [
   ["No such workload", "no_such_workload"],
   ["Node is in lame duck mode", "lame_duck"],
   ["Node is at maximum workload limit", "workload_limit"],
@@ -60,11 +60,11 @@ const referenceTexts: readonly (readonly [string, ErrorCode])[] = [
 ];
 
 /**
- * Reads a reply.
+ * Decodes a reply.
  *
- * @param from Whose it is: `node N…`.
- * @throws NexError with the code that the node gave, or the one that its text means; `answer_unreadable` for a reply
- *   that is none.
+ * @param from Sender, for errors: `node N…`.
+ * @throws NexError with the code that the node sent, or the code for its error text; `answer_unreadable` if the bytes
+ * are not a reply.
  */
 export function decodeResponse<T>(bytes: Uint8Array, data: z.ZodType<T>, from = "a node"): T {
   const what = `Cannot read the answer of ${from}`;
@@ -78,7 +78,7 @@ export function decodeResponse<T>(bytes: Uint8Array, data: z.ZodType<T>, from = 
   return readable(() => checkJson(envelope.data, data, what));
 }
 
-/** It is the node that is to blame here, and not whoever asked. */
+/** An unreadable answer is the node's fault, not the requester's. */
 function readable<T>(read: () => T): T {
   try {
     return read();
@@ -88,5 +88,5 @@ function readable<T>(read: () => T): T {
 }
 
 function codeOfText(text: string): ErrorCode {
-  return referenceTexts.find(([head]) => text.startsWith(head))?.[1] ?? "internal";
+  return goNexTexts.find(([head]) => text.startsWith(head))?.[1] ?? "internal";
 }

@@ -1,4 +1,4 @@
-/** What a node can do beyond the reference. A closed list: a name that is not here is no feature. */
+/** Features of a node beyond Go Nex. The list is closed: a name outside it is not a feature. */
 import { z } from "zod";
 
 export const features = [
@@ -19,7 +19,7 @@ export const features = [
 ] as const;
 export type Feature = (typeof features)[number];
 
-/** Those that this version's node has. */
+/** Features that a node of this version has. */
 export const nodeFeatures: readonly Feature[] = [
   "bound-claims",
   "concurrency",
@@ -32,29 +32,29 @@ export const nodeFeatures: readonly Feature[] = [
   "trigger.subject",
 ];
 
-/** The kinds of sandbox on the wire. */
+/** Kinds of sandbox on the wire. */
 export const sandboxes = ["process", "container", "qemu", "firecracker"] as const;
 export type Sandbox = (typeof sandboxes)[number];
 
-/** Our members of PING, AUCTION and INFO answers; what a newer node says beyond them is passed by. */
+/** Our members of PING, AUCTION and INFO answers. Unknown members of newer nodes are ignored. */
 export const nodeExtrasSchema = z.object({
   version: z.literal(1),
   sandbox: z.enum(sandboxes).optional().catch(undefined),
   xkey_proof: z.string().optional(),
-  /** The word of the nexus's owner that the node belongs to it. */
+  /** Statement of the nexus's owner that the node belongs to it. */
   endorsement: z.string().optional(),
-  /** In INFO, which has no other place for it. */
+  /** Only in INFO, which has no other member for it. */
   nexus: z.string().optional(),
   features: z.array(z.string()).optional(),
-  /** The larger of processors and memory in use, 0 to 1. */
+  /** Utilization of processors or memory, whichever is larger, from 0 to 1. */
   load: z.number().min(0).max(1).optional().catch(undefined),
   /** `running` or `lameduck`. */
   state: z.string().optional().catch(undefined),
-  /** Machines that wait for a deploy; in a bid those that fit what was asked for. */
+  /** Machines ready for a deploy. In a bid, only the machines that fit the request. */
   ready_machines: z.number().int().min(0).optional().catch(undefined),
-  /** In INFO: bytes of the largest artifact that the node takes in this namespace. */
+  /** In INFO: maximum artifact size, in bytes, that the node accepts in this namespace. */
   artifact_bytes_max: z.number().int().min(1).optional().catch(undefined),
-  /** In INFO: what a machine can write where a deploy asks for nothing, its artifact included. */
+  /** In INFO: default disk size of a machine, in bytes, including the artifact. */
   disk_bytes_default: z.number().int().min(1).optional().catch(undefined),
 });
 export type NodeExtras = z.infer<typeof nodeExtrasSchema>;

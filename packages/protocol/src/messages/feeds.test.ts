@@ -12,7 +12,7 @@ import {
   logLevels,
 } from "./feeds.ts";
 
-test("decodeEvent reads every recorded event, whose type is known and that of its subject", () => {
+test("decodeEvent reads every recorded event; its type is known and matches its subject", () => {
   for (const { subject, request } of recorded("$NEX.events")) {
     const event = decodeEvent(bytesOf(request));
     const at = parseEventSubject(subject);
@@ -27,7 +27,7 @@ test("decodeEvent reads every recorded event, whose type is known and that of it
   }
 });
 
-test("decodeEvent gives back what encodeEvent was given, as CloudEvents 1.0", () => {
+test("decodeEvent reverses encodeEvent, which writes CloudEvents 1.0", () => {
   const facts = {
     id: "1baef1de-32dd-415c-9744-a31c2f031a1b",
     type: "workload_deployed",
@@ -48,7 +48,7 @@ test("decodeEvent gives back what encodeEvent was given, as CloudEvents 1.0", ()
   assert.deepEqual(decodeEvent(encodeEvent({ ...facts, namespace: "a" })), { ...wire, namespace: "a" });
 });
 
-test("decodeEvent passes by what is no event", () => {
+test("decodeEvent ignores bytes that are not an event", () => {
   const bad = [
     "",
     "{",
@@ -64,12 +64,12 @@ test("decodeEvent passes by what is no event", () => {
   for (const text of bad) assert.equal(decodeEvent(Buffer.from(text)), undefined, text);
 });
 
-test("decodeEvent keeps an event whose type is new or whose data is of another form", () => {
+test("decodeEvent keeps an event of a new type or with unknown data", () => {
   const event = decodeEvent(bytesOf({ specversion: "1.0", type: "brand_new", data: "text" }));
   assert.deepEqual(event, { specversion: "1.0", type: "brand_new", data: undefined });
 });
 
-test("decodeLogLine reads every recorded line, whose workload is that of its subject", () => {
+test("decodeLogLine reads every recorded line; its workload matches its subject", () => {
   for (const { subject, request } of recorded("$NEX.logs")) {
     const line = decodeLogLine(bytesOf(request));
     assert.ok(line !== undefined, subject);
@@ -80,19 +80,19 @@ test("decodeLogLine reads every recorded line, whose workload is that of its sub
   }
 });
 
-test("decodeLogLine gives back what encodeLogLine was given", () => {
+test("decodeLogLine reverses encodeLogLine", () => {
   const line = { text: "Hello\n☃", level: "WARN", id: "dc2f2m1ksdudki293gng" } as const;
   assert.deepEqual(decodeLogLine(encodeLogLine(line)), line);
 });
 
-test("decodeLogLine takes a missing level for INFO and passes by what is no line", () => {
+test("decodeLogLine defaults a missing level to INFO, and ignores bytes that are not a line", () => {
   assert.deepEqual(decodeLogLine(bytesOf({ text: "a" })), { text: "a", level: "INFO" });
   for (const text of ["", "plain text", "null", "{}", '{"text":5}', '{"text":"a","level":4}']) {
     assert.equal(decodeLogLine(Buffer.from(text)), undefined, text);
   }
 });
 
-test("baseLevel drops Go's offset and takes an unknown level for INFO", () => {
+test("baseLevel drops Go's offset and reads an unknown level as INFO", () => {
   for (const level of logLevels) assert.equal(baseLevel(level), level);
   const cases: [string, string][] = [
     ["INFO+2", "INFO"],

@@ -26,10 +26,10 @@ const cloudEventSchema = z.looseObject({
   namespace: z.string().optional(),
   data: z.record(z.string(), z.unknown()).optional().catch(undefined),
 });
-/** An event as it stands on the wire. */
+/** An event as sent on the wire. */
 export type CloudEvent = z.infer<typeof cloudEventSchema>;
 
-/** What an event is made of. */
+/** Data of an event to encode. */
 export interface EventFacts {
   id: string;
   type: EventType;
@@ -37,7 +37,7 @@ export interface EventFacts {
   source: string;
   timeMs: number;
   data: Readonly<Record<string, unknown>>;
-  /** Given for events of workloads. */
+  /** Only for events of workloads. */
   namespace?: string;
 }
 
@@ -58,7 +58,7 @@ export function encodeEvent(event: EventFacts): Uint8Array {
   );
 }
 
-/** @returns `undefined` for bytes that are no event. */
+/** @returns `undefined` if the bytes are not an event. */
 export function decodeEvent(bytes: Uint8Array): CloudEvent | undefined {
   const result = cloudEventSchema.safeParse(parseQuietly(bytes));
   return result.success ? result.data : undefined;
@@ -72,20 +72,20 @@ const logLineSchema = z.object({
   level: z.string().optional().default("INFO"),
   id: z.string().optional(),
 });
-/** A log line as it stands on the wire; the reference's levels can have an offset (`WARN+1`). */
+/** A log line as sent on the wire. Go Nex's levels can have an offset (`WARN+1`). */
 export type LogLine = z.infer<typeof logLineSchema>;
 
 export function encodeLogLine(line: { text: string; level: LogLevel; id: string }): Uint8Array {
   return encoder.encode(JSON.stringify(line));
 }
 
-/** @returns `undefined` for bytes that are no log line. */
+/** @returns `undefined` if the bytes are not a log line. */
 export function decodeLogLine(bytes: Uint8Array): LogLine | undefined {
   const result = logLineSchema.safeParse(parseQuietly(bytes));
   return result.success ? result.data : undefined;
 }
 
-/** The level without Go's offset; an unknown one counts as INFO. */
+/** Level without Go's offset; an unknown level counts as INFO. */
 export function baseLevel(level: string): LogLevel {
   const base = level.split(/[+-]/)[0]?.toUpperCase();
   return logLevels.find((known) => known === base) ?? "INFO";

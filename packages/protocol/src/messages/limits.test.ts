@@ -10,7 +10,7 @@ import {
   publishMax,
 } from "./limits.ts";
 
-/** The least and the most of each limit that is a number, and whether it may be a fraction. */
+/** Minimum and maximum of each numeric limit, and whether fractions are allowed. */
 const bounds: [keyof Limits, least: number, most: number, fraction: boolean][] = [
   ["vcpus", 0.01, 1_024, true],
   ["memory_bytes", 67_108_864, 2 ** 50, false],
@@ -41,20 +41,20 @@ for (const [name, least, most, fraction] of bounds) {
   });
 }
 
-test("limitsSchema says the bounds and the unit of what it refuses", () => {
+test("limitsSchema states the bounds and the unit in its refusal", () => {
   const message = (limits: object): string => limitsSchema.safeParse(limits).error?.issues[0]?.message ?? "";
   assert.equal(message({ memory_bytes: 5 }), `must be from 67108864 to ${2 ** 50} bytes`);
   assert.equal(message({ processes: 64.5 }), "must be a whole number of processes");
 });
 
-test("limitsSchema takes every network, and refuses what it does not know", () => {
+test("limitsSchema accepts every network, and refuses unknown ones", () => {
   for (const network of networks) assert.ok(limitsSchema.safeParse({ network }).success);
   for (const limits of [{ network: "all" }, { gpus: 1 }, { memoryBytes: 2 ** 28 }, [], "none"]) {
     assert.ok(!limitsSchema.safeParse(limits).success, JSON.stringify(limits));
   }
 });
 
-test("limitsSchema completes a published port with TCP, and refuses what is no port", () => {
+test("limitsSchema defaults a published port to TCP, and refuses invalid ports", () => {
   const { publish } = limitsSchema.parse({ publish: [{ machine_port: 80 }] });
   assert.deepEqual(publish, [{ machine_port: 80, protocol: "tcp" }]);
   for (const port of [
@@ -70,7 +70,7 @@ test("limitsSchema completes a published port with TCP, and refuses what is no p
   }
 });
 
-test("limitsSchema bounds both lists and the length of an entry", () => {
+test("limitsSchema limits both lists and the length of an entry", () => {
   const lists = (entries: number, ports: number, characters: number): boolean =>
     limitsSchema.safeParse({
       egress_allow: Array.from({ length: entries }, () => "x".repeat(characters)),
@@ -82,7 +82,7 @@ test("limitsSchema bounds both lists and the length of an entry", () => {
   assert.ok(!lists(1, 0, 263));
 });
 
-test("parseEgressRule reads names in lower case and without a dot at their end", () => {
+test("parseEgressRule reads names in lower case and without a trailing dot", () => {
   const longest = `${"a".repeat(63)}.${"b".repeat(63)}.${"c".repeat(63)}.${"d".repeat(61)}`;
   for (const [text, name, port] of [
     ["example.com:443", "example.com", 443],
@@ -114,7 +114,7 @@ test("parseEgressRule reads addresses and networks", () => {
 
 for (const [what, texts] of Object.entries({
   "has no port": ["example.com", "192.0.2.1", "[2001:db8::1]", "example.com:", "2001:db8::1"],
-  "has a port that is none": [
+  "has an invalid port": [
     "a.b:0",
     "a.b:080",
     "a.b:65536",
@@ -125,15 +125,22 @@ for (const [what, texts] of Object.entries({
     "a.b:99999",
   ],
   "has no host": [":80", "[]:80", "/24:80"],
-  "is no address": ["256.0.0.1:80", "1.2.3:80", "01.2.3.4:80", "1.2.3.4.5:80", "127.1:80", "4294967295:80"],
-  "is no network": [
+  "is not an address": [
+    "256.0.0.1:80",
+    "1.2.3:80",
+    "01.2.3.4:80",
+    "1.2.3.4.5:80",
+    "127.1:80",
+    "4294967295:80",
+  ],
+  "is not a network": [
     "192.0.2.0/33:80",
     "192.0.2.0/024:80",
     "192.0.2.0/:80",
     "192.0.2.0/-1:80",
     "example.com/24:80",
   ],
-  "is no IPv6 address": [
+  "is not an IPv6 address": [
     "[1:2:3]:80",
     "[:::]:80",
     "[192.0.2.1]:80",
@@ -141,7 +148,7 @@ for (const [what, texts] of Object.entries({
     "[x@[::1]:80",
     "[2001:db8::]/64:80",
   ],
-  "is no name": [
+  "is not a name": [
     "-a.b:80",
     "a-.b:80",
     "a..b:80",
@@ -151,26 +158,26 @@ for (const [what, texts] of Object.entries({
     `${"a".repeat(64)}.b:80`,
     "*.b:80",
   ],
-  "holds more than an entry": ["http://a.b:80", "a.b:80/x", "u@a.b:80", "a.b:80\n", "a.b:80,c.d:80"],
+  "has more than one entry": ["http://a.b:80", "a.b:80/x", "u@a.b:80", "a.b:80\n", "a.b:80,c.d:80"],
 })) {
   test(`parseEgressRule refuses what ${what}`, () => {
     for (const text of texts) assert.throws(() => parseEgressRule(text), { code: "limits_invalid" }, text);
   });
 }
 
-test("parseEgressRule says where a network begins", () => {
+test("parseEgressRule reports where a network starts", () => {
   assert.throws(() => parseEgressRule("10.1.2.3/8:80"), {
     code: "limits_invalid",
-    message: 'Cannot allow "10.1.2.3/8:80": the network begins at 10.0.0.0/8',
+    message: 'Cannot allow "10.1.2.3/8:80": the network starts at 10.0.0.0/8',
   });
-  assert.throws(() => parseEgressRule("192.0.2.130/25:80"), /begins at 192\.0\.2\.128\/25$/);
+  assert.throws(() => parseEgressRule("192.0.2.130/25:80"), /starts at 192\.0\.2\.128\/25$/);
 });
 
-test("parseEgressRule repeats no control characters", () => {
+test("parseEgressRule does not quote control characters", () => {
   assert.throws(() => parseEgressRule("\u001b[31mred"), /^NexError: Cannot allow "\ufffd\[31mred"/);
 });
 
-test("checkLimits takes what goes together", () => {
+test("checkLimits accepts consistent limits", () => {
   const port = { protocol: "tcp" } as const;
   for (const limits of [
     {},
@@ -190,10 +197,10 @@ test("checkLimits takes what goes together", () => {
 });
 
 for (const [what, limits, message] of [
-  ["an entry that can't be read", { network: "egress", egress_allow: ["a.b:80", "?"] }, /^Cannot allow "\?"/],
+  ["a malformed entry", { network: "egress", egress_allow: ["a.b:80", "?"] }, /^Cannot allow "\?"/],
   ["a list without its network", { egress_allow: ["a.b:80"] }, /the network is not "egress"$/],
   ["a list with a narrower network", { network: "nats", egress_allow: ["a.b:80"] }, /is not "egress"$/],
-  ["a network without its list", { network: "egress" }, /nothing is allowed$/],
+  ["a network without its list", { network: "egress" }, /the allow-list is empty$/],
   [
     "a port of the machine twice",
     {

@@ -1,4 +1,4 @@
-/** What a workload may use, as a deploy asks for it and as a node bounds it. */
+/** Limits of a workload, as a deploy requests them and a node enforces them. */
 import { z } from "zod";
 import { NexError } from "../errors.ts";
 import { printable } from "../names.ts";
@@ -6,16 +6,16 @@ import { printable } from "../names.ts";
 export const egressAllowMax = 64;
 export const publishMax = 16;
 
-/** How a workload reaches the world, the narrowest first. */
+/** Network access of a workload, narrowest first. */
 export const networks = ["none", "nats", "egress"] as const;
 export type Network = (typeof networks)[number];
 
 const port = z.number().int().min(1).max(65_535);
 
-/** A port of a machine that can be reached through its node's host. */
+/** A machine's port that is published on the node's host. */
 const publishSchema = z.strictObject({
   machine_port: port,
-  /** Any free one when absent. */
+  /** Any free port when absent. */
   host_port: port.optional(),
   protocol: z.literal("tcp").default("tcp"),
 });
@@ -30,8 +30,8 @@ function whole(least: number, most: number, unit: string): z.ZodNumber {
 }
 
 /**
- * Strict, like all that a deploy relies on. The lower bounds are what an agent itself needs; the upper ones are
- * beyond any host, and a node's own stand in its configuration.
+ * Strict, like everything that a deploy relies on. The lower bounds are the minimum an agent needs. The upper bounds
+ * exceed any host; a node's own maxima are in its configuration.
  */
 export const limitsSchema = z.strictObject({
   vcpus: between(0.01, 1_024, "processors").optional(),
@@ -47,7 +47,7 @@ export const limitsSchema = z.strictObject({
 export type Limits = z.infer<typeof limitsSchema>;
 export type PublishedPort = z.infer<typeof publishSchema>;
 
-/** The members that are numbers, and so have a highest value. */
+/** Members that are numbers, so a node can set a maximum for them. */
 export const countedLimits = [
   "vcpus",
   "memory_bytes",
@@ -57,18 +57,18 @@ export const countedLimits = [
   "call_time_ms",
 ] as const;
 
-/** What an entry of `egress_allow` names. */
+/** Parsed entry of `egress_allow`. */
 export type EgressRule =
-  | { kind: "name" /** In lower case. */; name: string; port: number }
+  | { kind: "name" /** Lower case. */; name: string; port: number }
   | { kind: "address" /** Without brackets. */; address: string; prefixBits: number; port: number };
 
 const rulePattern = /^(?:\[([0-9a-f:.]+)\]|([^:/[\]]+)(?:\/(0|[1-9]\d?))?):([1-9]\d{0,4})$/;
 const label = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?";
-// What ends in a number is meant as an address.
+// A host that ends in a number is meant as an address.
 const namePattern = new RegExp(`^(?=.{1,253}$)(?:${label}\\.)*(?!\\d+$)${label}$`);
 
 /**
- * Reads an entry of `egress_allow`: `host:port`, `ipv4[/n]:port` or `[ipv6]:port`.
+ * Parses an entry of `egress_allow`: `host:port`, `ipv4[/n]:port` or `[ipv6]:port`.
  *
  * @throws NexError `limits_invalid`
  */
@@ -84,7 +84,7 @@ export function parseEgressRule(text: string): EgressRule {
     const prefixBits = Number(prefix ?? 32);
     if (prefixBits > 32) throw notAllowed(text, egressForms);
     const first = firstOf(host, prefixBits);
-    if (first !== host) throw notAllowed(text, `the network begins at ${first}/${prefixBits}`);
+    if (first !== host) throw notAllowed(text, `the network starts at ${first}/${prefixBits}`);
     return { kind: "address", address: host, prefixBits, port };
   }
   const name = host.replace(/\.$/, "");
@@ -105,7 +105,7 @@ function isIPv4(text: string): boolean {
   );
 }
 
-/** The first address of an IPv4 network. */
+/** First address of an IPv4 network. */
 function firstOf(address: string, prefixBits: number): string {
   const bytes = address.split(".").map((byte, at) => {
     const bits = Math.min(Math.max(prefixBits - at * 8, 0), 8);
@@ -115,7 +115,7 @@ function firstOf(address: string, prefixBits: number): string {
 }
 
 /**
- * Holds limits together that name each other.
+ * Checks limits that depend on each other.
  *
  * @throws NexError `limits_invalid`
  */
@@ -126,8 +126,8 @@ export function checkLimits(limits: Limits): void {
     throw new NexError("limits_invalid", `Cannot allow "${egress_allow[0]}": the network is not "egress"`);
   }
   if (network === "egress" && egress_allow.length === 0) {
-    throw new NexError("limits_invalid", `Cannot give the network "egress": nothing is allowed`, {
-      advice: "List what may be reached, each as host:port",
+    throw new NexError("limits_invalid", `Cannot use the network "egress": the allow-list is empty`, {
+      advice: "List each allowed destination as host:port",
     });
   }
   for (const name of ["machine_port", "host_port"] as const) {

@@ -12,7 +12,7 @@ import {
   workloadPingResponseSchema,
 } from "./node.ts";
 
-/** Every recorded answer on subjects of this head, parsed. */
+/** All recorded answers on subjects with this prefix, parsed. */
 function answers<T>(head: string, schema: z.ZodType<T>): T[] {
   return recorded(head).flatMap(({ replies }) =>
     replies.map((reply) => decodeResponse(bytesOf(reply), schema)),
@@ -39,19 +39,19 @@ test("auctionRequestSchema reads every recorded AUCTION", () => {
   }
 });
 
-test("auctionRequestSchema takes null for no requirement", () => {
+test("auctionRequestSchema reads null as no requirement", () => {
   for (const body of [null, {}, { arch: null, tags: null, sandboxed: null, workload_types: null }]) {
     assert.deepEqual(parseJson(bytesOf(body), auctionRequestSchema, "x"), {});
   }
 });
 
-test("auctionRequestSchema reads the limits of a deploy, and null for none", () => {
+test("auctionRequestSchema reads the limits of a deploy, and null as none", () => {
   const nex = { version: 1, limits: { memory_bytes: 2 ** 28, network: "none" } };
   assert.deepEqual(parseJson(bytesOf({ nex }), auctionRequestSchema, "x"), { nex });
   assert.deepEqual(parseJson(bytesOf({ nex: null }), auctionRequestSchema, "x"), {});
 });
 
-test("auctionRequestSchema refuses a wish of ours that it does not know", () => {
+test("auctionRequestSchema refuses unknown requirements below nex", () => {
   for (const nex of [
     { version: 2 },
     { version: 1, moon: true },
@@ -92,7 +92,7 @@ test("infoResponseSchema reads every recorded INFO answer", () => {
   }
 });
 
-test("infoResponseSchema reads a machine as the reference lists it", () => {
+test("infoResponseSchema reads a machine in Go Nex's format", () => {
   const workload = { name: "echo", runtime: "3s", type: "native", hash: "63a0" };
   const machine = { id: "dc2f2m1ksdudki293gng", healthy: true, uptime: "3s", namespace: "default", workload };
   const info = infoResponseSchema.parse({ public_xkey: "X", machines: [machine] });
@@ -100,7 +100,7 @@ test("infoResponseSchema reads a machine as the reference lists it", () => {
   assert.deepEqual(infoResponseSchema.parse({ public_xkey: "X", machines: null }).machines, []);
 });
 
-test("infoResponseSchema reads where a workload's ports are reached, and passes by a form it does not know", () => {
+test("infoResponseSchema reads published ports, and ignores unknown formats", () => {
   const workload = { name: "web", runtime: "3s", type: "native", hash: "63a0" };
   const listed = (nex: unknown): unknown =>
     infoResponseSchema.parse({ public_xkey: "X", machines: [{ id: "dc2f", workload, nex }] }).machines[0]
@@ -117,7 +117,7 @@ test("lameDuckResponseSchema reads every recorded LAMEDUCK answer", () => {
   for (const answer of all) assert.equal(answer.success, true);
 });
 
-test("the answers' schemas keep our members, drop what a newer node adds, and pass by a form they don't know", () => {
+test("the answers' schemas keep our members, and ignore unknown members and formats", () => {
   const base = { node_id: "N", target_xkey: "X" };
   const ours = { version: 1, sandbox: "process", xkey_proof: "p", features: ["globals", "brand-new"] };
   assert.deepEqual(pingResponseSchema.parse({ ...base, nex: { ...ours, more: 1 } }).nex, ours);
@@ -129,7 +129,7 @@ test("the answers' schemas keep our members, drop what a newer node adds, and pa
     assert.equal(pingResponseSchema.parse({ ...base, nex }).nex, undefined);
 });
 
-test("the answers' schemas refuse an answer without the node's id or xkey", () => {
+test("the answers' schemas refuse an answer without a node id or xkey", () => {
   for (const bad of [{ target_xkey: "X" }, { node_id: "N" }, { node_id: 5, target_xkey: "X" }]) {
     assert.ok(!pingResponseSchema.safeParse(bad).success);
     assert.ok(!workloadPingResponseSchema.safeParse({ ...bad, running_machines: [] }).success);

@@ -6,18 +6,18 @@ import { limitsSchema } from "./limits.ts";
 
 export const workloadTypes = ["native", "v8", "oci", "wasm"] as const;
 export type WorkloadType = (typeof workloadTypes)[number];
-/** The types that run when a trigger fires. */
+/** Types of workloads that run when a trigger fires. */
 export const functionTypes: ReadonlySet<string> = new Set<WorkloadType>(["v8", "wasm"]);
 
 export const tagsSchema = z.record(z.string(), z.string());
 export type Tags = z.infer<typeof tagsSchema>;
 
-/** A request may ask for so many tags. */
+/** Maximum number of tags in a request. */
 export const askedTagsMax = 128;
-/** A request may name so many types of workload. */
+/** Maximum number of workload types in a request. */
 export const askedTypesMax = 16;
 
-/** A record knows no upper bound of its own. */
+/** `z.record` can't limit the number of members. */
 const askedTagsSchema = tagsSchema.superRefine((tags, context) => {
   if (Object.keys(tags).length <= askedTagsMax) return;
   context.addIssue({
@@ -28,19 +28,19 @@ const askedTagsSchema = tagsSchema.superRefine((tags, context) => {
   });
 });
 
-/** Our members of an AUCTION: a node that can't meet them, or does not know them, stays silent. */
+/** Our members of an AUCTION. A node that can't meet them, or does not know them, does not bid. */
 const auctionExtrasSchema = z.strictObject({
   version: z.literal(1),
   limits: limitsSchema.optional(),
-  /** The weakest kind that will do. */
+  /** Weakest acceptable kind of sandbox. */
   sandbox: z.enum(sandboxes).optional(),
   namespace: z.string().max(64).optional(),
-  /** Public key. */
+  /** Public key of the issuer. */
   issuer: z.string().max(64).optional(),
   artifact_bytes: z.number().int().min(0).optional(),
 });
 
-/** What a workload asks of a node; an absent member asks for nothing. */
+/** Requirements of a workload; an absent member requires nothing. */
 export const auctionRequestSchema = goObject({
   arch: z.string().optional(),
   os: z.string().optional(),
@@ -60,7 +60,7 @@ const nodeFacts = {
   nex: nodeExtrasSchema.optional().catch(undefined),
 };
 
-/** The answer to PING, and a bid in an auction. */
+/** Answer to PING, and bid in an auction. */
 export const pingResponseSchema = goObject({
   ...nodeFacts,
   nexus: z.string().optional(),
@@ -68,10 +68,10 @@ export const pingResponseSchema = goObject({
 });
 export type PingResponse = z.infer<typeof pingResponseSchema>;
 
-/** So many reasons a node gives. */
+/** Maximum number of reasons in an answer. */
 export const bidReasonsMax = 16;
 
-/** The answer to an auction's why. */
+/** Answer of a node that explains whether it would bid. */
 export const auctionWhyResponseSchema = goObject({
   node_id: z.string(),
   bids: z.boolean(),
@@ -83,7 +83,7 @@ export const auctionWhyResponseSchema = goObject({
 });
 export type AuctionWhyResponse = z.infer<typeof auctionWhyResponseSchema>;
 
-/** The answer to WPING: the workloads that matched. */
+/** Answer to WPING: the matching workloads. */
 export const workloadPingResponseSchema = goObject({
   ...nodeFacts,
   running_machines: z.array(
@@ -97,7 +97,7 @@ export const workloadPingResponseSchema = goObject({
 });
 export type WorkloadPingResponse = z.infer<typeof workloadPingResponseSchema>;
 
-/** A port of a machine, and where it is reached on the node's host. */
+/** A published port of a machine, and its address on the node's host. */
 export const publishedSchema = z.object({
   machine_port: z.number().int(),
   host: z.string(),
@@ -107,16 +107,16 @@ export type Published = z.infer<typeof publishedSchema>;
 
 const quantilesSchema = z.object({ p50: z.number(), p99: z.number() });
 
-/** What a node has counted of a function's calls. */
+/** A node's counters of the calls of a function. */
 export const countersSchema = z.object({
   calls: z.number(),
-  /** By the code of the error reply. */
+  /** By error code. */
   failures: z.record(z.string(), z.number()),
-  /** Machines that were started for it. */
+  /** Machines started for the function. */
   cold_starts: z.number(),
-  /** How long its code ran. */
+  /** Run time of its code. */
   run_ns: quantilesSchema,
-  /** How long calls waited for their turn. */
+  /** Waiting time of calls. */
   queue_ns: quantilesSchema,
 });
 export type Counters = z.infer<typeof countersSchema>;
@@ -125,11 +125,11 @@ export type Counters = z.infer<typeof countersSchema>;
 const machineExtrasSchema = z.object({
   version: z.literal(1),
   state: z.string().optional(),
-  /** Why a machine of it was replaced last. */
+  /** Reason of the latest replacement of a machine. */
   reason: z.string().optional(),
-  /** How often a machine of it was replaced. */
+  /** Number of replaced machines. */
   restarts: z.number().int().optional(),
-  /** Machines that run. */
+  /** Number of running machines. */
   machines: z.number().int().optional(),
   counters: countersSchema.optional(),
   published: z.array(publishedSchema).optional(),
@@ -149,28 +149,28 @@ const machineSchema = goObject({
   }),
   nex: machineExtrasSchema.optional().catch(undefined),
 });
-/** A workload as INFO lists it. */
+/** A workload in INFO. */
 export type MachineInfo = z.infer<typeof machineSchema>;
 
-/** Lines that a question can ask for. */
+/** Maximum number of log lines in an answer. */
 export const tailLinesMax = 200;
 
-/** Our members of an INFO request, which has none in the Go Nex. Unknown members pass by: INFO changes nothing. */
+/** Our members of an INFO request; Go Nex's has none. Unknown members are ignored, because INFO changes nothing. */
 const infoExtrasSchema = z.object({
   version: z.literal(1),
-  /** The id of the last workload that an earlier page listed; this page begins behind it. */
+  /** Id of the last workload on the previous page; this page starts after it. */
   after: z.string().max(64).optional(),
-  /** Lists no running workloads: what a deploy needs to know of a node. */
+  /** Omits running workloads, for clients that only need data about the node. */
   node_only: z.boolean().optional(),
-  /** Lists ended workloads too. */
+  /** Includes exited workloads. */
   ended: z.boolean().optional(),
-  /** The latest log lines: how many, of all workloads or of one. */
+  /** Number of latest log lines to include, of all workloads or of one. */
   tail: z.number().int().min(1).max(tailLinesMax).optional(),
-  /** Id or name of the workload whose lines are wanted. */
+  /** Id or name of the workload whose log lines are requested. */
   workload: z.string().max(64).optional(),
 });
 
-/** What an INFO asks for. */
+/** Body of an INFO request. */
 export const infoRequestSchema = goObject({ nex: infoExtrasSchema.optional() });
 export type InfoRequest = z.infer<typeof infoRequestSchema>;
 
@@ -183,26 +183,26 @@ const recentLineSchema = z.object({
   text: z.string(),
 });
 
-/** A log line that a node has kept. */
+/** A log line in the node's memory. */
 export const tailLineSchema = recentLineSchema.extend({ id: z.string(), name: z.string() });
 export type TailLine = z.infer<typeof tailLineSchema>;
 
-/** A workload that has ended, which a node remembers for a while. */
+/** An exited workload, which a node remembers for a while. */
 export const endedWorkloadSchema = z.object({
   id: z.string(),
   name: z.string(),
   type: z.string(),
   started_ms: z.number(),
   ended_ms: z.number(),
-  /** The exit status; -1 for a signal, or where none is known. */
+  /** Exit status; -1 for a signal or an unknown status. */
   code: z.number().int(),
   reason: z.string(),
-  /** Its last lines, the latest last. */
+  /** Last log lines, oldest first. */
   lines: z.array(recentLineSchema).optional().default([]),
 });
 export type EndedWorkload = z.infer<typeof endedWorkloadSchema>;
 
-/** The answer to INFO; memory in kB. */
+/** Answer to INFO; memory is in kB. */
 export const infoResponseSchema = goObject({
   version: z.string().optional().default(""),
   uptime: z.string().optional().default(""),
@@ -213,11 +213,11 @@ export const infoResponseSchema = goObject({
   supported_workload_types: z.array(z.string()).optional(),
   nex: nodeExtrasSchema
     .extend({
-      /** There are further workloads: ask again with this as `after`. */
+      /** Set if there are more workloads. Pass it as `after` to get the next page. */
       next: z.string().optional(),
-      /** The latest ended first. */
+      /** Latest exit first. */
       ended: z.array(endedWorkloadSchema).optional(),
-      /** The latest last. */
+      /** Latest line last. */
       lines: z.array(tailLineSchema).optional(),
     })
     .optional()
@@ -225,14 +225,14 @@ export const infoResponseSchema = goObject({
 });
 export type InfoResponse = z.infer<typeof infoResponseSchema>;
 
-/** Strict: what this version does not know may be something that an operator relies on. */
+/** Strict, because an operator may rely on a member that this version does not know. */
 const lameDuckExtrasSchema = z.strictObject({
   version: z.literal(1),
-  /** An operator's; with it the node lets its workloads finish, and ends. */
+  /** Token of an operator. With it, the node lets its workloads finish and shuts down. */
   token: z.string(),
 });
 
-/** What a LAMEDUCK may say; the reference's says nothing. */
+/** Body of a LAMEDUCK request; Go Nex's is empty. */
 export const lameDuckRequestSchema = goObject({ nex: lameDuckExtrasSchema.optional() });
 export type LameDuckRequest = z.infer<typeof lameDuckRequestSchema>;
 

@@ -23,7 +23,7 @@ import {
 
 const what = "Unable to deserialize deploy request";
 
-test("deployRequestSchema reads every recorded DEPLOY, whose token and artifact can be read", () => {
+test("deployRequestSchema reads every recorded DEPLOY, with its token and artifact", () => {
   for (const { request, subject } of recorded("$NEX.DEPLOY")) {
     const deploy = parseJson(bytesOf(request), deployRequestSchema, what);
     assert.equal(deploy.target_node, subject.split(".").at(-1));
@@ -59,7 +59,7 @@ test("runResponseSchema reads every recorded answer to a DEPLOY, or its failure 
   assert.deepEqual(new Set(failures), new Set(["no_ready_machine"]));
 });
 
-test("stopRequestSchema reads every recorded STOP, whose token can be read", () => {
+test("stopRequestSchema reads every recorded STOP, with its token", () => {
   for (const { request, subject } of recorded("$NEX.STOP")) {
     const stop = parseJson(bytesOf(request), stopRequestSchema, "Unable to deserialize stop request");
     assert.equal(stop.target_node, subject.split(".").at(-1));
@@ -86,7 +86,7 @@ test("stopResponseSchema reads every recorded answer to a STOP, or its failure i
   assert.deepEqual(failures, new Set(["no_such_workload", "token_invalid"]));
 });
 
-test("deployRequestSchema reads the members of a reference node's own redeploy", () => {
+test("deployRequestSchema reads the members that a Go Nex node adds when it redeploys", () => {
   const deploy = parseJson(
     bytesOf({ retry_count: 1, retried_at: "2026-11-24T02:16:14.842621623Z", trigger_connection: null }),
     deployRequestSchema,
@@ -95,7 +95,7 @@ test("deployRequestSchema reads the members of a reference node's own redeploy",
   assert.deepEqual(deploy, { retry_count: 1, retried_at: "2026-11-24T02:16:14.842621623Z" });
 });
 
-test("deployRequestSchema refuses members of another type and lists that are too long", () => {
+test("deployRequestSchema refuses members of another type and overlong lists", () => {
   const refused = (body: object, code: string): void => {
     assert.throws(
       () => parseJson(bytesOf(body), deployRequestSchema, what),
@@ -121,7 +121,7 @@ test("deployRequestSchema refuses members of another type and lists that are too
   refused({ description: "x".repeat(4097) }, "request_too_large");
 });
 
-test("parseDeployExtras has nothing for a request without ours and keeps what it knows", () => {
+test("parseDeployExtras returns nothing for a request without our members, and keeps known ones", () => {
   assert.deepEqual(parseDeployExtras(undefined), { version: 1 });
   const extras = {
     version: 1,
@@ -134,7 +134,7 @@ test("parseDeployExtras has nothing for a request without ours and keeps what it
   assert.deepEqual(parseDeployExtras(extras), extras);
 });
 
-test("parseDeployExtras refuses an unknown member, value or version instead of passing it by", () => {
+test("parseDeployExtras refuses an unknown member, value or version instead of ignoring it", () => {
   const bad: unknown[] = [
     { version: 1, triggers: [] },
     { version: 1, replicas: 0 },
@@ -158,7 +158,7 @@ test("parseDeployExtras refuses an unknown member, value or version instead of p
   assert.throws(() => parseDeployExtras({ version: 1, triggers: [] }), /\(triggers\)$/);
 });
 
-test("parseDeployExtras tells a feature that this node lacks from one that nobody knows", () => {
+test("parseDeployExtras distinguishes a feature that this node does not have from an unknown one", () => {
   const required = (name: string) => () => parseDeployExtras({ version: 1, requires: [name] });
   assert.throws(required("trigger.http"), {
     code: "feature_missing",
@@ -167,7 +167,7 @@ test("parseDeployExtras tells a feature that this node lacks from one that nobod
   assert.throws(required("telepathy"), /which this node does not know$/);
 });
 
-test("parseDeployExtras reads limits, completed with what the schema adds", () => {
+test("parseDeployExtras reads limits, with the schema's defaults", () => {
   const limits = { memory_bytes: 2 ** 28, network: "nats", publish: [{ machine_port: 80 }] };
   assert.deepEqual(parseDeployExtras({ version: 1, requires: ["limits"], limits }).limits, {
     ...limits,
@@ -175,7 +175,7 @@ test("parseDeployExtras reads limits, completed with what the schema adds", () =
   });
 });
 
-test("parseDeployExtras tells a limit that is wrong from one that it does not know", () => {
+test("parseDeployExtras distinguishes an invalid limit from an unknown one", () => {
   const refusal = (limits: object, code: string, message: RegExp): void =>
     assert.throws(() => parseDeployExtras({ version: 1, limits }), { code, message }, JSON.stringify(limits));
   refusal({ memory_bytes: 1 }, "limits_invalid", /nex\.limits\.memory_bytes: must be from 67108864/);
@@ -186,7 +186,7 @@ test("parseDeployExtras tells a limit that is wrong from one that it does not kn
   refusal({ publish: [{ machine_port: 80, host: "::" }] }, "feature_missing", /publish\.0 .*\(host\)$/);
 });
 
-test("runResponseSchema reads published ports, and passes by a form that it does not know", () => {
+test("runResponseSchema reads published ports, and ignores unknown formats", () => {
   const run = { started: true, id: "dc2f2m1ksdudki293gng", issuer: "A", name: "web" };
   const published = [{ machine_port: 80, host: "127.0.0.1", host_port: 8080 }];
   assert.deepEqual(
@@ -198,7 +198,7 @@ test("runResponseSchema reads published ports, and passes by a form that it does
   }
 });
 
-test("signedDigest takes a SHA-256 in hex in any case, and not the reference's placeholder", () => {
+test("signedDigest accepts a SHA-256 in hex of any case, and not Go Nex's placeholder", () => {
   const digest = "63A0dc61f522919f1ee89950286b5a22e9d9b7d17edd6d76fa9d97d308608f0a";
   assert.equal(signedDigest(digest), digest.toLowerCase());
   for (const other of [undefined, "", placeholderHash, digest.slice(1), `${digest}0`, `${digest}\n`]) {

@@ -12,10 +12,10 @@ export const argumentBytesMax = 32_768;
 export const descriptionBytesMax = 4_096;
 export const triggerSubjectsMax = 64;
 export const concurrencyMax = 1024;
-/** Machines of one workload on one node. */
+/** Maximum number of machines of one workload on one node. */
 export const replicasMax = 64;
 
-/** A NATS connection that a request brings along. */
+/** A NATS connection that a request provides. */
 export const connectionSchema = goObject({
   nats_url: z.string().optional(),
   nats_user_jwt: z.string().optional(),
@@ -23,24 +23,24 @@ export const connectionSchema = goObject({
 });
 export type RequestConnection = z.infer<typeof connectionSchema>;
 
-/** Does it say anything? The reference's clients send empty texts for nothing. */
+/** Whether a connection has any content. Go Nex's clients send empty strings for an absent connection. */
 export function saysConnection(connection: RequestConnection | undefined): connection is RequestConnection {
   return [connection?.nats_url, connection?.nats_user_jwt, connection?.nats_user_seed].some(Boolean);
 }
 
-/** When a machine of a workload that has ended is replaced. */
+/** When to replace an exited machine of a workload. */
 export const restartSchema = z.strictObject({
   policy: z.enum(["never", "on-failure", "always"]),
-  /** Of one machine, all in all; the node's own bound within a time when absent. */
+  /** Maximum number of restarts of one machine. When absent, the node limits the restarts per time. */
   max_restarts: z.number().int().min(0).max(1_000_000).optional(),
-  /** Before the first restart; it doubles with each. */
+  /** Delay before the first restart; doubles with each restart. */
   backoff_ms: z.number().int().min(1).max(600_000).optional(),
 });
 export type Restart = z.infer<typeof restartSchema>;
 
 /**
- * Our members of a DEPLOY. Strict: a member or a value that this version does not know is refused, because a client
- * relies on it.
+ * Our members of a DEPLOY. The schema is strict: unknown members and values are refused, because a client relies on
+ * them.
  */
 export const deployExtrasSchema = z.strictObject({
   version: z.literal(1),
@@ -48,18 +48,19 @@ export const deployExtrasSchema = z.strictObject({
   globals: z.enum(["fresh", "keep"]).optional(),
   concurrency: z.number().int().min(1).max(concurrencyMax).optional(),
   replicas: z.number().int().min(1).max(replicasMax).optional(),
-  /** Wins over `essential`. */
+  /** Takes precedence over `essential`. */
   restart: restartSchema.optional(),
   limits: limitsSchema.optional(),
-  /** A box, see `SealedRequest`. */
+  /** Sealed box, see `SealedRequest`. */
   sealed: z.string().min(1).optional(),
-  /** Id of a workload that ends once this one runs. */
+  /** Id of a workload to stop as soon as this one runs. */
   replace: z.string().min(1).max(256).optional(),
 });
 export type DeployExtras = z.infer<typeof deployExtrasSchema>;
 
 /**
- * A DEPLOY as it came. What the reference requires is optional here: admission refuses what is missing, by name.
+ * A DEPLOY as received. Members that Go Nex requires are optional here, because admission names the missing one in its
+ * refusal.
  */
 export const deployRequestSchema = goObject({
   argv: z.array(z.string().max(argumentBytesMax)).max(argvCountMax).optional(),
@@ -82,7 +83,7 @@ export const deployRequestSchema = goObject({
 export type DeployRequest = z.infer<typeof deployRequestSchema>;
 
 /**
- * Our members of a DEPLOY, checked against what this node can do.
+ * Parses our members of a DEPLOY and checks them against this node's features.
  *
  * @throws NexError `feature_missing`, `limits_invalid`
  */
@@ -114,7 +115,7 @@ export function parseDeployExtras(value: unknown): DeployExtras {
   return result.data;
 }
 
-/** The answer to a DEPLOY that was accepted. */
+/** Answer to an accepted DEPLOY. */
 export const runResponseSchema = goObject({
   started: z.boolean(),
   id: z.string(),
@@ -124,7 +125,7 @@ export const runResponseSchema = goObject({
     .object({
       version: z.literal(1),
       published: z.array(publishedSchema).optional(),
-      /** Machines that were asked for, and those that run. */
+      /** Number of machines requested, and number running. */
       replicas: z.number().int().optional(),
       ready: z.number().int().optional(),
     })
@@ -140,7 +141,7 @@ export const stopRequestSchema = goObject({
 });
 export type StopRequest = z.infer<typeof stopRequestSchema>;
 
-/** The answer to a STOP that was carried out. */
+/** Answer to a successful STOP. */
 export const stopResponseSchema = goObject({
   stopped: z.boolean(),
   id: z.string(),
@@ -149,15 +150,15 @@ export const stopResponseSchema = goObject({
 });
 export type StopResponse = z.infer<typeof stopResponseSchema>;
 
-/** What the reference's client signs instead of the artifact's digest. */
+/** Placeholder that Go Nex's client signs instead of the artifact's digest. */
 export const placeholderHash = "abc12345TODOmakethisreal";
 const digestPattern = /^[0-9a-f]{64}$/i;
 
-/** The signed SHA-256 of the artifact in lower-case hex, when the claim has that form. */
+/** SHA-256 of the artifact in lower-case hex, if the claim has that form. */
 export function signedDigest(hash: string | undefined): string | undefined {
   return hash !== undefined && digestPattern.test(hash) ? hash.toLowerCase() : undefined;
 }
 
-/** Headers of the error reply of a function, and their codes. */
+/** Headers of a function's error reply. */
 export const errorHeader = "Nats-Service-Error";
 export const errorCodeHeader = "Nats-Service-Error-Code";
