@@ -1,30 +1,30 @@
 import type { Driver, LimitName } from "../driver.ts";
 
-/** What a driver under the contract suite can do, and what the suite needs to know of it. */
+/** Abilities of a driver under test, and facts that the suite needs. */
 export interface DriverAbilities {
-  /** How long one boot may take, until the guest answers. Under emulation this is minutes. */
+  /** Maximum time of a boot until the guest answers, in ms. Minutes under emulation. */
   bootTimeoutMs: number;
-  /** A second attach begins a new epoch; otherwise it is refused. */
+  /** Whether a second attach starts a new epoch; otherwise it is refused. */
   reattach: boolean;
-  /** `record` and `recover` work. */
+  /** Whether `record` and `recover` are supported. */
   recover: boolean;
-  /** What the driver declares to enforce. */
+  /** Limits that the driver declares to enforce. */
   enforces: readonly LimitName[];
-  /** The guest is a real program: it can be sent signals, be busy for ever, and have children. */
+  /** Whether the guest is a real program that can be signalled, be busy and have children. */
   realGuest: boolean;
-  /** Which guests end when the process that booted them is killed. */
+  /** Which guests exit when the process that booted them is killed. */
   endsWithNode: "all" | "idle" | "none";
-  /** A module that exports `makeDriver`, for the program that boots a machine and is killed. */
+  /** Module that exports `makeDriver`, for the program that boots a machine and is killed. */
   driverModule?: URL;
-  /** `exited` tells the status of every machine; otherwise only of those whose end was seen in time. */
+  /** Whether `exited` always reports the exit status. Otherwise it does so only if the exit was seen in time. */
   exitStatus: boolean;
-  /** Machines that are alike are copies of one. */
+  /** Whether identical machines are copies of one. */
   copies?: boolean;
-  /** Names whatever of a machine still runs or is mounted on the host; the directory is looked at by the suite. */
+  /** Lists processes and mounts of a machine that are left on the host. The suite checks the directory itself. */
   orphans(directory: string): string[];
 }
 
-/** One driver under test, with the test guest as what it boots. */
+/** One driver under test, which boots the test guest. */
 export interface Subject {
   driver: Driver;
   abilities: DriverAbilities;

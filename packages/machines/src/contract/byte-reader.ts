@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import type { Readable } from "node:stream";
 
-/** Reads lines and exact numbers of bytes from a stream, and nothing more than it is asked for. */
+/** Reads lines and exact numbers of bytes from a stream. Never reads more than requested. */
 export class ByteReader {
   readonly #stream: Readable;
   #rest: Buffer = Buffer.alloc(0);
@@ -10,7 +10,7 @@ export class ByteReader {
     this.#stream = stream;
   }
 
-  /** The next line without its end, or `undefined` at the end of the stream. */
+  /** Returns the next line without its line break, or `undefined` at the end of the stream. */
   async line(): Promise<string | undefined> {
     for (;;) {
       const end = this.#rest.indexOf(10);
@@ -25,7 +25,7 @@ export class ByteReader {
     }
   }
 
-  /** Exactly so many bytes, or fewer at the end of the stream. */
+  /** Returns exactly `count` bytes, or fewer at the end of the stream. */
   async bytes(count: number): Promise<Buffer> {
     const chunks: Buffer[] = [];
     for (let left = count; left > 0; ) {
@@ -37,7 +37,7 @@ export class ByteReader {
     return Buffer.concat(chunks);
   }
 
-  /** At least one and at most so many bytes, or `undefined` at the end of the stream. */
+  /** Returns 1 to `countMax` bytes, or `undefined` at the end of the stream. */
   async some(countMax: number): Promise<Buffer | undefined> {
     const chunk = this.#rest.length > 0 ? this.#rest : await this.#next();
     if (!chunk) return undefined;

@@ -14,7 +14,7 @@ import { networkCases } from "./cases/network.ts";
 import { nodeDeathCases } from "./cases/node-death.ts";
 import { stopCases } from "./cases/stop.ts";
 
-/** What is left out of the short form: what takes many boots, and tries further what the others have tried. */
+/** Cases omitted from the short form: they need many boots and extend other cases. */
 const longCases = [channelCases, stopCases, destroyCases, leakCases];
 const everyCase = [
   ...[bootCases, attachCases, channelCases, exitCases, stopCases, destroyCases, leakCases],
@@ -22,9 +22,9 @@ const everyCase = [
 ];
 
 /**
- * Registers the cases that every driver passes. Each uses machines of its own, and destroys them when it fails too.
+ * Registers the cases that every driver must pass. Each case uses its own machines and always destroys them.
  *
- * @param form `short` is for drivers that take seconds for a boot, where nobody has asked for all of it.
+ * @param form `short` is for drivers whose boots take seconds, unless the full suite was requested.
  */
 export function driverContract(
   name: string,

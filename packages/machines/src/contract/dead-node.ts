@@ -11,13 +11,13 @@ import { within } from "./expect.ts";
 import { makeSpec } from "./spec.ts";
 import { actMs } from "./test-machine.ts";
 
-/** What a killed node has left. */
+/** State left by a killed node. */
 export interface DeadNode {
   directory: string;
   record: MachineRecord;
 }
 
-/** Kills the program that booted a machine, once its guest has obeyed; `check` looks at what is left. */
+/** Kills the program that booted a machine once its guest has run the command, then calls `check`. */
 export async function afterNodeDeath(
   abilities: DriverAbilities,
   { command, nodeLostTimeoutMs = 1_000 }: { command: string; nodeLostTimeoutMs?: number },
@@ -33,7 +33,7 @@ export async function afterNodeDeath(
     assert.notDeepEqual(abilities.orphans(directory), [], "The machine runs");
     const gone = once(host, "exit");
     host.kill("SIGKILL");
-    await within(gone, actMs, "the end of the host");
+    await within(gone, actMs, "the exit of the host");
     await check({ directory, record });
   } finally {
     host.kill("SIGKILL");

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { MachineError, type MachineErrorCode } from "../errors.ts";
 import { holdsWithin, settlesWithin } from "../host/wait.ts";
 
-/** Waits for a promise, and fails the test when it takes longer. */
+/** Waits for a promise. Fails the test after the timeout. */
 export async function within<Value>(
   promise: Promise<Value>,
   timeoutMs: number,
@@ -12,7 +12,7 @@ export async function within<Value>(
   return await promise;
 }
 
-/** Waits for a condition, and fails the test when it takes longer. */
+/** Waits for a condition. Fails the test after the timeout. */
 export async function eventually(
   condition: () => boolean | Promise<boolean>,
   timeoutMs: number,

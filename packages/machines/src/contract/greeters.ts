@@ -1,7 +1,7 @@
 /**
- * A program of servers by TCP and UDP. Its arguments are where they listen, each `tcp:<address>:<port>` or
- * `udp:<address>:<port>`. Each tells whoever comes its own name and whom it sees, and writes the same to standard
- * output; `ready` when all of them listen.
+ * A program with TCP and UDP servers. Its arguments are their addresses, as `tcp:<address>:<port>` or
+ * `udp:<address>:<port>`. Each server sends clients its name and their source address, and logs the same to standard
+ * output. It prints `ready` once all servers listen.
  */
 import { createSocket } from "node:dgram";
 import { once } from "node:events";

@@ -1,4 +1,4 @@
-/** What the test guest does beside its channels. Each deed returns what it answers. */
+/** Actions of the test guest outside its channels. Each action returns its answer. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync, readdirSync, readlinkSync, readSync, unlinkSync, writeSync } from "node:fs";
@@ -6,11 +6,11 @@ import { readFile } from "node:fs/promises";
 import { networkActions } from "./guest-network.ts";
 import { writeAll } from "./write-all.ts";
 
-/** A child that nothing polite can end; it says `up` when it no longer listens to signals. */
+/** A child that ignores SIGTERM and SIGHUP. It prints `up` once it ignores them. */
 const stubborn =
   'process.on("SIGTERM", () => {}); process.on("SIGHUP", () => {}); setInterval(() => {}, 1e6); console.log("up");';
 
-/** Starts the stubborn child in a session of its own, says its pid, and ends, so that it is nobody's child. */
+/** Starts the stubborn child in a new session, prints its pid and exits, which makes the child an orphan. */
 const middleman = `
 const child = require("node:child_process").spawn(process.execPath, ["-e", ${JSON.stringify(stubborn)}],
   { detached: true, stdio: ["ignore", "pipe", "ignore"] });
@@ -18,7 +18,7 @@ child.stdout.once("data", () => process.stdout.write(String(child.pid), () => pr
 
 const chunk = Buffer.alloc(1_048_576, 1);
 
-/** By their names in a command. */
+/** Actions by their names in a command. */
 export const actions: Record<string, (argument: number, text: string) => unknown> = {
   ...Object.fromEntries(
     Object.entries(networkActions).map(([name, action]) => [name, (_, text) => action(text)]),
@@ -62,7 +62,7 @@ function start(script: string): ChildProcess {
   return spawn(process.execPath, ["-e", script], { stdio: ["ignore", "pipe", "ignore"] });
 }
 
-/** Random bytes of its kernel, and its time. */
+/** Returns random bytes from the guest's kernel, and its time. */
 function drawRandom(): string {
   const bytes = Buffer.alloc(16);
   const fd = openSync("/dev/urandom", "r");
@@ -95,14 +95,14 @@ function spinSoon(): string {
   return "spinning";
 }
 
-/** Takes memory until there is none. */
+/** Allocates memory until none is left. */
 function hogSoon(): string {
   const taken: Buffer[] = [];
   setInterval(() => taken.push(Buffer.from(chunk)), 0);
   return "hogging";
 }
 
-/** Starts so many children that do nothing. @returns how many could be started. */
+/** Starts `count` idle children. @returns how many could be started. */
 async function forkMany(count: number): Promise<number> {
   const outcomes = Array.from({ length: count }, async () => {
     const child = start("setInterval(() => {}, 1e6)");
@@ -117,7 +117,7 @@ async function forkMany(count: number): Promise<number> {
   return (await Promise.all(outcomes)).filter(Boolean).length;
 }
 
-/** Writes at most so many bytes into files of the working directory and `/tmp`. @returns how many there was room for. */
+/** Writes up to `bytesMax` bytes to files in the working directory and `/tmp`. @returns how many were written. */
 function fillDisk(bytesMax: number): number {
   let written = 0;
   for (const path of ["./full", "/tmp/full"]) {
@@ -125,7 +125,7 @@ function fillDisk(bytesMax: number): number {
     try {
       while (written < bytesMax) written += writeSync(fd, chunk);
     } catch {
-      // No room is left.
+      // The disk is full.
     }
     closeSync(fd);
   }

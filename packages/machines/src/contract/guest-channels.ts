@@ -1,8 +1,8 @@
 /**
- * How the test guest opens its channels, as its arguments say: without any, frames are descriptor 3 and calls
- * descriptor 4; with `--channels=connect:<directory>` it connects to a socket there, again after every end, and opens
- * the FIFOs of the epoch that it is told; with `--channels=port:<directory>` see `guest-ports.ts`, with
- * `--channels=sockets:<directory>` `guest-sockets.ts`. A real agent does the same.
+ * Opens the channels of the test guest as its arguments say. By default, frames are descriptor 3 and calls descriptor
+ * 4. With `--channels=connect:<directory>` it connects to a socket, reconnects after each disconnect, and opens the
+ * FIFOs of the given epoch. For `--channels=port:<directory>` see `guest-ports.ts`; for
+ * `--channels=sockets:<directory>` see `guest-sockets.ts`. A real agent does the same.
  */
 import { once } from "node:events";
 import { closeSync, openSync, readSync } from "node:fs";
@@ -22,7 +22,7 @@ const framesFd = 3;
 const callsFd = 4;
 const retryMs = 10;
 
-/** One after the other, until the node stays away. */
+/** Yields one session after another until the node is lost. */
 export async function* guestSessions(): AsyncGenerator<GuestChannels> {
   const [, form, directory] =
     /^--channels=(connect|port|sockets):(.*)$/.exec(process.argv.at(-1) ?? "") ?? [];
@@ -55,7 +55,7 @@ function nodeLostTimeoutMs(): number {
   return Number(process.env["NEX_NODE_LOST_TIMEOUT_MS"] ?? 0);
 }
 
-/** Tries until the node listens, for as long as a node may stay away. */
+/** Retries until the node listens or the timeout for a lost node expires. */
 async function connectTo(directory: string): Promise<Socket | undefined> {
   const deadline = performance.now() + nodeLostTimeoutMs();
   for (;;) {
@@ -70,7 +70,7 @@ async function connectTo(directory: string): Promise<Socket | undefined> {
   }
 }
 
-/** Opened both ways first, an end never waits for the other; kept one way only, it ends with the node. */
+/** Opening both ways first never blocks. Keeping one direction only makes the channel end with the node. */
 function openCalls(directory: string, epoch: number): CallEnds {
   const request = `${directory}/req.${epoch}`;
   const reply = `${directory}/rep.${epoch}`;
@@ -92,20 +92,20 @@ function channels(frames: Socket, open: (epoch: number) => CallEnds): GuestChann
   };
 }
 
-/** A blocking call, as the synchronous host services of a workload make it. */
+/** Makes a blocking call, like a workload's synchronous host services. */
 function call({ requests, replies }: CallEnds, request: Buffer, answerBytes: number): Buffer {
   const answer = Buffer.alloc(answerBytes + 1);
   let received = 0;
   try {
     writeAll(requests, request);
-    // The last byte is the end of the answer, so that an empty one is waited for too.
+    // The last byte marks the end of the answer, so that an empty answer is waited for too.
     while (received < answer.length) {
       const count = readSync(replies, answer, received, answer.length - received, null);
       if (count === 0) break;
       received += count;
     }
   } catch {
-    // The node has gone.
+    // The node is gone.
   }
   return answer.subarray(0, Math.max(received - 1, 0));
 }

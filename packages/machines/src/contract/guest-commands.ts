@@ -1,36 +1,36 @@
 /**
- * What the test guest understands. Over frames it is told one command a line, and answers with one line, or with what
- * the command says:
+ * Commands of the test guest. Each command is one line over the frame channel. The answer is one line unless stated
+ * otherwise:
  *
- * - `attach <n>`: opens the calls of this epoch, where they have to be; no answer.
- * - `hello`: says its pid.
+ * - `attach <n>`: opens the calls of this epoch, if they must be opened; no answer.
+ * - `hello`: answers with its pid.
  * - `echo <n>`, then n bytes: sends them back.
- * - `call <n>`: sends a line with n and n bytes as a call, and waits; says whether the same bytes came back.
- * - `flood <n>`: sends n bytes, and makes a call of no bytes when it has to wait for its reader for the first time.
- *   Then says how many bytes at most waited in it.
- * - `last <n>`: sends n bytes and ends with status 0.
- * - everything else is a deed of the program around it.
+ * - `call <n>`: sends a line with n, and n bytes, as a call, and waits; answers whether the same bytes came back.
+ * - `flood <n>`: sends n bytes, and makes an empty call when it first has to wait for its reader. Then answers with
+ *   the maximum number of bytes that waited in it.
+ * - `last <n>`: sends n bytes and exits with status 0.
+ * - Other names are actions of the guest program.
  */
 import { once } from "node:events";
 import type { Duplex } from "node:stream";
 import { ByteReader } from "./byte-reader.ts";
 
-/** The program around the commands. */
+/** The program that runs the commands. */
 export interface GuestProgram {
   frames: Duplex;
-  /** The node has begun this epoch. */
+  /** Called when the node has started this epoch. */
   attach?(epoch: number): void;
-  /** Sends a call, and waits for an answer of as many bytes. */
+  /** Sends a call, and waits for an answer of `answerBytes` bytes. */
   call(request: Buffer, answerBytes: number): Buffer | Promise<Buffer>;
-  /** Ends with this status. */
+  /** Exits with this status. */
   exit(code: number): void;
-  /** Further commands; what they return is the answer. */
+  /** Additional commands. Their return value is the answer. */
   actions: Record<string, (argument: number, text: string) => unknown>;
 }
 
 const chunkBytesMax = 65_536;
 
-/** Obeys until the frames end. */
+/** Runs commands until the frame channel ends. */
 export async function obey(program: GuestProgram): Promise<void> {
   const { frames } = program;
   const reader = new ByteReader(frames);
@@ -47,7 +47,7 @@ export async function obey(program: GuestProgram): Promise<void> {
   }
 }
 
-/** Bytes that differ from their neighbours, so that lost and doubled ones show. */
+/** Bytes that differ from their neighbours, so that lost and duplicated bytes are detected. */
 export function pattern(count: number, seed = 0): Buffer {
   const bytes = Buffer.alloc(count);
   for (let index = 0; index < count; index++) bytes[index] = (index * 31 + (index >> 8) * 7 + seed) & 0xff;
@@ -84,7 +84,7 @@ async function flood(program: GuestProgram, count: number): Promise<void> {
   await send(program.frames, `flooded ${waitingMax}\n`);
 }
 
-/** Writes and waits until it is written. */
+/** Writes, and waits until the data is written. */
 function send(frames: Duplex, bytes: Uint8Array | string): Promise<void> {
   return new Promise((resolve) => frames.write(bytes, () => resolve()));
 }

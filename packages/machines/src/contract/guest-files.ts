@@ -1,4 +1,4 @@
-/** The files of the test guest, beside `agent.mjs`, which stands where a rootfs has the agent. */
+/** Files of the test guest besides `agent.mjs`, which replaces the agent in a rootfs. */
 export const guestFiles: readonly string[] = [
   "guest.ts",
   "guest-channels.ts",

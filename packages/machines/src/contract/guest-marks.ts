@@ -1,13 +1,13 @@
-/** What the ways to open channels share that begin an epoch by a mark. */
+/** Shared code of the transports that start an epoch with a header. */
 import { readFileSync } from "node:fs";
 import type { Duplex } from "node:stream";
 
-/** The channels of one epoch, or of the only one. */
+/** Channels of one epoch, or of the only one. */
 export interface GuestChannels {
   frames: Duplex;
-  /** The node has told the epoch: opens the calls. */
+  /** Opens the calls of an epoch that the node has announced. */
   attach(epoch: number): void;
-  /** Sends a call, and waits for an answer of as many bytes; fewer when the node has gone. */
+  /** Sends a call, and waits for an answer of `answerBytes` bytes. Returns fewer if the node is gone. */
   call(request: Buffer, answerBytes: number): Buffer;
 }
 

@@ -1,4 +1,4 @@
-/** What the test guest tries on its network. The answers are JSON, and a failure is a word of them. */
+/** Network actions of the test guest. Answers are JSON; a failure is a single word. */
 import { spawnSync } from "node:child_process";
 import { createSocket, type Socket } from "node:dgram";
 import { lookup } from "node:dns/promises";
@@ -8,15 +8,15 @@ import { connect, createServer, isIPv6 } from "node:net";
 import { networkInterfaces } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 
-/** What is tried: to be greeted by a TCP server, or answered by a UDP one. */
+/** An attempt to reach a TCP or UDP server. */
 export interface Attempt {
   by: "tcp" | "udp";
-  /** An address or a name. */
+  /** Address or name of the server. */
   host: string;
   port: number;
-  /** Whence; by default where the kernel chooses. */
+  /** Source address; chosen by the kernel by default. */
   from?: string;
-  /** How long an answer is waited for; by default as long as it takes in a network of one host, and no guest is slow. */
+  /** Timeout of the answer, in ms. The default suits a network within one host and a fast guest. */
   silenceMs?: number;
 }
 
@@ -26,10 +26,10 @@ interface Knocking {
   count: number;
 }
 
-/** Long for a network of one host. An answer that never comes takes so long. */
+/** Default timeout, in ms. It is long for a network within one host. */
 const silenceMsDefault = 700;
 
-/** By their names in a command, with what stands behind the name. */
+/** Actions by their names in a command. Each gets the rest of the line. */
 export const networkActions: Record<string, (text: string) => unknown> = {
   resolve: async (name) => JSON.stringify(await addressesOf(name)),
   reach: async (text) => JSON.stringify(await Promise.all((JSON.parse(text) as Attempt[]).map(reach))),
@@ -41,7 +41,7 @@ export const networkActions: Record<string, (text: string) => unknown> = {
   write: (path) => JSON.stringify(attempt(() => writeFileSync(path, "text")) ?? "written"),
 };
 
-/** What came back, or how it failed. */
+/** Returns the answer, or how the attempt failed. */
 export async function reach({ by, ...attempt }: Attempt): Promise<string> {
   const outcome = by === "tcp" ? greeting(attempt) : answer(attempt);
   return await outcome.catch((error: NodeJS.ErrnoException) => error.code ?? error.message);
@@ -86,7 +86,7 @@ async function addressesOf(name: string): Promise<string[] | string> {
   }
 }
 
-/** Listens on an address, at a port where one stands behind it, and connects to it. */
+/** Listens on an address with an optional port, and connects to it. */
 async function greetOneself(place: string): Promise<string> {
   const [address = "", wanted = "0"] = place.split(" ");
   const server = createServer((socket) => socket.end("own"));
@@ -102,7 +102,7 @@ async function greetOneself(place: string): Promise<string> {
   }
 }
 
-/** Listens everywhere, for as long as it runs. */
+/** Listens on all addresses until the guest exits. */
 async function serve(port: number): Promise<string> {
   const server = createServer((socket) => socket.end("served")).listen(port, "0.0.0.0");
   await once(server, "listening");
@@ -114,7 +114,7 @@ async function serve(port: number): Promise<string> {
   return "serving";
 }
 
-/** Sends from so many UDP sockets, again where a message got lost. @returns how many of them were answered. */
+/** Sends from `count` UDP sockets and resends lost messages. @returns how many got an answer. */
 async function knock({ host, port, count }: Knocking): Promise<number> {
   const silent = new Set<Socket>();
   for (let made = 0; made < count; made++) {

@@ -1,7 +1,7 @@
 /**
- * How the test guest opens its channels as a microVM, with `--channels=port:<directory>`: two serial ports, on which
- * its host begins each epoch with a mark of 24 bytes, the token of the machine and the epoch. What comes before it is
- * thrown away, and the guest answers with the same. A real agent does the same, with fewer copies.
+ * Channels of the test guest in a QEMU microVM, with `--channels=port:<directory>`: two serial ports. The host starts
+ * each epoch on both with a 24-byte header: the machine's token and the epoch. Data before the header is discarded,
+ * and the guest answers with the same header. A real agent does the same with fewer copies.
  */
 import { constants, openSync, readSync, writeSync } from "node:fs";
 import type { Socket } from "node:net";
@@ -14,7 +14,7 @@ const retryMs = 10;
 const pauseMs = 0.2;
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
-/** One epoch after the other, until the node stays away. */
+/** Yields one epoch after another until the node is lost. */
 export async function* portSessions(
   directory: string,
   nodeLostTimeoutMs: number,
@@ -41,7 +41,7 @@ function openPort(path: string): number {
   return openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
 }
 
-/** The streams between the marks. A mark that is said again begins nothing. */
+/** Yields the streams between headers. A repeated header starts nothing. */
 export async function* epochsOf(
   port: Socket,
   readToken: () => Buffer,
@@ -95,7 +95,7 @@ function framesOver(port: Socket): Duplex {
   }).on("error", () => undefined);
 }
 
-/** The port of blocking calls, which stays open. It is never waited for in the kernel. */
+/** The port of blocking calls. It stays open, and reads never block in the kernel. */
 class CallPort {
   readonly #fd: number;
   readonly #token: Buffer;
@@ -107,7 +107,7 @@ class CallPort {
     this.#token = token;
   }
 
-  /** Throws away what is not of this epoch. */
+  /** Discards data of other epochs. */
   begin(epoch: number): void {
     const mark = markOf(this.#token, epoch);
     let at = this.#bytes.indexOf(mark);
@@ -116,7 +116,7 @@ class CallPort {
     this.#write(mark);
   }
 
-  /** Waits for an answer and the byte after it; fewer bytes when the node has gone. */
+  /** Waits for an answer and the end byte. Returns fewer bytes if the node is gone. */
   call(request: Buffer, answerBytes: number): Buffer {
     if (!this.#write(request)) return Buffer.alloc(0);
     while (this.#bytes.length <= answerBytes) {
@@ -129,7 +129,7 @@ class CallPort {
     return answer;
   }
 
-  /** @returns whether the node took it. */
+  /** @returns whether the node received it. */
   #write(bytes: Buffer): boolean {
     for (let sent = 0; sent < bytes.length; ) {
       const count = attempt(() => writeSync(this.#fd, bytes, sent));
@@ -140,7 +140,7 @@ class CallPort {
     return true;
   }
 
-  /** @returns whether something came; `undefined` without a host. */
+  /** @returns whether data arrived; `undefined` without a host. */
   #fill(): boolean | undefined {
     const count = attempt(() => readSync(this.#fd, this.#chunk, 0, this.#chunk.length, null));
     if (count === 0) return undefined;
@@ -153,7 +153,7 @@ function pause(): void {
   Atomics.wait(sleeper, 0, 0, pauseMs);
 }
 
-/** @returns `undefined` when the port has nothing, or no room. */
+/** @returns `undefined` if the port has no data or no space. */
 function attempt(act: () => number): number | undefined {
   try {
     return act();

@@ -1,7 +1,7 @@
 /**
- * How the test guest takes its channels from a host that connects, with `--channels=sockets:<directory>`: it has
- * inherited a listening socket for frames and one for calls. The host connects to both for each epoch, calls first, and
- * begins it by a mark, as on serial ports. A real agent does the same.
+ * Channels of the test guest in a Firecracker microVM, with `--channels=sockets:<directory>`. It inherits one
+ * listening socket for frames and one for calls. For each epoch the host connects to both, calls first, and starts
+ * the epoch with a header as on serial ports. A real agent does the same.
  */
 import { readSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
@@ -16,7 +16,7 @@ const backlog = 8;
 const pollMs = 2;
 const callsTimeoutMs = 5_000;
 
-/** One epoch after the other, until the node stays away. */
+/** Yields one epoch after another until the node is lost. */
 export async function* socketSessions(
   directory: string,
   nodeLostTimeoutMs: number,
@@ -33,7 +33,7 @@ export async function* socketSessions(
       continue;
     }
     const port = streamOf(connection);
-    // The token of a copy is there when it has become a machine of its own.
+    // A copy has its token only after it has become an independent machine.
     for await (const { epoch, frames: stream } of epochsOf(port, () => readToken(directory))) {
       const token = readToken(directory);
       port.write(markOf(token, epoch));
@@ -49,7 +49,7 @@ export async function* socketSessions(
   }
 }
 
-/** Hands over what is connected to a listening socket. */
+/** Passes each connection of a listening socket to `take`. */
 function accept(fd: number, take: (connection: PipeHandle) => void): void {
   const server = pipeOf("SERVER", fd);
   server.onconnection = (status, handle) => {
@@ -59,8 +59,8 @@ function accept(fd: number, take: (connection: PipeHandle) => void): void {
 }
 
 /**
- * Takes the connection that begins with this mark: one that is there may be of an earlier epoch, which has ended, or
- * already of a later one, which stays.
+ * Takes the connection that starts with this header. Connections of earlier epochs are closed; those of later epochs
+ * are kept.
  */
 async function beginCalls(lines: CallChannel[], mark: Buffer, isOver: () => boolean): Promise<CallChannel> {
   const deadline = performance.now() + callsTimeoutMs;
@@ -96,13 +96,13 @@ class CallChannel {
       writeAll(this.#handle.fd, mark);
       return true;
     } catch {
-      // The kernel has ended it meanwhile.
+      // The kernel has closed it meanwhile.
       this.close();
       return false;
     }
   }
 
-  /** Waits for an answer and the byte after it; fewer bytes when the node has gone. */
+  /** Waits for an answer and the end byte. Returns fewer bytes if the node is gone. */
   call(request: Buffer, answerBytes: number): Buffer {
     try {
       if (this.#handle !== undefined) writeAll(this.#handle.fd, request);
@@ -127,7 +127,7 @@ class CallChannel {
         received += more;
       }
     } catch {
-      // The node has gone.
+      // The node is gone.
     }
     return bytes.subarray(0, received);
   }

@@ -1,6 +1,6 @@
 /**
- * The test guest as a program without dependencies. See `guest-commands.ts` for what it is told, and
- * `guest-channels.ts` for how it opens its channels.
+ * The test guest: a program without dependencies. See `guest-commands.ts` for its commands and `guest-channels.ts`
+ * for its channels.
  */
 
 import { actions } from "./guest-actions.ts";
@@ -8,7 +8,7 @@ import { guestSessions } from "./guest-channels.ts";
 import { obey } from "./guest-commands.ts";
 import type { GuestChannels } from "./guest-marks.ts";
 
-// The kernel keeps signals from the first process of a namespace that does not listen to them.
+// The kernel drops a signal for the first process of a namespace if the process has no handler.
 if (process.pid === 1) process.on("SIGTERM", () => process.exit(0));
 
 for await (const session of guestSessions()) await serve(session);

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { hasProcessTable } from "../host/process-table.ts";
 import { ResidentProcessTree } from "../host/process-tree.ts";
 
-/** The processes of this host that live in a directory or name it in their arguments, for a test's message. */
+/** Lists processes of this host that run in a directory or name it in their arguments. */
 export function processesOf(directory: string): string[] {
   if (!hasProcessTable) return [];
   const pids = new Set(new ResidentProcessTree(directory).members().map((member) => member.pid));
@@ -12,7 +12,7 @@ export function processesOf(directory: string): string[] {
   return [...pids].map((pid) => `${pid} ${argumentsOf(pid)}`);
 }
 
-/** How many descriptors this process holds; 0 where the host does not show them. */
+/** Number of open descriptors of this process; 0 if the host does not show them. */
 export function countDescriptors(): number {
   return existsSync("/proc/self/fd") ? readdirSync("/proc/self/fd").length : 0;
 }

@@ -1,7 +1,7 @@
 /**
- * A program that boots a machine as a node would, writes a line when the guest has answered or made a call, then the
- * machine's record, and lives on until it is killed. Arguments: the module with `makeDriver`, the machine's directory,
- * a command for the guest, and how long its node may stay away.
+ * A program that boots a machine like a node. It prints a line when the guest has answered or made a call, then the
+ * machine's record, and runs until it is killed. Arguments: the module with `makeDriver`, the machine's directory, a
+ * guest command, and the timeout for a lost node.
  */
 import { ByteReader } from "./byte-reader.ts";
 import { makeSpec } from "./spec.ts";

@@ -1,4 +1,4 @@
-/** Node's own handle for what can be waited for, since it makes streams of sockets and pipes only. */
+/** Node's internal handle for pollable descriptors. Node's public API creates streams only from sockets and pipes. */
 import { Socket } from "node:net";
 
 export interface PipeHandle {

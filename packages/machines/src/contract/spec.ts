@@ -4,10 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { MachineSpec } from "../driver.ts";
 
-/** A guest that waits for its node is not to end before it on a host that is slow. */
+/** Timeout for a lost node, long enough for a slow host, in ms. */
 const patientMs = 30_000;
 
-/** A machine's order with a directory of its own and no limits. */
+/** Creates a spec with a new directory and no limits. */
 export async function makeSpec(change: Partial<MachineSpec> = {}): Promise<MachineSpec> {
   return {
     id: randomBytes(8).toString("hex"),

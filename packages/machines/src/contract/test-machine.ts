@@ -7,10 +7,10 @@ import { ByteReader } from "./byte-reader.ts";
 import { within } from "./expect.ts";
 import { makeSpec } from "./spec.ts";
 
-/** How long anything but a boot may take. */
+/** Timeout of everything except a boot, in ms. */
 export const actMs = 30_000;
 
-/** A machine with the test guest in it, destroyed at the end of its scope. */
+/** A machine with the test guest, destroyed at the end of its scope. */
 export class TestMachine implements AsyncDisposable {
   readonly machine: Machine;
   readonly spec: MachineSpec;
@@ -25,14 +25,14 @@ export class TestMachine implements AsyncDisposable {
     this.#abilities = abilities;
   }
 
-  /** Boots, without attaching. */
+  /** Boots without attaching. */
   static async boot(driver: Driver, abilities: DriverAbilities, spec?: MachineSpec): Promise<TestMachine> {
     const order = spec ?? (await makeSpec());
     const machine = await within(driver.boot(order), abilities.bootTimeoutMs, "the boot");
     return new TestMachine(machine, order, abilities);
   }
 
-  /** Boots and attaches; the guest answers. */
+  /** Boots, attaches, and waits for the guest's answer. */
   static async ready(driver: Driver, abilities: DriverAbilities): Promise<TestMachine> {
     const machine = await TestMachine.boot(driver, abilities);
     try {
@@ -63,24 +63,24 @@ export class TestMachine implements AsyncDisposable {
     await this.line(this.#abilities.bootTimeoutMs);
   }
 
-  /** Sends a command, and returns the line that answers it. */
+  /** Sends a command and returns its answer. */
   async ask(command: string): Promise<string> {
     this.frames.write(`${command}\n`);
     return await this.line();
   }
 
-  /** The next line from the guest. */
+  /** Returns the next line from the guest. */
   async line(timeoutMs = actMs): Promise<string> {
     const line = await within(this.#frames().line(), timeoutMs, "a line from the guest");
     return line ?? assert.fail("The frames ended instead of a line");
   }
 
-  /** The next bytes from the guest; fewer only at the end. */
+  /** Returns the next bytes from the guest; fewer only at the end. */
   async bytes(count: number): Promise<Buffer> {
     return await within(this.#frames().bytes(count), actMs, `${count} bytes from the guest`);
   }
 
-  /** Takes one call, and returns its bytes and what answers it: the same bytes, and one for their end. */
+  /** Receives one call. The answer consists of the same bytes and an end byte. */
   async takeCall(): Promise<{ request: Buffer; answer: () => void }> {
     const reader = this.#callReader ?? assert.fail("Not attached");
     const header = await within(reader.line(), actMs, "a call");

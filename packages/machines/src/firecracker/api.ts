@@ -7,8 +7,8 @@ import { jailNames } from "./layout.ts";
 const answerBytesMax = 65_536;
 
 /**
- * The control socket of one Firecracker, in the root of its jail. The requests are those of its API
- * (firecracker, src/firecracker/swagger/firecracker.yaml, 1.12).
+ * API socket of one Firecracker, in the root of its jail (firecracker, src/firecracker/swagger/firecracker.yaml,
+ * 1.12).
  */
 export class FirecrackerApi {
   readonly #root: string;
@@ -19,7 +19,7 @@ export class FirecrackerApi {
     this.#timeoutMs = timeoutMs;
   }
 
-  /** Waits until it answers. @returns whether it did before `gone` held, or the time was over. */
+  /** Waits until the API answers. @returns whether it answered before `gone` held or the timeout. */
   async ready(gone: () => boolean): Promise<boolean> {
     let answers = false;
     const look = async (): Promise<boolean> => {

@@ -14,16 +14,16 @@ import { jailNames, jailOf } from "./layout.ts";
 import type { FirecrackerDriverSettings, RateLimiters, TokenBucket } from "./options.ts";
 
 const mebibyte = 1_048_576;
-/** Below it are the hypervisor and the host; every machine has its own socket, so all may have the same. */
+/** vsock context id of the guest. Lower ids are reserved; each machine has its own socket, so all can share one id. */
 const guestCid = 3;
 const cardId = "net";
-/** There is no PCI bus to look for. */
+/** Skips the search for a PCI bus, which does not exist. */
 const ownArguments = ["pci=off"];
 
 /**
- * Boots one machine: its jail with its disks, and the Firecracker in it. Settles when the guest has begun to boot.
+ * Boots one machine: creates its jail and disks, and starts Firecracker. Resolves when the guest starts to boot.
  *
- * @throws MachineError `boot_failed`; then nothing of it is left.
+ * @throws MachineError `boot_failed`; nothing is left behind.
  */
 export async function bootFirecracker(
   host: FirecrackerHost,
@@ -47,9 +47,9 @@ export async function bootFirecracker(
 }
 
 /**
- * Takes a user for a machine and lets it be made in its jail.
+ * Claims a user id range for a machine and runs `make` in a new jail.
  *
- * @throws MachineError `boot_failed`; then nothing of it is left.
+ * @throws MachineError `boot_failed`; nothing is left behind.
  */
 export async function inNewJail<Made>(
   host: FirecrackerHost,
@@ -71,7 +71,7 @@ export async function inNewJail<Made>(
   }
 }
 
-/** Tells a Firecracker what its guest has, by the names in a jail, and lets it boot. @throws MachineError `boot_failed` */
+/** Configures Firecracker's guest with files in the jail, and starts it. @throws MachineError `boot_failed` */
 export async function startGuest(
   api: Jailed["api"],
   spec: MachineSpec,

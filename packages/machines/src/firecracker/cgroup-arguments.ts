@@ -4,15 +4,15 @@ import { memoryBytesOf } from "../microvm/config-disk.ts";
 import type { MicroVmSettings } from "../microvm/settings.ts";
 
 const cpuPeriodUs = 100_000;
-/** What Firecracker takes beside the memory of its guest. */
+/** Memory of Firecracker in addition to its guest's memory, in bytes. */
 const monitorBytes = 67_108_864;
-/** Its threads: one each for the control socket, the devices, and the processors. */
+/** Threads of Firecracker in addition to one per CPU. */
 const monitorThreads = 4;
 
 /**
- * What the jailer is told about the control groups of a machine: the bounds of its monitor as a process of the host.
+ * Jailer arguments for a machine's cgroups, which limit its monitor process on the host.
  *
- * @param isTemplate It writes its memory to a file, which may be in memory too.
+ * @param isTemplate A template writes its memory to a file, which may itself be in memory.
  */
 export function cgroupArguments(
   { limits, isTemplate = false }: Pick<MachineSpec, "limits"> & { isTemplate?: boolean },

@@ -12,7 +12,7 @@ import { guestPorts } from "../rootfs/guest-programs.ts";
 import { openVsockChannels } from "./channels.ts";
 import { jailNames } from "./layout.ts";
 
-/** Firecracker's socket of the ports of a machine, whose guest is this test. */
+/** Plays Firecracker's vsock socket and the guest behind it. */
 async function listen(
   root: string,
   connected: (port: number, socket: Socket) => void,
@@ -38,7 +38,7 @@ async function listen(
 
 suite("openVsockChannels", { skip: process.platform !== "linux" }, () => {
   for (const cut of ["frames", "calls"] as const) {
-    test(`connects both anew when the guest cuts its ${cut}, as a copy does that becomes one`, async () => {
+    test(`connects both anew when the guest cuts its ${cut}, as a resumed copy does`, async () => {
       const directory = await mkdtemp(join(tmpdir(), "nex-vsock-"));
       const token = newToken();
       const mark = epochHeader(token, 1);
@@ -64,16 +64,16 @@ suite("openVsockChannels", { skip: process.platform !== "linux" }, () => {
     });
   }
 
-  test("ends with the signal while the guest says nothing", async () => {
+  test("fails when the signal aborts while the guest is silent", async () => {
     const directory = await mkdtemp(join(tmpdir(), "nex-vsock-"));
     await using _server = await listen(directory, (_, socket) => socket.destroy());
     const gone = new AbortController();
     const { signal } = gone;
     const opening = openVsockChannels(directory, { directory, token: newToken(), epoch: 1, signal });
-    gone.abort("the machine has ended");
+    gone.abort("the machine has exited");
     await assert.rejects(within(opening, actMs, "the attach"), {
       code: "attach_failed",
-      message: /the machine has ended/,
+      message: /the machine has exited/,
     });
   });
 });

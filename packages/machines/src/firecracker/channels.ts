@@ -7,17 +7,16 @@ import { guestPorts } from "../rootfs/guest-programs.ts";
 import { jailNames } from "./layout.ts";
 
 const retryMs = 10;
-/** For a guest that hangs up again and again. */
+/** Maximum retry interval for a guest that keeps hanging up, in ms. */
 const retryMaxMs = 1_000;
 const answerForm = /^OK \d+\n$/;
 const answerBytesMax = 32;
 
 /**
- * Opens the channels of an epoch by Firecracker's socket of the machine's ports. The kernel of a copy ends all connections
- * when it notices that it is one, those too that were made a moment before; so both are made anew until the guest has
- * answered on both.
+ * Opens the channels of an epoch over Firecracker's vsock socket. A resumed copy's kernel resets all connections,
+ * including very recent ones. Both are therefore reopened until the guest has answered on both.
  *
- * @param root Of the machine's jail.
+ * @param root Root of the machine's jail.
  * @throws MachineError `attach_failed`
  */
 export async function openVsockChannels(root: string, next: NextEpoch): Promise<EpochChannels> {
@@ -34,7 +33,7 @@ export async function openVsockChannels(root: string, next: NextEpoch): Promise<
   });
 }
 
-/** Until the guest listens, Firecracker closes the connection without a word. */
+/** Firecracker closes the connection silently until the guest listens. */
 async function connectToPort(path: string, port: number, signal: AbortSignal): Promise<Socket> {
   for (;;) {
     const socket = connect({ path, allowHalfOpen: false });
@@ -54,7 +53,7 @@ async function connectToPort(path: string, port: number, signal: AbortSignal): P
   }
 }
 
-/** Reads the line with which Firecracker accepts, and not a byte more. */
+/** Reads Firecracker's acceptance line, and not a byte more. */
 async function isAccepted(socket: Socket, signal: AbortSignal): Promise<boolean> {
   let line = "";
   while (!line.endsWith("\n")) {

@@ -7,17 +7,17 @@ import { FirecrackerDriver } from "./driver.ts";
 import { jailsDirectory } from "./layout.ts";
 import type { FirecrackerDriverOptions } from "./options.ts";
 
-/** Where the suite finds an image of the test guest, Firecracker and the jailer: on a host where KVM works. */
+/** Variable with the directory of the test image, Firecracker and the jailer, on a host with KVM. */
 export const contractDirectoryVariable = "NEX_CONTRACT_FIRECRACKER";
 
 const cgroupParent = "nex-contract";
 
-/** The driver as the contract suite boots it: the test guest in an image. */
+/** Creates the driver for the contract suite. The test guest is in an image. */
 export function makeDriver(change: Partial<FirecrackerDriverOptions> = {}): FirecrackerDriver {
   return new FirecrackerDriver({ ...contractOptions(), ...change });
 }
 
-/** What that driver is told. */
+/** Options of that driver. */
 export function contractOptions(): FirecrackerDriverOptions {
   const directory = process.env[contractDirectoryVariable] ?? "";
   return {
@@ -33,7 +33,7 @@ export function contractOptions(): FirecrackerDriverOptions {
   };
 }
 
-/** What runs of machines, and of one whose directory is gone its jail too. Those of templates come and go. */
+/** Lists running processes of machines, and the jail of a machine whose directory is gone. Templates are ignored. */
 export function orphansOf(machineDirectory: string): string[] {
   const directory = process.env[contractDirectoryVariable] ?? "";
   const jails = jailsDirectory(join(directory, "state"));

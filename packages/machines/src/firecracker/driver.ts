@@ -7,24 +7,24 @@ import { completeOptions, type FirecrackerDriverOptions } from "./options.ts";
 import { FirecrackerCopier } from "./template.ts";
 
 /**
- * Makes machines that are microVMs of Firecracker, each with a kernel of its own, by KVM, and each Firecracker in a jail
- * of the jailer with a user of its own. Needs Linux on x64 and root.
+ * Creates machines that are Firecracker microVMs, each with its own kernel, with KVM. Each Firecracker runs in its
+ * own jail under its own user. Requires Linux on x64 and root.
  *
- * Its program runs as the user 1000 of the guest, in an empty directory in memory, on a root that nobody can write. It
- * gets the argument `--channels=sockets:/nex`, and is told `NEX_NODE_LOST_TIMEOUT_MS`:
+ * The program runs as user 1000 of the guest, in an empty directory in memory, on a read-only root. It gets the
+ * argument `--channels=sockets:/nex` and the variable `NEX_NODE_LOST_TIMEOUT_MS`:
  *
- * - **Frames** and **calls** are listening sockets that it inherits as the descriptors 3 and 4. The host connects to
- *   both for each epoch, calls first, and begins it on both with 24 bytes: the 16 of `/nex/token`, and the epoch as 64
- *   bits, the lowest byte first; it is answered with the same.
- * - **Stop**: it gets a SIGTERM.
+ * - **Frames** and **calls** are listening sockets, inherited as descriptors 3 and 4. For each epoch the host
+ *   connects to both, calls first. It starts the epoch on both with a 24-byte header: the 16 bytes of `/nex/token`
+ *   and the epoch as a 64-bit little-endian number. The guest answers with the same header.
+ * - **Stop**: it gets SIGTERM.
  *
- * Machines that are alike are copies of one whose agent was ready. A copy gets a token, randomness and the time of its
- * own before its agent answers.
+ * Identical machines are copies of one whose agent was ready. A copy gets a new token, new entropy and the current
+ * time before its agent answers.
  *
- * A machine with egress has a network card; its Firecracker then runs in a network of its own, which passes on what is
- * listed, over IPv4, and nothing else.
+ * A machine with egress has a network card. Its Firecracker runs in a separate network namespace that forwards only
+ * traffic to listed targets, over IPv4.
  *
- * A machine outlives the node that booted it, and can be recovered from its record.
+ * A machine outlives the node that booted it and can be recovered from its record.
  */
 export class FirecrackerDriver extends MicroVmDriver {
   readonly kind = "firecracker";

@@ -7,7 +7,7 @@ import type { FirecrackerHost } from "./host.ts";
 import { releaseNote } from "./release.ts";
 import { findUnmetRequirement, firecrackerVersion } from "./requirements.ts";
 
-/** Looks whether all is there, and then boots a machine until its agent has answered. */
+/** Checks the requirements, then boots a machine until its agent answers. */
 export async function fingerprintFirecracker(host: FirecrackerHost): Promise<Fingerprint> {
   const { settings } = host;
   const unmet = await findUnmetRequirement(settings);
@@ -23,7 +23,7 @@ export async function fingerprintFirecracker(host: FirecrackerHost): Promise<Fin
       available: false,
       reason: `the probe failed. ${reason}`,
       advice:
-        "See whether KVM works on this host and whether the file system of the state directory allows devices, or use another sandbox",
+        "Check that KVM works on this host and that the file system of the state directory allows devices, or use another sandbox",
     };
   }
   const path = (await findProgram(settings.program)) ?? settings.program;

@@ -19,7 +19,7 @@ import { jailOf, jailsDirectory, programName, programPath, sharedDirectory } fro
 import { Metrics } from "./metrics.ts";
 import type { FirecrackerDriverSettings } from "./options.ts";
 
-/** What Firecracker is to its machines: jails, control groups, user ids and egress of this host. */
+/** Firecracker monitor: manages jails, cgroups, user ids and egress on this host. */
 export class FirecrackerHost implements Monitor {
   readonly kind = "firecracker";
   readonly settings: FirecrackerDriverSettings;
@@ -40,7 +40,7 @@ export class FirecrackerHost implements Monitor {
     this.cgroupMounts = readCgroupMounts();
   }
 
-  /** Makes the driver's own directories, and clears them of what dead nodes have left, once. */
+  /** Creates the driver's directories and cleans up after dead nodes, once. */
   async prepare(): Promise<void> {
     this.#prepared ??= (async () => {
       const { stateDirectory } = this.settings;
@@ -52,8 +52,8 @@ export class FirecrackerHost implements Monitor {
   }
 
   /**
-   * A name of a file in the file system of the jails, where it can get further names: images are large, and shared by
-   * all machines. What lies in another file system is copied once.
+   * Returns a path of a file in the jails' file system that can be hard-linked. Images are large and shared by all
+   * machines. A file of another file system is copied once.
    */
   async linkable(path: string): Promise<string> {
     const shared = sharedDirectory(this.settings.stateDirectory);
@@ -70,7 +70,7 @@ export class FirecrackerHost implements Monitor {
     return copy;
   }
 
-  /** Removes what is there for machines to come. */
+  /** Removes shared files of future machines. */
   async close(): Promise<void> {
     await removeTree(sharedDirectory(this.settings.stateDirectory));
   }
@@ -88,7 +88,7 @@ export class FirecrackerHost implements Monitor {
     return await openVsockChannels(jailOf(this.settings.stateDirectory, machineId).root, next);
   }
 
-  /** Lets a machine count what goes wrong with it. */
+  /** Enables fault metrics of a machine. */
   async meter(machineId: string, userId: number): Promise<void> {
     const { root } = jailOf(this.settings.stateDirectory, machineId);
     this.#metrics.set(machineId, await Metrics.handOver(root, userId));
@@ -99,7 +99,7 @@ export class FirecrackerHost implements Monitor {
     try {
       this.#metrics.set(machineId, new Metrics(root));
     } catch {
-      // A machine that is not counted runs all the same.
+      // A machine also runs without metrics.
     }
   }
 
@@ -107,7 +107,7 @@ export class FirecrackerHost implements Monitor {
     return this.#metrics.get(machineId)?.faults() ?? "";
   }
 
-  /** Says that a machine may be there from now on, so that the group above it stays. */
+  /** Registers a machine, so that the parent cgroup is kept. */
   enter(machineId: string): void {
     this.#ids.add(machineId);
   }
@@ -131,7 +131,10 @@ export class FirecrackerHost implements Monitor {
     await removeTree(jailOf(stateDirectory, machineId).directory).catch(note);
     if (left.length > 0) {
       const what = left.join("; ");
-      throw new MachineError("destroy_failed", `Cannot destroy machine "${machineId}": left are ${what}`);
+      throw new MachineError(
+        "destroy_failed",
+        `Cannot destroy machine "${machineId}": could not remove ${what}`,
+      );
     }
     if (facts?.idRange !== undefined) await this.ranges.release(facts.idRange, machineId);
     else await this.ranges.releaseAbandoned();

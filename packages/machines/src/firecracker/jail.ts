@@ -17,10 +17,10 @@ import type { FirecrackerHost } from "./host.ts";
 import { jailNames, jailOf, programPath } from "./layout.ts";
 
 const openFilesMax = 1_024;
-/** Whoever has gone already is taken for this: no process starts before the host does. */
+/** Start time of a process that has already exited. No real process has a negative start time. */
 const goneTicks = -1;
 
-/** A Firecracker in its jail, which has been told nothing yet. */
+/** A jailed Firecracker that has not been configured. */
 export interface Jailed {
   identity: ProcessIdentity;
   console: FifoConsole;
@@ -28,28 +28,28 @@ export interface Jailed {
   root: string;
 }
 
-/** What of an order counts for its jail. */
-export type JailOrder = Pick<MachineSpec, "id" | "directory" | "limits"> & { isTemplate?: boolean };
+/** Members of a spec that a jail needs. */
+export type JailSpec = Pick<MachineSpec, "id" | "directory" | "limits"> & { isTemplate?: boolean };
 
-/** As whom, and in which network, a Firecracker runs. */
+/** User and network of a Firecracker. */
 export interface JailUser {
   userId: number;
-  /** As a file of this host; the host's own network when absent. */
+  /** Path of the network namespace file; the host's network if absent. */
   networkPath?: string | undefined;
 }
 
-/** What a jail is furnished with: files of this host by the names that they get in it. */
+/** Host files to put into a jail, by their names in the jail. */
 export type Furniture = Readonly<Partial<Record<keyof typeof jailNames, string>>>;
 
 /**
- * Puts a Firecracker into a jail of its own, with a user of its own, and waits until it takes orders.
+ * Starts Firecracker in a new jail with its own user, and waits until its API answers.
  *
- * @param files Shared by all machines that have them, so nobody can write them in the jail.
- * @throws MachineError `boot_failed` with what it has said; the caller removes what is left.
+ * @param files Shared by all machines, so they are read-only in the jail.
+ * @throws MachineError `boot_failed` with Firecracker's output; the caller cleans up.
  */
 export async function jail(
   host: FirecrackerHost,
-  spec: JailOrder,
+  spec: JailSpec,
   { userId, networkPath }: JailUser,
   files: Furniture,
 ): Promise<Jailed> {
@@ -62,7 +62,7 @@ export async function jail(
   for (const [name, path] of Object.entries(files)) {
     await link(await host.linkable(path), join(root, jailNames[name as keyof typeof jailNames]));
   }
-  // All at once, since each run of a program takes a part of the time that a copy needs.
+  // Created with one program run, because each run takes a noticeable share of the time of a copy.
   await makeFifos([layout.controlIn, layout.controlOut, join(root, jailNames.metrics)], 0o600);
   await host.meter(spec.id, userId);
   const { console, outputFd } = FifoConsole.open(layout.controlOut);
@@ -80,7 +80,7 @@ export async function jail(
     const identity = await identityIn(pid, spec.id);
     const api = new FirecrackerApi(root, settings.apiTimeoutMs);
     if (!(await api.ready(() => !isAlive(identity))))
-      throw bootFailure(spec.id, `"${settings.program}" does not take orders`);
+      throw bootFailure(spec.id, `"${settings.program}" does not accept commands`);
     await api.put("/metrics", { metrics_path: `/${jailNames.metrics}` });
     return { identity, console, api, root };
   } catch (error) {
@@ -90,7 +90,7 @@ export async function jail(
   }
 }
 
-/** Runs the jailer to its end; what it starts goes on, with these streams. */
+/** Runs the jailer to completion. The process that it starts keeps these streams. */
 async function run(
   jailer: string,
   args: string[],
@@ -107,24 +107,24 @@ async function run(
     await once(child, "spawn");
     if (!(await settlesWithin(ended, timeoutMs))) {
       child.kill("SIGKILL");
-      throw bootFailure(id, `"${jailer}" has not ended after ${timeoutMs} ms`);
+      throw bootFailure(id, `"${jailer}" has not exited within ${timeoutMs} ms`);
     }
     const [code] = (await ended) as [number | null];
-    if (code !== 0) throw bootFailure(id, `"${jailer}" has ended with ${code ?? "a signal"}`);
+    if (code !== 0) throw bootFailure(id, `"${jailer}" exited with ${code ?? "a signal"}`);
   } finally {
     closeSync(inputFd);
     closeOutput(outputFd);
   }
 }
 
-/** The process that the jailer has noted: the first of its namespace, as the host numbers it. */
+/** Reads the pid file of the jailer and identifies the process on the host. */
 async function identityIn(path: string, id: string): Promise<ProcessIdentity> {
   const pid = Number((await readFile(path, "latin1").catch(() => "")).trim());
-  if (!Number.isSafeInteger(pid) || pid <= 1) throw bootFailure(id, "the jailer has noted no process");
+  if (!Number.isSafeInteger(pid) || pid <= 1) throw bootFailure(id, "the jailer wrote no pid file");
   return { pid, startTicks: readProcess(pid)?.startTicks ?? goneTicks };
 }
 
-/** Writes a file of a machine's own, which its user may read. */
+/** Writes a private file of a machine that its user may read. */
 export async function placeBytes(root: string, name: keyof typeof jailNames, bytes: Buffer): Promise<void> {
   await mkdir(root, { recursive: true, mode: 0o700 });
   await writeFile(join(root, jailNames[name]), bytes, { mode: 0o444, flag: "wx" });

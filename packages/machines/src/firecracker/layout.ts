@@ -1,24 +1,24 @@
 import { join } from "node:path";
 
-/** Where things of a machine are, beside its directory: its jail, which the machine's user owns. */
+/** Paths of a machine's jail, outside the machine's directory. The machine's user owns it. */
 export interface JailLayout {
-  /** The directory of the jail, in that of all jails. */
+  /** Directory of the jail, in the directory of all jails. */
   directory: string;
-  /** What the program sees as `/`. */
+  /** Root directory of the jailed program. */
   root: string;
-  /** Where the jailer notes the process. */
+  /** Pid file written by the jailer. */
   pid: string;
 }
 
-/** The jailer names directories by the program that it starts, so it is always called the same. */
+/** The jailer names directories after the program, so the name must be constant. */
 export const programName = "firecracker";
 
-/** The program under the name by which the jailer calls directories. */
+/** Path of the program under that name. */
 export function programPath(stateDirectory: string): string {
   return join(stateDirectory, programName);
 }
 
-/** The names that Firecracker is told, below the root of its jail. */
+/** File names passed to Firecracker, relative to the root of its jail. */
 export const jailNames = {
   api: "api.sock",
   vsock: "vsock.sock",
@@ -31,17 +31,17 @@ export const jailNames = {
   memory: "memory",
 } as const;
 
-/** The directory whose members are the machines of a driver. */
+/** Directory with one subdirectory per machine. */
 export function jailsDirectory(stateDirectory: string): string {
   return join(stateDirectory, "jails", programName);
 }
 
-/** Where files of other file systems have copies. */
+/** Directory for copies of files from other file systems. */
 export function sharedDirectory(stateDirectory: string): string {
   return join(stateDirectory, "shared");
 }
 
-/** Names the places of a jail. */
+/** Returns the paths of a jail. */
 export function jailOf(stateDirectory: string, machineId: string): JailLayout {
   const directory = join(jailsDirectory(stateDirectory), machineId);
   const root = join(directory, "root");

@@ -12,7 +12,7 @@ import { Metrics } from "./metrics.ts";
 const ownUserId = process.getuid?.() ?? 0;
 
 suite("Metrics", { skip: process.platform !== "linux" }, () => {
-  test("add up what Firecracker counts, over whatever else is written", async () => {
+  test("sum Firecracker's counters, and skip invalid lines", async () => {
     const root = await mkdtemp(join(tmpdir(), "nex-metrics-"));
     await makeFifos([join(root, jailNames.metrics)], 0o600);
     const metrics = await Metrics.handOver(root, ownUserId);

@@ -4,9 +4,11 @@ import { join } from "node:path";
 import { openFifo } from "../host/fifo.ts";
 import { jailNames } from "./layout.ts";
 
-/** A line of metrics has some 10 KiB; a longer one is none. */
+/** Maximum line length, in bytes. Real lines have about 10 KiB; longer ones are discarded. */
 const lineBytesMax = 65_536;
-/** What is zero of a machine that is well, by group and name: https://github.com/firecracker-microvm/firecracker, docs/metrics.md. */
+/**
+ * Counters that are zero for a healthy machine (https://github.com/firecracker-microvm/firecracker, docs/metrics.md).
+ */
 const faults = [
   ["seccomp", "num_faults"],
   ["vcpu", "failures"],
@@ -16,30 +18,30 @@ const faults = [
 ] as const;
 
 /**
- * What Firecracker counts of a machine. It writes a line of JSON once a minute and at its end, each with what has come
- * since the former one, into a FIFO: so nothing grows while no node reads, and of what is read only sums are kept.
+ * Fault counters of a machine. Firecracker writes a line of JSON to a FIFO every minute and at exit, with the
+ * increments since the previous line. Nothing accumulates while no node reads, and only sums are kept.
  */
 export class Metrics {
   readonly #stream: Socket;
   readonly #counts = new Map<string, number>();
   #line = Buffer.alloc(0);
 
-  /** @throws MachineError `attach_failed` when there is no FIFO. */
+  /** @throws MachineError `attach_failed` if there is no FIFO. */
   constructor(root: string) {
-    // Also as a writer, so that it does not end before Firecracker has opened it.
+    // Also opened for writing, so that it does not end before Firecracker opens it.
     const fd = openFifo(join(root, jailNames.metrics), "write");
     this.#stream = new Socket({ fd, readable: true, writable: false });
     this.#stream.on("error", () => undefined).on("data", (chunk: Buffer) => this.#add(chunk));
     this.#stream.unref();
   }
 
-  /** Gives the FIFO in a jail to a user of the host, and opens it. */
+  /** Transfers the FIFO in a jail to a user of the host, and opens it. */
   static async handOver(root: string, userId: number): Promise<Metrics> {
     await chown(join(root, jailNames.metrics), userId, userId);
     return new Metrics(root);
   }
 
-  /** What has gone wrong, a line for people; nothing where all is well. */
+  /** Returns the nonzero fault counters as a line for display; empty if there are none. */
   faults(): string {
     const counts = [...this.#counts].filter(([, count]) => count > 0);
     if (counts.length === 0) return "";
@@ -64,7 +66,7 @@ export class Metrics {
     try {
       told = JSON.parse(line);
     } catch {
-      // Half of a line, or something that Firecracker did not write.
+      // A partial line, or data that Firecracker did not write.
       return;
     }
     const groups = told as Record<string, Record<string, unknown> | undefined> | null;

@@ -4,59 +4,59 @@ import type { MicroVmSettings } from "../microvm/settings.ts";
 import { defaultEgressNetwork } from "../network/egress.ts";
 import type { BootFiles } from "../rootfs/boot-manifest.ts";
 
-/** How much may go through a device of a machine in a time: what is left of it is filled up evenly. */
+/** Rate limit of a device; the bucket refills continuously. */
 export interface TokenBucket {
-  /** Bytes or operations. */
+  /** Size in bytes or operations. */
   size: number;
-  /** In which an empty bucket gets full. */
+  /** Time in which an empty bucket refills, in ms. */
   refillTimeMs: number;
-  /** Beside it, once. */
+  /** Additional initial budget, used once. */
   oneTimeBurst?: number;
 }
 
-/** The bounds of a device. */
+/** Rate limits of a device. */
 export interface RateLimiters {
   bandwidth?: TokenBucket;
   operations?: TokenBucket;
 }
 
-/** What a Firecracker driver is told. */
+/** Options of a Firecracker driver. */
 export interface FirecrackerDriverOptions {
-  /** The ext4 image that every machine has as its root, read-only. */
+  /** Image with the root file system of every machine, mounted read-only. */
   image: string;
-  /** The kernel, uncompressed, and the initramfs that machines boot. */
+  /** Uncompressed kernel and initramfs of the machines. */
   boot: BootFiles;
-  /** The program that runs as the machine, by its place in the image, and its arguments. The channels are added. */
+  /** Program of the machine by its path in the image, and its arguments. The channel argument is appended. */
   command: readonly [program: string, ...args: string[]];
-  /** Arguments that follow the program for a machine with these limits. Default none. */
+  /** Additional arguments that depend on a machine's limits. Default none. */
   limitArguments?: (limits: MachineLimits) => readonly string[];
-  /** Where the machines' jails and templates are; one for each node. Its file system must allow devices. */
+  /** Directory of jails and templates, one per node. Its file system must allow devices. */
   stateDirectory: string;
-  /** Where the nodes of this host note which user ids their machines have. */
+  /** Directory of user id claims, shared by all nodes of a host. */
   idsDirectory: string;
-  /** The first user id of machines. */
+  /** First host user id of machines. */
   hostIdFirst?: number;
-  /** The control group above those of the machines, below the root of each hierarchy. */
+  /** Parent cgroup of the machines, below the root of each hierarchy. */
   cgroupParent: string;
-  /** The program. Default `firecracker`. */
+  /** Firecracker program. Default `firecracker`. */
   program?: string;
-  /** The program that puts it into its jail. Default `jailer`. */
+  /** Jailer program. Default `jailer`. */
   jailer?: string;
-  /** Of the disk with the root. Default none. */
+  /** Rate limits of the root disk. Default none. */
   rateLimiters?: RateLimiters;
-  /** Of a machine without a limit. Default 512 MiB. */
+  /** Memory of a machine without a memory limit, in bytes. Default 512 MiB. */
   memoryBytesDefault?: number;
-  /** The IPv4 network from which machines with egress get two addresses each; see the container driver. */
+  /** IPv4 network of machines with egress; see the container driver. */
   egressNetwork?: string;
-  /** How long Firecracker may take for each thing that it is asked. Default 30,000. */
+  /** Timeout of each API request, in ms. Default 30,000. */
   apiTimeoutMs?: number;
-  /** How long an attach waits for the guest, which may have to boot first. Default 30,000. */
+  /** Maximum wait for the guest to attach, in ms. The guest may have to boot first. Default 30,000. */
   attachTimeoutMs?: number;
-  /** How long a killed machine may take to be gone. Default 10,000. */
+  /** Maximum time for a killed machine to disappear, in ms. Default 10,000. */
   killTimeoutMs?: number;
 }
 
-/** The same, complete. */
+/** Options with all defaults filled in. */
 export type FirecrackerDriverSettings = Required<FirecrackerDriverOptions> & MicroVmSettings;
 
 /** Fills in the defaults. */

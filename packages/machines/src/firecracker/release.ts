@@ -1,15 +1,15 @@
-/** Which release of Firecracker the tests run, and what a person should know of another one. */
+/** The release of Firecracker used in tests, and notes about other releases. */
 
-/** The release that the tests run: the newest that the registries of packages have with both programs. */
+/** Release used in tests: the newest one in package registries that includes both programs. */
 export const testedRelease = "1.12";
-/** Its project supports a release for a year at most; this one came out in May 2025. */
+/** End of support. Firecracker supports a release for at most a year; 1.12 was published in May 2025. */
 const testedSupportEnd = "May 2026";
-/** What a person does about it. */
+/** Advice for the operator. */
 export const newerReleaseAdvice =
   `Nex is tested with Firecracker ${testedRelease}, whose support has ended (${testedSupportEnd}): give a supported ` +
   "release with --firecracker-url and --firecracker-sha256";
 
-/** What to say of a version; nothing when it is newer than what is known to be out of support. */
+/** Returns a note about a version. */
 export function releaseNote(version: string): string {
   const [major = 0, minor = 0] = version.split(".").map(Number);
   const [testedMajor = 0, testedMinor = 0] = testedRelease.split(".").map(Number);

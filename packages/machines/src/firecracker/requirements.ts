@@ -27,11 +27,11 @@ const beforeImage: readonly Requirement<FirecrackerDriverSettings>[] = [
   ({ boot }) => findUnmetBootFilesRequirement(boot),
 ];
 
-/** What is looked at before there is an image. */
+/** Options checked before an image exists. */
 export type FirecrackerNeeds = Pick<FirecrackerDriverOptions, "boot"> &
   Partial<Pick<FirecrackerDriverOptions, "program" | "jailer">>;
 
-/** Finds the first thing that is missing for any image. */
+/** Finds the first unmet requirement that does not depend on the image. */
 export async function findUnmetFirecrackerRequirement(
   needs: FirecrackerNeeds,
 ): Promise<UnmetRequirement | undefined> {
@@ -45,7 +45,7 @@ export async function findUnmetFirecrackerRequirement(
   return await firstUnmetRequirement(beforeImage, completeOptions({ ...needs, ...unused }));
 }
 
-/** Finds the first thing that is missing. */
+/** Finds the first unmet requirement. */
 export async function findUnmetRequirement(
   settings: FirecrackerDriverSettings,
 ): Promise<UnmetRequirement | undefined> {
@@ -55,7 +55,7 @@ export async function findUnmetRequirement(
   );
 }
 
-/** The version of a program of Firecracker. */
+/** Returns the version of a Firecracker program. */
 export async function firecrackerVersion(path: string): Promise<string> {
   const { stdout } = await promisify(execFile)(path, ["--version"], { timeout: versionTimeoutMs, env: {} });
   return /v(\d\S+)/.exec(stdout)?.[1] ?? "unknown";
@@ -64,7 +64,7 @@ export async function firecrackerVersion(path: string): Promise<string> {
 function root(): UnmetRequirement | undefined {
   if (process.getuid?.() === 0) return undefined;
   return {
-    reason: "the node does not run as root, which the jailer needs to give each machine a user of its own",
+    reason: "the node does not run as root, which the jailer needs to give each machine its own user",
     advice: "Run the node as root, or use another sandbox",
   };
 }
@@ -89,7 +89,7 @@ function cgroups(): UnmetRequirement | undefined {
   const missing = ["memory", "pids", "cpu"].filter((name) => !withController(readCgroupMounts(), name));
   if (missing.length === 0) return undefined;
   return {
-    reason: `no control group hierarchy is mounted for ${missing.join(", ")}`,
+    reason: `no cgroup hierarchy is mounted for ${missing.join(", ")}`,
     advice: "Mount /sys/fs/cgroup with these controllers, or run the node outside of a container",
   };
 }

@@ -11,10 +11,10 @@ import type { FirecrackerHost } from "./host.ts";
 import { type Furniture, jail } from "./jail.ts";
 import { jailNames, jailOf } from "./layout.ts";
 
-/** The memory and state of a machine whose agent was ready, and its own disk. */
+/** Saved state of a machine whose agent was ready: memory, device state and second disk. */
 type Template = Furniture;
 
-/** Makes machines of Firecracker. */
+/** Creates Firecracker machines. */
 export class FirecrackerCopier implements Copier<Template> {
   readonly #host: FirecrackerHost;
 
@@ -44,7 +44,7 @@ export class FirecrackerCopier implements Copier<Template> {
       for (const name of ["state", "memory", "config"] as const) {
         const path = join(directory, name);
         await rename(join(root, jailNames[name]), path);
-        // Its machines read it, and nobody changes it.
+        // Read-only, because all copies share the file.
         await chmod(path, 0o444);
         files[name] = path;
       }

@@ -1,4 +1,4 @@
-/** What machines with egress do on both kinds of microVM, in a lab. */
+/** Egress tests for both kinds of microVM, in a network lab. */
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { suite, test } from "node:test";
@@ -21,20 +21,20 @@ import { linkName } from "../network/link.ts";
 
 const { host, allowed, other, metadata } = places;
 const allowedName = { name: "allowed.example.com", address: allowed };
-/** An address that is a machine's by its loopback device only. */
+/** An address that a machine has only on its loopback device. */
 const foreign = "203.0.113.99";
 
 /** A kind of microVM in a lab. */
 export interface EgressSubject {
   kind: "qemu" | "firecracker";
   fixture: LabFixture;
-  /** What another node of the same host is told. */
+  /** Options of a second node on the same host. */
   otherNode: object;
-  /** Why there can be no lab here, if there can't. */
+  /** Why the lab can't run on this host; `undefined` if it can. */
   unmetRequirement: string | undefined;
 }
 
-/** Few machines are booted, since each takes seconds: what is tried later finds what is left of the former. */
+/** Tests share few machines because a boot takes seconds. Later tests use what earlier ones leave. */
 export function egressCases(subject: EgressSubject): void {
   const { kind, fixture, unmetRequirement: unmet } = subject;
   if (unmet !== undefined) console.log(`Egress of microVMs (${kind}) is not tested: ${unmet}`);
@@ -59,24 +59,24 @@ function machineCases({ kind, fixture, otherNode }: EgressSubject): void {
     return { neighbour: await fixture.boot([target("0.0.0.0", 0), ...listed], {}, node), node };
   });
 
-  test("are kept from what their host reaches", async () => {
+  test("can't reach what only their host may reach", async () => {
     const attempts = [...inWorld, tcp(host), udp(host), tcp("127.0.0.1", otherPort)];
     for (const outcome of await fixture.node.tell("reach", patient(attempts)))
       assert.match(outcome, / sees /);
   });
 
-  test("reach what is listed by TCP and UDP, by address and by name, and are seen as their host", async () => {
+  test("reach listed targets by TCP and UDP, by address and name, with their host's source address", async () => {
     const attempts = patient([...both(allowed), ...both(allowedName.name)]);
     const seen = both(allowed).map(({ by }) => `${by}:${allowed}:${port} sees ${host}`);
     assert.deepEqual(await fixture.reach(await firstMachine(), attempts), [...seen, ...seen]);
   });
 
-  test("hear at once of a refused connection, and reach nothing else", async () => {
+  test("see a refused connection at once, and reach nothing else", async () => {
     const machine = await firstMachine();
     const unlisted = inWorld.filter((attempt) => attempt.host !== allowed || attempt.port !== port);
     const local = [host, hostEndOf(machine)].flatMap((address) => both(address));
     const refused = [...unlisted, ...local].filter(({ by }) => by === "tcp");
-    // As many as a kernel would not tell of that bounds how often it says so.
+    // More than a kernel with ICMP rate limits would report.
     const often = Array.from({ length: 10 }, () => refused).flat();
     const outcomes = await fixture.reach(machine, patient(often));
     assert.deepEqual(new Set(outcomes), new Set(["EHOSTUNREACH"]));
@@ -85,7 +85,7 @@ function machineCases({ kind, fixture, otherNode }: EgressSubject): void {
     assert.match(String(await machine.ask("resolve example.com")), /EAI_AGAIN|ENOTFOUND/);
   });
 
-  test("have one device beside loopback, with their address and none of IPv6", async () => {
+  test("have one device besides loopback, with their IPv4 address and no IPv6 address", async () => {
     const machine = await firstMachine();
     const shown = (await machine.ask("interfaces")) as Record<string, { address: string }[]>;
     assert.deepEqual(Object.keys(shown).sort(), ["eth0", "lo"]);
@@ -95,13 +95,13 @@ function machineCases({ kind, fixture, otherNode }: EgressSubject): void {
     );
   });
 
-  test("reach by a wide target what is no private address, and a metadata address that is listed", async () => {
+  test("reach only public addresses through a wide target, and a metadata address if it is listed", async () => {
     const { neighbour } = await second();
     await assertReaches(fixture, neighbour, [...both(allowed), ...both(other), ...both(metadata)]);
     await fixture.assertUnreached(neighbour, both(places.private));
   });
 
-  test("come to no other machine and not to their host, even where these are listed", async () => {
+  test("reach neither other machines nor their host, even if they are listed", async () => {
     const machine = await firstMachine();
     const { neighbour } = await second();
     assert.equal(await machine.ask(`serve ${port}`), "serving");
@@ -112,7 +112,7 @@ function machineCases({ kind, fixture, otherNode }: EgressSubject): void {
     );
   });
 
-  test("can't send from an address that is not their own, also where only the host keeps them", async () => {
+  test("can't spoof a source address, even if only the host filters", async () => {
     const machine = await firstMachine();
     const { neighbour } = await second();
     const spoofed = [{ ...udp(allowed), from: foreign }];
@@ -128,14 +128,14 @@ function machineCases({ kind, fixture, otherNode }: EgressSubject): void {
     process.kill(Number(machine.record.facts["pid"]), "SIGKILL");
     const name = linkName(machine.spec.id);
     const gone = async (): Promise<boolean> =>
-      !(await remains(fixture)).some((line) => line.startsWith(name));
+      !(await networkOrphans(fixture)).some((line) => line.startsWith(name));
     await eventually(gone, actMs, "the device has gone with its monitor");
     await fixture.node.tell("destroy", machine.spec.id);
     assert.equal(existsSync(machine.spec.directory), false);
-    assert.equal((await remains(fixture)).length, 2, "The neighbour has a device and a table");
+    assert.equal((await networkOrphans(fixture)).length, 2, "The neighbour has a device and a table");
   });
 
-  test("outlive kill -9 of their node and a cleared filter, and leave nothing when the next one destroys them", async () => {
+  test("survive kill -9 of their node and a flushed filter, and leave nothing after the next node destroys them", async () => {
     const { neighbour, node } = await second();
     await node.kill();
     await fixture.lab.onHost("nft", "flush", "ruleset");
@@ -146,18 +146,18 @@ function machineCases({ kind, fixture, otherNode }: EgressSubject): void {
     await assertReaches(fixture, { ask }, both(allowed));
     assert.match(await fixture.lab.onHost("nft", "list", "ruleset"), new RegExp(neighbour.address));
     await next.tell("destroy", id);
-    assert.deepEqual(await remains(fixture), []);
+    assert.deepEqual(await networkOrphans(fixture), []);
     await next.kill();
   });
 
-  test("leave nothing when the next node recovers one of which nothing was written down", async () => {
+  test("leave nothing after the next node recovers one without recorded facts", async () => {
     const previous = fixture.lab.node();
     const { spec } = await fixture.boot([target(allowed)], {}, previous);
     await previous.kill();
-    assert.notDeepEqual(await remains(fixture), []);
+    assert.notDeepEqual(await networkOrphans(fixture), []);
     const { id, directory } = spec;
     assert.equal(await fixture.node.tell("recover", { driver: kind, id, directory, facts: {} }, 2), false);
-    assert.deepEqual(await remains(fixture), []);
+    assert.deepEqual(await networkOrphans(fixture), []);
   });
 
   test("without egress have no network device", async () => {
@@ -170,7 +170,7 @@ function machineCases({ kind, fixture, otherNode }: EgressSubject): void {
 }
 
 function hostCases({ kind, fixture }: EgressSubject): void {
-  test("is refused for targets of IPv6, and for a list of none", async () => {
+  test("is refused for IPv6 targets and for an empty list", async () => {
     const far = await fixture.lab.order([{ address: "2001:db8::1", prefixBits: 128, port }]);
     const refusal = await fixture.node.refusal("boot", far);
     assert.match(
@@ -191,33 +191,33 @@ function hostCases({ kind, fixture }: EgressSubject): void {
     await fixture.lab.onHost("ip", "link", "delete", name);
   });
 
-  test("keeps nothing of a boot that fails in its middle", async () => {
+  test("keeps nothing of a boot that fails halfway", async () => {
     await fixture.withTools({ nsenter: "echo no >&2; exit 1" }, async (node) => {
       const refusal = await node.refusal("boot", await fixture.lab.order([target(allowed)]));
       assert.match(refusal, /^boot_failed: Cannot boot machine "\w+": the rules of its .* nft says "no"/);
-      assert.deepEqual(await remains(fixture), []);
+      assert.deepEqual(await networkOrphans(fixture), []);
     });
   });
 
-  test("keeps nothing of a boot in whose middle its node was killed", async () => {
+  test("keeps nothing of a boot whose node was killed halfway", async () => {
     const spec = await fixture.lab.order([target(allowed)]);
-    // As long as that node lives, it sets up the machine's network.
+    // The node keeps setting up the machine's network while it is alive.
     const waiting = { nsenter: "while kill -0 $PPID; do sleep 0.02; done" };
     await fixture.withTools(waiting, async (previous) => {
       const booting = previous.tell("boot", spec).catch(() => undefined);
-      const listed = async (): Promise<boolean> => (await remains(fixture)).length === 2;
+      const listed = async (): Promise<boolean> => (await networkOrphans(fixture)).length === 2;
       await eventually(listed, actMs, "the machine has a device, and is in the host's filter");
       await previous.kill();
       await booting;
     });
-    const gone = async (): Promise<boolean> => (await remains(fixture)).length === 1;
+    const gone = async (): Promise<boolean> => (await networkOrphans(fixture)).length === 1;
     await eventually(gone, actMs, "the device has gone with its network");
     const { id, directory } = spec;
     assert.equal(await fixture.node.tell("recover", { driver: kind, id, directory, facts: {} }, 1), false);
-    assert.deepEqual(await remains(fixture), []);
+    assert.deepEqual(await networkOrphans(fixture), []);
   });
 
-  test("refuses egress without its programs, and says how to get them", async () => {
+  test("refuses egress without its tools, and says how to install them", async () => {
     const refused = async (node: LabNode): Promise<void> => {
       const refusal = await node.refusal("boot", await fixture.lab.order([target(allowed)]));
       assert.match(
@@ -243,7 +243,7 @@ function onDemand<Value>(make: () => Promise<Value>): () => Promise<Value> {
   };
 }
 
-/** An emulated guest may take its time for what succeeds, or is refused. */
+/** An emulated guest may need more time for attempts that succeed or are refused. */
 function patient(attempts: Attempt[]): Attempt[] {
   return attempts.map((attempt) => ({ ...attempt, silenceMs: actMs / 2 }));
 }
@@ -256,8 +256,8 @@ async function assertReaches(
   for (const outcome of await fixture.reach(machine, patient(attempts))) assert.match(outcome, / sees /);
 }
 
-/** What of machines is on the lab's host. */
-async function remains({ lab }: LabFixture): Promise<string[]> {
+/** Lists machine resources on the lab's host. */
+async function networkOrphans({ lab }: LabFixture): Promise<string[]> {
   const links = await lab.onHost("ip", "-br", "link", "show", "type", "veth");
   const tables = await lab.onHost("nft", "list", "tables");
   return `${links}\n${tables}`.split("\n").filter((line) => /^(nex|table)/.test(line));

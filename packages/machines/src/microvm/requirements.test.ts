@@ -28,7 +28,7 @@ suite("requirements of microVMs", () => {
     await writeFile(boot.kernel, armHead);
     assert.match(
       (await findUnmetBootFilesRequirement(boot))?.reason ?? "",
-      /vmlinux" is a kernel for another kind/,
+      /vmlinux" is a kernel for another architecture/,
     );
     await writeFile(boot.kernel, Buffer.alloc(100));
     assert.match((await findUnmetBootFilesRequirement(boot))?.reason ?? "", /vmlinux" is damaged/);

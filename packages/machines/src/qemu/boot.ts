@@ -22,17 +22,17 @@ import type { QemuHost } from "./host.ts";
 import { names } from "./names.ts";
 import type { QemuDriverSettings } from "./options.ts";
 
-/** Whoever has gone already is taken for this: no process starts before the host does. */
+/** Start time of a process that has already exited. No real process has a negative start time. */
 const goneTicks = -1;
 
-/** A template that is to be made, or from which a machine is copied: then with what the copies have in common. */
+/** A template to create, or the template that a machine is copied from. A copy shares its token and config. */
 export type BootTemplate = MemoryFile & { token?: string; config?: string };
 
 /**
- * Boots one machine: its FIFOs, its second disk, and the QEMU that is the machine. Settles when QEMU has opened its
- * sockets; the guest is booting then, or waits for the state of the machine that it is a copy of.
+ * Boots one machine: creates its FIFOs and second disk and starts QEMU. Resolves when QEMU has opened its sockets. At
+ * that time the guest is booting, or waits for the saved state of its template.
  *
- * @throws MachineError `boot_failed`; then nothing of it is left.
+ * @throws MachineError `boot_failed`; nothing is left behind.
  */
 export async function bootQemu(
   host: QemuHost,
@@ -43,7 +43,7 @@ export async function bootQemu(
   demandMemory(spec, settings);
   const layout = layoutOf(spec.directory);
   try {
-    // Its owner's only, so that no other user of the host comes to the channels.
+    // Only the owner may enter the directory, so that other users of the host can't reach the channels.
     await chmod(layout.directory, 0o700);
     const token = template?.token ?? newToken();
     await using network = await MonitorNetwork.make(spec, host.egress);
@@ -70,7 +70,7 @@ interface Started {
   console: FifoConsole;
 }
 
-/** Starts QEMU as nobody's child for good: it outlives this process. */
+/** Starts QEMU detached: it outlives this process. */
 async function start(
   settings: QemuDriverSettings,
   spec: MachineSpec,
@@ -94,7 +94,7 @@ async function start(
   }
 }
 
-/** @param outputFd Closed when this settles: QEMU has it then. */
+/** @param outputFd Closed when the promise settles, after QEMU has inherited it. */
 async function spawnQemu(
   [program = "", ...args]: readonly string[],
   directory: string,
@@ -126,7 +126,10 @@ async function awaitSockets(
   const there = (): boolean => sockets.every((name) => existsSync(join(directory, name)));
   const settled = await holdsWithin(() => there() || !isAlive(identity), startTimeoutMs, 10);
   if (!settled) {
-    throw new MachineError("boot_failed", `"${program}" has no sockets after ${startTimeoutMs} ms`);
+    throw new MachineError(
+      "boot_failed",
+      `"${program}" did not open its sockets within ${startTimeoutMs} ms`,
+    );
   }
-  if (!isAlive(identity)) throw new MachineError("boot_failed", `"${program}" has ended`);
+  if (!isAlive(identity)) throw new MachineError("boot_failed", `"${program}" has exited`);
 }

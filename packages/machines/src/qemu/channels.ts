@@ -8,7 +8,7 @@ import {
 } from "../microvm/attachment.ts";
 import { names } from "./names.ts";
 
-/** Opens the channels of an epoch by both sockets of QEMU. @throws MachineError `attach_failed` */
+/** Opens the channels of an epoch over QEMU's two sockets. @throws MachineError `attach_failed` */
 export async function openQemuChannels(next: NextEpoch): Promise<EpochChannels> {
   const channels = await byShortPath(next.directory, (here) =>
     openChannels(

@@ -6,25 +6,25 @@ import { names } from "./names.ts";
 import type { QemuDriverSettings } from "./options.ts";
 
 const mebibyte = 1_048_576;
-/** What emulation may keep of translated programs. */
+/** Cache size for translated code under emulation, in MiB. */
 const translationMebibytes = 64;
 
-/** Of a machine with egress, whose QEMU runs where that device is. No program of the card's is loaded to boot from it. */
+/** Network card of a machine with egress. Its boot ROM is not loaded. */
 const networkCard = [
   ...["-netdev", `tap,id=net,ifname=${tapDevice},script=no,downscript=no`],
   ...["-device", `virtio-net-pci,netdev=net,mac=${tapLinkAddress},romfile=`],
 ];
 
-/** Where the memory of a machine is that becomes a template, or of the template that it is a copy of. */
+/** File of a machine's memory, for a template or for a copy of one. */
 export interface MemoryFile {
   memory: string;
   isCopy?: boolean;
 }
 
 /**
- * The arguments of the QEMU that is a machine; it runs in the machine's directory.
+ * Builds the arguments of a machine's QEMU process, which runs in the machine's directory.
  *
- * @param file Without one the memory is nobody else's.
+ * @param file Memory file; without it, the memory is private.
  */
 export function qemuArguments(spec: MachineSpec, settings: QemuDriverSettings, file?: MemoryFile): string[] {
   const { image, boot, accelerator } = settings;
@@ -45,7 +45,7 @@ export function qemuArguments(spec: MachineSpec, settings: QemuDriverSettings, f
     ...["-accel", accelerator === "tcg" ? `tcg,tb-size=${translationMebibytes}` : "kvm"],
     ...["-cpu", accelerator === "tcg" ? "max" : "host", "-smp", String(vcpus), "-m", `${memoryMebibytes}M`],
     ...["-kernel", boot.kernel, "-initrd", boot.initramfs, "-append", kernelArguments.join(" ")],
-    // A write of the guest is taken at once, so that nothing is under way when it turns itself off.
+    // Guest writes are handled synchronously, so that no output is lost when the guest powers off.
     ...["-device", "virtio-serial-pci,max_ports=4,ioeventfd=off"],
     ...[...socket("frames"), ...socket("calls")],
     ...["-chardev", `pipe,id=control,path=${names.control}`],
@@ -57,7 +57,7 @@ export function qemuArguments(spec: MachineSpec, settings: QemuDriverSettings, f
   ];
 }
 
-/** A template's memory is written to its file; a copy sees that, and writes what it changes elsewhere. */
+/** A template's memory is shared with its file. A copy maps the file privately. */
 function memoryOf({ memory, isCopy = false }: MemoryFile, mebibytes: number): string[] {
   const mapped = `mem-path=${escaped(memory)},share=${isCopy ? "off" : "on"}`;
   return [
@@ -67,7 +67,7 @@ function memoryOf({ memory, isCopy = false }: MemoryFile, mebibytes: number): st
   ];
 }
 
-/** A comma in a path is doubled. */
+/** QEMU options escape a comma by doubling it. */
 function escaped(path: string): string {
   return path.replaceAll(",", ",,");
 }

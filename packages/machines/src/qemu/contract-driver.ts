@@ -8,29 +8,29 @@ import { QemuDriver } from "./driver.ts";
 import { completeOptions, type QemuDriverOptions } from "./options.ts";
 import { findUnmetQemuRequirement, findUnmetRequirement } from "./requirements.ts";
 
-/** What machines of QEMU do here. */
+/** Abilities of QEMU machines for the contract suite. */
 export const qemuAbilities = microVmAbilities({
   driverModule: new URL("./contract-driver.ts", import.meta.url),
   orphans: processesOf,
 });
 
-/** The options go to the programs that a case starts. */
+/** Passes the options to the programs that a test case starts. */
 const optionsVariable = "NEX_CONTRACT_QEMU";
 
-/** The driver as the contract suite boots it: the test guest in an image, once `prepareQemu` has made one. */
+/** Creates the driver for the contract suite. The test guest is in the image packed by `prepareQemu`. */
 export function makeDriver(change: Partial<QemuDriverOptions> = {}): QemuDriver {
   const options = JSON.parse(process.env[optionsVariable] ?? "{}") as QemuDriverOptions;
   return new QemuDriver({ ...options, ...change });
 }
 
-/** What tests of microVMs need, removed at the end of its scope. */
+/** Fixtures of microVM tests, removed at the end of their scope. */
 export interface Preparation extends AsyncDisposable {
   options: QemuDriverOptions;
-  /** Why there can be no microVMs here, if there can't. */
+  /** Why microVMs can't run on this host; `undefined` if they can. */
   unmetRequirement: string | undefined;
 }
 
-/** Packs an image with the test guest. Machines are emulated, so that they are there on every host. */
+/** Packs an image with the test guest. Machines are emulated, so that the tests run on every host. */
 export async function prepareQemu(): Promise<Preparation> {
   const base = await mkdtemp(join(tmpdir(), "nex-qemu-"));
   await chmod(base, 0o711);

@@ -7,14 +7,14 @@ import { TestMachine } from "../contract/test-machine.ts";
 import { prepareQemu, qemuAbilities } from "./contract-driver.ts";
 import { QemuDriver } from "./driver.ts";
 
-/** Overwrites a file from a place on. */
+/** Overwrites a file from an offset on. */
 async function damage(path: string, from: number): Promise<void> {
   const { size } = await stat(path);
   await using file = await open(path, "r+");
   await file.write(Buffer.alloc(size - from, 0xa5), 0, size - from, from);
 }
 
-test("a template that was damaged costs one boot, and the next machines come by themselves", async (context) => {
+test("a damaged template fails one boot, and the next machines boot without it", async (context) => {
   await using microVms = await prepareQemu();
   if (microVms.unmetRequirement !== undefined) return context.skip(microVms.unmetRequirement);
   const driver = new QemuDriver(microVms.options);

@@ -7,28 +7,28 @@ import { completeOptions, type QemuDriverOptions } from "./options.ts";
 import { QemuCopier } from "./template.ts";
 
 /**
- * Makes machines that are microVMs of QEMU, each with a kernel of its own, by KVM or emulated. Needs Linux on x64, and
- * no root where `/dev/kvm` may be opened.
+ * Creates machines that are QEMU microVMs, each with its own kernel, with KVM or emulation. Requires Linux on x64.
+ * Root is not required if the node may open `/dev/kvm`.
  *
- * Its program runs as the user 1000 of the guest, in an empty directory in memory, on a root that nobody can write. It
- * gets the argument `--channels=port:/nex`, and is told `NEX_NODE_LOST_TIMEOUT_MS`:
+ * The program runs as user 1000 of the guest, in an empty directory in memory, on a read-only root. It gets the
+ * argument `--channels=port:/nex` and the variable `NEX_NODE_LOST_TIMEOUT_MS`:
  *
- * - **Frames** and **calls** are the serial ports `/nex/frames` and `/nex/calls`. Each epoch begins on both, in both
- *   directions and from the node's side first, with 24 bytes: the 16 of `/nex/token`, and the epoch as 64 bits, the
- *   lowest byte first. What comes before that is of an epoch that has ended. On the frames the node says it again until
- *   it is answered.
- * - **Stop**: it gets a SIGTERM.
+ * - **Frames** and **calls** are the serial ports `/nex/frames` and `/nex/calls`. Each epoch starts on both ports
+ *   with a 24-byte header, first from the node, then from the guest: the 16 bytes of `/nex/token` and the epoch as a
+ *   64-bit little-endian number. Data before the header belongs to an older epoch. On the frame port the node repeats
+ *   the header until the guest answers.
+ * - **Stop**: it gets SIGTERM.
  *
- * The memory of a machine is its own kernel's, its agent's and its workload's; QEMU takes some more of the host. The
- * number of processes, a fraction of a processor and the disk are held by the kernel of the guest, all else by QEMU.
+ * A machine's memory holds its kernel, agent and workload; QEMU needs additional memory on the host. The guest's
+ * kernel enforces the number of processes, fractional CPUs and the disk limit. QEMU enforces the rest.
  *
- * Machines that are alike are copies of one whose agent was ready. A copy gets randomness and the time of its own before
- * its node comes to its channels.
+ * Identical machines are copies of one whose agent was ready. A copy gets new entropy and the current time before its
+ * node uses its channels.
  *
- * A machine with egress has a network card; its QEMU then runs in a network of its own, which passes on what is listed,
- * over IPv4, and nothing else. This needs root.
+ * A machine with egress has a network card. Its QEMU runs in a separate network namespace that forwards only traffic
+ * to listed targets, over IPv4. This requires root.
  *
- * A machine outlives the node that booted it, and can be recovered from its record.
+ * A machine outlives the node that booted it and can be recovered from its record.
  */
 export class QemuDriver extends MicroVmDriver {
   readonly kind = "qemu";

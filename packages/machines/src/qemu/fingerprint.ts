@@ -7,10 +7,10 @@ import { QemuHost } from "./host.ts";
 import type { QemuDriverSettings } from "./options.ts";
 import { findUnmetRequirement, qemuVersion } from "./requirements.ts";
 
-/** A KVM that works boots a machine in less than a second. */
+/** With working KVM, a machine boots in less than a second. */
 const probeTimeoutMs = { kvm: 20_000, tcg: 180_000 } as const;
 
-/** Looks whether all is there, and then boots a machine until its agent has answered. */
+/** Checks the requirements, then boots a machine until its agent answers. */
 export async function fingerprintQemu({ settings }: QemuHost): Promise<Fingerprint> {
   const unmet = await findUnmetRequirement(settings);
   if (unmet) return { available: false, ...unmet };
@@ -33,7 +33,7 @@ export async function fingerprintQemu({ settings }: QemuHost): Promise<Fingerpri
     available: true,
     details: {
       program: `${path} ${await qemuVersion(path)}`,
-      accelerator: settings.accelerator === "tcg" ? "tcg, which is emulation and slow" : "kvm",
+      accelerator: settings.accelerator === "tcg" ? "tcg (slow emulation)" : "kvm",
       image: settings.image,
       trial: `${Math.round(performance.now() - startedAt)} ms`,
     },
@@ -41,8 +41,8 @@ export async function fingerprintQemu({ settings }: QemuHost): Promise<Fingerpri
 }
 
 function adviceFor({ accelerator }: QemuDriverSettings): string {
-  const files = "Build its files anew: nex rootfs --format ext4 --kernel apt";
+  const files = "Rebuild its files: nex rootfs --format ext4 --kernel apt";
   return accelerator === "tcg"
     ? files
-    : `See whether KVM works on this host, or use another sandbox; ${files}`;
+    : `Check that KVM works on this host, or use another sandbox; ${files}`;
 }

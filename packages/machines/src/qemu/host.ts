@@ -7,7 +7,7 @@ import { Egress } from "../network/egress.ts";
 import { openQemuChannels } from "./channels.ts";
 import type { QemuDriverSettings } from "./options.ts";
 
-/** What QEMU is to its machines: of the host they have egress only. All else of a machine is in its directory. */
+/** QEMU monitor. Outside their directories, machines use only egress resources of the host. */
 export class QemuHost implements Monitor {
   readonly kind = "qemu";
   readonly settings: QemuDriverSettings;

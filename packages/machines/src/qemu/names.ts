@@ -1,6 +1,6 @@
 import { controlName } from "../microvm/layout.ts";
 
-/** The names that QEMU is told. It runs in the directory of the machine, so that a long path does no harm. */
+/** File names passed to QEMU. They are relative to the machine's directory, so that long paths work. */
 export const names = {
   frames: "frames.sock",
   calls: "calls.sock",

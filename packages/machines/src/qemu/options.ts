@@ -3,39 +3,42 @@ import type { MicroVmSettings } from "../microvm/settings.ts";
 import { defaultEgressNetwork } from "../network/egress.ts";
 import type { BootFiles } from "../rootfs/boot-manifest.ts";
 
-/** How the processor of a machine is had. */
+/** CPU virtualization methods. */
 export const accelerators = ["kvm", "tcg"] as const;
 export type Accelerator = (typeof accelerators)[number];
 
-/** What a QEMU driver is told. */
+/** Options of a QEMU driver. */
 export interface QemuDriverOptions {
-  /** The ext4 image that every machine has as its root, read-only. */
+  /** Image with the root file system of every machine, mounted read-only. */
   image: string;
-  /** The kernel and the initramfs that machines boot. */
+  /** Kernel and initramfs of the machines. */
   boot: BootFiles;
-  /** The program that runs as the machine, by its place in the image, and its arguments. The channels are added. */
+  /** Program of the machine by its path in the image, and its arguments. The channel argument is appended. */
   command: readonly [program: string, ...args: string[]];
-  /** Arguments that follow the program for a machine with these limits. Default none. */
+  /** Additional arguments that depend on a machine's limits. Default none. */
   limitArguments?: (limits: MachineLimits) => readonly string[];
-  /** Where a trial is made; one for each node. Made when missing. */
+  /** Directory for probes and templates, one per node. Created if missing. */
   stateDirectory: string;
-  /** Emulation (`tcg`) works everywhere and is many times slower. Default `kvm`. */
+  /** Emulation (`tcg`) works on every host but is much slower. Default `kvm`. */
   accelerator?: Accelerator;
-  /** The program. Default `qemu-system-x86_64`. */
+  /** QEMU program. Default `qemu-system-x86_64`. */
   program?: string;
-  /** Of a machine without a limit. Default 512 MiB. */
+  /** Memory of a machine without a memory limit, in bytes. Default 512 MiB. */
   memoryBytesDefault?: number;
-  /** The IPv4 network from which machines with egress get two addresses each; see the container driver. */
+  /** IPv4 network of machines with egress; see the container driver. */
   egressNetwork?: string;
-  /** How long QEMU may take to open its sockets. Default 20,000. */
+  /** Maximum time until QEMU opens its sockets, in ms. Default 20,000. */
   startTimeoutMs?: number;
-  /** How long an attach waits for the guest, which may have to boot first. Default 30,000, or 180,000 emulated. */
+  /**
+   * Maximum wait for the guest to attach, in ms. The guest may have to boot first. Default 30,000, or 180,000 with
+   * emulation.
+   */
   attachTimeoutMs?: number;
-  /** How long a killed machine may take to be gone. Default 10,000. */
+  /** Maximum time for a killed machine to disappear, in ms. Default 10,000. */
   killTimeoutMs?: number;
 }
 
-/** The same, complete. */
+/** Options with all defaults filled in. */
 export type QemuDriverSettings = Required<QemuDriverOptions> & MicroVmSettings;
 
 /** Fills in the defaults. */

@@ -3,7 +3,7 @@ import { MachineError } from "../errors.ts";
 import { connectTo } from "../microvm/attachment.ts";
 
 const lineBytesMax = 1_048_576;
-/** One that has made its socket listens at once, unless it has ended. */
+/** Maximum wait between creation of the socket and `listen`, in ms. */
 const listenTimeoutMs = 5_000;
 
 interface Answer {
@@ -12,8 +12,8 @@ interface Answer {
 }
 
 /**
- * The control socket of one QEMU, for one question after the other (QEMU Machine Protocol: a line of JSON each way; what
- * has neither `return` nor `error` is told without a question).
+ * Control socket of one QEMU process (QEMU Machine Protocol). Sends one command at a time, as a line of JSON. Lines
+ * with neither `return` nor `error` are events.
  */
 export class Qmp implements Disposable {
   readonly #socket: Socket;
@@ -33,14 +33,14 @@ export class Qmp implements Disposable {
   static async open(path: string, timeoutMs: number): Promise<Qmp> {
     const signal = AbortSignal.timeout(Math.min(timeoutMs, listenTimeoutMs));
     const socket = await connectTo(path, signal).catch((cause: unknown) => {
-      throw new MachineError("boot_failed", "QEMU does not take orders", { cause });
+      throw new MachineError("boot_failed", "QEMU does not accept commands", { cause });
     });
     const qmp = new Qmp(socket);
     await qmp.ask("qmp_capabilities", {}, timeoutMs);
     return qmp;
   }
 
-  /** @throws MachineError `boot_failed` with what QEMU says. */
+  /** @throws MachineError `boot_failed` with QEMU's error. */
   async ask(execute: string, given: Record<string, unknown>, timeoutMs: number): Promise<unknown> {
     this.#socket.write(`${JSON.stringify({ execute, arguments: given })}\n`);
     const deadline = performance.now() + timeoutMs;

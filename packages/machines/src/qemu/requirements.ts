@@ -15,7 +15,7 @@ import { completeOptions, type QemuDriverOptions, type QemuDriverSettings } from
 
 const versionTimeoutMs = 10_000;
 
-const emulation = 'ask for slow emulation: {"sandbox": "qemu", "qemu": {"accel": "tcg"}}';
+const emulation = 'enable slow emulation: {"sandbox": "qemu", "qemu": {"accel": "tcg"}}';
 
 const beforeImage: readonly Requirement<QemuDriverSettings>[] = [
   findUnmetPlatformRequirement,
@@ -24,16 +24,16 @@ const beforeImage: readonly Requirement<QemuDriverSettings>[] = [
   ({ boot }) => findUnmetBootFilesRequirement(boot),
 ];
 
-/** What is looked at before there is an image. */
+/** Options checked before an image exists. */
 export type QemuNeeds = Pick<QemuDriverOptions, "program" | "accelerator" | "boot">;
 
-/** Finds the first thing that is missing for any image. */
+/** Finds the first unmet requirement that does not depend on the image. */
 export async function findUnmetQemuRequirement(needs: QemuNeeds): Promise<UnmetRequirement | undefined> {
   const settings = completeOptions({ ...needs, image: "", command: [""], stateDirectory: "" });
   return await firstUnmetRequirement(beforeImage, settings);
 }
 
-/** Finds the first thing that is missing. */
+/** Finds the first unmet requirement. */
 export async function findUnmetRequirement(
   settings: QemuDriverSettings,
 ): Promise<UnmetRequirement | undefined> {
@@ -43,7 +43,7 @@ export async function findUnmetRequirement(
   );
 }
 
-/** The version of QEMU, or why it can't be had. */
+/** Returns the version of QEMU, or why it can't be determined. */
 export async function qemuVersion(path: string): Promise<string> {
   const { stdout } = await promisify(execFile)(path, ["--version"], { timeout: versionTimeoutMs, env: {} });
   return /version (\S+)/.exec(stdout)?.[1] ?? "unknown";
@@ -58,6 +58,6 @@ async function program({ program: name }: QemuDriverSettings): Promise<UnmetRequ
     await qemuVersion(path);
     return undefined;
   } catch (error) {
-    return { reason: `"${path}" does not run: ${String(error)}`, advice: "Install it anew" };
+    return { reason: `"${path}" does not run: ${String(error)}`, advice: "Reinstall it" };
   }
 }

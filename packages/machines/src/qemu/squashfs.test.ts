@@ -12,7 +12,7 @@ import { QemuDriver } from "./driver.ts";
 
 const program = await findProgram("mksquashfs");
 
-test("a machine boots a squashfs image with a base, whose links lead where they should", {
+test("a machine boots a squashfs image with a base and correct links", {
   skip: program === undefined && "squashfs-tools is not on this host",
 }, async (context) => {
   await using microVms = await prepareQemu();

@@ -17,7 +17,7 @@ import type { QemuHost } from "./host.ts";
 import { names } from "./names.ts";
 import { Qmp } from "./qmp.ts";
 
-/** What a machine was whose agent was ready: its memory, the state of all else, and its own disk. */
+/** Saved state of a machine whose agent was ready: memory, device state and second disk. */
 interface Template {
   memory: string;
   state: string;
@@ -25,10 +25,10 @@ interface Template {
   token: string;
 }
 
-/** The memory is a file that its machines map for themselves, so it is not written down with the rest. */
+/** Copies map the memory file directly, so it is excluded from the saved state. */
 const memoryApart = { capabilities: [{ capability: "x-ignore-shared", state: true }] };
 
-/** Makes machines of QEMU. */
+/** Creates QEMU machines. */
 export class QemuCopier implements Copier<Template> {
   readonly #host: QemuHost;
 
@@ -65,7 +65,7 @@ export class QemuCopier implements Copier<Template> {
     }
   }
 
-  /** A port may not show the agent that its host has changed, so all copies keep the token. */
+  /** All copies keep the token, because a port may not show the agent that its host has changed. */
   async copy(spec: MachineSpec, template: Template): Promise<MicroVm> {
     const timeoutMs = this.#host.settings.attachTimeoutMs;
     const { machine, console } = await bootQemu(this.#host, spec, { ...template, isCopy: true });
@@ -75,7 +75,7 @@ export class QemuCopier implements Copier<Template> {
       await qmp.ask("migrate-incoming", { uri: `unix:${names.migration}` }, timeoutMs);
       await byShortPath(spec.directory, async (here) => {
         const socket = connect(`${here}/${names.migration}`);
-        // It hangs up when it has all that it needs; whether it has is asked for then.
+        // QEMU closes the connection once it has the whole state. The result is queried afterwards.
         const signal = AbortSignal.timeout(timeoutMs);
         await pipeline(createReadStream(template.state), socket, { signal }).catch(() => undefined);
       });
@@ -86,7 +86,7 @@ export class QemuCopier implements Copier<Template> {
     } catch (error) {
       await machine.destroy().catch(() => undefined);
       if (error instanceof MachineError) throw error;
-      throw bootFailure(spec.id, "it can't be made from a template", { cause: error });
+      throw bootFailure(spec.id, "it can't be created from a template", { cause: error });
     }
   }
 }
@@ -95,7 +95,7 @@ async function openQmp({ directory }: MachineSpec, timeoutMs: number): Promise<Q
   return await byShortPath(directory, (here) => Qmp.open(`${here}/${names.orders}`, timeoutMs));
 }
 
-/** Waits until a migration has come to its end. @throws MachineError `boot_failed` */
+/** Waits until a migration has finished. @throws MachineError `boot_failed` */
 async function awaitMigration(qmp: Qmp, timeoutMs: number): Promise<void> {
   let told: { status?: string; "error-desc"?: string } = {};
   const ended = async (): Promise<boolean> => {
@@ -105,11 +105,11 @@ async function awaitMigration(qmp: Qmp, timeoutMs: number): Promise<void> {
   if ((await holdsWithin(ended, timeoutMs, 10)) && told.status === "completed") return;
   throw new MachineError(
     "boot_failed",
-    `The state of a machine can't be moved: ${told["error-desc"] ?? told.status}`,
+    `The state of a machine can't be migrated: ${told["error-desc"] ?? told.status}`,
   );
 }
 
-/** Writes to a file what QEMU sends while `send` lets it. */
+/** Writes the state that QEMU sends during `send` to a file. */
 async function receiveState(
   directory: string,
   path: string,

@@ -12,15 +12,15 @@ import { listenProgram, reseedProgram } from "./guest-programs.ts";
 import { findKernel, type Kernel } from "./kernel.ts";
 import { unpackPackage } from "./packages.ts";
 
-/** What the boot files of machines are made from. */
+/** Inputs of the machines' boot files. */
 export interface BootFilesOptions {
-  /** A Debian package of a kernel, or a directory that has `boot/vmlinuz-*` and `lib/modules`, such as `/`. */
+  /** A Debian kernel package, or a directory with `boot/vmlinuz-*` and `lib/modules`, such as `/`. */
   kernel: string;
-  /** A static busybox, or the Debian package of one. */
+  /** A static busybox, or its Debian package. */
   busybox: string;
 }
 
-/** Boot files that have been written. */
+/** Boot files that were written. */
 export interface BuiltBootFiles extends BootFiles {
   version: string;
   sha256: { kernel: string; initramfs: string };
@@ -31,12 +31,12 @@ const programMode = 0o100755;
 const fileMode = 0o100644;
 const linkMode = 0o120777;
 const deviceMode = 0o20600;
-/** Places that the init mounts something at. */
+/** Mount points of the init. */
 const initDirectories = ["bin", "dev", "proc", "sys", "run", "image", "lib", "lib/modules"];
 
 /**
- * Writes the kernel, and an initramfs that loads its modules, mounts the image of a machine and starts the agent. The
- * same inputs give the same bytes, without root.
+ * Writes the kernel and an initramfs, which loads the kernel's modules, mounts a machine's image and starts the
+ * agent. Does not need root. Equal inputs give equal bytes.
  *
  * @throws MachineError `rootfs_failed`
  */
@@ -66,7 +66,7 @@ export async function buildBootFiles(options: BootFilesOptions, files: BootFiles
   }
 }
 
-/** @returns a directory: what was given, or what was a package. */
+/** @returns a directory: the given one, or the unpacked package. */
 async function treeOf(path: string, unpacked: string): Promise<string> {
   const facts = await stat(path).catch((cause: unknown) => {
     throw new MachineError("rootfs_failed", `Cannot read "${path}": it is not there`, { cause });
@@ -100,7 +100,7 @@ function initramfs({ modules }: Kernel, busybox: Buffer): Buffer {
   ]);
 }
 
-/** Writes a file that nobody sees before it is whole. */
+/** Writes a file atomically. */
 async function replaceFile(path: string, bytes: Buffer): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   const unfinished = join(dirname(path), `.${basename(path)}-${randomBytes(8).toString("hex")}`);

@@ -4,7 +4,7 @@ import { readFile, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { MachineError } from "../errors.ts";
 
-/** Where boot files are. */
+/** Paths of boot files. */
 export interface BootFiles {
   kernel: string;
   initramfs: string;
@@ -16,9 +16,9 @@ interface BootFile {
   bytes: number;
 }
 
-/** What was written as boot files. It stands beside the kernel, under its name and `.json`. */
+/** Manifest of boot files. It is stored next to the kernel, as `<kernel>.json`. */
 export interface BootManifest {
-  /** The version of the kernel. */
+  /** Kernel version. */
   version: string;
   kernel: BootFile;
   initramfs: BootFile;
@@ -26,23 +26,23 @@ export interface BootManifest {
 
 const parts = ["kernel", "initramfs"] as const;
 
-/** Where the boot files of all images in a directory are. */
+/** Returns the boot file paths shared by all images in a directory. */
 export function bootFilesIn(directory: string): BootFiles {
   return { kernel: join(directory, "boot", "vmlinux"), initramfs: join(directory, "boot", "initramfs") };
 }
 
-/** Where the boot files of one image are that has a name of its own. */
+/** Returns the boot file paths of a single named image. */
 export function bootFilesBeside(image: string): BootFiles {
   const name = image.replace(/\.(?:ext4|squashfs)$/, "");
   return { kernel: `${name}.vmlinuz`, initramfs: `${name}.initramfs` };
 }
 
-/** Where the manifest of boot files is. */
+/** Returns the path of the manifest. */
 export function bootManifestPath({ kernel }: BootFiles): string {
   return `${kernel}.json`;
 }
 
-/** The manifest of boot files with this content. */
+/** Creates the manifest of boot files. */
 export function bootManifestOf(version: string, contents: Record<keyof BootFiles, Buffer>): BootManifest {
   const told = (bytes: Buffer): BootFile => ({
     sha256: createHash("sha256").update(bytes).digest("hex"),
@@ -51,7 +51,7 @@ export function bootManifestOf(version: string, contents: Record<keyof BootFiles
   return { version, kernel: told(contents.kernel), initramfs: told(contents.initramfs) };
 }
 
-/** The boot files that go with a tree or an image, where some were written. */
+/** Finds the boot files of a tree or an image. */
 export function findBootFiles(rootfs: string): BootFiles | undefined {
   const places = [bootFilesBeside(rootfs), bootFilesIn(rootfs), bootFilesIn(dirname(rootfs))];
   return places.find((files) => existsSync(files.kernel) || existsSync(bootManifestPath(files)));
@@ -60,19 +60,19 @@ export function findBootFiles(rootfs: string): BootFiles | undefined {
 /**
  * Compares boot files with their manifest.
  *
- * @returns what differs; nothing when both are as they were written.
+ * @returns the differences; empty if both files are intact.
  */
 export async function verifyBootFiles(files: BootFiles): Promise<string[]> {
   const path = bootManifestPath(files);
   const text = await readFile(path, "utf8").catch(() => undefined);
-  // An earlier version wrote none, and may have written a damaged kernel.
+  // Earlier versions wrote no manifest, and could write a damaged kernel.
   if (text === undefined) return [`${files.kernel} has no manifest (${path})`];
   const manifest = parseManifest(text);
   if (manifest === undefined) return [`${path} is no manifest of boot files`];
   return (await Promise.all(parts.map((part) => differenceOf(files[part], manifest[part])))).flat();
 }
 
-/** @throws MachineError `rootfs_failed` when the boot files are not as they were written. */
+/** @throws MachineError `rootfs_failed` if the boot files differ from their manifest. */
 export async function demandBootFiles(files: BootFiles): Promise<void> {
   const differences = await verifyBootFiles(files);
   if (differences.length === 0) return;

@@ -11,13 +11,13 @@ import { mountPoints } from "./texts.ts";
 import { writeTree } from "./write-tree.ts";
 
 const unfinishedPrefix = ".building-";
-/** A tree that is still unfinished after this time has lost its builder. */
+/** An unfinished tree of this age is abandoned. */
 const unfinishedMsMax = 3_600_000;
 
 /**
- * Builds the root file system of machines as a directory, without root: Node with its libraries, the agent's file,
- * the CA certificates that Node brings, and empty places for mounts. The same inputs give the same tree, which is
- * built once: builders may run at the same time, and none sees half a tree.
+ * Builds the machines' root file system as a directory, without root: Node with its libraries, the agent's file,
+ * Node's CA certificates, and empty mount points. Equal inputs give the same tree, which is built once. Builders may
+ * run concurrently, and none sees a partial tree.
  *
  * @throws MachineError `rootfs_failed`
  */
@@ -52,14 +52,14 @@ async function build(directory: string, { manifest, list }: RootfsContents): Pro
   await placeFile({ text }, join(directory, rootfsPaths.manifest), false);
 }
 
-/** Gives a finished tree its name. @returns whether it is ours, and not that of another builder. */
+/** Renames a finished tree into place. @returns `false` if another builder was first. */
 async function install(unfinished: string, directory: string, manifest: RootfsManifest): Promise<boolean> {
   try {
     await rename(unfinished, directory);
     return true;
   } catch (error) {
     if (await isWhole(directory, manifest)) return false;
-    // What stands there is damaged: out of the way first, because a tree can't replace a tree.
+    // The existing tree is damaged. It must be moved away first, because rename can't replace a non-empty directory.
     const broken = `${unfinished}-broken`;
     await rename(directory, broken).catch(() => {
       throw error;
@@ -70,7 +70,7 @@ async function install(unfinished: string, directory: string, manifest: RootfsMa
   }
 }
 
-/** Are all files there with their sizes? What they hold is not read again. */
+/** Checks that all files exist with their sizes. Content is not read. */
 async function isWhole(directory: string, manifest: RootfsManifest): Promise<boolean> {
   try {
     for (const [place, { bytes }] of Object.entries(manifest.files)) {

@@ -1,12 +1,12 @@
 /**
- * Makes the two smallest programs of a guest: a static ELF for x86-64 that does a few system calls, one after the other.
- * A shell can't do these calls, and a machine shall not carry another interpreter for them.
+ * Builds the two smallest guest programs: static ELF files for x86-64 that make a few system calls in sequence. A
+ * shell can't make these calls, and a machine must not contain another interpreter.
  *
- * The form of the file is that of the System V ABI (ELF-64 object file format), the calling convention that of
- * syscall(2), and the numbers those of Linux on x86-64.
+ * The file format follows the System V ABI (ELF-64 object file format), the calling convention syscall(2), and the
+ * numbers are those of Linux on x86-64.
  */
 
-/** What a call is given: a number, the address of bytes, or an address in memory that the program has to spare. */
+/** Argument of a call: a number, the address of bytes, or an address in scratch memory. */
 export type Argument = number | Buffer | { spareOffset: number };
 
 /** A system call with at most three arguments. */
@@ -19,7 +19,7 @@ const loadAddress = 0x400000;
 const headerBytes = 64;
 const programHeaderBytes = 56;
 const codeOffset = headerBytes + programHeaderBytes;
-/** Behind the file, for what a call reads. */
+/** Scratch memory after the file, for data that calls read. */
 const spareBytes = 4_096;
 const readWriteExecute = 7;
 /** `mov <register>, imm32`, extended by its sign, for rdi, rsi and rdx. */
@@ -33,10 +33,10 @@ const exitNumber = 60;
 const executeNumber = 59;
 
 /**
- * Writes a program.
+ * Builds a program.
  *
- * @param calls Done in order. When one fails, the program ends with its place as exit status, counted from 1.
- * @param last What comes then: `exit` with 0, or `execute` the program that the first argument names, with all arguments.
+ * @param calls Made in order. If one fails, the program exits with its position as status, counted from 1.
+ * @param last What follows: `exit` with 0, or `execute` the program named by the first argument, with all arguments.
  */
 export function callProgram(calls: readonly SystemCall[], last: "exit" | "execute"): Buffer {
   const bytesOf = (place: (argument: Argument) => number): Buffer => {
@@ -47,7 +47,7 @@ export function callProgram(calls: readonly SystemCall[], last: "exit" | "execut
     ]);
     return Buffer.from([...steps, ...(last === "exit" ? exit(0) : execute(calls.length + 1))]);
   };
-  // How long the code is does not depend on where the data is.
+  // The length of the code does not depend on the address of the data.
   const dataOffset = codeOffset + bytesOf(() => 0).length;
   const data = calls.flatMap(({ args }) => args.filter((argument) => Buffer.isBuffer(argument)));
   const dataBytes = data.reduce((sum, bytes) => sum + bytes.length, 0);

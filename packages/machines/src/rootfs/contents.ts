@@ -10,22 +10,22 @@ import { findLibraries } from "./libraries.ts";
 import { type RootfsFile, type RootfsManifest, type RootfsOptions, rootfsPaths } from "./options.ts";
 import { mountPoints, rootfsTexts } from "./texts.ts";
 
-/** Goes up when the same inputs give another tree. */
+/** Increase this number when equal inputs give a different tree. */
 const formatVersion = 1;
 const versionTimeoutMs = 10_000;
 
-/** All that a tree will have, and where it comes from. */
+/** Content of a tree and its sources. */
 export interface RootfsContents {
   manifest: RootfsManifest;
   list: TreeList;
-  /** Files of the base whose place is taken by one of Nex's own. */
+  /** Files of the base that Nex's own files replace. */
   replaced: string[];
 }
 
 /**
- * Finds everything that belongs into a tree, and its digest.
+ * Collects the content of a tree and computes its digest.
  *
- * @param tree What stands below Nex's own files, which are added to it.
+ * @param tree The base below Nex's own files, which are added to it.
  * @throws MachineError `rootfs_failed`
  */
 export async function gatherContents(
@@ -49,14 +49,14 @@ export async function gatherContents(
   const told = {
     versions: { format: formatVersion, node: await nodeVersion(nodePath), arch: process.arch },
     files,
-    // A tree without a base has neither.
+    // A tree without a base has neither of these.
     ...(list.links.length > 0 && { links: Object.fromEntries(list.links) }),
     ...(directories.length > 0 && { directories }),
   };
   return { manifest: { digest: digestOf(told), ...told }, list, replaced };
 }
 
-/** @returns the files of the base that are gone by it. */
+/** @returns the files of the base that were replaced. */
 function addOwn(tree: FileTree, own: ReadonlyMap<string, Source>): string[] {
   for (const place of mountPoints) tree.clear(place);
   const replaced: string[] = [];
@@ -72,14 +72,14 @@ function addOwn(tree: FileTree, own: ReadonlyMap<string, Source>): string[] {
   return replaced.sort();
 }
 
-/** The digest of what a manifest says. */
+/** Computes the digest of a manifest. */
 export function digestOf({ versions, files, links, directories }: Omit<RootfsManifest, "digest">): string {
   return createHash("sha256")
     .update(JSON.stringify({ versions, files, links, directories, mountPoints }))
     .digest("hex");
 }
 
-/** A place in the tree that can't lead out of it, or under a mount. */
+/** Validates a path in the tree: it must not leave the tree or be under a mount point. */
 function checkPlace(place: string): string {
   const covered = mountPoints.some((mount) => `${place}/`.startsWith(`${mount}/`));
   if (isAbsolute(place) && normalize(place) === place && !place.endsWith("/") && !covered) return place;

@@ -1,20 +1,20 @@
-/** Writes archives in the `newc` form of cpio, which Linux takes as an initramfs. */
+/** Writes cpio archives in the `newc` format, which Linux accepts as an initramfs. */
 
-/** A member of an archive; those above it come before it. */
+/** A member of an archive. Its parent directories must precede it. */
 export interface CpioEntry {
-  /** Without a leading slash. */
+  /** Path without a leading slash. */
   path: string;
-  /** Type and permissions, as `stat` shows them. */
+  /** Type and permissions (`st_mode`). */
   mode: number;
   data?: Buffer;
-  /** Of a device: major and minor number. */
+  /** Major and minor number of a device. */
   device?: readonly [major: number, minor: number];
 }
 
 const alignmentBytes = 4;
 const trailer: CpioEntry = { path: "TRAILER!!!", mode: 0 };
 
-/** Everything is root's, of the time 0, so that the same entries give the same bytes. */
+/** All members belong to root with time 0, so that equal entries give equal bytes. */
 export function cpioArchive(entries: readonly CpioEntry[]): Buffer {
   return Buffer.concat([...entries, trailer].flatMap((entry, index) => member(entry, index)));
 }

@@ -9,9 +9,9 @@ const interpreterType = 3;
 const interpreterBytesMax = 256;
 
 /**
- * The dynamic loader that a 64-bit little-endian ELF program asks for, or `undefined` when it is static.
+ * Returns the dynamic loader of a 64-bit little-endian ELF program, or `undefined` if it is static.
  *
- * @throws MachineError `rootfs_failed` when the file is no such program.
+ * @throws MachineError `rootfs_failed` if the file is not such a program.
  */
 export async function readInterpreter(path: string): Promise<string | undefined> {
   await using file = await open(path, "r").catch((cause: unknown) => {

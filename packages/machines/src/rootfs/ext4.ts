@@ -15,20 +15,20 @@ import { mountPoints } from "./texts.ts";
 
 const blockBytes = 4_096;
 const mebibyte = 1_048_576;
-/** What a file system takes for itself, and a part of what is in it. */
+/** Space for file system metadata: a fixed size and a share of the content. */
 const spareBytes = 4 * mebibyte;
 const spareShare = 0.02;
 const inodeBytes = 256;
 
-/** No journal, since nobody writes to an image. */
+/** No journal, because images are read-only. */
 const features =
   "none,extent,filetype,flex_bg,sparse_super,large_file,dir_nlink,extra_isize,metadata_csum,64bit";
 
 /**
- * Packs a tree into a file with an ext4 file system, without root: everything is root's, of one time, and in the order
- * of its name, so that the same manifest and size give the same bytes. The file gets its name when it is whole.
+ * Packs a tree into an ext4 image, without root. All entries belong to root, have one timestamp and are sorted by
+ * name, so that equal manifests and sizes give equal bytes. The file is renamed into place once it is complete.
  *
- * @param sizeBytes Of the file; as much as the tree needs when absent.
+ * @param sizeBytes Size of the image; by default, as much as the tree needs.
  * @throws MachineError `rootfs_failed`
  */
 export async function packExt4(
@@ -75,7 +75,7 @@ function mkfsArguments(manifest: RootfsManifest): string[] {
   ];
 }
 
-/** What `debugfs` is told. Directories come first: it takes the one above a new one from where it stands. */
+/** Commands for `debugfs`. Directories come first, because a new directory needs its parent. */
 function packingScript(directory: string, manifest: RootfsManifest): string {
   const files = [...Object.keys(manifest.files), rootfsPaths.manifest].sort();
   const links = Object.entries(manifest.links ?? {});
@@ -98,7 +98,7 @@ function packingScript(directory: string, manifest: RootfsManifest): string {
     lines.push(`cd ${quoted(dirname(place))}`, `symlink ${quoted(basename(place))} ${quoted(target)}`);
     lines.push(...inode(place, 0o120777));
   }
-  // Counts what this host wrote to its disk meanwhile.
+  // Resets a counter of the bytes that this host wrote.
   lines.push("ssv kbytes_written 0");
   return `${lines.join("\n")}\n`;
 }
@@ -136,7 +136,7 @@ function reasonOf(failure: string, bytes: number): string {
   return `a file system of ${Math.floor(bytes / mebibyte)} MiB is too small for the tree`;
 }
 
-/** A UUID that stands for a text. */
+/** Derives a UUID from a text. */
 function uuidOf(text: string): string {
   const hex = createHash("sha256").update(text).digest("hex");
   return [

@@ -1,42 +1,42 @@
 import { join } from "node:path";
 import { MachineError } from "../errors.ts";
 
-/** Where the bytes of a file come from. One that somebody else may change is copied, never linked to. */
+/** Source of a file's bytes. A source that someone else may change is copied, never linked. */
 export type Source = { path: string; mayChange?: true } | { text: string };
 
-/** A file of a tree that is to be. */
+/** A file of a planned tree. */
 export interface FileNode {
   kind: "file";
   source: Source;
   executable: boolean;
-  /** Not everybody may read it; absent of a file of Nex's own, which has no permissions yet. */
+  /** The file is not world-readable. Absent for Nex's own files, which have no permissions yet. */
   isPrivate?: boolean;
 }
 
-/** A symbolic link of a tree that is to be. */
+/** A symbolic link of a planned tree. */
 export interface LinkNode {
   kind: "link";
   target: string;
 }
 
-/** A directory of a tree that is to be. */
+/** A directory of a planned tree. */
 export interface DirectoryNode {
   kind: "directory";
   children: Map<string, TreeNode>;
-  /** Not everybody may enter it. */
+  /** The directory is not accessible to all users. */
   isPrivate?: boolean;
 }
 
-/** What stands at a place, and which layer has put it there. */
+/** An entry of the tree and the layer that created it. */
 export type TreeNode = (FileNode | LinkNode | DirectoryNode) & { layer?: number };
 
-/** A tree as lists, each in the order of places. */
+/** A tree as lists, each sorted by path. */
 export interface TreeList {
   files: [place: string, file: FileNode][];
   links: [place: string, target: string][];
-  /** Those that hold nothing. */
+  /** Empty directories. */
   directories: string[];
-  /** What not everybody may read, which is in no list. */
+  /** Entries that are not world-readable; they are in no other list. */
   hidden: string[];
 }
 
@@ -46,12 +46,12 @@ const nameBytesMax = 255;
 const placeBytesMax = 4_000;
 
 /**
- * A tree that is to be: what will stand where. Nothing is written for it, so no link in it can lead a writer elsewhere:
- * links are followed in the tree alone, where `..` ends at the root as it does in a machine.
+ * A planned tree. Nothing is written to disk for it, so its links can't redirect a writer. Links are resolved within
+ * the tree, where `..` stops at the root as in a machine.
  */
 export class FileTree {
   readonly #root: DirectoryNode & { layer?: number } = { kind: "directory", children: new Map() };
-  /** What the tree is called in errors. */
+  /** Name of the tree in error messages. */
   readonly #title: string;
   #entries = 0;
 
@@ -89,14 +89,14 @@ export class FileTree {
     return path;
   }
 
-  /** What stands at a place, where the links of the directories above are followed. */
+  /** Returns the entry at a path, following links of its parent directories. */
   find(place: string): TreeNode | undefined {
     const names = this.namesOf(place);
     const last = names.pop();
     return last === undefined ? this.#root : this.#directory(names)?.node.children.get(last);
   }
 
-  /** Removes what a layer below this one has put to a place. */
+  /** Removes the entry that a lower layer created at a path. */
   removeLower(place: string, layer: number): void {
     const names = this.namesOf(place);
     const last = names.pop();
@@ -107,13 +107,13 @@ export class FileTree {
     else if (standing.kind === "directory") removeLowerChildren(standing, layer);
   }
 
-  /** Removes what layers below this one have put into a directory. */
+  /** Removes the entries that lower layers created in a directory. */
   emptyLower(place: string, layer: number): void {
     const directory = this.#directory(this.namesOf(place))?.node;
     if (directory !== undefined) removeLowerChildren(directory, layer);
   }
 
-  /** Makes a place an empty directory. */
+  /** Replaces a path with an empty directory. */
   clear(place: string): void {
     const names = this.namesOf(place);
     const last = names.pop();
@@ -121,7 +121,7 @@ export class FileTree {
     this.#directory(names, 0).node.children.set(last, { kind: "directory", children: new Map() });
   }
 
-  /** What is in the tree; what not everybody may read is left out. */
+  /** Lists the tree without entries that are not world-readable. */
   list(): TreeList {
     const list: TreeList = { files: [], links: [], directories: [], hidden: [] };
     addToList(list, "/", this.#root);
@@ -180,7 +180,7 @@ export class FileTree {
     return { node: path.at(-1)?.node ?? this.#root, names: path.map(({ name }) => name) };
   }
 
-  /** A link may go up, and from the root, but not above it: outside of a machine the tree has something above. */
+  /** A link may use `..` and absolute paths but must not leave the root: outside a machine, the tree has a parent. */
   #demandInside(path: string, depth: number, target: string): void {
     let at = target.startsWith("/") ? 0 : depth;
     const isOdd = target === "" || isOddText(target) || Buffer.byteLength(target) > placeBytesMax;
@@ -226,7 +226,7 @@ function addToList(list: TreeList, place: string, { children }: DirectoryNode): 
   }
 }
 
-/** Of a directory that not everybody may enter there is only what did not come with it. */
+/** Of an inaccessible directory, only entries that Nex added are kept. */
 function addOwn(list: TreeList, place: string, { children }: DirectoryNode): void {
   for (const [name, child] of children) {
     const inside = join(place, name);
@@ -235,7 +235,7 @@ function addOwn(list: TreeList, place: string, { children }: DirectoryNode): voi
   }
 }
 
-/** Control characters, or what was not UTF-8: no list of an image shows them as they are. */
+/** Control characters or invalid UTF-8, which image listings do not show unchanged. */
 function isOddText(text: string): boolean {
   return /[\p{Cc}\ufffd]/u.test(text);
 }

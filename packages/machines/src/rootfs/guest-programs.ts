@@ -1,6 +1,6 @@
 import { callProgram } from "./call-program.ts";
 
-/** Where the agent of a microVM with vsock listens. */
+/** vsock ports on which the agent of a microVM listens. */
 export const guestPorts = { frames: 5_000, calls: 5_001 } as const;
 
 const number = {
@@ -11,20 +11,20 @@ const vsockFamily = 40;
 const streamType = 1;
 const anyCid = 0xffff_ffff;
 const backlog = 8;
-/** Of random(4): puts what was written to it to use at once. */
+/** ioctl of random(4) that applies written entropy immediately. */
 const reseedRequest = 0x5207;
 const realTime = 0;
 const seedBytes = 32;
 const timeBytes = 16;
-/** Where the shell has put the token of a copy, and where its agent looks for it. */
+/** File to which the shell wrote a copy's token, and the path at which its agent looks for it. */
 export const newTokenPath = "/image/nex/.token";
 const tokenPath = "/image/nex/token";
-/** Where the shell has opened `/dev/urandom` for it. */
+/** Descriptor on which the shell opened `/dev/urandom`. */
 const urandomFd = 3;
 
 /**
- * Opens both listening sockets of an agent as the descriptors 3 and 4, which have to be free, and becomes the program
- * that its arguments name.
+ * Opens both listening sockets of an agent as descriptors 3 and 4, which must be free, and executes the program in
+ * its arguments.
  */
 export function listenProgram(): Buffer {
   const sockets = [guestPorts.frames, guestPorts.calls].flatMap((port, index) => {
@@ -40,9 +40,9 @@ export function listenProgram(): Buffer {
 }
 
 /**
- * Makes a copy of a machine one of its own: reads 32 random bytes and the time (seconds and nanoseconds, 64 bits each)
- * from its input, seeds the kernel's randomness, sets its clock, and lets the agent see the copy's token at last. All in
- * one program, since each that a shell starts takes a good part of the time that a copy needs.
+ * Makes a copy an independent machine. Reads 32 random bytes and the time (seconds and nanoseconds, 64 bits each)
+ * from its input, seeds the kernel's random number generator, sets the clock, and publishes the token last. One
+ * program does all of it, because each process start takes a noticeable share of the time of a copy.
  */
 export function reseedProgram(): Buffer {
   const spare = (spareOffset: number) => ({ spareOffset });

@@ -13,16 +13,16 @@ const toolTimeoutMs = 600_000;
 const outputBytesMax = 128 * mebibyte;
 const blockBytes = 4_096;
 
-/** The time of everything in an image, in seconds. 0 would mean none. */
+/** Timestamp of all entries of an image, in seconds. 0 would mean unset. */
 export const imageTime = "1";
 
-/** An image that has been written. */
+/** An image that was written. */
 export interface RootfsImage {
   path: string;
   bytes: number;
 }
 
-/** Which package brings the programs that handle images. */
+/** Packages of the programs that handle images. */
 const packageOf = {
   mke2fs: "e2fsprogs",
   debugfs: "e2fsprogs",
@@ -31,16 +31,16 @@ const packageOf = {
   unsquashfs: "squashfs-tools",
 } as const;
 
-/** The name of an image in a directory of them, by its manifest's digest. */
+/** Returns the file name of an image, derived from its manifest's digest. */
 export function imageName(digest: string, format: ImageFormat = "ext4"): string {
   return `${digest.slice(0, 32)}.${format}`;
 }
 
 /**
- * Writes an image, which gets its name when it is whole.
+ * Writes an image, and renames it into place once it is complete.
  *
- * @param bytesNeeded There has to be room for as much.
- * @param write Is given the name of the unfinished file.
+ * @param bytesNeeded Free space required.
+ * @param write Gets the path of the unfinished file.
  * @throws MachineError `rootfs_failed`
  */
 export async function writeImage(
@@ -67,7 +67,7 @@ export async function writeImage(
   }
 }
 
-/** @throws MachineError `rootfs_failed` when this host has no such program. */
+/** @throws MachineError `rootfs_failed` if this host has no such program. */
 export async function findImageTool(name: keyof typeof packageOf): Promise<string> {
   for (const place of [name, `/usr/sbin/${name}`, `/sbin/${name}`, `/usr/bin/${name}`]) {
     const found = await findProgram(place);
@@ -78,7 +78,7 @@ export async function findImageTool(name: keyof typeof packageOf): Promise<strin
   throw new MachineError("rootfs_failed", `Cannot handle ${form} image: "${name}" is not here; ${advice}`);
 }
 
-/** Runs a program of a file system with a fixed time. */
+/** Runs a file system tool with a fixed time. */
 export async function runImageTool(
   program: string,
   args: string[],
@@ -98,12 +98,12 @@ export async function runImageTool(
   });
 }
 
-/** What the files of a tree take in whole blocks. */
+/** Size of a tree's files in whole blocks, in bytes. */
 export function contentBytes({ files }: RootfsManifest): number {
   return Object.values(files).reduce((sum, file) => sum + wholeBlocks(file.bytes), 0);
 }
 
-/** The next multiple of the size of a block. */
+/** Rounds up to a multiple of the block size. */
 export function wholeBlocks(bytes: number): number {
   return Math.ceil(bytes / blockBytes) * blockBytes;
 }

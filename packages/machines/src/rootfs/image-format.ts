@@ -1,9 +1,9 @@
 import { open } from "node:fs/promises";
 
-/** The forms of images, by the endings of their names. */
+/** Image formats by file name extension. */
 export type ImageFormat = "ext4" | "squashfs";
 
-/** Where a file system has its mark, what it is, and how long it says in its head that it is. */
+/** Position of a file system's magic number, its value, and how the size is read from the superblock. */
 const marks: Readonly<
   Record<ImageFormat, { offset: number; bytes: string; lengthOf(head: Buffer): number }>
 > = {
@@ -16,17 +16,17 @@ const marks: Readonly<
 };
 const headBytes = 2_048;
 
-/** An image, as its head says. */
+/** Properties of an image, from its superblock. */
 export interface ImageHead {
   format: ImageFormat;
-  /** It is shorter than it says. */
+  /** The file is shorter than its superblock says. */
   isCutOff: boolean;
 }
 
 /**
- * Reads the head of an image; `undefined` when it has no file system that a machine can mount.
+ * Reads the superblock of an image; `undefined` if a machine can't mount its file system.
  *
- * @throws what opening the file throws.
+ * @throws an error if the file can't be opened.
  */
 export async function readImageHead(path: string): Promise<ImageHead | undefined> {
   await using file = await open(path, "r");

@@ -1,9 +1,9 @@
 import { gunzipSync, zstdDecompressSync } from "node:zlib";
 import { demandUnpacked, isLz4, readLz4 } from "./lz4.ts";
 
-/** More than any kernel takes. */
+/** Upper bound of an uncompressed kernel, in bytes. */
 const kernelBytesMax = 268_435_456;
-/** Fields of the header of a kernel for x86 (Linux, Documentation/arch/x86/boot.rst). */
+/** Header fields of an x86 kernel (Linux, Documentation/arch/x86/boot.rst). */
 const header = {
   setupSectors: 0x1f1,
   mark: 0x202,
@@ -14,11 +14,11 @@ const header = {
 const sectorBytes = 512;
 const setupSectorsDefault = 4;
 const headerBytes = 0x250;
-/** Behind the compressed kernel stands its size; in the form of gzip the size is its last field anyway. */
+/** The uncompressed size follows the compressed kernel. In gzip, it is the last field anyway. */
 const sizeBytes = 4;
 const elfMagic = "7f454c46";
 
-/** Is this a kernel for x86-64, as distributions have it? */
+/** Reports whether this is an x86-64 kernel as packaged by distributions. */
 export function isKernel(image: Buffer): boolean {
   if (image.length < headerBytes || image.toString("latin1", header.mark, header.mark + 4) !== "HdrS")
     return false;
@@ -26,10 +26,10 @@ export function isKernel(image: Buffer): boolean {
 }
 
 /**
- * Takes the uncompressed kernel out of one that decompresses itself, since Firecracker boots no other, and the rest
- * start sooner from it.
+ * Extracts the kernel from a self-extracting image. Firecracker boots only an uncompressed kernel, and QEMU boots it
+ * faster.
  *
- * @throws RangeError when there is none in it, or in a form that is not known.
+ * @throws RangeError if the image contains no kernel, or an unknown compression.
  */
 export function uncompressedKernel(image: Buffer): Buffer {
   const sectors = image.readUInt8(header.setupSectors) || setupSectorsDefault;

@@ -6,9 +6,9 @@ import { isKernel, uncompressedKernel } from "./kernel-image.ts";
 /** A kernel with the modules that a machine needs. */
 export interface Kernel {
   version: string;
-  /** As an ELF file. */
+  /** Kernel as an ELF file. */
   image: Buffer;
-  /** In the order in which they are loaded. */
+  /** Modules in load order. */
   modules: KernelModule[];
 }
 
@@ -17,16 +17,16 @@ export interface KernelModule {
   data: Buffer;
 }
 
-/** What the disks, the channels, their buses, randomness and egress need; what is built in is left out. */
+/** Modules for disks, channels, buses, entropy and egress. Built-in ones are skipped. */
 export const guestModules: readonly string[] = [
   ...["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_console", "virtio_rng", "virtio_net"],
   ...["vmw_vsock_virtio_transport", "ext4", "squashfs"],
 ];
 
 /**
- * Finds the kernel in an unpacked package, or in `/`: `boot/vmlinuz-<version>` and `lib/modules/<version>`.
+ * Finds the kernel in an unpacked package or in `/`: `boot/vmlinuz-<version>` and `lib/modules/<version>`.
  *
- * @param wanted Names of modules, which are taken with what they need.
+ * @param wanted Module names; their dependencies are included.
  * @throws MachineError `rootfs_failed`
  */
 export async function findKernel(tree: string, wanted: readonly string[] = guestModules): Promise<Kernel> {
@@ -70,7 +70,7 @@ async function moduleFiles(directory: string): Promise<Map<string, string>> {
   return found;
 }
 
-/** A module has one name with both signs. */
+/** `-` and `_` are equivalent in module names. */
 function moduleName(file: string): string | undefined {
   return /^(.+)\.ko(?:\.(?:xz|zst|gz))?$/.exec(file)?.[1]?.replaceAll("-", "_");
 }
@@ -101,7 +101,7 @@ async function modulesInOrder(
   return [...ordered.values()];
 }
 
-/** The names that a module itself says it depends on. */
+/** Reads the dependencies that a module declares. */
 function dependencies(module: Buffer): string[] {
   const start = module.indexOf("\0depends=");
   if (start < 0) return [];

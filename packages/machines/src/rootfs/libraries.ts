@@ -6,10 +6,10 @@ import { readInterpreter } from "./elf.ts";
 const listTimeoutMs = 10_000;
 
 /**
- * The dynamic loader and the shared libraries that a program needs, where the loader of this host finds them. The
- * loader only looks; nothing of the program runs.
+ * Lists the dynamic loader and the shared libraries of a program, as resolved by this host's loader. The program
+ * itself does not run.
  *
- * @throws MachineError `rootfs_failed` when one is missing.
+ * @throws MachineError `rootfs_failed` if a library is missing.
  */
 export async function findLibraries(program: string): Promise<string[]> {
   const interpreter = await readInterpreter(program);
@@ -23,7 +23,7 @@ export async function findLibraries(program: string): Promise<string[]> {
   return parseLibraries(program, interpreter, listed.stdout);
 }
 
-/** Reads the loader's list, lines of `name => path (address)`. */
+/** Parses the loader's output, lines of `name => path (address)`. */
 export function parseLibraries(program: string, interpreter: string, listed: string): string[] {
   const found = new Set([interpreter]);
   for (const line of listed.split("\n")) {

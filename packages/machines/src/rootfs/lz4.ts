@@ -1,23 +1,23 @@
 /**
- * Reads the legacy form of LZ4, in which Linux kernels are compressed: a magic number, then blocks with their length.
- * The format is that of the LZ4 frame and block descriptions of its project.
+ * Reader for the legacy LZ4 format of Linux kernels: a magic number, then blocks with a length prefix. See the LZ4
+ * frame and block format documents.
  */
 
 const magic = 0x184c2102;
-/** The most that a block holds uncompressed. */
+/** Maximum uncompressed size of a block, in bytes. */
 const blockBytesMax = 8_388_608;
 const matchBytesMin = 4;
 const lengthMore = 255;
 const nibble = 15;
 
-/** Does this begin as LZ4 in its legacy form? */
+/** Reports whether the data starts with the legacy LZ4 magic number. */
 export function isLz4(bytes: Buffer): boolean {
   return bytes.length > 4 && bytes.readUInt32LE(0) === magic;
 }
 
 /**
- * @param bytesMax What comes out may be so large.
- * @throws RangeError when it is cut off, damaged or larger.
+ * @param bytesMax Maximum size of the output.
+ * @throws RangeError if the data is truncated, damaged or too large.
  */
 export function readLz4(bytes: Buffer, bytesMax: number): Buffer {
   const output = Buffer.allocUnsafe(bytesMax);
@@ -25,7 +25,7 @@ export function readLz4(bytes: Buffer, bytesMax: number): Buffer {
   for (let at = 4; at + 4 <= bytes.length; ) {
     const length = bytes.readUInt32LE(at);
     at += 4;
-    // Behind the last block stands the size of the kernel.
+    // The size of the kernel follows the last block.
     if (length === 0 || at + length > bytes.length) break;
     end = readBlock(bytes.subarray(at, at + length), output, end);
     at += length;
@@ -33,7 +33,7 @@ export function readLz4(bytes: Buffer, bytesMax: number): Buffer {
   return output.subarray(0, end);
 }
 
-/** @returns where the output ends now. */
+/** @returns the new end of the output. */
 function readBlock(block: Buffer, output: Buffer, start: number): number {
   const reader = new BlockReader(block);
   let to = start;
@@ -46,7 +46,7 @@ function readBlock(block: Buffer, output: Buffer, start: number): number {
     const { distance, length } = reader.readMatch();
     if (distance === 0 || distance > to) throw new RangeError("a block refers to what is not there");
     demandRoom(output, to + length, to - start + length);
-    // What is repeated may reach into what is written.
+    // A match may overlap the bytes that it produces.
     if (distance >= length) output.copyWithin(to, to - distance, to - distance + length);
     else
       for (let index = 0; index < length; index++) output[to + index] = byteAt(output, to - distance + index);
@@ -56,8 +56,8 @@ function readBlock(block: Buffer, output: Buffer, start: number): number {
 }
 
 /**
- * Reads the sequences of a block. The position is a field, not a variable of a closure: Node 26 miscompiles a closure
- * that changes a number, and a kernel that was read by one is damaged.
+ * Reads the sequences of a block. The position is a class field because Node 26 miscompiles a closure that changes a
+ * number, which damaged a kernel.
  */
 class BlockReader {
   readonly #block: Buffer;
@@ -96,10 +96,10 @@ class BlockReader {
 }
 
 /**
- * Compares what {@link readLz4} has made with what was packed, since this form of LZ4 has no checksum. It shares no
- * code with the reader: it holds every byte of the packed form against the unpacked one.
+ * Verifies the output of {@link readLz4} against its input, because this LZ4 format has no checksum. It shares no
+ * code with the reader and compares every byte.
  *
- * @throws RangeError when they differ.
+ * @throws RangeError if they differ.
  */
 export function demandUnpacked(packed: Buffer, unpacked: Buffer): void {
   let at = 4;
@@ -133,7 +133,7 @@ export function demandUnpacked(packed: Buffer, unpacked: Buffer): void {
         match += packed[at++] ?? 0;
       }
       match += 4;
-      // The repeated bytes and their source may overlap: then they are equal as a whole all the same.
+      // A match may overlap its source; comparing the ranges as a whole is still correct.
       const source = unpacked.subarray(to - distance, to - distance + match);
       if (!source.equals(unpacked.subarray(to, to + match))) throw differs(to);
       to += match;

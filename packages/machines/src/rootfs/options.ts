@@ -1,57 +1,57 @@
-/** What a rootfs is made of. */
+/** Inputs of a rootfs. */
 export interface RootfsOptions {
-  /** The directory in which trees are kept, each under the digest of what it is made of. Made when missing. */
+  /** Directory of trees, each named by the digest of its inputs. Created if missing. */
   output: string;
-  /** The agent's file, which becomes `/usr/lib/nex/agent.mjs`. */
+  /** The agent's file, installed as `/usr/lib/nex/agent.mjs`. */
   agentPath: string;
-  /** The Node binary, which becomes `/usr/bin/node`. Default: the one that runs this program. */
+  /** The Node binary, installed as `/usr/bin/node`. Defaults to the binary of this process. */
   nodePath?: string;
-  /** Further files: their places in the tree, and where they are on this host. */
+  /** Additional files: paths in the tree mapped to paths on this host. */
   files?: Record<string, string>;
-  /** What stands below all of these: a directory, a tar archive, or an image in the form of OCI. Default nothing. */
+  /** Base layer: a directory, a tar archive or an OCI image. Default none. */
   base?: string;
-  /** A shell script that changes the base. */
+  /** Shell script that modifies the base. */
   script?: RootfsScript;
 }
 
-/** A script that is run in the base, before Nex's own files are put over it. */
+/** A script that runs in the base before Nex's own files are added. */
 export interface RootfsScript {
   path: string;
-  /** How long it may take. Default 600,000. */
+  /** Timeout in ms. Default 600,000. */
   timeoutMs?: number;
-  /** Is given what it prints. */
+  /** Receives its output. */
   onOutput?: (chunk: Buffer) => void;
 }
 
-/** A rootfs that has been built, or was there already. */
+/** A rootfs that was built or already existed. */
 export interface Rootfs {
-  /** The tree, for drivers that want a directory. Many machines may use it at once; nobody may write to it. */
+  /** The tree, for drivers that use a directory. Many machines may share it; nothing may write to it. */
   directory: string;
   manifest: RootfsManifest;
-  /** It was built now, not found. */
+  /** Whether this call built it. */
   built: boolean;
-  /** What became of a base; absent without one. */
+  /** Notes about the base; absent without one. */
   base?: BaseNotes;
 }
 
-/** What is not in a rootfs as it was in its base, by place. */
+/** Entries of a base that are missing or changed in the rootfs, by path. */
 export interface BaseNotes {
-  /** Files whose place is taken by one of Nex's own. */
+  /** Files replaced by Nex's own. */
   replaced: string[];
-  /** What not everybody may read, which is left out. */
+  /** Omitted entries that are not world-readable. */
   hidden: string[];
-  /** Devices, pipes and sockets, which are left out. */
+  /** Omitted devices, pipes and sockets. */
   special: string[];
 }
 
-/** What is in a tree. It stands in the tree itself, at `/usr/lib/nex/rootfs.json`. */
+/** Manifest of a tree, stored in the tree as `/usr/lib/nex/rootfs.json`. */
 export interface RootfsManifest {
-  /** Of everything below; also the tree's name. */
+  /** Digest of all members below; also the name of the tree. */
   digest: string;
   versions: { format: number; node: string; arch: string };
-  /** By their places in the tree, in the order of their names. */
+  /** Files by path, sorted by name. */
   files: Record<string, RootfsFile>;
-  /** Symbolic links of a base, with what they say. */
+  /** Symbolic links of a base and their targets. */
   links?: Record<string, string>;
   /** Empty directories of a base. */
   directories?: string[];
@@ -64,7 +64,7 @@ export interface RootfsFile {
   executable: boolean;
 }
 
-/** Where the Node binary and the agent's file stand in a tree. */
+/** Paths of the Node binary and the agent's file in a tree. */
 export const rootfsPaths = {
   node: "/usr/bin/node",
   agent: "/usr/lib/nex/agent.mjs",

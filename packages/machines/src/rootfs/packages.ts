@@ -9,19 +9,19 @@ const queryTimeoutMs = 30_000;
 const downloadTimeoutMs = 600_000;
 const unpackTimeoutMs = 120_000;
 
-/** The packages of Debian that boot files are made from: the smallest kernel for machines, and a static shell. */
+/** Debian packages of the boot files: the smallest cloud kernel and a static busybox. */
 const kernelPackage = "linux-image-cloud-amd64";
 const shellPackage = "busybox-static";
 
-/** Packages as files of this host. */
+/** Package files on this host. */
 export interface BootPackages {
   kernel: string;
   busybox: string;
 }
 
 /**
- * Downloads, with apt-get and what it trusts, the packages that boot files are made from; without root. What is in the
- * directory already is taken, since a mirror does not keep old kernels.
+ * Downloads the packages of the boot files with apt-get and its trusted keys, without root. Reuses packages in the
+ * directory, because mirrors drop old kernels.
  *
  * @throws MachineError `rootfs_failed`
  */

@@ -2,8 +2,8 @@ import { chmod, constants, copyFile, link, realpath, stat, writeFile } from "nod
 import type { Source } from "./file-tree.ts";
 
 /**
- * Puts a file into a tree, readable for all. A big program is linked to where it stands or shares its blocks, where
- * the file system can; otherwise it is copied.
+ * Puts a world-readable file into a tree. Large programs are hard-linked or reflinked if the file system supports it;
+ * otherwise they are copied.
  */
 export async function placeFile(source: Source, target: string, executable: boolean): Promise<void> {
   const mode = executable ? 0o755 : 0o644;
@@ -13,13 +13,13 @@ export async function placeFile(source: Source, target: string, executable: bool
   await chmod(target, mode);
 }
 
-/** Links only what has the right mode already: it is the same file at both places. */
+/** Links only a file that already has the right mode, because both paths share one inode. */
 async function linked(path: string, target: string, mode: number): Promise<boolean> {
   const facts = await stat(path);
   if (mode !== 0o755 || !facts.isFile() || (facts.mode & 0o7777) !== mode) return false;
   if (process.getuid?.() === 0 && facts.uid !== 0) return false;
   try {
-    // The kernel would link a symbolic link itself.
+    // The kernel would link a symbolic link itself, not its target.
     await link(await realpath(path), target);
     return true;
   } catch {

@@ -3,7 +3,7 @@ import { findImageTool, runImageTool } from "./image-file.ts";
 import { entryOf, outputOf, type TreeEntry, type TreeReader } from "./tree-reader.ts";
 
 const types: Readonly<Record<string, number>> = { "-": 0o100000, d: 0o040000, l: 0o120000 };
-/** As `ls -l` has them: permissions, owner and group, size, date and time, place. */
+/** A line in `ls -l` format: permissions, owner and group, size, date, time and path. */
 const line = /^([-a-z])([-a-zA-Z]{9}) (\d+)\/(\d+) +(\d+) \d{4}-\d\d-\d\d \d\d:\d\d \/(.+)$/;
 const arrow = " -> ";
 
@@ -24,7 +24,7 @@ export async function squashfsReader(image: string): Promise<TreeReader> {
   };
 }
 
-/** Reads what `unsquashfs -lln` prints. */
+/** Parses the output of `unsquashfs -lln`. */
 function parseList(list: string): {
   directories: Map<string, Map<string, TreeEntry>>;
   targets: Map<string, string>;
@@ -48,7 +48,7 @@ function parseList(list: string): {
   return { directories, targets };
 }
 
-/** `rwxr-xr-t`; the last of each three also says whether the special one is set. */
+/** Permissions such as `rwxr-xr-t`. The last character of each triple also shows the special bit. */
 function modeOf(permissions: string): number {
   let mode = 0;
   for (const [at, sign] of [...permissions].entries()) {

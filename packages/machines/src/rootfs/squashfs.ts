@@ -8,18 +8,21 @@ import {
 } from "./image-file.ts";
 import type { RootfsManifest } from "./options.ts";
 
-/** What Debian's kernels read the fastest; it halves the room, and so does not need `-Xhc`, which takes 30 times as long. */
+/**
+ * Compression with the fastest decompression in Debian's kernels. It halves the size, and `-Xhc` would take 30 times
+ * as long.
+ */
 const compression = ["-comp", "lz4"];
 
-/** Nothing of this host: one owner, one time, no further attributes, and no order but that of names. */
+/** Reproducible output: one owner, one timestamp, no extended attributes, sorted by name. */
 const sameness = [
   ...["-all-root", "-no-xattrs", "-reproducible"],
   ...["-mkfs-time", imageTime, "-all-time", imageTime, "-root-time", imageTime],
 ];
 
 /**
- * Packs a tree into a file with a squashfs file system, without root: everything is root's, of one time, and in the
- * order of its name, so that the same manifest gives the same bytes. The file gets its name when it is whole.
+ * Packs a tree into a squashfs image, without root. All entries belong to root, have one timestamp and are sorted by
+ * name, so that equal manifests give equal bytes. The file is renamed into place once it is complete.
  *
  * @throws MachineError `rootfs_failed`
  */

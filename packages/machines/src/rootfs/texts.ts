@@ -1,9 +1,9 @@
 import { rootCertificates } from "node:tls";
 
-/** The directories of a tree that hold nothing: places where a driver mounts something. */
+/** Empty directories of a tree, used as mount points by drivers. */
 export const mountPoints: readonly string[] = ["/proc", "/dev", "/tmp", "/nex", "/work"];
 
-/** The files of a tree that are the same everywhere. No password, no shell, no resolver. */
+/** Files that are identical in every tree. They define no password, shell or resolver. */
 export function rootfsTexts(): Record<string, string> {
   return {
     "/etc/group": "root:x:0:\nnex:x:1000:\nnogroup:x:65534:\n",

@@ -6,22 +6,22 @@ import type { Readable } from "node:stream";
 import { runExt4Tool } from "./ext4.ts";
 import { findImageTool } from "./image-file.ts";
 
-/** What stands at a place of a tree. */
+/** An entry of a tree. */
 export interface TreeEntry {
   kind: "file" | "directory" | "link" | "other";
   /** Permissions. */
   mode: number;
   bytes: number;
-  /** User and group; absent where the owner on this host says nothing. */
+  /** User and group; absent if the owner on this host is irrelevant. */
   owner?: string;
 }
 
-/** A rootfs in whatever form. */
+/** A rootfs in any format. */
 export interface TreeReader {
-  /** What a directory holds, by name. */
+  /** Lists the entries of a directory. */
   list(place: string): Promise<Map<string, TreeEntry>>;
   read(place: string): Readable;
-  /** What a link says. */
+  /** Reads the target of a link. */
   readLink(place: string): Promise<string>;
 }
 
@@ -34,7 +34,7 @@ const kinds = new Map<number, TreeEntry["kind"]>([
 const readTimeoutMs = 60_000;
 const linkBytesMax = 4_096;
 
-/** A tree that is a directory of this host. */
+/** A tree that is a directory on this host. */
 export function directoryReader(root: string): TreeReader {
   return {
     async list(place) {
@@ -51,7 +51,7 @@ export function directoryReader(root: string): TreeReader {
 }
 
 /**
- * A tree in an ext4 image. The structure of the file system is checked first.
+ * A tree in an ext4 image. The file system is checked first.
  *
  * @throws MachineError `rootfs_failed`
  */
@@ -80,7 +80,7 @@ export async function ext4Reader(image: string): Promise<TreeReader> {
   };
 }
 
-/** What a program prints; reading fails when it does. */
+/** Streams the output of a program; reading fails if the program fails. */
 export function outputOf(program: string, args: string[]): Readable {
   const child = spawn(program, args, {
     stdio: ["ignore", "pipe", "ignore"],
@@ -102,7 +102,7 @@ async function textOf(stream: Readable): Promise<string> {
   return Buffer.concat(chunks).toString("utf8");
 }
 
-/** An entry from its type and permissions, as `stat` shows them. */
+/** Creates an entry from `st_mode`. */
 export function entryOf(mode: number, bytes: number): TreeEntry {
   return { kind: kinds.get(mode & typeMask) ?? "other", mode: mode & 0o7777, bytes };
 }

@@ -9,10 +9,10 @@ import { squashfsReader } from "./squashfs-reader.ts";
 import { mountPoints } from "./texts.ts";
 import { directoryReader, ext4Reader, type TreeEntry, type TreeReader } from "./tree-reader.ts";
 
-/** What was found in a rootfs. */
+/** Result of verifying a rootfs. */
 export interface RootfsVerdict {
   manifest: RootfsManifest;
-  /** What differs from the manifest, at most 100 lines; none when all is as it was built. */
+  /** Differences from the manifest, at most 100 lines; empty if the rootfs is intact. */
   differences: string[];
 }
 
@@ -22,10 +22,10 @@ const differencesMax = 100;
 const readsAtOnce = 4;
 
 /**
- * Compares a rootfs, which is a directory or an image, with the manifest in it: every file's digest, what is
- * there beside them, and the manifest's own digest.
+ * Compares a rootfs directory or image with its manifest: every file's digest, unlisted entries, and the manifest's
+ * own digest.
  *
- * @throws MachineError `rootfs_failed` when it can't be read, or has no manifest.
+ * @throws MachineError `rootfs_failed` if it can't be read or has no manifest.
  */
 export async function verifyRootfs(path: string): Promise<RootfsVerdict> {
   const reader = await readerOf(path);
@@ -36,7 +36,7 @@ export async function verifyRootfs(path: string): Promise<RootfsVerdict> {
     differences.push("the manifest has another digest than it says");
   const files = Object.entries(manifest.files);
   for (let at = 0; at < files.length; at += readsAtOnce) {
-    // Of an image each is read by a program of its own.
+    // In an image, a separate program reads each file.
     const reading = files.slice(at, at + readsAtOnce).map(([place, file]) => {
       const entry = found.get(place);
       found.delete(place);
@@ -107,7 +107,7 @@ function isPlace(place: unknown): boolean {
   return typeof place === "string" && /^\/[^"\n]+$/.test(place);
 }
 
-/** Everything in the tree, by place. */
+/** Lists all entries of the tree by path. */
 async function walk(reader: TreeReader, path: string): Promise<Map<string, TreeEntry>> {
   const found = new Map<string, TreeEntry>();
   const directories = ["/"];
@@ -143,7 +143,7 @@ async function differencesOf(
   return differences;
 }
 
-/** Beside what the manifest names there are only the directories above, the places for mounts, and the manifest. */
+/** Only parent directories, mount points and the manifest itself may exist besides the listed entries. */
 function differencesOfRest(rest: Map<string, TreeEntry>, manifest: RootfsManifest): string[] {
   const directories = new Set<string>();
   const { files, links = {}, directories: empty = [] } = manifest;

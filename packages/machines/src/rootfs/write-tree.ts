@@ -3,10 +3,7 @@ import { dirname, join } from "node:path";
 import type { TreeList } from "./file-tree.ts";
 import { placeFile } from "./place-file.ts";
 
-/**
- * Writes a tree into a directory that is not there yet. No place in it has a link above it, so nothing is written
- * elsewhere.
- */
+/** Writes a tree into a new directory. No path in the tree has a link as a parent, so nothing is written elsewhere. */
 export async function writeTree(
   root: string,
   { directories, files, links }: Pick<TreeList, "directories" | "files" | "links">,
@@ -24,7 +21,7 @@ export async function writeTree(
   }
 }
 
-/** Makes a directory that all may enter (and write to, if it is `/tmp`), whatever this process's mask is, and those above it. */
+/** Creates a directory and its parents, accessible to all users regardless of the umask; `/tmp` is also writable. */
 async function makeDirectory(root: string, place: string, made: Set<string>): Promise<void> {
   if (made.has(place)) return;
   if (place !== "/") await makeDirectory(root, dirname(place), made);

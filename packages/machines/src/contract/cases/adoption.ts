@@ -8,12 +8,12 @@ import { pattern } from "../guest-commands.ts";
 import { makeSpec } from "../spec.ts";
 import { actMs, TestMachine } from "../test-machine.ts";
 
-/** Long enough that no guest gives up during a test. */
+/** Timeout for a lost node; no guest gives up during a test. */
 const patientMs = 60_000;
-/** The second does not fit into a FIFO: the node dies while the guest still writes. */
+/** The second call does not fit into a FIFO, so the node dies while the guest still writes. */
 const callSizes = [100, 200_000];
 
-/** What becomes of a machine that outlives its node. */
+/** Cases of a machine that outlives its node. */
 export function adoptionCases({ driver, abilities }: Subject): void {
   const skip = !abilities.recover || !abilities.driverModule;
 
@@ -38,7 +38,7 @@ export function adoptionCases({ driver, abilities }: Subject): void {
   });
 
   for (const size of callSizes) {
-    test(`a call of ${size} bytes that its node's death broke ends, and the next node takes calls`, {
+    test(`a call of ${size} bytes ends when its node dies, and the next node receives calls`, {
       skip,
     }, async () => {
       const order = { command: `call ${size}`, nodeLostTimeoutMs: patientMs };
@@ -54,18 +54,18 @@ export function adoptionCases({ driver, abilities }: Subject): void {
     });
   }
 
-  test("a machine can be adopted and ended without an attach", { skip }, async () => {
+  test("a machine can be recovered and stopped without an attach", { skip }, async () => {
     await afterNodeDeath(abilities, { command: "hello", nodeLostTimeoutMs: patientMs }, async (left) => {
       await using machine = await adopt(left);
       assert.deepEqual(await machine.machine.stop(actMs), { forced: false });
     });
   });
 
-  test("a machine whose node stays away ends, and recover removes what is left", { skip }, async () => {
+  test("a machine exits when its node stays away, and recover cleans up", { skip }, async () => {
     await afterNodeDeath(abilities, { command: "hello", nodeLostTimeoutMs: 100 }, async (left) => {
       const ended = () => abilities.orphans(left.directory).length === 0;
-      await eventually(ended, actMs, "the machine has ended");
-      // One whose last thread is on its way out still counts as a machine, for a moment.
+      await eventually(ended, actMs, "the machine has exited");
+      // A machine counts as running until its last thread has exited.
       const dying = await driver.recover?.(left.record);
       await dying?.exited;
       await dying?.destroy();
@@ -74,7 +74,7 @@ export function adoptionCases({ driver, abilities }: Subject): void {
     });
   });
 
-  test("recover without facts removes a machine that runs", { skip }, async () => {
+  test("recover without facts removes a running machine", { skip }, async () => {
     await afterNodeDeath(abilities, { command: "hello", nodeLostTimeoutMs: patientMs }, async (left) => {
       assert.equal(await driver.recover?.({ ...left.record, facts: {} }), undefined);
       assert.deepEqual(abilities.orphans(left.directory), []);

@@ -5,7 +5,7 @@ import { rejectsWith, within } from "../expect.ts";
 import { actMs, TestMachine } from "../test-machine.ts";
 
 export function attachCases({ driver, abilities }: Subject): void {
-  test("attach is refused after the end", async () => {
+  test("attach is refused after the machine has exited", async () => {
     await using machine = await TestMachine.boot(driver, abilities);
     await machine.machine.stop(0);
     await rejectsWith(machine.machine.attach(1), "wrong_state");
@@ -17,19 +17,19 @@ export function attachCases({ driver, abilities }: Subject): void {
     await rejectsWith(machine.machine.attach(1), "wrong_state");
   });
 
-  test("attach is refused a second time, and the first goes on", { skip: abilities.reattach }, async () => {
+  test("a second attach is refused, and the first one stays open", { skip: abilities.reattach }, async () => {
     await using machine = await TestMachine.ready(driver, abilities);
     await rejectsWith(machine.machine.attach(2), "attach_failed");
     assert.match(await machine.ask("hello"), /^\d+$/);
   });
 
-  test("attach begins a new epoch and ends the channels of the former", {
+  test("attach starts a new epoch and closes the previous channels", {
     skip: !abilities.reattach,
   }, async () => {
     await using machine = await TestMachine.ready(driver, abilities);
     const closed = new Promise((resolve) => machine.frames.once("close", resolve));
     await machine.attach(2);
-    await within(closed, actMs, "the end of the former frames");
+    await within(closed, actMs, "the end of the previous frames");
     assert.match(await machine.ask("hello"), /^\d+$/);
     await rejectsWith(machine.machine.attach(2), "attach_failed");
   });
@@ -45,7 +45,7 @@ export function attachCases({ driver, abilities }: Subject): void {
     assert.match(await again.ask("hello"), /^\d+$/);
   });
 
-  test("recover says that an ended machine is gone", { skip: !abilities.recover }, async () => {
+  test("recover reports that an exited machine is gone", { skip: !abilities.recover }, async () => {
     await using machine = await TestMachine.ready(driver, abilities);
     const record = machine.machine.record?.() ?? assert.fail("No record");
     await machine.machine.destroy();

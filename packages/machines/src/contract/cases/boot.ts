@@ -24,7 +24,7 @@ export function bootCases({ driver, abilities }: Subject): void {
     assert.match(await machine.ask("hello"), /^\d+$/);
   });
 
-  test("boot gives the guest nothing of its host: no variable, no descriptor", {
+  test("boot passes no variable and no descriptor of the host to the guest", {
     skip: !abilities.realGuest,
   }, async () => {
     process.env["NEX_CONTRACT_SECRET"] = "secret";
@@ -45,7 +45,7 @@ export function bootCases({ driver, abilities }: Subject): void {
     assert.equal(existsSync(spec.directory), false);
   });
 
-  test("boot refuses a directory that is not there, or has no absolute path", async () => {
+  test("boot refuses a missing directory and a relative path", async () => {
     const spec = await makeSpec();
     await mkdir(join(spec.directory, "a"));
     await rejectsWith(driver.boot({ ...spec, directory: join(spec.directory, "b") }), "boot_failed");

@@ -7,7 +7,7 @@ import { pattern } from "../guest-commands.ts";
 import { actMs, TestMachine } from "../test-machine.ts";
 
 const sizes = { "1 byte": 1, "64 KiB": 65_536, "5 MB": 5_000_000 };
-/** What may wait in one end of a channel; more would mean that nobody holds the writer back. */
+/** Maximum number of bytes buffered in one end of a channel. More means that there is no backpressure. */
 const waitingBytesMax = 1_048_576;
 const floodBytes = 8_388_608;
 
@@ -65,7 +65,7 @@ function callCases({ driver, abilities }: Subject): void {
     await served;
   });
 
-  test("two machines don't see each other's channels", async () => {
+  test("two machines can't see each other's channels", async () => {
     await using one = await TestMachine.ready(driver, abilities);
     await using other = await TestMachine.ready(driver, abilities);
     const ofOne = pattern(300_000, 1);
@@ -85,7 +85,7 @@ function callCases({ driver, abilities }: Subject): void {
 }
 
 function pressureCases({ driver, abilities }: Subject): void {
-  test("a host that does not read holds the guest back", async () => {
+  test("a host that does not read blocks the guest", async () => {
     await using machine = await TestMachine.ready(driver, abilities);
     machine.frames.write(`flood ${floodBytes}\n`);
     const { answer } = await machine.takeCall();
@@ -99,7 +99,7 @@ function pressureCases({ driver, abilities }: Subject): void {
     assert.ok(waited <= waitingBytesMax, `${waited} bytes waited in the guest`);
   });
 
-  test("a guest that does not read holds the host back", async () => {
+  test("a guest that does not read blocks the host", async () => {
     await using machine = await TestMachine.ready(driver, abilities);
     machine.frames.write("call 1\n");
     const { answer } = await machine.takeCall();

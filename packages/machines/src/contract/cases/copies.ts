@@ -4,14 +4,14 @@ import type { Subject } from "../abilities.ts";
 import { TestMachine } from "../test-machine.ts";
 
 const copies = 8;
-/** A clock that was copied would be wrong by the age of the template and more. */
+/** Maximum clock error, in ms. A copied clock would be wrong by at least the age of the template. */
 const clockMsMax = 5_000;
 
-/** What copies of one machine must not have in common. */
+/** State that copies of one machine must not share. */
 export function copyCases({ driver, abilities }: Subject): void {
-  const skip = abilities.copies === true ? {} : { skip: "no machine is a copy of another" };
+  const skip = abilities.copies === true ? {} : { skip: "machines are not copies of each other" };
 
-  test("copies of a machine have randomness of their own, and the right time", skip, async () => {
+  test("copies of a machine have separate entropy and the right time", skip, async () => {
     const drawn: string[] = [];
     for (let count = 0; count < copies; count++) {
       await using machine = await TestMachine.ready(driver, abilities);

@@ -10,7 +10,7 @@ import { actMs, TestMachine } from "../test-machine.ts";
 export function destroyCases({ driver, abilities }: Subject): void {
   const realOnly = { skip: !abilities.realGuest };
 
-  /** Destroys the machine and looks for what is left of it. */
+  /** Destroys the machine and checks that nothing is left. */
   async function destroyed(machine: TestMachine): Promise<void> {
     const { directory } = machine.spec;
     await within(machine.machine.destroy(), actMs, "the destroy");
@@ -18,7 +18,7 @@ export function destroyCases({ driver, abilities }: Subject): void {
     await eventually(() => abilities.orphans(directory).length === 0, actMs, "nothing is left");
   }
 
-  test("destroy removes the directory with all that is in it", async () => {
+  test("destroy removes the directory and its content", async () => {
     await using machine = await TestMachine.ready(driver, abilities);
     await writeFile(join(machine.spec.directory, "file"), "content");
     await destroyed(machine);
@@ -30,7 +30,7 @@ export function destroyCases({ driver, abilities }: Subject): void {
     await destroyed(machine);
   });
 
-  test("destroy while the guest still starts", async () => {
+  test("destroy while the guest is starting", async () => {
     await using machine = await TestMachine.boot(driver, abilities);
     await destroyed(machine);
   });
@@ -42,14 +42,14 @@ export function destroyCases({ driver, abilities }: Subject): void {
     await within(attached, actMs, "the attach");
   });
 
-  test("destroy after the end", async () => {
+  test("destroy after the machine has exited", async () => {
     await using machine = await TestMachine.ready(driver, abilities);
     machine.frames.write("exit 0\n");
     await within(machine.machine.exited, actMs, "the exit");
     await destroyed(machine);
   });
 
-  test("destroy ends the channels", async () => {
+  test("destroy closes the channels", async () => {
     await using machine = await TestMachine.ready(driver, abilities);
     await destroyed(machine);
     await eventually(
@@ -59,32 +59,32 @@ export function destroyCases({ driver, abilities }: Subject): void {
     );
   });
 
-  test("destroy ends a guest in an endless loop", realOnly, async () => {
+  test("destroy kills a guest in an endless loop", realOnly, async () => {
     await using machine = await TestMachine.ready(driver, abilities);
     assert.equal(await machine.ask("spin"), "spinning");
     await destroyed(machine);
   });
 
-  test("destroy ends a guest that is blocked in a call", async () => {
+  test("destroy kills a guest that is blocked in a call", async () => {
     await using machine = await TestMachine.ready(driver, abilities);
     machine.frames.write("call 100\n");
     await machine.takeCall();
     await destroyed(machine);
   });
 
-  test("destroy ends a child that ignores signals", realOnly, async () => {
+  test("destroy kills a child that ignores signals", realOnly, async () => {
     await using machine = await TestMachine.ready(driver, abilities);
     assert.match(await machine.ask("child"), /^\d+$/);
     await destroyed(machine);
   });
 
-  test("destroy ends a daemon that has left the guest's session", realOnly, async () => {
+  test("destroy kills a daemon that left the guest's session", realOnly, async () => {
     await using machine = await TestMachine.ready(driver, abilities);
     assert.match(await machine.ask("daemon"), /^\d+$/);
     await destroyed(machine);
   });
 
-  test("destroy ends a daemon that has outlived its guest", realOnly, async () => {
+  test("destroy kills a daemon that outlived its guest", realOnly, async () => {
     await using machine = await TestMachine.ready(driver, abilities);
     assert.match(await machine.ask("daemon"), /^\d+$/);
     machine.frames.write("exit 0\n");

@@ -26,13 +26,13 @@ export function exitCases({ driver, abilities }: Subject): void {
     assert.deepEqual({ reason: exit.reason, code: exit.code }, { reason: "killed", code: undefined });
   });
 
-  test("exited settles for a machine that nobody attached to", async () => {
+  test("exited resolves for a machine that was never attached", async () => {
     await using machine = await TestMachine.boot(driver, abilities);
     await machine.machine.destroy();
     await within(machine.machine.exited, actMs, "the exit");
   });
 
-  test("what the guest wrote right before its end is there for a late reader", async () => {
+  test("data written right before the exit can be read later", async () => {
     await using machine = await TestMachine.ready(driver, abilities);
     machine.frames.write("last 50000\n");
     await within(machine.machine.exited, actMs, "the exit");
@@ -40,7 +40,7 @@ export function exitCases({ driver, abilities }: Subject): void {
     assert.equal((await machine.bytes(1)).length, 0, "The frames end with the guest");
   });
 
-  test("writing to a guest that has ended does no harm", async () => {
+  test("writing to an exited guest does no harm", async () => {
     await using machine = await TestMachine.ready(driver, abilities);
     machine.frames.write("exit 0\n");
     for (let index = 0; index < 10; index++) machine.frames.write(pattern(65_536));
@@ -49,7 +49,7 @@ export function exitCases({ driver, abilities }: Subject): void {
     machine.calls.write("hello\n");
   });
 
-  test("the console's end is kept, at most 4 KiB", async () => {
+  test("the end of the console is kept, at most 4 KiB", async () => {
     await using machine = await TestMachine.ready(driver, abilities);
     assert.equal(await machine.ask("console 100000"), "filled");
     machine.frames.write("exit 0\n");

@@ -9,7 +9,7 @@ import { actMs, TestMachine } from "../test-machine.ts";
 const machinesCount = 5;
 
 export function leakCases({ driver, abilities }: Subject): void {
-  /** Runs one machine through its life, and returns its directory. */
+  /** Boots, uses and destroys one machine. @returns its directory. */
   async function live(): Promise<string> {
     await using machine = await TestMachine.ready(driver, abilities);
     if (abilities.realGuest) await machine.ask("child");
@@ -18,7 +18,7 @@ export function leakCases({ driver, abilities }: Subject): void {
     return machine.spec.directory;
   }
 
-  test("five machines one after the other leave no process, directory or descriptor", async () => {
+  test("five machines in sequence leave no process, directory or descriptor", async () => {
     await live();
     const before = countDescriptors();
     for (let index = 0; index < machinesCount; index++) {
@@ -29,7 +29,7 @@ export function leakCases({ driver, abilities }: Subject): void {
     await eventually(() => countDescriptors() <= before, actMs, `descriptors are back to ${before}`);
   });
 
-  test("usage counts what a machine with a child uses", { skip: !abilities.realGuest }, async () => {
+  test("usage includes a machine's child processes", { skip: !abilities.realGuest }, async () => {
     await using machine = await TestMachine.ready(driver, abilities);
     assert.match(await machine.ask("child"), /^\d+$/);
     const { memoryBytes, cpuMs, processes } = await machine.machine.usage();
@@ -38,7 +38,7 @@ export function leakCases({ driver, abilities }: Subject): void {
     if (processes !== undefined) assert.ok(processes >= 1, `${processes} processes`);
   });
 
-  test("usage of an ended machine is an answer", async () => {
+  test("usage also works for an exited machine", async () => {
     await using machine = await TestMachine.ready(driver, abilities);
     await machine.machine.stop(actMs);
     const { processes = 0 } = await machine.machine.usage();

@@ -8,7 +8,7 @@ import { actMs, TestMachine } from "../test-machine.ts";
 
 const mebibyte = 1_048_576;
 
-/** Limits against a guest that wants more. Each needs a guest that is a real program. */
+/** Limits against a guest that exceeds them. They require a real guest program. */
 export function limitCases({ driver, abilities }: Subject): void {
   const unless = (name: LimitName) => ({ skip: !abilities.realGuest || !abilities.enforces.includes(name) });
 
@@ -18,7 +18,7 @@ export function limitCases({ driver, abilities }: Subject): void {
     return machine;
   }
 
-  test("a machine that takes more memory than it may ends, and its neighbour lives", {
+  test("a machine that exceeds its memory limit exits, and its neighbour keeps running", {
     ...unless("memoryBytes"),
   }, async () => {
     await using neighbour = await TestMachine.ready(driver, abilities);
@@ -28,7 +28,7 @@ export function limitCases({ driver, abilities }: Subject): void {
     assert.match(await neighbour.ask("hello"), /^\d+$/);
   });
 
-  test("a machine can't have more processes than it may, and its neighbour can have some", {
+  test("a machine can't exceed its process limit, and its neighbour can start processes", {
     ...unless("processes"),
   }, async () => {
     await using neighbour = await TestMachine.ready(driver, abilities);
@@ -40,7 +40,7 @@ export function limitCases({ driver, abilities }: Subject): void {
     assert.match(await neighbour.ask("child"), /^\d+$/);
   });
 
-  test("a machine can't write more than it may, and can write near to all of it", {
+  test("a machine can't exceed its disk limit, and can use almost all of it", {
     ...unless("diskBytes"),
   }, async () => {
     await using machine = await limited({ diskBytes: 16 * mebibyte });
@@ -49,7 +49,7 @@ export function limitCases({ driver, abilities }: Subject): void {
     assert.equal(Number(await machine.ask(`fill ${mebibyte}`)), mebibyte);
   });
 
-  test("a machine that computes for ever gets its share of a processor only", {
+  test("a busy machine gets only its share of a CPU", {
     ...unless("vcpus"),
   }, async () => {
     await using machine = await limited({ vcpus: 0.25 });

@@ -12,16 +12,16 @@ import { TestMachine } from "../test-machine.ts";
 const host = { name: "nats.example.com", address: "10.20.30.40" };
 const target = { address: "192.0.2.0", prefixBits: 24, port: 443 };
 
-/** Orders that no driver may take, by what is wrong with them. */
+/** Invalid specs by their defect. Every driver must refuse them. */
 const unfit: Record<string, Partial<MachineSpec>> = {
-  "a name that is none": { hosts: [{ ...host, name: "a b" }] },
-  "a name that is a line": { hosts: [{ ...host, name: "a\n10.0.0.1 b" }] },
+  "an invalid name": { hosts: [{ ...host, name: "a b" }] },
+  "a name with a line break": { hosts: [{ ...host, name: "a\n10.0.0.1 b" }] },
   "another localhost": { hosts: [{ ...host, name: "localhost" }] },
   "a host without an address": { hosts: [{ ...host, address: "nats" }] },
-  "an address of a link": { hosts: [{ ...host, address: "fe80::1%eth0" }] },
+  "an address with a zone": { hosts: [{ ...host, address: "fe80::1%eth0" }] },
   "too many hosts": { hosts: Array.from({ length: 257 }, () => host) },
-  "a loopback address that is none": { loopbackAddresses: ["10.0.0.1/8"] },
-  "a loopback address of a group": { loopbackAddresses: ["224.0.0.1"] },
+  "an invalid loopback address": { loopbackAddresses: ["10.0.0.1/8"] },
+  "a multicast loopback address": { loopbackAddresses: ["224.0.0.1"] },
   "too many loopback addresses": {
     loopbackAddresses: Array.from({ length: 65 }, (_, index) => `10.0.0.${index}`),
   },
@@ -37,7 +37,7 @@ export function networkCases({ driver, abilities }: Subject): void {
     });
   }
 
-  test("boot refuses an egress that lists nothing, or what is no target", {
+  test("boot refuses egress without targets and invalid targets", {
     skip: !driver.networks.has("egress"),
   }, async () => {
     const targets = [
@@ -52,7 +52,7 @@ export function networkCases({ driver, abilities }: Subject): void {
     }
   });
 
-  test("a machine knows its hosts, and can't change them", {
+  test("a machine resolves its hosts and can't change them", {
     skip: !driver.ownLoopback || !abilities.realGuest,
   }, async () => {
     const further = { name: "a", address: "fd00::1" };
@@ -67,7 +67,7 @@ export function networkCases({ driver, abilities }: Subject): void {
     assert.match(String(await told("write /etc/hosts")), /EROFS|EACCES/);
   });
 
-  test("a machine's loopback answers to further addresses, which are not its host's", {
+  test("a machine's loopback answers to additional addresses that its host does not have", {
     skip: !driver.ownLoopback || !abilities.realGuest,
   }, async (context) => {
     const loopbackAddresses = ["10.20.30.40", "10.20.30.40", "127.0.0.9", "fd00:20::40"];

@@ -10,19 +10,21 @@ import { actMs } from "../test-machine.ts";
 export function nodeDeathCases({ abilities }: Subject): void {
   const { driverModule, endsWithNode, orphans } = abilities;
   const gone = (directory: string): Promise<void> =>
-    eventually(() => orphans(directory).length === 0, actMs, "the machine has ended with its node");
+    eventually(() => orphans(directory).length === 0, actMs, "the machine has exited with its node");
 
-  test("kill -9 of its node ends a machine", { skip: !driverModule || endsWithNode === "none" }, async () => {
+  test("kill -9 of its node terminates a machine", {
+    skip: !driverModule || endsWithNode === "none",
+  }, async () => {
     await afterNodeDeath(abilities, { command: "hello" }, ({ directory }) => gone(directory));
   });
 
-  test("kill -9 of its node ends a busy machine", {
+  test("kill -9 of its node terminates a busy machine", {
     skip: !driverModule || endsWithNode !== "all",
   }, async () => {
     await afterNodeDeath(abilities, { command: "spin" }, ({ directory }) => gone(directory));
   });
 
-  test("cleanUpOrphans ends the daemon of a dead node's machine", {
+  test("cleanUpOrphans kills the daemon of a dead node's machine", {
     skip: !driverModule || endsWithNode === "none",
   }, async () => {
     await afterNodeDeath(abilities, { command: "daemon" }, async ({ directory }) => {

@@ -9,7 +9,7 @@ const longMs = 600_000;
 export function stopCases({ driver, abilities }: Subject): void {
   const realOnly = { skip: !abilities.realGuest };
 
-  test("stop ends a guest that listens, without force", async () => {
+  test("stop ends a cooperative guest without force", async () => {
     await using machine = await TestMachine.ready(driver, abilities);
     assert.deepEqual(await within(machine.machine.stop(longMs), actMs, "the stop"), { forced: false });
     await within(machine.machine.exited, actMs, "the exit");
@@ -22,7 +22,7 @@ export function stopCases({ driver, abilities }: Subject): void {
     assert.equal((await within(machine.machine.exited, actMs, "the exit")).reason, "killed");
   });
 
-  test("stop ends what a guest leaves running", realOnly, async () => {
+  test("stop kills processes that a guest leaves behind", realOnly, async () => {
     await using machine = await TestMachine.ready(driver, abilities);
     assert.match(await machine.ask("child"), /^\d+$/);
     assert.deepEqual(await within(machine.machine.stop(longMs), actMs, "the stop"), { forced: false });
@@ -30,7 +30,7 @@ export function stopCases({ driver, abilities }: Subject): void {
     await eventually(() => abilities.orphans(directory).length === 0, actMs, "the child is gone");
   });
 
-  test("stop twice says the same", async () => {
+  test("stop returns the same result twice", async () => {
     await using machine = await TestMachine.ready(driver, abilities);
     const first = machine.machine.stop(longMs);
     const second = machine.machine.stop(longMs);
@@ -39,7 +39,7 @@ export function stopCases({ driver, abilities }: Subject): void {
     assert.deepEqual(await machine.machine.stop(0), { forced: false });
   });
 
-  test("stop with a shorter time ends the wait of the first", async () => {
+  test("stop with a shorter grace period shortens the first stop", async () => {
     await using machine = await TestMachine.ready(driver, abilities);
     assert.equal(await machine.ask("ignore"), "ignoring");
     const first = machine.machine.stop(longMs);
@@ -55,7 +55,7 @@ export function stopCases({ driver, abilities }: Subject): void {
     assert.deepEqual(await within(stopped, actMs, "the stop"), { forced: true });
   });
 
-  test("stop after the end is no force", async () => {
+  test("stop after the exit reports no force", async () => {
     await using machine = await TestMachine.ready(driver, abilities);
     machine.frames.write("exit 3\n");
     await within(machine.machine.exited, actMs, "the exit");

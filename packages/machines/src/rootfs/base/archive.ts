@@ -11,20 +11,20 @@ import { anyExecute, type Base, demandBytes, othersEnter, othersRead } from "./b
 const archiveEntriesMax = 262_144;
 const gzipMagic = "1f8b";
 const zstdMagic = "28b52ffd";
-/** A file of this name says that one of a lower layer is gone. */
+/** Whiteout prefix: removes one entry of a lower layer. */
 const whiteout = ".wh.";
-/** And this one, that all is gone which lower layers have in its directory. */
+/** Opaque whiteout: removes all entries of lower layers in its directory. */
 const opaqueWhiteout = ".wh..wh..opq";
-/** What begins so is said by the tool that made the layer to itself. */
+/** Prefix of metadata for the tool that built the layer. */
 const toolWhiteout = ".wh..wh.";
 
 /**
- * Adds what is in a tar archive to a base. Its files are unpacked side by side, under numbers, so that no name or link
- * in it says where something is written. Hard links become files of the same content; owners, the times and special
- * permissions are forgotten.
+ * Adds a tar archive to a base. Files are unpacked under numbers, so that no name or link in the archive decides
+ * where data is written. Hard links become files with equal content. Owners, timestamps and special permissions are
+ * dropped.
  *
- * @param directory Where the files go.
- * @param layer Above 0 it is a layer of an image, and takes away what its whiteouts say.
+ * @param directory Directory of the unpacked files.
+ * @param layer Above 0, the archive is an image layer whose whiteouts are applied.
  * @throws MachineError `rootfs_failed`
  */
 export async function addArchive(
@@ -50,9 +50,9 @@ export async function addArchive(
   }
 }
 
-/** Entries come one after the other: the next is there when one has been read to its end. */
+/** Entries are sequential: the next one is available after the current one has been read. */
 function entriesOf(base: Base, archive: string): AsyncIterable<ParsedTarEntry> {
-  // Both are the streams of this Node, which its types declare twice.
+  // Both are Node streams; the types declare them twice.
   const chunks = ReadableStream.from(chunksOf(base, archive));
   return chunks.pipeThrough(createTarDecoder({ strict: true }) as ReadableWritablePair<ParsedTarEntry>);
 }
@@ -60,7 +60,7 @@ function entriesOf(base: Base, archive: string): AsyncIterable<ParsedTarEntry> {
 async function* chunksOf(base: Base, archive: string): AsyncGenerator<Uint8Array> {
   const file = createReadStream(archive);
   const unpacked = unpackedStream(file, await magicOf(archive));
-  // What is piped does not hear of it.
+  // `pipe` does not forward errors.
   file.once("error", (error) => unpacked.destroy(error));
   try {
     for await (const chunk of unpacked as AsyncIterable<Buffer>) {

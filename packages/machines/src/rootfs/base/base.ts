@@ -1,29 +1,29 @@
 import { MachineError } from "../../errors.ts";
 import { FileTree } from "../file-tree.ts";
 
-/** What a rootfs is built over. */
+/** The base that a rootfs is built on. */
 export interface Base {
   tree: FileTree;
-  /** Devices, pipes and sockets, which are not in the tree. */
+  /** Devices, pipes and sockets, which are omitted from the tree. */
   special: string[];
-  /** What its files, or its archives when unpacked, hold together. */
+  /** Total size of its files, or of its unpacked archives, in bytes. */
   bytes: number;
 }
 
-/** One that holds nothing yet. */
+/** Creates an empty base. */
 export function emptyBase(title: string): Base {
   return { tree: new FileTree(title), special: [], bytes: 0 };
 }
 
-/** Permissions that say what of a base everybody may read, enter or run. */
+/** Permission bits of entries that all users may read, enter or run. */
 export const othersRead = 0o004;
 export const othersEnter = 0o005;
 export const anyExecute = 0o111;
 
-/** The most that the files of a base may hold together, and a layer of one when unpacked. */
+/** Maximum total size of a base's files, and of one unpacked layer, in bytes. */
 export const baseBytesMax = 8_589_934_592;
 
-/** @throws MachineError `rootfs_failed` when a base is larger than any may be. */
+/** @throws MachineError `rootfs_failed` if the base is too large. */
 export function demandBytes(bytes: number, path: string): void {
   if (bytes <= baseBytesMax) return;
   throw new MachineError(

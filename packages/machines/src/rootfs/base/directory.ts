@@ -4,9 +4,9 @@ import { mountPoints } from "../texts.ts";
 import { anyExecute, type Base, demandBytes, othersEnter, othersRead } from "./base.ts";
 
 /**
- * Adds a directory of this host to a base. Links are kept as they are, and not followed.
+ * Adds a directory of this host to a base. Links are kept and not followed.
  *
- * @param mayChange It belongs to somebody else, who may change its files.
+ * @param mayChange The directory belongs to someone else, who may change its files.
  * @throws MachineError `rootfs_failed`
  */
 export async function addDirectory(base: Base, root: string, mayChange: boolean): Promise<void> {

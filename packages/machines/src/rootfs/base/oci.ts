@@ -8,21 +8,21 @@ const layoutMark = "/oci-layout";
 const indexPlace = "/index.json";
 const documentBytesMax = 4_194_304;
 const layersMax = 256;
-/** Indexes that point to further ones. */
+/** Maximum depth of nested indexes. */
 const indexesMax = 4;
 const architectures: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
 
-/** What points to a blob, and for which machines it is. */
+/** A descriptor: reference to a blob and its platform. */
 interface Descriptor {
   digest: string;
   platform?: { os?: string; architecture?: string };
 }
 
 /**
- * The layers of an image in the form of OCI (its image layout), the lowest first, as files whose digests were checked.
+ * Returns the layers of an OCI image layout, lowest first, as files with verified digests.
  *
- * @param tree What the image's directory or archive holds.
- * @returns `undefined` when it is no such image.
+ * @param tree Content of the image's directory or archive.
+ * @returns `undefined` if it is not such an image.
  * @throws MachineError `rootfs_failed`
  */
 export async function imageLayers(tree: FileTree, path: string): Promise<string[] | undefined> {
@@ -47,7 +47,7 @@ class Layout {
     this.#path = path;
   }
 
-  /** The manifest of the one image for this host's processors. */
+  /** Returns the manifest of the only image for this host's platform. */
   async manifest(): Promise<Record<string, unknown>> {
     let document = await this.document(this.#fileAt(indexPlace));
     for (let depth = 0; depth < indexesMax && Array.isArray(document["manifests"]); depth++) {
@@ -73,7 +73,7 @@ class Layout {
     throw this.failed(`it is for ${String(os)}/${String(architecture)}, and not for ${platformName()}`);
   }
 
-  /** The file of a blob, whose content is that of its digest. */
+  /** Returns the file of a blob after verifying its digest. */
   async blob(digest: string): Promise<string> {
     const hex = /^sha256:([0-9a-f]{64})$/.exec(digest)?.[1];
     if (hex === undefined) throw this.failed(`its digest "${digest.slice(0, 100)}" is no SHA-256`);
@@ -114,7 +114,7 @@ function descriptorsOf(told: unknown): Descriptor[] {
   );
 }
 
-/** One that says nothing fits. */
+/** A descriptor without a platform matches. */
 function isOurs(platform: Descriptor["platform"]): boolean {
   const { os = "linux", architecture = architectures[process.arch] } = platform ?? {};
   return os === "linux" && architecture === architectures[process.arch];

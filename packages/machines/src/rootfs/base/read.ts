@@ -11,10 +11,10 @@ import { imageLayers } from "./oci.ts";
 import { runScript } from "./script.ts";
 
 /**
- * Reads the base of a rootfs: a directory, a tar archive, or an image in the form of OCI, as a directory or an archive
- * of one. Archives may be compressed by gzip or zstd. The script is run in a copy.
+ * Reads the base of a rootfs: a directory, a tar archive, or an OCI image as directory or archive. Archives may be
+ * compressed with gzip or zstd. The script runs in a copy.
  *
- * @param staging A directory for what is unpacked, made when needed. Whoever calls removes it.
+ * @param staging Directory for unpacked files, created if needed. The caller removes it.
  * @throws MachineError `rootfs_failed`
  */
 export async function readBase(
@@ -36,7 +36,7 @@ export async function readBase(
   const list = read.tree.list();
   const copied = list.files.map(([place, file]): (typeof list.files)[number] => {
     const { source } = file;
-    // The script may write into any of them.
+    // The script may write to any of these files.
     return [place, { ...file, source: "path" in source ? { path: source.path, mayChange: true } : source }];
   });
   await writeTree(copy, { ...list, files: copied });

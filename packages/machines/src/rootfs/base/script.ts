@@ -16,14 +16,14 @@ const searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 const number = { chdir: 80, pivotRoot: 155, unmount: 166 } as const;
 const detach = 2;
 
-/** Namespaces of its own for everything: no network, no process of the host, and its mounts are nobody else's. */
+/** Flags for new namespaces of every kind: no network, no host processes, and private mounts. */
 const namespaces = ["--mount", "--pid", "--fork", "--kill-child=SIGKILL", "--net", "--ipc", "--uts"];
-/** With it there is no root but of what the caller owns. */
+/** Adds a user namespace, in which root owns only the caller's files. */
 const userNamespace = ["--user", "--map-root-user"];
 
 /**
- * What this host does between new namespaces and the script: mounts what programs expect, and makes the tree the root.
- * The program that does the last is given, since nothing of this host can be run once the host is gone.
+ * Shell script between the new namespaces and the user's script: mounts what programs expect, and makes the tree the
+ * root. The final program is passed in, because no host program is available after the root has changed.
  */
 const prepare = `
 set -e
@@ -46,11 +46,11 @@ exec env -i "PATH=$3" HOME=/root TERM=dumb nex/enter ${shell} /nex/script </dev/
 `;
 
 /**
- * Runs a script in a tree, as its root: in namespaces of its own, without a network, and with the tree alone.
+ * Runs a script in a tree, as root of new namespaces, without network and with the tree as its only file system.
  *
- * @param root The tree, as a directory of this host that only we write to.
- * @param tree The same.
- * @throws MachineError `rootfs_failed` when it can't be run here, fails, or takes too long.
+ * @param root The tree, as a directory that only this process writes to.
+ * @param tree The same tree as a plan.
+ * @throws MachineError `rootfs_failed` if the script can't run, fails or times out.
  */
 export async function runScript(root: string, script: RootfsScript, tree: FileTree): Promise<void> {
   const failed = (why: string, cause?: unknown): MachineError =>
@@ -73,7 +73,7 @@ export async function runScript(root: string, script: RootfsScript, tree: FileTr
   if (why !== undefined) throw failed(why);
 }
 
-/** @returns which namespaces this host lets us have, found by trying. */
+/** @returns the namespaces that this host allows, found by probing. */
 async function namespaceOptions(
   program: string,
   failed: (why: string, cause?: unknown) => MachineError,
@@ -96,7 +96,7 @@ async function namespaceOptions(
   );
 }
 
-/** Makes the directory where it is the root, and lets go of the former one. */
+/** Makes the current directory the root, and detaches the previous root. */
 function enterProgram(): Buffer {
   const [here, top] = [Buffer.from(".\0"), Buffer.from("/\0")];
   return callProgram(
@@ -109,7 +109,7 @@ function enterProgram(): Buffer {
   );
 }
 
-/** @returns why it has failed, if it has. */
+/** @returns the reason of a failure. */
 async function run(
   program: string,
   args: readonly string[],
@@ -128,7 +128,7 @@ async function run(
   };
   child.stdout.on("data", keep);
   child.stderr.on("data", keep);
-  // One that ends early does not read all.
+  // A script that exits early does not read all its input.
   child.stdin.on("error", () => undefined);
   child.stdin.end(input);
   const timer = setTimeout(() => {
