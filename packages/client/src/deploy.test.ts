@@ -187,7 +187,7 @@ test("what can be refused here is refused before anything is sent", async () => 
       "artifact_invalid",
       /it is not an ELF file$/,
     ],
-    [{ ...native, artifact: { bytes: Buffer.from("\x7fELF") } }, "artifact_invalid", /cut off$/],
+    [{ ...native, artifact: { bytes: Buffer.from("\x7fELF") } }, "artifact_invalid", /truncated$/],
   ];
   for (const [options, code, message] of cases) {
     const error = await refusal(bench.client.deploy(bench.functionOptions(options)));
