@@ -133,8 +133,8 @@ describe("a context", () => {
   const refusals: [what: string, name: string, content: object | string, status: number, message: RegExp][] =
     [
       ["another folder's file", "../right", "", 2, /a name has no/],
-      ["nsc", "nsc", { nsc: "nsc://o/a/u" }, 2, /does not act on its "nsc"/],
-      ["a proxy", "proxy", { socks_proxy: "socks5://x" }, 2, /does not act on its "socks_proxy"/],
+      ["nsc", "nsc", { nsc: "nsc://o/a/u" }, 2, /does not support its "nsc"/],
+      ["a proxy", "proxy", { socks_proxy: "socks5://x" }, 2, /does not support its "socks_proxy"/],
       ["what is not JSON", "bad", '{"password": hunter2}', 2, /it is not JSON/],
       ["a field of another type", "typed", { url: 1, password: "hunter2" }, 2, /"typed": url:/],
       ["a websocket", "web", { url: "wss://x" }, 2, /this version has no websockets/],

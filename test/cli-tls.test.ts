@@ -73,7 +73,7 @@ describe("TLS", { skip: hasOpenssl() ? false : "openssl is not here" }, () => {
   test("refuses a server of an unknown authority, and says what to do", async () => {
     const ended = await ls("-s", url);
     assert.equal(ended.status, 3);
-    assert.match(ended.stderr, /not of an authority that is trusted here[\s\S]*--tlsca/);
+    assert.match(ended.stderr, /not signed by an authority that is trusted here[\s\S]*--tlsca/);
   });
 
   test("refuses a server whose certificate is for another address or name", async () => {
@@ -93,7 +93,7 @@ describe("TLS", { skip: hasOpenssl() ? false : "openssl is not here" }, () => {
     assert.equal(ended.status, 3);
     assert.match(
       ended.stderr,
-      /no answer in time[\s\S]*a server that asks for certificates[\s\S]*--tlscert/i,
+      /no answer in time[\s\S]*may require a client certificate[\s\S]*--tlscert/i,
     );
   });
 

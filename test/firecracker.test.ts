@@ -31,8 +31,8 @@ const shortCases = [
   "status 7",
   "kills a guest that ignores",
   "recover finds a running machine",
-  "100 bytes that its node",
-  "reach what is listed by TCP",
+  "100 bytes ends when its node dies",
+  "reach listed targets by TCP",
 ];
 
 const directory = await mkdtemp(join(tmpdir(), "nex-fc-"));

@@ -42,7 +42,7 @@ test("checkEndorsement refuses another key, node, nexus or use, a malformed toke
     [{ nodeId: second }, /for another node$/],
     [{ nodeId: owner.publicKey }, /for another node$/],
     [{ nexus: "dev" }, /for another nexus$/],
-    [{ nexus: undefined }, /does not say to which nexus/],
+    [{ nexus: undefined }, /does not name its nexus/],
     [{ endorsement: undefined }, /nobody has endorsed it$/],
     [{ endorsement: "a.b.c" }, /can't be decoded$/],
     [{ endorsement: `${endorsement.slice(0, -8)}AAAAAAAA` }, /can't be decoded$/],

@@ -326,7 +326,7 @@ export const agentCases: readonly AgentCase[] = [
     "malformed host call",
     "Makes a call whose arguments are longer than it",
     atOnce,
-    restarted(/it is not well-formed/),
+    restarted(/it is malformed/),
   ),
   calls(
     "large host calls",
@@ -364,7 +364,7 @@ export const agentCases: readonly AgentCase[] = [
     "relay beyond the window",
     "Sends more than it was allowed",
     atOnce,
-    broken(/more than it was allowed/),
+    broken(/more than its credit allows/),
   ),
   deed(
     "relay of nothing",
