@@ -91,10 +91,7 @@ describe("TLS", { skip: hasOpenssl() ? false : "openssl is not here" }, () => {
   test("tells who has no certificate of their own that one is needed", async () => {
     const ended = await ls("-s", url, "--tlsca", authority.ca);
     assert.equal(ended.status, 3);
-    assert.match(
-      ended.stderr,
-      /no answer in time[\s\S]*may require a client certificate[\s\S]*--tlscert/i,
-    );
+    assert.match(ended.stderr, /no answer in time[\s\S]*may require a client certificate[\s\S]*--tlscert/i);
   });
 
   test("is never given up silently: a tls:// URL of a server without TLS is refused", async () => {
