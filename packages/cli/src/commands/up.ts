@@ -1,17 +1,15 @@
 /** `nex up`: everything that is needed, in one command: a nats-server, a node, and what to type next. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { type NodeConfigInput, readConfigFile, startNode } from "@nexengine/node/internal";
+import { NexError, withoutSecrets } from "@nexengine/protocol/internal";
 import {
   defaultCacheDirectory,
   fetchNatsServer,
   findNatsServer,
   type NatsServer,
-  type NodeConfigInput,
-  readConfigFile,
   startNatsServer,
-  startNode,
-} from "@nexengine/node/internal";
-import { NexError, withoutSecrets } from "@nexengine/protocol/internal";
+} from "@nexengine/provision";
 import type { Command } from "commander";
 import { colors as pc } from "../colors.ts";
 import { isolationBanner, untilEnded, version } from "../daemon.ts";

@@ -13,8 +13,8 @@ import {
   packExt4,
 } from "@nexengine/machines";
 import { findLibraries, packContractImage } from "@nexengine/machines/internal";
-import { defaultCacheDirectory } from "@nexengine/node/internal";
 import { errorText } from "@nexengine/protocol/internal";
+import { defaultCacheDirectory } from "@nexengine/provision";
 import { hasProgram, programsNamed } from "../install.ts";
 import { fetchTestFirecracker } from "./fetch-firecracker.ts";
 

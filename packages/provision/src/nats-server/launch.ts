@@ -3,8 +3,8 @@ import { mkdtemp, open, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { NexError } from "@nexengine/protocol/internal";
+import { runProgram } from "../run-program.ts";
 import { readPortsFile, type ServerAddress } from "./ports-file.ts";
-import { runCommand } from "./run-command.ts";
 
 const readyPollMsMin = 4;
 const readyPollMsMax = 50;
@@ -81,7 +81,7 @@ async function spawnServer(options: LaunchOptions, args: string[]): Promise<Chil
 async function deathWrapper(): Promise<string[]> {
   if (process.platform !== "linux") return [];
   const wrapper = ["--pdeathsig", "KILL"];
-  const probe = await runCommand("setpriv", [...wrapper, "true"], { timeoutMs: probeTimeoutMs });
+  const probe = await runProgram("setpriv", [...wrapper, "true"], { timeoutMs: probeTimeoutMs });
   return probe.ok ? ["setpriv", ...wrapper] : [];
 }
 

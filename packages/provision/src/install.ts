@@ -3,12 +3,12 @@ import { randomBytes } from "node:crypto";
 import { chmod, mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { errorText, NexError } from "@nexengine/protocol/internal";
-import { withCacheFolder } from "../nats-server/cache.ts";
-import { download, isSha256, shownAddress } from "../nats-server/download.ts";
-import { FetchFailure, lastLine } from "../nats-server/fetch-way.ts";
-import { askVersion } from "../nats-server/find.ts";
-import { unpackFiles } from "../nats-server/unpack.ts";
-import { firecrackerFolder, firecrackerNames } from "./installed.ts";
+import { withCacheFolder } from "./cache.ts";
+import { download, isSha256, shownAddress } from "./download.ts";
+import { FetchFailure, lastLine } from "./fetch-failure.ts";
+import { firecrackerFolder, firecrackerNames } from "./find-firecracker.ts";
+import { askVersion } from "./program.ts";
+import { unpackFiles } from "./unpack.ts";
 
 const archiveBytesMax = 134_217_728;
 const unpackedBytesMax = 536_870_912;
@@ -43,7 +43,7 @@ export async function installFirecracker(
 ): Promise<InstalledFirecracker> {
   return await installing("Firecracker", source, async () => {
     const content = await download({ ...source, bytesMax: archiveBytesMax });
-    const found = unpackFiles(
+    const found = await unpackFiles(
       content,
       unpackedBytesMax,
       firecrackerNames.map((name) => (path) => isRelease(path, name)),

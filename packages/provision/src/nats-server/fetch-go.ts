@@ -1,6 +1,7 @@
 import { join } from "node:path";
-import { type FetchContext, FetchFailure, type FetchWay } from "./fetch-way.ts";
-import { runCommand } from "./run-command.ts";
+import { FetchFailure } from "../fetch-failure.ts";
+import { runProgram } from "../run-program.ts";
+import type { FetchContext, FetchWay } from "./fetch-way.ts";
 
 const goTimeoutMs = 600_000;
 const version = "2.15.2";
@@ -20,7 +21,7 @@ export function fetchByGo(): FetchWay {
         });
       }
       const target = `github.com/nats-io/nats-server/v2@v${version}`;
-      const result = await runCommand("go", ["install", target], {
+      const result = await runProgram("go", ["install", target], {
         timeoutMs: goTimeoutMs,
         env: goEnv,
         signal,

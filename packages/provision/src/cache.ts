@@ -1,10 +1,12 @@
+/** The cache of programs: its directory, and temporary folders in it. */
 import { accessSync, constants, lstatSync, mkdirSync, mkdtempSync } from "node:fs";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { homedir, tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 
 /**
- * Where a person's copies of programs are kept: `$XDG_CACHE_HOME/nex`, else `~/.cache/nex`, else, for those without a
- * home that can be written, a folder of their own under the temporary directory.
+ * Directory for this user's copies of programs: `$XDG_CACHE_HOME/nex`, else `~/.cache/nex`. A user without a writable
+ * home gets a private folder in the temporary directory.
  */
 export function defaultCacheDirectory(env: NodeJS.ProcessEnv = process.env): string {
   if (env.XDG_CACHE_HOME?.startsWith("/")) return join(env.XDG_CACHE_HOME, "nex");
@@ -17,7 +19,7 @@ export function defaultCacheDirectory(env: NodeJS.ProcessEnv = process.env): str
   }
 }
 
-/** Everybody can write there, and programs will be started from it: a folder that someone else has made is left alone. */
+/** Everybody can write to `parent`, and programs are started from the cache, so a folder of another user is not used. */
 function privateDirectory(parent: string): string {
   const { uid } = userInfo();
   const path = join(parent, `nex-cache-${uid}`);
@@ -28,5 +30,19 @@ function privateDirectory(parent: string): string {
     const stats = lstatSync(path, { throwIfNoEntry: false });
     const isOurs = stats?.isDirectory() && stats.uid === uid && (stats.mode & 0o022) === 0;
     return isOurs ? path : mkdtempSync(`${path}-`);
+  }
+}
+
+/** Passes `work` a temporary folder in the cache, and removes the folder afterwards. */
+export async function withCacheFolder<T>(
+  cacheDirectory: string,
+  work: (folder: string) => Promise<T>,
+): Promise<T> {
+  await mkdir(cacheDirectory, { recursive: true });
+  const folder = await mkdtemp(join(cacheDirectory, ".fetch-"));
+  try {
+    return await work(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
   }
 }

@@ -1,8 +1,9 @@
 import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { type FetchContext, FetchFailure, type FetchWay, lastLine } from "./fetch-way.ts";
-import { type CommandResult, runCommand } from "./run-command.ts";
+import { FetchFailure, lastLine } from "../fetch-failure.ts";
+import { type ProgramResult, runProgram } from "../run-program.ts";
+import type { FetchContext, FetchWay } from "./fetch-way.ts";
 
 const updateTimeoutMs = 120_000;
 const downloadTimeoutMs = 120_000;
@@ -19,14 +20,14 @@ export function fetchByApt(): FetchWay {
       const { folder, env, signal } = context;
       let downloaded = await aptDownload(context);
       if (!downloaded.ok && process.getuid?.() === 0 && downloaded.state !== "is not installed") {
-        await runCommand("apt-get", ["update", "-qq"], { timeoutMs: updateTimeoutMs, env, signal });
+        await runProgram("apt-get", ["update", "-qq"], { timeoutMs: updateTimeoutMs, env, signal });
         downloaded = await aptDownload(context);
       }
       if (!downloaded.ok) throw new FetchFailure(`apt-get ${downloaded.state}${lastLine(downloaded.output)}`);
       const archive = (await readdir(folder)).find((name) => name.endsWith(".deb"));
       if (archive === undefined) throw new FetchFailure("apt-get has brought no package");
       const unpackArgs = ["--extract", join(folder, archive), folder];
-      const unpacked = await runCommand("dpkg-deb", unpackArgs, { timeoutMs: unpackTimeoutMs, env, signal });
+      const unpacked = await runProgram("dpkg-deb", unpackArgs, { timeoutMs: unpackTimeoutMs, env, signal });
       if (!unpacked.ok) throw new FetchFailure(`dpkg-deb ${unpacked.state}`);
       const path = ["sbin", "bin"]
         .map((name) => join(folder, "usr", name, "nats-server"))
@@ -38,7 +39,7 @@ export function fetchByApt(): FetchWay {
   };
 }
 
-function aptDownload({ folder, env, signal }: FetchContext): Promise<CommandResult> {
+function aptDownload({ folder, env, signal }: FetchContext): Promise<ProgramResult> {
   const options = { timeoutMs: downloadTimeoutMs, cwd: folder, env, signal };
-  return runCommand("apt-get", ["download", "-qq", "nats-server"], options);
+  return runProgram("apt-get", ["download", "-qq", "nats-server"], options);
 }

@@ -3,7 +3,8 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
-import { compareVersions, findNatsServer } from "./find.ts";
+import { compareVersions } from "../program.ts";
+import { findNatsServer } from "./find.ts";
 
 let directory: string;
 before(async () => {

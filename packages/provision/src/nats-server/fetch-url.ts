@@ -1,7 +1,8 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { download, shownAddress } from "./download.ts";
-import { type FetchContext, FetchFailure, type FetchWay } from "./fetch-way.ts";
+import { download, shownAddress } from "../download.ts";
+import { FetchFailure } from "../fetch-failure.ts";
+import type { FetchContext, FetchWay } from "./fetch-way.ts";
 import { unpackNatsServer } from "./unpack.ts";
 
 const downloadBytesMax = 128 * 1024 * 1024;
@@ -19,7 +20,7 @@ export function fetchByUrl(address: string): FetchWay {
       }
       const content = await download({ url: address, sha256, bytesMax: downloadBytesMax, signal });
       const path = join(folder, "nats-server");
-      await writeFile(path, unpackNatsServer(content));
+      await writeFile(path, await unpackNatsServer(content));
       return path;
     },
   };

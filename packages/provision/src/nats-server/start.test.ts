@@ -9,7 +9,7 @@ import { dirname, join } from "node:path";
 import { text } from "node:stream/consumers";
 import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import { defaultCacheDirectory } from "./cache-directory.ts";
+import { defaultCacheDirectory } from "../cache.ts";
 import { findNatsServer, type NatsServerBinary } from "./find.ts";
 import { startNatsServer } from "./start.ts";
 

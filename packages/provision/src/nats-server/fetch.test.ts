@@ -7,13 +7,11 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { zipOf } from "./archives.fixture.ts";
+import { zipOf } from "../testing/archives.ts";
 import { fetchNatsServer } from "./fetch.ts";
 import { findNatsServer } from "./find.ts";
 
-const archive = zipOf([
-  { name: "v/nats-server", content: "#!/bin/sh\necho nats-server: v2.14.3\n", deflate: true },
-]);
+const archive = zipOf({ "v/nats-server": "#!/bin/sh\necho nats-server: v2.14.3\n" }, 9);
 const sha256 = createHash("sha256").update(archive).digest("hex");
 const http = createServer((request, response) => {
   if (request.url !== "/server.zip") response.statusCode = 404;

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { FetchFailure } from "./fetch-way.ts";
+import { FetchFailure } from "./fetch-failure.ts";
 
 const downloadTimeoutMs = 300_000;
 const redirectsMax = 5;
@@ -31,9 +31,15 @@ export function shownAddress(address: string): string {
 export async function download({ url, sha256, bytesMax, signal }: Download): Promise<Buffer> {
   const timeout = AbortSignal.timeout(downloadTimeoutMs);
   const content = await contentOf(url, bytesMax, signal ? AbortSignal.any([signal, timeout]) : timeout);
+  demandSha256("the content", content, sha256);
+  return content;
+}
+
+/** @throws FetchFailure if the content has another SHA-256. */
+export function demandSha256(name: string, content: Uint8Array, sha256: string): void {
   const actual = createHash("sha256").update(content).digest("hex");
-  if (actual === sha256.toLowerCase()) return content;
-  throw new FetchFailure(`the content has the SHA-256 ${actual}, not ${sha256}`);
+  if (actual !== sha256.toLowerCase())
+    throw new FetchFailure(`${name} has the SHA-256 ${actual}, not ${sha256}`);
 }
 
 async function contentOf(url: string, bytesMax: number, signal: AbortSignal): Promise<Buffer> {

@@ -1,15 +1,10 @@
-import { constants } from "node:fs";
-import { access, readdir, stat } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { delimiter, join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { NexError } from "@nexengine/protocol/internal";
-import { type CommandResult, runCommand } from "./run-command.ts";
+import { askVersion, compareVersions, isProgram } from "../program.ts";
 
 /** The oldest nats-server that Nex works with. */
 export const natsServerVersionMin = "2.9.0";
-const probeTimeoutMs = 10_000;
-const busyRetriesMax = 10;
-const busyRetryDelayMs = 50;
 
 /** Where a binary has come from. */
 export type NatsServerOrigin = "option" | "environment" | "path" | "cache" | "fetched";
@@ -62,7 +57,7 @@ export async function findNatsServer(options: FindNatsServerOptions): Promise<Na
  */
 export async function probeNatsServer(path: string, origin: NatsServerOrigin): Promise<NatsServerBinary> {
   const advice = `give the path of a nats-server ${natsServerVersionMin} or later`;
-  if (!(await isExecutable(path))) {
+  if (!isProgram(path)) {
     throw new NexError(
       "nats_server_missing",
       `Cannot use nats-server "${path}": there is no program that can be run; ${advice}`,
@@ -87,24 +82,13 @@ export async function probeNatsServer(path: string, origin: NatsServerOrigin): P
   return { path, version, origin };
 }
 
-/** Below 0 when `a` is older than `b`; what follows the three numbers does not count. */
-export function compareVersions(a: string, b: string): number {
-  const left = a.split(/[.-]/);
-  const right = b.split(/[.-]/);
-  for (const index of [0, 1, 2]) {
-    const difference = Number(left[index] ?? 0) - Number(right[index] ?? 0);
-    if (difference !== 0) return difference;
-  }
-  return 0;
-}
-
 async function firstUsable(
   paths: string[],
   origin: NatsServerOrigin,
   report: (line: string) => void,
 ): Promise<NatsServerBinary | undefined> {
   for (const path of paths) {
-    if (!(await isExecutable(path))) continue;
+    if (!isProgram(path)) continue;
     try {
       return await probeNatsServer(path, origin);
     } catch (error) {
@@ -124,25 +108,4 @@ async function cached(directory: string): Promise<string[]> {
     .sort(compareVersions)
     .reverse()
     .map((version) => join(directory, prefix + version, "nats-server"));
-}
-
-async function isExecutable(path: string): Promise<boolean> {
-  try {
-    await access(path, constants.X_OK);
-    return (await stat(path)).isFile();
-  } catch {
-    return false;
-  }
-}
-
-/**
- * Runs a binary with `--version`. One that was written a moment ago can be busy: a child forked meanwhile still has it
- * open for writing.
- */
-export async function askVersion(path: string): Promise<CommandResult> {
-  for (let retry = 0; ; retry++) {
-    const result = await runCommand(path, ["--version"], { timeoutMs: probeTimeoutMs });
-    if (result.ok || !result.state.includes("ETXTBSY") || retry === busyRetriesMax) return result;
-    await delay(busyRetryDelayMs);
-  }
 }

@@ -1,8 +1,8 @@
 /** Firecracker where `nex preflight --install` has put it. */
-import { accessSync, constants, readdirSync, statSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { delimiter, join } from "node:path";
-import { defaultCacheDirectory } from "../nats-server/cache-directory.ts";
-import { compareVersions } from "../nats-server/find.ts";
+import { defaultCacheDirectory } from "./cache.ts";
+import { compareVersions, isProgram } from "./program.ts";
 
 /** The names of the programs, as they are called on the `PATH`. */
 export const firecrackerNames = ["firecracker", "jailer"] as const;
@@ -56,14 +56,5 @@ function namesIn(directory: string): string[] {
     return readdirSync(directory);
   } catch {
     return [];
-  }
-}
-
-function isProgram(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
-  } catch {
-    return false;
   }
 }

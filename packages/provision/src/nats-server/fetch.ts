@@ -1,10 +1,13 @@
+import { randomBytes } from "node:crypto";
+import { chmod, copyFile, mkdir, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { NexError } from "@nexengine/protocol/internal";
-import { putIntoCache, withCacheFolder } from "./cache.ts";
+import { withCacheFolder } from "../cache.ts";
 import { fetchByApt } from "./fetch-apt.ts";
 import { fetchByGo } from "./fetch-go.ts";
 import { fetchByPip } from "./fetch-pip.ts";
 import { fetchByUrl } from "./fetch-url.ts";
-import { type NatsServerBinary, natsServerVersionMin } from "./find.ts";
+import { type NatsServerBinary, natsServerVersionMin, probeNatsServer } from "./find.ts";
 
 /** Where to put a nats-server, and from where. */
 export interface FetchNatsServerOptions {
@@ -53,4 +56,28 @@ function calledOff(cause: unknown): NexError {
   return new NexError("nats_server_missing", "Cannot get a nats-server: the fetch was called off", {
     cause,
   });
+}
+
+/**
+ * Puts a binary into the cache, where `findNatsServer` finds it. The last step is a rename, so that no process sees a
+ * partial file.
+ *
+ * @throws NexError if the binary does not run or is too old.
+ */
+async function putIntoCache(cacheDirectory: string, binaryPath: string): Promise<NatsServerBinary> {
+  await chmod(binaryPath, 0o755);
+  const { version } = await probeNatsServer(binaryPath, "fetched");
+  const folder = join(cacheDirectory, `nats-server-${version}`);
+  const path = join(folder, "nats-server");
+  const temporary = join(folder, `.${randomBytes(6).toString("hex")}`);
+  await mkdir(folder, { recursive: true });
+  try {
+    await copyFile(binaryPath, temporary);
+    await chmod(temporary, 0o755);
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  return { path, version, origin: "fetched" };
 }

@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
-import { defaultCacheDirectory } from "./cache-directory.ts";
+import { defaultCacheDirectory } from "./cache.ts";
 
 const usualTemporary = process.env.TMPDIR;
 let temporary: string;

@@ -2,34 +2,39 @@ import { spawn } from "node:child_process";
 
 const outputCharactersMax = 16 * 1024;
 
-/** How a command is run; every run is bounded in time. */
-export interface CommandOptions {
+/** How to run a program. */
+export interface ProgramOptions {
   timeoutMs: number;
   env?: NodeJS.ProcessEnv;
   cwd?: string;
   signal?: AbortSignal | undefined;
 }
 
-/** How a command has ended. */
-export interface CommandResult {
-  /** Whether it ran and exited with 0. */
+/** Result of running a program. */
+export interface ProgramResult {
+  /** Whether the program ran and exited with 0. */
   ok: boolean;
-  /** The last 16 Ki characters of what it printed, both streams. */
+  /** The last 16 Ki characters of both output streams. */
   output: string;
-  /** Why it isn't ok, in a few words: `exited with 1`, `is not installed`. */
+  /** The exit or the failure in a few words: `exited with 1`, `is not installed`. */
   state: string;
 }
 
-/** Runs a program to its end and never rejects. It and its children are killed when the time is up. */
-export function runCommand(program: string, args: string[], options: CommandOptions): Promise<CommandResult> {
-  const { promise, resolve } = Promise.withResolvers<CommandResult>();
+/**
+ * Runs a program to its end. Never rejects. On timeout or abort, the program and its children are killed.
+ *
+ * Drivers use `runProgram` of `machines` instead: it passes standard input, and an environment without the node's
+ * variables.
+ */
+export function runProgram(program: string, args: string[], options: ProgramOptions): Promise<ProgramResult> {
+  const { promise, resolve } = Promise.withResolvers<ProgramResult>();
   let output = "";
   let cut: string | undefined;
   const child = spawn(program, args, {
     cwd: options.cwd,
     env: options.env ?? process.env,
     stdio: ["ignore", "pipe", "pipe"],
-    // A group of its own, so that its children end with it.
+    // A process group of its own, so that its children are killed with it.
     detached: true,
   });
   const keep = (chunk: string) => {
