@@ -1,13 +1,7 @@
 /** Composes a node of its parts; nobody else holds the whole. */
 
 import { type Driver, MachineError } from "@nexengine/machines";
-import {
-  defaultServer,
-  type NatsLogin,
-  NexError,
-  type Sandbox,
-  type Signer,
-} from "@nexengine/protocol/internal";
+import { defaultServer, type NatsLogin, NexError, type Signer } from "@nexengine/protocol/internal";
 import { pino } from "pino";
 import { AdmissionFacts, limitFactsOf } from "./admission/facts.ts";
 import { grantLimits } from "./admission/limits.ts";
@@ -136,7 +130,7 @@ interface Foundations {
 async function compose(foundations: Foundations, stack: AsyncDisposableStack): Promise<RunningNode> {
   const { options, identity, connections, directory, driver } = foundations;
   const { config, tuning, log, login } = options;
-  reportOpenDoors(config, sandboxOf(driver), log);
+  reportOpenDoors(config, driver.kind, log);
   const issuer = await readAutostartIssuer(config.autostart?.issuer_file);
   // A machine that shares the host's loopback device needs no relay to what listens there.
   const relayTo = (to: NatsLogin): RelayPlan =>
@@ -235,7 +229,7 @@ function makeInfo({ options, identity, driver }: Foundations, facts: AdmissionFa
   return new NodeInfo({
     ...{ identity, nexus, version },
     endorsement: config.endorsement,
-    sandbox: sandboxOf(driver),
+    sandbox: driver.kind,
     workloadTypes: config.workload_types,
     configuredTags: config.tags,
     exactNamespaces: config.namespaces !== undefined,
@@ -278,9 +272,4 @@ async function startPool(pool: Pool): Promise<void> {
       throw new NexError("no_ready_machine", error.message, { cause: error });
     throw error;
   }
-}
-
-function sandboxOf(driver: Driver): Sandbox {
-  // The scripted mock stands for a machine without isolation.
-  return driver.kind === "mock" ? "process" : driver.kind;
 }
