@@ -26,7 +26,7 @@ import { join } from "node:path";
 import { c } from "./c.ts";
 import { d } from "../../package.json" with { type: "json" };`;
   const dependencies = ["@nexengine/protocol", "@nexengine/machines", "pino"];
-  assert.deepEqual(findings("packages/node/src/feeds/a.ts", text, dependencies), []);
+  assert.deepEqual(findings("packages/node/src/telemetry/a.ts", text, dependencies), []);
 });
 
 test("checkArrows refuses an import against the table, of types too", () => {

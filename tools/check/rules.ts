@@ -34,12 +34,12 @@ export const nodeFolders = {
     "budget",
     "config",
     "connections",
-    "feeds",
     "host-services",
     "nats-server",
     "programs",
     "sandbox",
     "state",
+    "telemetry",
   ],
   closedToBeside: ["control-api", "admission"],
   /** The file that holds the whole, and the files that may import it. */

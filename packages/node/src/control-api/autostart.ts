@@ -11,8 +11,8 @@ import {
   signerOfSeed,
   toNexError,
 } from "@nexengine/protocol/internal";
-import type { Logger } from "pino";
 import type { AutostartEntry } from "../config/autostart.ts";
+import type { Reporter } from "../telemetry/reporter.ts";
 
 /** The handler of a DEPLOY. */
 export type Deploy = (namespace: string, body: Uint8Array) => Promise<object>;
@@ -22,7 +22,7 @@ export interface AutostartContext {
   nodeId: string;
   /** The node's public xkey. */
   xkey: string;
-  log: Logger;
+  reporter: Reporter;
   deploy: Deploy;
 }
 
@@ -54,7 +54,7 @@ export async function autostart(
       await context.deploy(namespace, Buffer.from(JSON.stringify(requestOf(entry, issuer, context))));
     } catch (error) {
       const { code, message } = toNexError(error);
-      context.log.error({ name, namespace, code, reason: message }, "a workload of autostart did not start");
+      context.reporter.tell({ type: "autostart_refused", name, namespace, code, reason: message });
     }
   }
 }

@@ -16,8 +16,8 @@ import {
   type TailLine,
   type WorkloadPingResponse,
 } from "@nexengine/protocol/internal";
-import type { RecentLine } from "../feeds/recent-lines.ts";
 import type { Identity } from "../state/identity.ts";
+import type { RecentLine } from "../telemetry/recent-lines.ts";
 import type { Workload } from "../workloads/workload.ts";
 import type { Workloads } from "../workloads/workloads.ts";
 import { Page } from "./page.ts";

@@ -227,7 +227,7 @@ export class Workload {
   }
 
   #replica(): Replica {
-    const { pool, tuning, events, log, logs } = this.#services;
+    const { pool, tuning, reporter } = this.#services;
     return new Replica({
       mayOverlap: this.isFunction,
       reserve: async () => {
@@ -244,14 +244,12 @@ export class Workload {
         this.#function?.addMachine(machine, deployed.concurrency ?? 1);
       },
       removed: (machine, why) => this.#function?.removeMachine(machine, why),
-      log: (level, text) => logs.line(this, level, text),
+      log: (level, text) => reporter.line(this, level, text),
       restarts: (code) => this.#restarts(code),
       backoff: new RestartBackoff(this.spec.restart?.max_restarts, this.spec.restart?.backoff_ms),
       restarting: (reason, delayMs) => {
         this.#lastRestart = reason;
-        const about = { workload_name: this.name, reason, delay_ms: delayMs };
-        events.workload("workload_restarting", this, about);
-        log.warn({ workload: this.id, name: this.name, reason, delayMs }, "workload restarts");
+        reporter.tell({ type: "workload_restarting", workload: this, reason, delayMs });
       },
       ended: (end) => {
         // The workload ends with its last replica.
@@ -312,10 +310,7 @@ export class Workload {
 
   /** Ends the workload: without its connection there are no calls, and another machine would not help. */
   #disconnected(why: string): void {
-    this.#services.log.warn(
-      { workload: this.id, name: this.name, reason: why },
-      "workload lost its connection",
-    );
+    this.#services.reporter.tell({ type: "workload_disconnected", workload: this, reason: why });
     if (this.isDeployed) void this.#end({ code: -1, reason: why }, 0);
     else this.#lostConnection = why;
   }

@@ -1,15 +1,15 @@
-/** Publishes the log lines of workloads. */
-import { encodeLogLine, type LogLevel, logSubject } from "@nexengine/protocol/internal";
+/** Log lines of workloads on NATS: their output, and the facts that their owners should see. */
+import {
+  type CallFailure,
+  encodeLogLine,
+  type LogLevel,
+  logSubject,
+  printable,
+} from "@nexengine/protocol/internal";
 import type { Rate, RateShare } from "../budget/rate.ts";
-import type { EventWorkload } from "./events.ts";
+import type { FactHandlers, Listener, ReportedWorkload } from "./facts.ts";
 import type { Outlet } from "./outlet.ts";
 import { type RecentLine, RecentLines } from "./recent-lines.ts";
-
-/** The workload of a log line. */
-export interface LoggingWorkload extends EventWorkload {
-  /** Its own limit; the node's when absent. */
-  logBytesPerSecond?: number | undefined;
-}
 
 /** Output of a workload in the current second. */
 interface Written {
@@ -23,7 +23,8 @@ interface Written {
 
 const msPerSecond = 1_000;
 
-export class Logs {
+export class LogFeed implements Listener {
+  readonly facts: FactHandlers;
   readonly #outlet: Outlet;
   readonly #nodeId: string;
   readonly #bytesPerSecondMax: number;
@@ -36,10 +37,23 @@ export class Logs {
     this.#nodeId = nodeId;
     this.#bytesPerSecondMax = bytesPerSecondMax;
     this.#lines = lines;
+    this.facts = {
+      workload_deployed: ({ workload }) => this.line(workload, "INFO", `Workload ${workload.name} deployed`),
+      workload_undeployed: ({ workload, reason }) =>
+        this.line(workload, "INFO", `Workload ${workload.name} ended: ${reason}`),
+      reply_denied: ({ workload, subject }) => {
+        const why = "the node's connection replies to inboxes only (reply_subjects), or a deny list holds it";
+        this.line(workload, "WARN", `A reply to "${printable(subject)}" was not sent: ${why}`);
+      },
+    };
+  }
+
+  callFailed(workload: ReportedWorkload, _triggerSubject: string, { text }: CallFailure): void {
+    this.line(workload, "ERROR", `Function execution failed: ${text}`);
   }
 
   /** Publishes a line, unless the workload is over its limit of bytes or lines in this second. */
-  line(workload: LoggingWorkload, level: LogLevel, text: string): void {
+  line(workload: ReportedWorkload, level: LogLevel, text: string): void {
     const second = Math.floor(Date.now() / msPerSecond);
     const written = this.#of(workload, second);
     if (written.second !== second) {
@@ -57,7 +71,7 @@ export class Logs {
     written.timer ??= setTimeout(() => this.#tellDropped(workload, written), msPerSecond).unref();
   }
 
-  #of({ id }: LoggingWorkload, second: number): Written {
+  #of({ id }: ReportedWorkload, second: number): Written {
     let written = this.#written.get(id);
     if (written === undefined) {
       written = { lines: this.#lines.share(), recent: new RecentLines(), second, bytes: 0, dropped: 0 };
@@ -66,7 +80,7 @@ export class Logs {
     return written;
   }
 
-  #tellDropped(workload: LoggingWorkload, written: Written): void {
+  #tellDropped(workload: ReportedWorkload, written: Written): void {
     clearTimeout(written.timer);
     written.timer = undefined;
     const { dropped } = written;
@@ -86,7 +100,7 @@ export class Logs {
     this.#written.delete(workloadId);
   }
 
-  #publish(workload: EventWorkload, level: LogLevel, text: string): boolean {
+  #publish(workload: ReportedWorkload, level: LogLevel, text: string): boolean {
     const subject = logSubject({
       namespace: workload.namespace,
       nodeId: this.#nodeId,
