@@ -1,15 +1,16 @@
+/** What the reporter makes of a fact, on a real server. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { NatsConnection } from "@nats-io/nats-core";
 import { startTestNatsServer } from "@nexengine/testing";
 import { pino } from "pino";
-import { Budget } from "../budget/budget.ts";
-import { closeConnection, connectNats } from "../connections/connect.ts";
-import { EventFeed } from "./event-feed.ts";
-import { LogFeed } from "./log-feed.ts";
-import { NodeLog } from "./node-log.ts";
-import { Outlet } from "./outlet.ts";
-import { Reporter } from "./reporter.ts";
+import { Budget } from "../packages/node/src/budget/budget.ts";
+import { closeConnection, connectNats } from "../packages/node/src/connections/connect.ts";
+import { EventFeed } from "../packages/node/src/telemetry/event-feed.ts";
+import { LogFeed } from "../packages/node/src/telemetry/log-feed.ts";
+import { NodeLog } from "../packages/node/src/telemetry/node-log.ts";
+import { Outlet } from "../packages/node/src/telemetry/outlet.ts";
+import { Reporter } from "../packages/node/src/telemetry/reporter.ts";
 
 const workload = { id: "w1", namespace: "shop", name: "orders" };
 const { logLines } = new Budget({ bootsMax: 1, unsentBytesMax: 1 });
