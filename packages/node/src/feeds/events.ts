@@ -1,6 +1,7 @@
 /** Publishes the node's events. */
 import { randomUUID } from "node:crypto";
-import { type EventType, encodeEvent, eventSubject, systemNamespace } from "@nexengine/protocol/internal";
+import { type EventType, encodeEvent } from "@nexengine/protocol/messages";
+import { eventSubject, systemNamespace } from "@nexengine/protocol/subjects";
 import type { Outlet } from "./outlet.ts";
 
 /** Maximum number of call events per workload and second. Further ones are counted in the next event. */

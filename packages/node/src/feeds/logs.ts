@@ -1,5 +1,6 @@
 /** Publishes the log lines of workloads. */
-import { encodeLogLine, type LogLevel, logSubject } from "@nexengine/protocol/internal";
+import { encodeLogLine, type LogLevel } from "@nexengine/protocol/messages";
+import { logSubject } from "@nexengine/protocol/subjects";
 import type { Rate, RateShare } from "../budget/rate.ts";
 import type { EventWorkload } from "./events.ts";
 import type { Outlet } from "./outlet.ts";
