@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { NatsServer } from "@nexengine/node/internal";
 import { createKey } from "@nexengine/protocol";
-import { nodeLogSubject } from "@nexengine/protocol/internal";
+import { nodeLogSubject } from "@nexengine/protocol/subjects";
 import { echoFunctionPath, startTestNatsServer, startTestNexus } from "@nexengine/testing";
 import { type Ended, NexHome, type RunningNex, type RunOptions, until } from "./support/nex.ts";
 

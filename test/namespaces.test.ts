@@ -4,7 +4,7 @@ import { after, before, describe, test } from "node:test";
 import type { NexClient } from "@nexengine/client";
 import type { NatsServer } from "@nexengine/node/internal";
 import { NexError } from "@nexengine/protocol";
-import { auctionWhySubject } from "@nexengine/protocol/internal";
+import { auctionWhySubject } from "@nexengine/protocol/subjects";
 import {
   newSigner,
   startTestNatsServer,

@@ -1,13 +1,10 @@
 /** Composes a node of its parts; nobody else holds the whole. */
 
 import { type Driver, MachineError } from "@nexengine/machines";
-import {
-  defaultServer,
-  type NatsLogin,
-  NexError,
-  type Sandbox,
-  type Signer,
-} from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
+import type { Sandbox } from "@nexengine/protocol/messages";
+import { defaultServer, type NatsLogin } from "@nexengine/protocol/nats";
+import type { Signer } from "@nexengine/protocol/tokens";
 import { pino } from "pino";
 import { AdmissionFacts, limitFactsOf } from "./admission/facts.ts";
 import { grantLimits } from "./admission/limits.ts";

@@ -1,5 +1,6 @@
 /** A node that runs: its heartbeat, and how it ends. */
-import { NexError, type PingResponse, toNexError } from "@nexengine/protocol/internal";
+import { NexError, toNexError } from "@nexengine/protocol/errors";
+import type { PingResponse } from "@nexengine/protocol/messages";
 import type { Connections } from "./connections/connections.ts";
 import type { CompleteNodeOptions } from "./options.ts";
 import type { Reporter } from "./telemetry/reporter.ts";

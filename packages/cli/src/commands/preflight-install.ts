@@ -9,7 +9,7 @@ import {
   installFirecracker,
   installPackage,
 } from "@nexengine/node/internal";
-import { NexError } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
 import type { Command } from "commander";
 import { note } from "../output.ts";
 

@@ -16,7 +16,7 @@ import {
   type SandboxTrial,
   trySandboxes,
 } from "@nexengine/node/internal";
-import { errorText, NexError } from "@nexengine/protocol/internal";
+import { errorText, NexError } from "@nexengine/protocol/errors";
 import { type Command, Option } from "commander";
 import { colors as pc } from "../colors.ts";
 import { commandName } from "../hints.ts";

@@ -11,7 +11,8 @@ import {
   startNatsServer,
   startNode,
 } from "@nexengine/node/internal";
-import { NexError, withoutSecrets } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
+import { withoutSecrets } from "@nexengine/protocol/nats";
 import type { Command } from "commander";
 import { colors as pc } from "../colors.ts";
 import { isolationBanner, untilEnded, version } from "../daemon.ts";

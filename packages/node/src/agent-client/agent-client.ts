@@ -8,7 +8,6 @@ import {
   breakOff,
   CallError,
   checkHeaderBlock,
-  checkJson,
   type Deploy,
   type Deployed,
   deployedSchema,
@@ -19,10 +18,7 @@ import {
   FrameType,
   framePayloadBytesMax,
   helloSchema,
-  type LogLevel,
-  logLevels,
   logLineBytesMax,
-  NexError,
   PayloadAssembler,
   parseCallFailure,
   Relay,
@@ -30,7 +26,10 @@ import {
   readResult,
   readU32,
   sendInvocation,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/agent";
+import { NexError } from "@nexengine/protocol/errors";
+import { checkJson } from "@nexengine/protocol/formats";
+import { type LogLevel, logLevels } from "@nexengine/protocol/messages";
 import type { MachineShares } from "../budget/budget.ts";
 import { type AgentCall, AgentCalls } from "./calls.ts";
 import { HostCalls } from "./host-calls.ts";

@@ -2,12 +2,7 @@
  * The calls that one agent has. Slots have ids with a generation, so that a late answer matches nothing. The list keeps the
  * order in which calls were sent, which is the order in which the agent starts them.
  */
-import {
-  type CallFailure,
-  callWindowMax,
-  type MessageView,
-  type ReplyView,
-} from "@nexengine/protocol/internal";
+import { type CallFailure, callWindowMax, type MessageView, type ReplyView } from "@nexengine/protocol/agent";
 
 const slotBits = 12;
 /** Maximum number of calls that an agent has at once. */

@@ -1,24 +1,25 @@
 /** The requests that a node answers: subject, bounds and handler of each. */
+import { toNexError } from "@nexengine/protocol/errors";
+import { parseJson, requestBytesMax } from "@nexengine/protocol/formats";
 import {
   type AuctionRequest,
   auctionRequestSchema,
-  auctionSubject,
-  auctionWhySubject,
   deployRequestSchema,
   type InfoRequest,
   infoRequestSchema,
+  stopRequestSchema,
+} from "@nexengine/protocol/messages";
+import {
+  auctionSubject,
+  auctionWhySubject,
   lameDuckSubject,
   nodeRequestWildcard,
-  parseJson,
   parseNodeRequestSubject,
   parseWorkloadPingSubject,
   pingNodeSubject,
   pingSubject,
-  requestBytesMax,
-  stopRequestSchema,
-  toNexError,
   workloadPingWildcard,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/subjects";
 import { admitDeploy, invalidDeploy } from "../admission/admit-deploy.ts";
 import { admitStop, invalidStop } from "../admission/admit-stop.ts";
 import { type BidReason, grantedOf, reasonsAgainst } from "./bid.ts";

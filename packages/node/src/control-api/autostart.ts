@@ -1,16 +1,14 @@
 /** Starts the workloads of the configuration. Each goes through the same admission as a request. */
 import { readFile } from "node:fs/promises";
+import { errorText, NexError, toNexError } from "@nexengine/protocol/errors";
 import {
   createKey,
   curveKeyOfSeed,
   encodeClaims,
-  errorText,
-  NexError,
   type Signer,
   sealEnvironment,
   signerOfSeed,
-  toNexError,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/tokens";
 import type { AutostartEntry } from "../config/autostart.ts";
 import type { Reporter } from "../telemetry/reporter.ts";
 

@@ -1,11 +1,7 @@
 /** LAMEDUCK: a node takes no more workloads. For an operator, it also finishes those that it has, and ends. */
-import {
-  functionTypes,
-  type LameDuckRequest,
-  lameDuckRequestSchema,
-  parseJson,
-  toNexError,
-} from "@nexengine/protocol/internal";
+import { toNexError } from "@nexengine/protocol/errors";
+import { parseJson } from "@nexengine/protocol/formats";
+import { functionTypes, type LameDuckRequest, lameDuckRequestSchema } from "@nexengine/protocol/messages";
 import { type AdmittedDrain, admitLameDuck, invalidLameDuck } from "../admission/admit-lame-duck.ts";
 import type { ActionContext } from "./context.ts";
 import { hasExtras } from "./extras.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { duplexPair } from "node:stream";
 import { test } from "node:test";
-import { CallError, FrameConnection, FrameType } from "@nexengine/protocol/internal";
+import { CallError, FrameConnection, FrameType } from "@nexengine/protocol/agent";
 import { AgentClient } from "../agent-client/agent-client.ts";
 import { Budget } from "../budget/budget.ts";
 import type { Machine } from "../machines/machine.ts";

@@ -2,7 +2,7 @@
  * The calls of one function: a bounded queue in front of its machines, and a time limit on each call. When a machine
  * ends, calls that have not started go to another machine. No call runs twice.
  */
-import { CallError, type CallFailure, type ReplyView, runTickNs } from "@nexengine/protocol/internal";
+import { CallError, type CallFailure, type ReplyView, runTickNs } from "@nexengine/protocol/agent";
 import { AgentCall } from "../agent-client/calls.ts";
 import type { Share } from "../budget/quota.ts";
 import type { Machine } from "../machines/machine.ts";

@@ -1,6 +1,6 @@
 /** The function half of a workload: triggers, calls with their counters, and host services. */
 import type { NatsConnection } from "@nats-io/nats-core";
-import { type CallFailure, runTickNs } from "@nexengine/protocol/internal";
+import { type CallFailure, runTickNs } from "@nexengine/protocol/agent";
 import type { HostCallHandler } from "../agent-client/host-calls.ts";
 import type { Budget } from "../budget/budget.ts";
 import { subscribePermitted } from "../connections/denied-subscriptions.ts";

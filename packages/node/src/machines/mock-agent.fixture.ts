@@ -1,6 +1,6 @@
 /** An agent in a mock machine, for tests of what boots machines. */
 import type { MockGuest } from "@nexengine/machines/internal";
-import { agentProtocolVersion, FrameConnection, FrameType, type Hello } from "@nexengine/protocol/internal";
+import { agentProtocolVersion, FrameConnection, FrameType, type Hello } from "@nexengine/protocol/agent";
 
 const hello: Hello = { protocol: agentProtocolVersion, instance: "mock", lastEpoch: 0, providers: ["v8"] };
 

@@ -1,4 +1,4 @@
-import { NexError } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
 import { putIntoCache, withCacheFolder } from "./cache.ts";
 import { fetchByApt } from "./fetch-apt.ts";
 import { fetchByGo } from "./fetch-go.ts";

@@ -2,7 +2,7 @@ import { constants } from "node:fs";
 import { access, readdir, stat } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { NexError } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
 import { type CommandResult, runCommand } from "./run-command.ts";
 
 /** The oldest nats-server that Nex works with. */

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { chmod, mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { errorText, NexError } from "@nexengine/protocol/internal";
+import { errorText, NexError } from "@nexengine/protocol/errors";
 import { withCacheFolder } from "../nats-server/cache.ts";
 import { download, isSha256, shownAddress } from "../nats-server/download.ts";
 import { FetchFailure, lastLine } from "../nats-server/fetch-way.ts";

@@ -1,12 +1,8 @@
 /** Facts as events on NATS. */
 import { randomUUID } from "node:crypto";
-import {
-  type CallFailure,
-  type EventType,
-  encodeEvent,
-  eventSubject,
-  systemNamespace,
-} from "@nexengine/protocol/internal";
+import type { CallFailure } from "@nexengine/protocol/agent";
+import { type EventType, encodeEvent } from "@nexengine/protocol/messages";
+import { eventSubject, systemNamespace } from "@nexengine/protocol/subjects";
 import type { FactHandlers, Listener, ReportedWorkload } from "./facts.ts";
 import type { Outlet } from "./outlet.ts";
 

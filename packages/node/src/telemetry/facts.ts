@@ -1,5 +1,6 @@
 /** The facts that a node tells about itself and its workloads. */
-import type { CallFailure, LogLevel } from "@nexengine/protocol/internal";
+import type { CallFailure } from "@nexengine/protocol/agent";
+import type { LogLevel } from "@nexengine/protocol/messages";
 
 /** The workload that a fact is about. */
 export interface ReportedWorkload {

@@ -1,11 +1,7 @@
 /** Log lines of workloads on NATS: their output, and the facts that their owners should see. */
-import {
-  type CallFailure,
-  encodeLogLine,
-  type LogLevel,
-  logSubject,
-  printable,
-} from "@nexengine/protocol/internal";
+import type { CallFailure } from "@nexengine/protocol/agent";
+import { encodeLogLine, type LogLevel } from "@nexengine/protocol/messages";
+import { logSubject, printable } from "@nexengine/protocol/subjects";
 import type { Rate, RateShare } from "../budget/rate.ts";
 import type { FactHandlers, Listener, ReportedWorkload } from "./facts.ts";
 import type { Outlet } from "./outlet.ts";

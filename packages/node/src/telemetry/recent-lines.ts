@@ -1,5 +1,5 @@
 /** The latest log lines of a workload, for readers who come later. */
-import type { LogLevel } from "@nexengine/protocol/internal";
+import type { LogLevel } from "@nexengine/protocol/messages";
 
 const linesMax = 200;
 const charactersMax = 32_768;

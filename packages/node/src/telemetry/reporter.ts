@@ -1,5 +1,6 @@
 /** The one place where the node tells what happens. Events, logs and counters are listeners. */
-import type { CallFailure, LogLevel } from "@nexengine/protocol/internal";
+import type { CallFailure } from "@nexengine/protocol/agent";
+import type { LogLevel } from "@nexengine/protocol/messages";
 import type { Fact, Listener, ReportedWorkload } from "./facts.ts";
 
 export class Reporter {

@@ -1,12 +1,8 @@
 /** One workload: its spec, its machines, and its life. */
-import {
-  type Claims,
-  type Deploy,
-  type Exited,
-  functionTypes,
-  NexError,
-  type Published,
-} from "@nexengine/protocol/internal";
+import type { Deploy, Exited } from "@nexengine/protocol/agent";
+import { NexError } from "@nexengine/protocol/errors";
+import { functionTypes, type Published } from "@nexengine/protocol/messages";
+import type { Claims } from "@nexengine/protocol/tokens";
 import type { Artifact } from "../artifacts/artifacts.ts";
 import type { WorkloadConnections } from "../connections/connections.ts";
 import { CallCounters } from "../functions/counters.ts";

@@ -1,5 +1,6 @@
 /** All workloads of a node, from admission to end. */
-import { createXidMaker, errorText, NexError } from "@nexengine/protocol/internal";
+import { errorText, NexError } from "@nexengine/protocol/errors";
+import { createXidMaker } from "@nexengine/protocol/formats";
 import { EndedWorkloads, endedLinesMax } from "./ended-workloads.ts";
 import type { WorkloadEnd } from "./replica.ts";
 import type { WorkloadServices } from "./services.ts";

@@ -14,7 +14,7 @@ import {
 } from "@nexengine/machines";
 import { findLibraries, packContractImage } from "@nexengine/machines/internal";
 import { defaultCacheDirectory } from "@nexengine/node/internal";
-import { errorText } from "@nexengine/protocol/internal";
+import { errorText } from "@nexengine/protocol/errors";
 import { hasProgram, programsNamed } from "../install.ts";
 import { fetchTestFirecracker } from "./fetch-firecracker.ts";
 

@@ -5,7 +5,8 @@
  */
 import type { Socket } from "node:net";
 import type { NatsConnection } from "@nats-io/nats-core";
-import { copyBytes, NexError } from "@nexengine/protocol/internal";
+import { copyBytes } from "@nexengine/protocol/agent";
+import { NexError } from "@nexengine/protocol/errors";
 import {
   handOut,
   type MessageContent,

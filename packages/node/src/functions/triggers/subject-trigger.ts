@@ -1,14 +1,8 @@
 /** A trigger on a core NATS subject: messages become calls, outcomes become replies. */
-import {
-  CallError,
-  type CallFailure,
-  callHeaderBytesMax,
-  errorCodeHeader,
-  errorHeader,
-  errorText,
-  functionQueueGroup,
-  type ReplyView,
-} from "@nexengine/protocol/internal";
+import { CallError, type CallFailure, callHeaderBytesMax, type ReplyView } from "@nexengine/protocol/agent";
+import { errorText } from "@nexengine/protocol/errors";
+import { errorCodeHeader, errorHeader } from "@nexengine/protocol/messages";
+import { functionQueueGroup } from "@nexengine/protocol/subjects";
 import { Call, type CallTrigger, type FunctionCalls } from "../function-calls.ts";
 import type { ReplyRules } from "./reply-rules.ts";
 import type { SubjectTriggerSpec, Trigger, TriggerHealth, TriggerState } from "./trigger.ts";

@@ -1,7 +1,7 @@
 /** Connections for triggers and replies: one interface, on nats.js alone or with our own dispatch. */
 import type { Msg, NatsConnection, Subscription } from "@nats-io/nats-core";
 import { MsgHdrsImpl } from "@nats-io/nats-core/internal";
-import type { MessageView, ReplyView } from "@nexengine/protocol/internal";
+import type { MessageView, ReplyView } from "@nexengine/protocol/agent";
 
 /** The reply subject of a message, as a range of a buffer. The range is empty when there is none. */
 export interface ReplySubject {
