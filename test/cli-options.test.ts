@@ -4,7 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { createKey } from "@nexengine/protocol";
-import { nodeLogSubject } from "@nexengine/protocol/internal";
+import { nodeLogSubject } from "@nexengine/protocol/subjects";
 import type { NatsServer } from "@nexengine/provision";
 import { echoFunctionPath, startTestNatsServer, startTestNexus } from "@nexengine/testing";
 import { type Ended, NexHome, type RunningNex, type RunOptions, until } from "./support/nex.ts";

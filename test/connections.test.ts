@@ -6,7 +6,7 @@ import { basename, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { connectNex, type NexClient } from "@nexengine/client";
 import { createKey, NexError } from "@nexengine/protocol";
-import { encodeClaims, sealEnvironment } from "@nexengine/protocol/internal";
+import { encodeClaims, sealEnvironment } from "@nexengine/protocol/tokens";
 import {
   eventOf,
   startTestNatsServer,

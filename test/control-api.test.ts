@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { createKey } from "@nexengine/protocol";
-import { encodeClaims, pingNodeSubject, sealEnvironment } from "@nexengine/protocol/internal";
+import { pingNodeSubject } from "@nexengine/protocol/subjects";
+import { encodeClaims, sealEnvironment } from "@nexengine/protocol/tokens";
 import { startTestNexus, type TestNexus } from "@nexengine/testing";
 import { ask as askLoudly, askQuietly, type Envelope } from "./support/ask.ts";
 

@@ -1,7 +1,7 @@
 /** What a node of the Go Nex made of requests, sent to ours: the same, but for what differs on purpose. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { auctionSubject, lameDuckSubject } from "@nexengine/protocol/internal";
+import { auctionSubject, lameDuckSubject } from "@nexengine/protocol/subjects";
 import { startTestNexus, type TestNexus } from "@nexengine/testing";
 import { bytesOf, type Recorded, recorded } from "../packages/protocol/src/fixtures/recorded.ts";
 import corpus from "./fixtures/reference-verdicts.json" with { type: "json" };

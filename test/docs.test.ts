@@ -12,7 +12,7 @@ import { describe, type TestContext, test } from "node:test";
 import { promisify } from "node:util";
 import { readConfigFile } from "@nexengine/node/internal";
 import { createKey } from "@nexengine/protocol";
-import { signEndorsement, signerOfSeed } from "@nexengine/protocol/internal";
+import { signEndorsement, signerOfSeed } from "@nexengine/protocol/tokens";
 import {
   compileC,
   echoFunctionPath,

@@ -1,11 +1,10 @@
 /** Nodes and clients of earlier versions in one nexus with ours, as far as recorded messages show it. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { NexError } from "@nexengine/protocol/errors";
+import { parseJson } from "@nexengine/protocol/formats";
 import {
   auctionRequestSchema,
-  type Claims,
-  curveKeyOfSeed,
-  decodeClaims,
   decodeEvent,
   decodeLogLine,
   decodeResponse,
@@ -13,16 +12,14 @@ import {
   infoResponseSchema,
   lameDuckRequestSchema,
   lameDuckResponseSchema,
-  NexError,
-  parseEventSubject,
-  parseJson,
-  parseLogSubject,
   pingResponseSchema,
   runResponseSchema,
   stopRequestSchema,
   stopResponseSchema,
   workloadPingResponseSchema,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/messages";
+import { parseEventSubject, parseLogSubject } from "@nexengine/protocol/subjects";
+import { type Claims, curveKeyOfSeed, decodeClaims } from "@nexengine/protocol/tokens";
 import type { z } from "zod";
 import { startBench } from "../packages/client/src/testing/client.ts";
 import { admitDeploy, type DeployFacts } from "../packages/node/src/admission/admit-deploy.ts";

@@ -6,8 +6,8 @@ import { pino } from "pino";
 import { Budget } from "../packages/node/src/budget/budget.ts";
 import { closeConnection, connectNats } from "../packages/node/src/connections/connect.ts";
 import { unsentBytes } from "../packages/node/src/connections/unsent-bytes.ts";
-import { Logs } from "../packages/node/src/feeds/logs.ts";
-import { Outlet } from "../packages/node/src/feeds/outlet.ts";
+import { LogFeed } from "../packages/node/src/telemetry/log-feed.ts";
+import { Outlet } from "../packages/node/src/telemetry/outlet.ts";
 
 /** A logger, and what it was told. */
 function recorded(): { log: pino.Logger; lines: { messages?: number; msg: string }[] } {
@@ -53,7 +53,7 @@ test("Logs counts lines too: a workload that writes nothing but line ends is hel
   const connection = await connectNats({ servers: [server.url] });
   using outlet = new Outlet(connection, 2 ** 26, recorded().log);
   const { logLines } = new Budget({ bootsMax: 1, unsentBytesMax: 1 });
-  const logs = new Logs(outlet, "N", 1_048_576, logLines);
+  const logs = new LogFeed(outlet, "N", 1_048_576, logLines);
   const received = { lines: 0, dropped: 0 };
   const reader = await connectNats({ servers: [server.url] });
   reader.subscribe("$NEX.logs.>", {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { createKey, signerOfSeed } from "@nexengine/protocol";
-import { encodeClaims, signDeployToken, signLameDuckToken } from "@nexengine/protocol/internal";
+import { encodeClaims, signDeployToken, signLameDuckToken } from "@nexengine/protocol/tokens";
 import { eventOf, probeService, startTestNexus, type TestNexus } from "@nexengine/testing";
 import { refusedCode, send } from "./support/captured.ts";
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { createKey } from "@nexengine/protocol";
-import { encodeClaims, requestDigest, sealEnvironment, signDeployToken } from "@nexengine/protocol/internal";
+import { encodeClaims, requestDigest, sealEnvironment, signDeployToken } from "@nexengine/protocol/tokens";
 import { newSigner, startTestNexus, startTestNode, type TestNexus } from "@nexengine/testing";
 import { capture, refusedCode } from "./support/captured.ts";
 

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { duplexPair } from "node:stream";
 import { test } from "node:test";
 import { jetstreamManager } from "@nats-io/jetstream";
-import { FrameConnection, FrameType } from "@nexengine/protocol/internal";
+import { FrameConnection, FrameType } from "@nexengine/protocol/agent";
 import { startTestNexus } from "@nexengine/testing";
 import { AgentClient } from "../packages/node/src/agent-client/agent-client.ts";
 import { Artifacts } from "../packages/node/src/artifacts/artifacts.ts";

@@ -4,7 +4,8 @@ import crypto from "node:crypto";
 import { syncBuiltinESMExports } from "node:module";
 import { after, before, describe, mock, test } from "node:test";
 import { createInbox } from "@nats-io/nats-core";
-import { encodeClaims, objectLocation, sealEnvironment } from "@nexengine/protocol/internal";
+import { objectLocation } from "@nexengine/protocol/formats";
+import { encodeClaims, sealEnvironment } from "@nexengine/protocol/tokens";
 import { startTestNexus, type TestNexus } from "@nexengine/testing";
 import { send } from "./support/captured.ts";
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import type { Deployment } from "@nexengine/client";
-import { encodeClaims } from "@nexengine/protocol/internal";
+import { encodeClaims } from "@nexengine/protocol/tokens";
 import { eventOf, newSigner, startTestNexus, type TestNexus } from "@nexengine/testing";
 import { capture, refusedCode, workloadCount } from "./support/captured.ts";
 

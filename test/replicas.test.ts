@@ -1,7 +1,8 @@
 /** Several machines of one workload, several copies of a function, and what is counted of calls. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { NexError, type Restart } from "../packages/protocol/src/internal.ts";
+import { NexError } from "../packages/protocol/src/errors.ts";
+import type { Restart } from "../packages/protocol/src/messages/mod.ts";
 import { startTestNexus } from "../packages/testing/src/nexus.ts";
 import { startTestNode } from "../packages/testing/src/node.ts";
 import { until } from "../packages/testing/src/observe.ts";

@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
-import { repairFlag } from "@nexengine/protocol/internal";
+import { repairFlag } from "@nexengine/protocol/node-runtime";
 import { startTestNexus, unmetSandboxRequirement } from "@nexengine/testing";
 
 const root = join(import.meta.dirname, "..");

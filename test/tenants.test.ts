@@ -14,7 +14,7 @@ import {
   lameDuckSubject,
   stopSubject,
   workloadPingSubject,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/subjects";
 import {
   newSigner,
   startTestNatsServer,

@@ -9,6 +9,7 @@ import {
   type MessageTaker,
   PlainTriggerConnection,
   type TriggerConnection,
+  type TriggerMessage,
 } from "../packages/node/src/functions/triggers/trigger-connection.ts";
 import { startTestNatsServer } from "../packages/testing/src/nats-server.ts";
 import { startTestNexus } from "../packages/testing/src/nexus.ts";
@@ -23,37 +24,26 @@ interface Taken {
 }
 
 /** What a taker gets, as text, handed on at once so that a buffer which changes later shows. */
-function taker(take: (taken: Taken, parts: Parameters<MessageTaker>) => void): MessageTaker {
-  return (...parts) => {
-    const [bytes, subjectStart, subjectEnd, replyStart, replyEnd, headersStart, payloadStart, payloadEnd] =
-      parts;
-    const text = (start: number, end: number): string => bytes.toString("latin1", start, end);
+function taker(take: (taken: Taken, message: TriggerMessage) => void): MessageTaker {
+  return (message) => {
+    const text = (start: number, end: number): string => message.bytes.toString("latin1", start, end);
     take(
       {
-        subject: text(subjectStart, subjectEnd),
-        reply: text(replyStart, replyEnd),
-        headers: text(headersStart, payloadStart),
-        payload: text(payloadStart, payloadEnd),
+        subject: text(message.subjectStart, message.subjectEnd),
+        reply: text(message.replyStart, message.replyEnd),
+        headers: text(message.headersStart, message.payloadStart),
+        payload: text(message.payloadStart, message.payloadEnd),
       },
-      parts,
+      message,
     );
   };
 }
 
 /** Answers each message with its payload. */
 function echo(triggers: TriggerConnection): MessageTaker {
-  return (
-    bytes,
-    _subjectStart,
-    _subjectEnd,
-    replyStart,
-    replyEnd,
-    _headersStart,
-    payloadStart,
-    payloadEnd,
-  ) => {
-    if (replyEnd > replyStart)
-      triggers.publish(bytes, replyStart, replyEnd, bytes, payloadStart, payloadStart, payloadEnd);
+  return (message) => {
+    if (message.replyEnd > message.replyStart)
+      triggers.publish(message, { ...message, headersStart: message.payloadStart });
   };
 }
 
@@ -143,15 +133,13 @@ for (const [kind, make] of Object.entries(kinds)) {
     await using server = await startTestNatsServer({ jetstream: false });
     const connection = await connect({ servers: server.url });
     const triggers = make(connection);
-    triggers.subscribe(
-      "h",
-      undefined,
-      (bytes, _s, _e, replyStart, replyEnd, _h, payloadStart, payloadEnd) => {
-        const block = Buffer.from("NATS/1.0\r\nX-B: ☃\r\n\r\n");
-        const reply = Buffer.concat([block, bytes.subarray(payloadStart, payloadEnd)]);
-        triggers.publish(bytes, replyStart, replyEnd, reply, 0, block.length, reply.length);
-      },
-    );
+    triggers.subscribe("h", undefined, (message) => {
+      const block = Buffer.from("NATS/1.0\r\nX-B: ☃\r\n\r\n");
+      const payload = message.bytes.subarray(message.payloadStart, message.payloadEnd);
+      const bytes = Buffer.concat([block, payload]);
+      const content = { headersStart: 0, payloadStart: block.length, payloadEnd: bytes.length };
+      triggers.publish(message, { bytes, ...content });
+    });
     await triggers.flush();
     const every = Buffer.from(Array.from({ length: 256 }, (_, at) => at));
     for (const payload of [every, Buffer.alloc(0), Buffer.alloc(300_000, 200)]) {
@@ -332,17 +320,19 @@ test("what our own dispatch hands out stays as it is while later messages arrive
   const connection = await connect({ servers: server.url });
   const sender = await connect({ servers: server.url });
   const triggers = kinds["fast"]?.(connection) as TriggerConnection;
-  const kept: { text: string; parts: Parameters<MessageTaker> }[] = [];
+  const kept: { text: string; message: TriggerMessage }[] = [];
   triggers.subscribe(
     "k",
     undefined,
-    taker(({ payload }, parts) => kept.push({ text: payload, parts })),
+    taker(({ payload }, message) => kept.push({ text: payload, message: { ...message } })),
   );
   await triggers.flush();
   for (let at = 0; at < 2_000; at++) sender.publish("k", String(at).repeat((at % 300) + 1));
   await sender.flush();
   await until(() => kept.length === 2_000);
-  for (const { text, parts } of kept) assert.equal(parts[0].toString("latin1", parts[6], parts[7]), text);
+  for (const { text, message } of kept) {
+    assert.equal(message.bytes.toString("latin1", message.payloadStart, message.payloadEnd), text);
+  }
   await sender.close();
   await connection.close();
 });

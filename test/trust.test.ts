@@ -18,7 +18,7 @@ import {
   signDeployToken,
   signEndorsement,
   signStopToken,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/tokens";
 import {
   newSigner,
   startTestNatsServer,

@@ -6,12 +6,9 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { Msg } from "@nats-io/nats-core";
 import { connectNex } from "@nexengine/client";
-import {
-  assertDeployNamespace,
-  encodeClaims,
-  objectLocation,
-  sealEnvironment,
-} from "@nexengine/protocol/internal";
+import { objectLocation } from "@nexengine/protocol/formats";
+import { assertDeployNamespace } from "@nexengine/protocol/subjects";
+import { encodeClaims, sealEnvironment } from "@nexengine/protocol/tokens";
 import { startTestNatsServer, startTestNexus, startTestNode, TestNexus, until } from "@nexengine/testing";
 import { refusedCode } from "./support/captured.ts";
 

@@ -10,6 +10,8 @@ import {
   turnMsMax,
 } from "../packages/node/src/control-api/dispatcher.ts";
 import { defaultTuning } from "../packages/node/src/options.ts";
+import { errorCatalogue, exitStatus } from "../packages/protocol/src/errors.ts";
+import { jsonDepthMax, locationPartBytesMax, requestBytesMax } from "../packages/protocol/src/formats/mod.ts";
 import {
   argumentBytesMax,
   argvCountMax,
@@ -17,18 +19,11 @@ import {
   askedTypesMax,
   descriptionBytesMax,
   egressAllowMax,
-  environmentBytesMax,
-  errorCatalogue,
-  exitStatus,
-  jsonDepthMax,
-  locationPartBytesMax,
-  namespaceBytesMax,
   publishMax,
-  requestBytesMax,
-  tokenBytesMax,
   triggerSubjectsMax,
-  workloadNameBytesMax,
-} from "../packages/protocol/src/internal.ts";
+} from "../packages/protocol/src/messages/mod.ts";
+import { namespaceBytesMax, workloadNameBytesMax } from "../packages/protocol/src/subjects/mod.ts";
+import { environmentBytesMax, tokenBytesMax } from "../packages/protocol/src/tokens/mod.ts";
 import { withCases } from "../test/hostile/guide-table.ts";
 import { schemaPages } from "./reference/schemas.ts";
 import { permissionsPage, tenantsConfig } from "./reference/tenants.ts";

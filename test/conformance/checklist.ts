@@ -1,7 +1,8 @@
 /** What else §1.11 has of workloads, and §1.13: what the reference's client needs of a node, and nodes of a client. */
 import assert from "node:assert/strict";
 import { createInbox } from "@nats-io/nats-core";
-import { auctionSubject, isPublicKey } from "@nexengine/protocol/internal";
+import { auctionSubject } from "@nexengine/protocol/subjects";
+import { isPublicKey } from "@nexengine/protocol/tokens";
 import { z } from "zod";
 import { askQuietly } from "../support/ask.ts";
 import { until } from "../support/nex.ts";

@@ -1,7 +1,8 @@
 /** §1.11 Configuration and autostart, and what of §1.6 takes a configuration. Nodes of these rows are started here. */
 import assert from "node:assert/strict";
 import type { NexNode } from "@nexengine/node";
-import { auctionSubject, createKey, signerOfSeed } from "@nexengine/protocol/internal";
+import { auctionSubject } from "@nexengine/protocol/subjects";
+import { createKey, signerOfSeed } from "@nexengine/protocol/tokens";
 import { startTestNode } from "@nexengine/testing";
 import { askQuietly } from "../support/ask.ts";
 import {

@@ -1,14 +1,8 @@
 /** §1.6 DEPLOY, STOP and LAMEDUCK. */
 import assert from "node:assert/strict";
-import {
-  auctionSubject,
-  createKey,
-  deploySubject,
-  lameDuckSubject,
-  objectLocation,
-  sealEnvironment,
-  signerOfSeed,
-} from "@nexengine/protocol/internal";
+import { objectLocation } from "@nexengine/protocol/formats";
+import { auctionSubject, deploySubject, lameDuckSubject } from "@nexengine/protocol/subjects";
+import { createKey, sealEnvironment, signerOfSeed } from "@nexengine/protocol/tokens";
 import { ask, askQuietly } from "../support/ask.ts";
 import { linesOf } from "./feed-readers.ts";
 import {

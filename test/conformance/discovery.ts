@@ -1,6 +1,6 @@
 /** §1.2 PING, §1.3 AUCTION, §1.4 WPING and §1.5 INFO. */
 import assert from "node:assert/strict";
-import { auctionSubject, infoSubject, workloadPingSubject } from "@nexengine/protocol/internal";
+import { auctionSubject, infoSubject, workloadPingSubject } from "@nexengine/protocol/subjects";
 import { askQuietly } from "../support/ask.ts";
 import {
   call,

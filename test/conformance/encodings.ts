@@ -1,7 +1,8 @@
 /** §1.7 Tokens, sealed environments, locations and the object store. */
 import assert from "node:assert/strict";
 import { setTimeout as delay } from "node:timers/promises";
-import { objectLocation, sealEnvironment } from "@nexengine/protocol/internal";
+import { objectLocation } from "@nexengine/protocol/formats";
+import { sealEnvironment } from "@nexengine/protocol/tokens";
 import { linesOf } from "./feed-readers.ts";
 import {
   call,

@@ -8,7 +8,7 @@ import {
   pingSubject,
   stopSubject,
   workloadPingSubject,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/subjects";
 import { ask, askQuietly, type Envelope } from "../support/ask.ts";
 import { deployBody, freshName, runFunction, sendDeploy, sendStop, uploadSource } from "./requests.ts";
 import type { Row } from "./suite.ts";

@@ -1,12 +1,7 @@
 /** §1.0 Vocabulary and identifiers. */
 import assert from "node:assert/strict";
-import {
-  createKey,
-  isPublicKey,
-  pingSubject,
-  signerOfSeed,
-  workloadPingSubject,
-} from "@nexengine/protocol/internal";
+import { pingSubject, workloadPingSubject } from "@nexengine/protocol/subjects";
+import { createKey, isPublicKey, signerOfSeed } from "@nexengine/protocol/tokens";
 import { askQuietly } from "../support/ask.ts";
 import {
   call,

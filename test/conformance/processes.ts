@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { connectNex } from "@nexengine/client";
-import { nodeLogSubject, pingNodeSubject } from "@nexengine/protocol/internal";
+import { nodeLogSubject, pingNodeSubject } from "@nexengine/protocol/subjects";
 import { until } from "@nexengine/testing";
 import { type Ended, NexHome, type RunningNex } from "../support/nex.ts";
 import { info, runFunction } from "./requests.ts";

@@ -1,17 +1,10 @@
 /** The requests of the reference's client, made by hand, and workloads that they start. */
 import assert from "node:assert/strict";
 import { setTimeout as delay } from "node:timers/promises";
-import {
-  deploySubject,
-  encodeClaims,
-  type GoUrl,
-  infoSubject,
-  objectLocation,
-  pingNodeSubject,
-  placeholderHash,
-  sealEnvironment,
-  stopSubject,
-} from "@nexengine/protocol/internal";
+import { type GoUrl, objectLocation } from "@nexengine/protocol/formats";
+import { placeholderHash } from "@nexengine/protocol/messages";
+import { deploySubject, infoSubject, pingNodeSubject, stopSubject } from "@nexengine/protocol/subjects";
+import { encodeClaims, sealEnvironment } from "@nexengine/protocol/tokens";
 import { probeService } from "@nexengine/testing";
 import { z } from "zod";
 import { ask, type Envelope } from "../support/ask.ts";

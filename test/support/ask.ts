@@ -1,7 +1,7 @@
 /** Control requests as bytes, and what comes back, silence included. */
 import { setTimeout as delay } from "node:timers/promises";
 import { createInbox, type NatsConnection } from "@nats-io/nats-core";
-import { infoSubject } from "@nexengine/protocol/internal";
+import { infoSubject } from "@nexengine/protocol/subjects";
 import { z } from "zod";
 
 /** Who is asked, and by which connection. */

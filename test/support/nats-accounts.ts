@@ -1,6 +1,7 @@
 /** A nats-server whose accounts and users are JWTs, as `nsc` makes them. */
 import { createKey, type Signer, signerOfSeed } from "@nexengine/protocol";
-import { encodeClaims, type NatsPermissions, signNatsUser } from "@nexengine/protocol/internal";
+import { type NatsPermissions, signNatsUser } from "@nexengine/protocol/nats";
+import { encodeClaims } from "@nexengine/protocol/tokens";
 
 const unlimited = {
   subs: -1,

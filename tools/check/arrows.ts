@@ -15,7 +15,7 @@ export function checkArrows(tree: Tree): Finding[] {
   for (const file of packages.filter(({ folder }) => folder !== "")) {
     for (const source of tree.sources(`packages/${file.folder}/src/`)) {
       for (const imported of source.imports) {
-        const message = whyRefused(file, source, imported);
+        const message = whyRefused(packages, file, source, imported);
         if (message !== undefined)
           findings.push({ path: source.path, line: source.lineAt(imported.offset), message });
       }
@@ -43,7 +43,12 @@ function checkDeclarations(file: PackageFile): Finding[] {
     }));
 }
 
-function whyRefused(file: PackageFile, source: Source, { specifier }: Import): string | undefined {
+function whyRefused(
+  packages: PackageFile[],
+  file: PackageFile,
+  source: Source,
+  { specifier }: Import,
+): string | undefined {
   if (specifier.startsWith(".")) return whyRelativeRefused(file, source, specifier);
   if (isBuiltin(specifier)) {
     const allowed = builtinsAllowed[file.folder];
@@ -56,9 +61,9 @@ function whyRefused(file: PackageFile, source: Source, { specifier }: Import): s
     const allowed = [...(packageArrows[file.folder] ?? []), ...(source.isTest ? testArrows : [])];
     if (!allowed.includes(target))
       return `"${file.folder}" may not import ${name}; it may import ${list(allowed)}`;
-    if (specifier !== name && specifier !== `${name}/internal`) {
-      return `${specifier} is not a door of ${name}; import ${name} or ${name}/internal`;
-    }
+    const doors = packages.find((other) => other.name === name)?.doors;
+    if (doors !== undefined && !doors.has(specifier))
+      return `${specifier} is not a door of ${name}; its doors are ${list([...doors.keys()])}`;
   }
   if (declared(file, source.isTest).has(name)) return undefined;
   return `${name} is not declared in ${file.path}; add it there, or import something else`;

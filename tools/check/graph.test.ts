@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { rings } from "./graph.ts";
 import { checkRings } from "./rings.ts";
-import { short, treeOf } from "./test-tree.ts";
+import { packageJson, short, treeOf } from "./test-tree.ts";
 
 test("rings finds each group once, and none in a graph that only branches", () => {
   const graph = { a: ["b", "c"], b: ["d"], c: ["d"], d: [] };
@@ -13,15 +13,19 @@ test("rings finds each group once, and none in a graph that only branches", () =
 
 test("checkRings reports a ring of values, through the door of another package too", () => {
   const tree = treeOf({
+    "packages/node/package.json": packageJson("@nexengine/node"),
+    "packages/testing/package.json": packageJson("@nexengine/testing", [], [], {
+      "./kit": "./src/kit/mod.ts",
+    }),
     "packages/node/src/a.ts": 'import { b } from "./b.ts";',
     "packages/node/src/b.ts": 'export * from "./a.ts";',
-    "packages/node/src/mod.ts": 'import "@nexengine/testing";',
-    "packages/testing/src/mod.ts": 'import { node } from "@nexengine/node";',
+    "packages/node/src/mod.ts": 'import "@nexengine/testing/kit";',
+    "packages/testing/src/kit/mod.ts": 'import { node } from "@nexengine/node";',
   });
   assert.deepEqual(short(checkRings(tree).findings), [
     "packages/node/src/a.ts imports itself in a ring: packages/node/src/a.ts, packages/node/src/b.ts; " +
       "move what they share into a file of its own",
-    "packages/node/src/mod.ts imports itself in a ring: packages/node/src/mod.ts, packages/testing/src/mod.ts; " +
+    "packages/node/src/mod.ts imports itself in a ring: packages/node/src/mod.ts, packages/testing/src/kit/mod.ts; " +
       "move what they share into a file of its own",
   ]);
 });

@@ -1,26 +1,25 @@
 import { posix } from "node:path";
 import type { Import } from "./imports.ts";
+import { readPackages } from "./packages.ts";
 import type { Source, Tree } from "./tree.ts";
 
 /** Which files of the tree a file leads to. */
 export type Graph = Map<string, string[]>;
 
-/** The file that an import means, when it is one of ours. */
-export function resolveImport(tree: Tree, source: Source, { specifier }: Import): string | undefined {
-  let path: string | undefined;
-  if (specifier.startsWith(".")) path = posix.join(posix.dirname(source.path), specifier);
-  const door = /^@nexengine\/([^/]+)(\/internal)?$/.exec(specifier);
-  if (door !== null) path = `packages/${door[1]}/src/${door[2] ? "internal" : "mod"}.ts`;
-  return path !== undefined && tree.files.has(path) ? path : undefined;
-}
-
 /** The imports between files; with or without those that are types only. */
 export function importGraph(tree: Tree, sources: Source[], withTypes: boolean): Graph {
+  const doors = new Map(readPackages(tree).flatMap((file) => [...file.doors]));
+  /** The file that an import means, when it is one of ours. */
+  const resolve = (source: Source, { specifier }: Import): string[] => {
+    const relative = posix.join(posix.dirname(source.path), specifier);
+    const path = specifier.startsWith(".") ? relative : doors.get(specifier);
+    return path !== undefined && tree.files.has(path) ? [path] : [];
+  };
   return new Map(
     sources.map((source) => {
       const targets = source.imports
         .filter(({ typeOnly }) => withTypes || !typeOnly)
-        .flatMap((imported) => resolveImport(tree, source, imported) ?? []);
+        .flatMap((imported) => resolve(source, imported));
       return [source.path, [...new Set(targets)]];
     }),
   );

@@ -45,7 +45,7 @@ test("checkNodeFolders lets only the doors import node.ts, and only node.ts comp
   assert.deepEqual(findings("internal.ts", "./node.ts", "./control-api/a.ts"), []);
   assert.deepEqual(findings("node.ts", "./control-api/a.ts", "./admission/a.ts", "./pool/a.ts"), []);
   assert.match(
-    findings("feeds/a.ts", "../node.ts").join(),
+    findings("telemetry/a.ts", "../node.ts").join(),
     /only mod\.ts and internal\.ts may import node\.ts/,
   );
   assert.match(

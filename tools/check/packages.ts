@@ -1,3 +1,4 @@
+import { posix } from "node:path";
 import type { Tree } from "./tree.ts";
 
 /** The part of a `package.json` that the checks read. */
@@ -7,6 +8,8 @@ export interface PackageFile {
   path: string;
   name: string;
   version: string | undefined;
+  /** Its doors: the specifier that a sibling imports, and the source file behind it. */
+  doors: ReadonlyMap<string, string>;
   /** By the kind of dependency; a kind that is not there is empty. */
   dependencies: Record<DependencyKind, Record<string, string>>;
 }
@@ -33,9 +36,20 @@ export function readPackages(tree: Tree): PackageFile[] {
         path,
         name: String(content.name),
         version: content.version as string | undefined,
+        doors: readDoors(posix.dirname(path), content),
         dependencies: Object.fromEntries(kinds) as PackageFile["dependencies"],
       };
     });
+}
+
+/** Reads `"./tokens": { "nex-src": "./src/tokens/mod.ts" }` as the door `@nexengine/protocol/tokens`. */
+function readDoors(folder: string, { name, exports = {} }: Record<string, unknown>): Map<string, string> {
+  return new Map(
+    Object.entries(exports as Record<string, { "nex-src": string }>).map(([door, target]) => [
+      posix.join(String(name), door),
+      posix.join(folder, target["nex-src"]),
+    ]),
+  );
 }
 
 /** What a package has when it is installed; tests have the development dependencies too. */

@@ -4,39 +4,45 @@ import { epochHeader, HeaderFinder, newToken } from "../../packages/machines/src
 import { takeExitReport } from "../../packages/machines/src/microvm/exit-report.ts";
 import { completeConfig } from "../../packages/node/src/config/config.ts";
 import {
-  auctionRequestSchema,
-  canonicalJson,
-  checkStaticElf,
-  createKey,
-  curveKeyOfSeed,
-  decodeClaims,
   decodeHostCall,
   decodeHostReply,
-  decodeResponse,
-  deployRequestSchema,
-  encodeClaims,
   encodeHostCall,
   encodeHostReply,
   FrameDecoder,
-  goUrlOf,
-  infoResponseSchema,
-  lameDuckRequestSchema,
-  NexError,
-  objectLocation,
-  openEnvironment,
   PayloadAssembler,
   parseCallFailure,
-  parseDeployExtras,
-  parseEgressRule,
+  readInvocation,
+  readResult,
+} from "../../packages/protocol/src/agent/mod.ts";
+import { NexError } from "../../packages/protocol/src/errors.ts";
+import {
+  canonicalJson,
+  checkStaticElf,
+  goUrlOf,
+  objectLocation,
   parseJson,
   parseObjectLocation,
   parseStrictJson,
-  readInvocation,
-  readResult,
+} from "../../packages/protocol/src/formats/mod.ts";
+import {
+  auctionRequestSchema,
+  decodeResponse,
+  deployRequestSchema,
+  infoResponseSchema,
+  lameDuckRequestSchema,
+  parseDeployExtras,
+  parseEgressRule,
+  stopRequestSchema,
+} from "../../packages/protocol/src/messages/mod.ts";
+import {
+  createKey,
+  curveKeyOfSeed,
+  decodeClaims,
+  encodeClaims,
+  openEnvironment,
   sealEnvironment,
   signerOfSeed,
-  stopRequestSchema,
-} from "../../packages/protocol/src/internal.ts";
+} from "../../packages/protocol/src/tokens/mod.ts";
 import { assemble } from "../../packages/testing/src/compile-wasm.ts";
 
 /** A decoder, and what it is given first. */

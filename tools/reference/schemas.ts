@@ -12,7 +12,7 @@ import {
   pingSubject,
   stopSubject,
   workloadPingSubject,
-} from "../../packages/protocol/src/subjects.ts";
+} from "../../packages/protocol/src/subjects/subjects.ts";
 
 /** A message: its name, what it is, its schema. */
 interface Message {

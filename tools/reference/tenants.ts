@@ -1,19 +1,21 @@
 /** What each who works with Nex is permitted on NATS, as a page and as a server's configuration with two tenants. */
 import {
+  type NatsPermissions,
+  type NatsRole,
+  natsPermissions,
+} from "../../packages/protocol/src/nats/mod.ts";
+import {
   auctionSubject,
   auctionWhySubject,
   deploySubject,
   eventWildcard,
   infoSubject,
   logSubject,
-  type NatsPermissions,
-  type NatsRole,
-  natsPermissions,
   pingNodeSubject,
   pingSubject,
   stopSubject,
   workloadPingSubject,
-} from "../../packages/protocol/src/internal.ts";
+} from "../../packages/protocol/src/subjects/mod.ts";
 
 const tenants = ["acme", "globex"] as const;
 /** Where both tenants have their triggers: their accounts keep them apart. */

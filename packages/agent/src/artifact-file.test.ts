@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } fr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { artifactWindowBytes } from "@nexengine/protocol/internal";
+import { artifactWindowBytes } from "@nexengine/protocol/agent";
 import { ArtifactFile } from "./artifact-file.ts";
 
 /** A file to be, in a folder that goes with the block. */

@@ -1,6 +1,7 @@
 /** Takes the artifact's chunks into a file, granting the node credit as they are written. */
 import { chmodSync, closeSync, openSync, writeSync } from "node:fs";
-import { artifactWindowBytes, errorText } from "@nexengine/protocol/internal";
+import { artifactWindowBytes } from "@nexengine/protocol/agent";
+import { errorText } from "@nexengine/protocol/errors";
 
 export class ArtifactFile {
   readonly path: string;

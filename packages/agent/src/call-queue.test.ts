@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { messageView } from "@nexengine/protocol/internal";
+import { messageView } from "@nexengine/protocol/agent";
 import { type Call, CallQueue } from "./call-queue.ts";
 import { inheritedCalls } from "./channels/call-channel.ts";
 import { HostCalls } from "./host-calls.ts";

@@ -13,7 +13,7 @@ import {
   type Exited,
   type MessageView,
   runTickNs,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/agent";
 import type { ProviderHost, RunningWorkload } from "./provider.ts";
 
 const windowMs = 0.2;

@@ -2,15 +2,14 @@
 import {
   decodeHostReply,
   encodeHostCall,
-  errorText,
   type FrameConnection,
   FrameType,
   type HostReply,
   hostCallBytesMax,
   hostCallHeaderBytes,
-  NexError,
   PayloadAssembler,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/agent";
+import { errorText, NexError } from "@nexengine/protocol/errors";
 import type { CallChannel, OpenCalls } from "./channels/call-channel.ts";
 
 /** Calls that do not block, at once; the node takes no more. */

@@ -1,6 +1,6 @@
 /** Cuts what a process writes into log lines. */
 import { StringDecoder } from "node:string_decoder";
-import { logLineBytesMax } from "@nexengine/protocol/internal";
+import { logLineBytesMax } from "@nexengine/protocol/agent";
 
 /** A line that was begun and not ended goes out after this time: a prompt, a progress line. */
 const partialLineMs = 200;

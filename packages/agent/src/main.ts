@@ -1,6 +1,7 @@
 /** The agent: the program in a machine that runs one workload for its node. */
 import { parseArgs } from "node:util";
-import { NexError, repairRuntime } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
+import { repairRuntime } from "@nexengine/protocol/node-runtime";
 import { openChannels } from "./channels/channels.ts";
 import { JavaScriptProvider } from "./javascript/provider.ts";
 import { nativeProvider } from "./native/provider.ts";

@@ -1,5 +1,5 @@
 /** What runs a workload inside a machine. */
-import type { CallFailure, Deploy, Exited, MessageView } from "@nexengine/protocol/internal";
+import type { CallFailure, Deploy, Exited, MessageView } from "@nexengine/protocol/agent";
 
 import type { HostCalls } from "./host-calls.ts";
 

@@ -1,7 +1,8 @@
 /** The places in a machine that stand for servers outside: what connects there is carried to the node. */
 import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
-import { errorText, type RelayListen } from "@nexengine/protocol/internal";
+import type { RelayListen } from "@nexengine/protocol/agent";
+import { errorText } from "@nexengine/protocol/errors";
 
 /** What a listener does with a connection. */
 export type Carry = (socket: Socket, target: number) => void;

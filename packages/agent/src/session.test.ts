@@ -11,7 +11,7 @@ import {
   FrameType,
   messageView,
   sendInvocation,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/agent";
 import { inheritedCalls } from "./channels/call-channel.ts";
 import type { Provider, ProviderHost, RunningWorkload } from "./provider.ts";
 import { type ChannelEnd, Session } from "./session.ts";

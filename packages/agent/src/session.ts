@@ -12,7 +12,6 @@ import {
   type Deploy,
   type Deployed,
   type Exited,
-  errorText,
   FrameConnection,
   FrameFlag,
   FrameType,
@@ -24,7 +23,8 @@ import {
   sendCallFailure,
   sendResult,
   type Undeploy,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/agent";
+import { errorText } from "@nexengine/protocol/errors";
 import { ArtifactFile } from "./artifact-file.ts";
 import type { OpenCalls } from "./channels/call-channel.ts";
 import { HostCalls } from "./host-calls.ts";

@@ -1,7 +1,8 @@
 /** Options of connections that a function brings along. What is secret comes from files: others can see arguments. */
 import { readFileSync } from "node:fs";
 import type { WorkloadConnection } from "@nexengine/client";
-import { loginInUrl, NexError, parseCredentials } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
+import { loginInUrl, parseCredentials } from "@nexengine/protocol/nats";
 import type { Command } from "commander";
 import { readKeyFile } from "./key-files.ts";
 

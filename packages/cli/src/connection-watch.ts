@@ -1,6 +1,6 @@
 /** Tells of a NATS server that was lost, and of its return, while a command stays. */
 import type { NexClient } from "@nexengine/client";
-import { NexError } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
 import { colors as pc } from "./colors.ts";
 import { note } from "./output.ts";
 

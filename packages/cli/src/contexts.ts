@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { isContextName, type NatsContext, NexError, parseNatsContext } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
+import { isContextName, type NatsContext, parseNatsContext } from "@nexengine/protocol/nats";
 
 /** A context and what it is called. */
 export interface NamedContext {

@@ -1,7 +1,7 @@
 /** What commands share that stay until they are told to end. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { NexError } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
 import { colors as pc } from "./colors.ts";
 
 /** The agent's bundle, beside this command's own. */

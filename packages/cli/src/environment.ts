@@ -1,6 +1,6 @@
 /** Environment variables on a command line: `KEY=VALUE` or `KEY:VALUE`, split at the first of the two. */
 import { parseEnv } from "node:util";
-import { NexError } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
 import { readNamedFile } from "./key-files.ts";
 
 /** @throws NexError `usage` that names the variable, never its value */

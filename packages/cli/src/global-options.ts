@@ -1,5 +1,5 @@
 /** Options that every command takes. */
-import { defaultNamespace } from "@nexengine/protocol/internal";
+import { defaultNamespace } from "@nexengine/protocol/subjects";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type LogLevelName, logLevelNames } from "./log-format.ts";
 import { addSwitch, parseDuration } from "./option-values.ts";

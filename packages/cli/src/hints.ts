@@ -1,7 +1,8 @@
 /** Commands to type next, which reach what the present command has reached. */
 import { accessSync, constants, existsSync, realpathSync } from "node:fs";
 import { delimiter, join, resolve } from "node:path";
-import { defaultNamespace, withoutSecrets } from "@nexengine/protocol/internal";
+import { withoutSecrets } from "@nexengine/protocol/nats";
+import { defaultNamespace } from "@nexengine/protocol/subjects";
 import type { GlobalOptions } from "./global-options.ts";
 
 const root = join(import.meta.dirname, "..");

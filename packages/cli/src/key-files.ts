@@ -10,7 +10,7 @@ import {
   type Signer,
   signerOfSeed,
 } from "@nexengine/protocol";
-import { errorText, NexError } from "@nexengine/protocol/internal";
+import { errorText, NexError } from "@nexengine/protocol/errors";
 import { shellQuoted } from "./hints.ts";
 import { nexHome } from "./home.ts";
 import { note, visible } from "./output.ts";

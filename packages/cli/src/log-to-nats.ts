@@ -1,6 +1,7 @@
 /** A node's own log on NATS, over a connection of its own. */
 import { connectNats, unsentBytes } from "@nexengine/node/internal";
-import { type NatsLogin, nodeLogSubject } from "@nexengine/protocol/internal";
+import type { NatsLogin } from "@nexengine/protocol/nats";
+import { nodeLogSubject } from "@nexengine/protocol/subjects";
 
 /** Lines that wait until the node is known; further ones push out the oldest. */
 const waitingLinesMax = 1_000;

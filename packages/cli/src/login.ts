@@ -1,17 +1,17 @@
 /** Where the options lead: flags, then environment, `--context`, a running `nex up`, the selected context. */
 import { type ClientOptions, connectNex, type NexClient } from "@nexengine/client";
+import { NexError } from "@nexengine/protocol/errors";
 import {
-  assertNamespace,
   defaultServer,
   loginOfContext,
   type NatsContext,
   type NatsLogin,
   type NatsTls,
-  NexError,
   splitUrls,
   tlsOfContext,
   withoutSecrets,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/nats";
+import { assertNamespace } from "@nexengine/protocol/subjects";
 import { expandHome, type NamedContext, readContext, selectedContextName } from "./contexts.ts";
 import { version } from "./daemon.ts";
 import type { GlobalOptions } from "./global-options.ts";

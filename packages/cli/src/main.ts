@@ -1,5 +1,6 @@
 /** `nex`: the command line of Nex. */
-import { errorText, exitStatus, repairRuntime } from "@nexengine/protocol/internal";
+import { errorText, exitStatus } from "@nexengine/protocol/errors";
+import { repairRuntime } from "@nexengine/protocol/node-runtime";
 import { note } from "./output.ts";
 import { runCommandLine } from "./program.ts";
 

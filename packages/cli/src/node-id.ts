@@ -1,6 +1,7 @@
 /** Nodes as people name them. */
 import type { NexClient } from "@nexengine/client";
-import { isPublicKey, NexError } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
+import { isPublicKey } from "@nexengine/protocol/tokens";
 
 /**
  * The id of a node: given whole, by its beginning, or by its name.

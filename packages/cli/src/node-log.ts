@@ -2,7 +2,8 @@
 import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import { Writable } from "node:stream";
-import { errorText, type NatsLogin, NexError } from "@nexengine/protocol/internal";
+import { errorText, NexError } from "@nexengine/protocol/errors";
+import type { NatsLogin } from "@nexengine/protocol/nats";
 import { type Logger, pino } from "pino";
 import { colors } from "./colors.ts";
 import type { GlobalOptions, LoggerName } from "./global-options.ts";

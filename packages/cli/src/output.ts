@@ -1,5 +1,5 @@
 /** What commands print: results to the standard output, all else to the standard error. */
-import { NexError, toNexError } from "@nexengine/protocol/internal";
+import { NexError, toNexError } from "@nexengine/protocol/errors";
 import Table from "cli-table3";
 import { colors as pc } from "./colors.ts";
 

@@ -1,6 +1,6 @@
 /** The file in which a running node keeps the number of its process, when the configuration names one. */
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
-import { errorText, NexError } from "@nexengine/protocol/internal";
+import { errorText, NexError } from "@nexengine/protocol/errors";
 
 /**
  * Writes our number into the file; disposing of the result removes it.

@@ -1,6 +1,7 @@
 /** Copies of a workload that ran before the one that is deployed now. */
 import type { NexClient, WorkloadAt, WorkloadDetails, WorkloadLimits } from "@nexengine/client";
-import { errorText, NexError, type Signer } from "@nexengine/protocol/internal";
+import { errorText, NexError } from "@nexengine/protocol/errors";
+import type { Signer } from "@nexengine/protocol/tokens";
 import { note, visible } from "./output.ts";
 
 type PublishedPorts = NonNullable<WorkloadLimits["publish"]>;

@@ -1,5 +1,5 @@
 /** The whole command line. */
-import { exitStatus } from "@nexengine/protocol/internal";
+import { exitStatus } from "@nexengine/protocol/errors";
 import { Command, CommanderError } from "commander";
 import { addCompletion } from "./commands/completion.ts";
 import { addDevrun } from "./commands/devrun.ts";

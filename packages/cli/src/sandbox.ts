@@ -12,7 +12,7 @@ import {
   type SandboxChoice,
   type SandboxTrial,
 } from "@nexengine/node/internal";
-import { NexError } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
 import { type Command, Option } from "commander";
 import { agentPath } from "./daemon.ts";
 

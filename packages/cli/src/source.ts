@@ -2,13 +2,10 @@
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import { basename, dirname, extname, resolve } from "node:path";
 import type { LocalArtifact } from "@nexengine/client";
-import {
-  errorText,
-  looksLikeElf,
-  NexError,
-  printable,
-  type WorkloadType,
-} from "@nexengine/protocol/internal";
+import { errorText, NexError } from "@nexengine/protocol/errors";
+import { looksLikeElf } from "@nexengine/protocol/formats";
+import type { WorkloadType } from "@nexengine/protocol/messages";
+import { printable } from "@nexengine/protocol/subjects";
 
 const scriptExtensions = new Set([".js", ".mjs", ".cjs", ".ts", ".mts", ".cts"]);
 

@@ -2,7 +2,8 @@
 import { createHash } from "node:crypto";
 import { closeSync, constants, createReadStream, fstatSync, openSync, readSync } from "node:fs";
 import { Readable } from "node:stream";
-import { checkStaticElf, errorText, NexError, readBytes } from "@nexengine/protocol/internal";
+import { errorText, NexError } from "@nexengine/protocol/errors";
+import { checkStaticElf, readBytes } from "@nexengine/protocol/formats";
 
 /** Something to deploy that has to be uploaded. */
 export type LocalArtifact = { path: string } | { bytes: Uint8Array };

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createKey, type PingResponse } from "@nexengine/protocol/internal";
+import type { PingResponse } from "@nexengine/protocol/messages";
+import { createKey } from "@nexengine/protocol/tokens";
 import { bestOf, describeReasons } from "./auction.ts";
 
 type Extras = NonNullable<PingResponse["nex"]>;

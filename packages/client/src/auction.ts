@@ -1,16 +1,14 @@
 /** An auction: who bids for a workload, which bid is the best, and why nobody bids. */
+import { NexError } from "@nexengine/protocol/errors";
 import {
   type AuctionRequest,
   type AuctionWhyResponse,
-  auctionSubject,
   auctionWhyResponseSchema,
-  auctionWhySubject,
-  isPublicKey,
-  NexError,
   type PingResponse,
   pingResponseSchema,
-  pingSubject,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/messages";
+import { auctionSubject, auctionWhySubject, pingSubject } from "@nexengine/protocol/subjects";
+import { isPublicKey } from "@nexengine/protocol/tokens";
 import { checkEndorsed, isRefusedAsGoNode, lacksNeed, missingFeature, type Needs } from "./needs.ts";
 import { askAll } from "./scatter.ts";
 import type { Session } from "./session.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { headers } from "@nats-io/nats-core";
-import { errorCodeHeader, errorHeader } from "@nexengine/protocol/internal";
+import { errorCodeHeader, errorHeader } from "@nexengine/protocol/messages";
 import { refusal, startBench, type TestBench } from "./testing/client.ts";
 
 /** Answers on a subject with an error reply. */

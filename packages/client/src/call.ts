@@ -1,14 +1,9 @@
 /** Calls a function, or any responder, and tells its errors from its replies. */
 import { headers, type Msg, type MsgHdrs, type NatsConnection } from "@nats-io/nats-core";
-import {
-  callErrorTextBytesMax,
-  type ErrorCode,
-  errorCodeHeader,
-  errorHeader,
-  isSubscribableSubject,
-  NexError,
-  printable,
-} from "@nexengine/protocol/internal";
+import { callErrorTextBytesMax } from "@nexengine/protocol/agent";
+import { type ErrorCode, NexError } from "@nexengine/protocol/errors";
+import { errorCodeHeader, errorHeader } from "@nexengine/protocol/messages";
+import { isSubscribableSubject, printable } from "@nexengine/protocol/subjects";
 import { notSent, silenceKind } from "./request-failure.ts";
 
 const callTimeoutMsDefault = 30_000;

@@ -1,15 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { encodeResponse } from "@nexengine/protocol/messages";
+import { auctionSubject } from "@nexengine/protocol/subjects";
 import {
-  auctionSubject,
   createKey,
   curveKeyOfSeed,
   encodeClaims,
-  encodeResponse,
   signerOfSeed,
   signXkeyProof,
   xkeyProofLifeSeconds,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/tokens";
 import { refusal, startBench, type TestBench } from "./testing/client.ts";
 import type { Body, ScriptedNode } from "./testing/scripted-node.ts";
 

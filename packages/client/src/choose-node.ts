@@ -1,13 +1,13 @@
 /** Which node a deploy goes to: one that was named, or one of those that bid in an auction. */
+import { NexError } from "@nexengine/protocol/errors";
 import {
-  checkXkeyProof,
   type InfoResponse,
   infoResponseSchema,
-  infoSubject,
-  NexError,
   nodeOnlyInfo,
   type PingResponse,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/messages";
+import { infoSubject } from "@nexengine/protocol/subjects";
+import { checkXkeyProof } from "@nexengine/protocol/tokens";
 import { holdAuction } from "./auction.ts";
 import { checkEndorsed, isRefusedAsGoNode, lacksNeed, missingFeature, type Needs } from "./needs.ts";
 import { askNode, assertNodeId, requestTimeoutMs } from "./requests.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createXidMaker, xidPattern } from "@nexengine/protocol/internal";
+import { createXidMaker, xidPattern } from "@nexengine/protocol/formats";
 import { newSigner, startTestNexus } from "@nexengine/testing";
 import { type ClientOptions, connectNex, NexClient } from "./client.ts";
 import { refusal, startBench } from "./testing/client.ts";

@@ -1,40 +1,42 @@
 /** The client of a nexus: everything that a person who deploys can ask for. */
 
 import type { NatsConnection } from "@nats-io/nats-core";
+import { NexError } from "@nexengine/protocol/errors";
 import {
   type AuctionRequest,
-  assertNamespace,
-  auctionSubject,
   type CloudEvent,
   decodeEvent,
   decodeLogLine,
-  defaultNamespace,
   type EndedWorkload,
-  eventWildcard,
   type InfoRequest,
   type InfoResponse,
   infoResponseSchema,
-  infoSubject,
-  isPublicKey,
-  isWorkloadName,
   type LameDuckResponse,
-  logSubject,
   type MachineInfo,
-  type NatsLogin,
-  NexError,
   type PingResponse,
-  parseEventSubject,
-  parseLogSubject,
   pingResponseSchema,
-  pingSubject,
-  printable,
   type StopResponse,
-  systemNamespace,
   type TailLine,
   tailLinesMax,
   workloadPingResponseSchema,
+} from "@nexengine/protocol/messages";
+import type { NatsLogin } from "@nexengine/protocol/nats";
+import {
+  assertNamespace,
+  auctionSubject,
+  defaultNamespace,
+  eventWildcard,
+  infoSubject,
+  isWorkloadName,
+  logSubject,
+  parseEventSubject,
+  parseLogSubject,
+  pingSubject,
+  printable,
+  systemNamespace,
   workloadPingSubject,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/subjects";
+import { isPublicKey } from "@nexengine/protocol/tokens";
 import type { LocalArtifact } from "./artifact.ts";
 import { type CallOptions, type CallReply, call } from "./call.ts";
 import { connectNats } from "./connection.ts";

@@ -2,7 +2,7 @@
 
 import type { NatsConnection } from "@nats-io/transport-node";
 import { NodeTransport, nodeResolveHost } from "@nats-io/transport-node/lib/node_transport.js";
-import { connectionFailure, connectionOptions, dialNats, type NatsLogin } from "@nexengine/protocol/internal";
+import { connectionFailure, connectionOptions, dialNats, type NatsLogin } from "@nexengine/protocol/nats";
 
 /**
  * Logs in.

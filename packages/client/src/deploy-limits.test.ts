@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { nodeFeatures } from "@nexengine/protocol/internal";
+import { nodeFeatures } from "@nexengine/protocol/messages";
 import { refusal, startBench } from "./testing/client.ts";
 import type { Body, ScriptedNode } from "./testing/scripted-node.ts";
 

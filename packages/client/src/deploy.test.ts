@@ -6,20 +6,19 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { jetstreamManager } from "@nats-io/jetstream";
+import { NexError } from "@nexengine/protocol/errors";
+import { parseJson, parseObjectLocation } from "@nexengine/protocol/formats";
+import { deployRequestSchema } from "@nexengine/protocol/messages";
 import {
   type CurveKey,
   createKey,
   decodeClaims,
-  deployRequestSchema,
   environmentBytesMax,
-  NexError,
   openEnvironment,
   openJson,
   openRequest,
-  parseJson,
-  parseObjectLocation,
   requestDigest,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/tokens";
 import { artifactKey, type DeployOptions } from "./deploy.ts";
 import { refusal, startBench, type TestBench } from "./testing/client.ts";
 import type { Body, Script } from "./testing/scripted-node.ts";

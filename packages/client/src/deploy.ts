@@ -1,33 +1,37 @@
 /** A deploy, from the checks on this side to the node's answer. */
+import type { Globals } from "@nexengine/protocol/agent";
+import { NexError } from "@nexengine/protocol/errors";
+import { objectLocation } from "@nexengine/protocol/formats";
 import {
-  assertDeployNamespace,
-  type CurveKey,
   concurrencyMax,
-  deploySubject,
-  type Environment,
   type Feature,
   functionTypes,
-  type Globals,
-  isSubscribableSubject,
-  isWorkloadName,
   type Limits,
-  NexError,
   type NodeExtras,
-  objectLocation,
   type Published,
-  printable,
   type Restart,
   type RunResponse,
   replicasMax,
   runResponseSchema,
+  type Tags,
+  type WorkloadType,
+} from "@nexengine/protocol/messages";
+import {
+  assertDeployNamespace,
+  deploySubject,
+  isSubscribableSubject,
+  isWorkloadName,
+  printable,
+  workloadNameBytesMax,
+} from "@nexengine/protocol/subjects";
+import {
+  type CurveKey,
+  type Environment,
   type SealedConnections,
   type Signer,
   sealEnvironment,
   sealRequest,
-  type Tags,
-  type WorkloadType,
-  workloadNameBytesMax,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/tokens";
 import { type Artifact, artifactSize, checkNative, isStored } from "./artifact.ts";
 import { chooseNode } from "./choose-node.ts";
 import { checkEnvironment } from "./environment.ts";

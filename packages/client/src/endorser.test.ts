@@ -1,12 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import {
-  createKey,
-  decodeClaims,
-  signEndorsement,
-  signerOfSeed,
-  tokenUse,
-} from "@nexengine/protocol/internal";
+import { createKey, decodeClaims, signEndorsement, signerOfSeed, tokenUse } from "@nexengine/protocol/tokens";
 import { refusal, startBench, type TestBench } from "./testing/client.ts";
 import type { Body, Script, ScriptedNode } from "./testing/scripted-node.ts";
 

@@ -1,5 +1,7 @@
 /** Names and values that can be in an environment, checked before anything is sealed. */
-import { type Environment, NexError, printable } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
+import { printable } from "@nexengine/protocol/subjects";
+import type { Environment } from "@nexengine/protocol/tokens";
 
 /**
  * Refuses what no environment can hold. Names that become one in upper case are the agent's to refuse, which alone

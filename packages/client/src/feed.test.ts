@@ -2,13 +2,9 @@ import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { test } from "node:test";
 import type { NatsConnection } from "@nats-io/nats-core";
-import {
-  createKey,
-  encodeEvent,
-  encodeLogLine,
-  eventSubject,
-  logSubject,
-} from "@nexengine/protocol/internal";
+import { encodeEvent, encodeLogLine } from "@nexengine/protocol/messages";
+import { eventSubject, logSubject } from "@nexengine/protocol/subjects";
+import { createKey } from "@nexengine/protocol/tokens";
 import { Feed } from "./feed.ts";
 import { startBench } from "./testing/client.ts";
 

@@ -1,6 +1,6 @@
 /** Subscriptions as an async iterable with a bounded buffer. */
 import type { Msg, NatsConnection, Subscription } from "@nats-io/nats-core";
-import type { NexError } from "@nexengine/protocol/internal";
+import type { NexError } from "@nexengine/protocol/errors";
 import { notSent } from "./request-failure.ts";
 
 const queueMaxDefault = 10_000;

@@ -2,12 +2,10 @@
 import {
   type LameDuckResponse,
   lameDuckResponseSchema,
-  lameDuckSubject,
-  pingNodeSubject,
   pingResponseSchema,
-  type Signer,
-  signLameDuckToken,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/messages";
+import { lameDuckSubject, pingNodeSubject } from "@nexengine/protocol/subjects";
+import { type Signer, signLameDuckToken } from "@nexengine/protocol/tokens";
 import { lacksFeature } from "./needs.ts";
 import { askNode, assertNodeId, type NodeQuestion, requestTimeoutMs } from "./requests.ts";
 import type { Session } from "./session.ts";

@@ -1,12 +1,7 @@
 /** The limits of a deploy, as a program gives them and as they travel. */
-import {
-  checkLimits,
-  type Limits,
-  limitsSchema,
-  type Network,
-  NexError,
-  printable,
-} from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
+import { checkLimits, type Limits, limitsSchema, type Network } from "@nexengine/protocol/messages";
+import { printable } from "@nexengine/protocol/subjects";
 
 /** What a workload may use; an absent member leaves it to the node. */
 export interface WorkloadLimits {

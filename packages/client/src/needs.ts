@@ -1,14 +1,8 @@
 /** What a deploy needs of the node that it goes to. */
-import {
-  checkEndorsement,
-  type Feature,
-  type Limits,
-  NexError,
-  type NodeExtras,
-  printable,
-  type Tags,
-  type WorkloadType,
-} from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
+import type { Feature, Limits, NodeExtras, Tags, WorkloadType } from "@nexengine/protocol/messages";
+import { printable } from "@nexengine/protocol/subjects";
+import { checkEndorsement } from "@nexengine/protocol/tokens";
 import type { Session } from "./session.ts";
 
 /** What a workload needs of its node. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { nodeFeatures, openRequest } from "@nexengine/protocol/internal";
+import { nodeFeatures } from "@nexengine/protocol/messages";
+import { openRequest } from "@nexengine/protocol/tokens";
 import { refusal, startBench } from "./testing/client.ts";
 import type { Body, ScriptedNode } from "./testing/scripted-node.ts";
 

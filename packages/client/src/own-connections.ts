@@ -1,5 +1,7 @@
 /** Connections that a function brings along. */
-import { NexError, type RequestConnection, type SealedConnections } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
+import type { RequestConnection } from "@nexengine/protocol/messages";
+import type { SealedConnections } from "@nexengine/protocol/tokens";
 
 /** A connection of a workload's own: where it leads, and as whom. See `parseCredentials` for a credentials file. */
 export interface WorkloadConnection {

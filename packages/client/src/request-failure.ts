@@ -1,5 +1,5 @@
 /** Why a request over NATS was not answered, told by the class of what the NATS client threw. */
-import { errorText, NexError } from "@nexengine/protocol/internal";
+import { errorText, NexError } from "@nexengine/protocol/errors";
 
 /** Causes of causes are looked at up to here. */
 const causeDepthMax = 8;

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createKey, NexError } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
+import { createKey } from "@nexengine/protocol/tokens";
 import { refusal, startBench } from "./testing/client.ts";
 
 const stranger = createKey("node").publicKey;

@@ -1,6 +1,9 @@
 /** Control requests to one node. */
 import type { Msg } from "@nats-io/nats-core";
-import { decodeResponse, isPublicKey, NexError, printable } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
+import { decodeResponse } from "@nexengine/protocol/messages";
+import { printable } from "@nexengine/protocol/subjects";
+import { isPublicKey } from "@nexengine/protocol/tokens";
 import type { z } from "zod";
 import { notSent, silenceKind } from "./request-failure.ts";
 import type { Session } from "./session.ts";

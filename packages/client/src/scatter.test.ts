@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { encodeResponse, NexError, pingSubject } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
+import { encodeResponse } from "@nexengine/protocol/messages";
+import { pingSubject } from "@nexengine/protocol/subjects";
 import { refusal, startBench } from "./testing/client.ts";
 
 /** Longer than a test may run: who waits it out fails. */

@@ -1,6 +1,6 @@
 /** Control requests to all nodes at once. */
 import { createInbox, type Msg } from "@nats-io/nats-core";
-import { decodeResponse } from "@nexengine/protocol/internal";
+import { decodeResponse } from "@nexengine/protocol/messages";
 import type { z } from "zod";
 import { notSent } from "./request-failure.ts";
 import { requestTimeoutMs } from "./requests.ts";

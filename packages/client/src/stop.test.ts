@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { decodeClaims, NexError } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
+import { decodeClaims } from "@nexengine/protocol/tokens";
 import { refusal, startBench } from "./testing/client.ts";
 import type { Body } from "./testing/scripted-node.ts";
 

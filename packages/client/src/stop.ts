@@ -1,14 +1,13 @@
 /** Ends a workload. */
+import { NexError } from "@nexengine/protocol/errors";
 import {
   infoResponseSchema,
-  infoSubject,
-  NexError,
   nodeOnlyInfo,
-  type Signer,
   type StopResponse,
   stopResponseSchema,
-  stopSubject,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/messages";
+import { infoSubject, stopSubject } from "@nexengine/protocol/subjects";
+import type { Signer } from "@nexengine/protocol/tokens";
 import { goNodeRefused, lacksFeature } from "./needs.ts";
 import { askNode, assertNodeId, requestTimeoutMs } from "./requests.ts";
 import type { Session } from "./session.ts";

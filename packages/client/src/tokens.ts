@@ -1,15 +1,14 @@
 /** Tokens of a deploy and a stop: bound to their request where the node knows such, the reference's where not. */
+import type { Feature, NodeExtras } from "@nexengine/protocol/messages";
 import {
   boundLifeSecondsMax,
   encodeClaims,
-  type Feature,
-  type NodeExtras,
   requestDigest,
   type Signer,
   type StopTokenFacts,
   signDeployToken,
   signStopToken,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/tokens";
 
 export function hasFeature(extras: NodeExtras | undefined, feature: Feature): boolean {
   return extras?.features?.includes(feature) === true;

@@ -3,7 +3,8 @@ import { createHash } from "node:crypto";
 import { JetStreamApiCodes, JetStreamApiError, jetstream } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/nats-core";
 import { type ObjectStore, Objm, StorageType, setSha256Backend } from "@nats-io/obj";
-import { cliBucket, errorText, NexError } from "@nexengine/protocol/internal";
+import { errorText, NexError } from "@nexengine/protocol/errors";
+import { cliBucket } from "@nexengine/protocol/subjects";
 import { artifactSize, describe, type LocalArtifact, readArtifact, type StoredArtifact } from "./artifact.ts";
 import { silenceKind } from "./request-failure.ts";
 

@@ -5,6 +5,7 @@ import type {
   Machine,
   MachineNetwork,
   MachineRecord,
+  MachineRoot,
   MachineSpec,
   SandboxKind,
 } from "./driver.ts";
@@ -26,6 +27,7 @@ export abstract class DetachedDriver<Made extends DetachedMachine> implements Dr
     "diskBytes",
   ]);
   readonly #networks = new Set<MachineNetwork>(["none", "nats"]);
+  abstract readonly rootKind: MachineRoot["kind"];
   readonly ownLoopback = true;
   readonly carriesIpv6 = false;
   /** Running machines by id, so that a second recovery returns the same object. */
@@ -57,7 +59,8 @@ export abstract class DetachedDriver<Made extends DetachedMachine> implements Dr
 
   async boot(spec: MachineSpec): Promise<Machine> {
     // Only a probe can tell why this host lacks egress, so a missing `egress` is not refused here.
-    const offer: Offer = { kind: this.kind, enforces: this.enforces, networks: everyNetwork };
+    const { kind, enforces, rootKind } = this;
+    const offer: Offer = { kind, enforces, rootKind, networks: everyNetwork };
     return await bootInDirectory(offer, spec, async (owned) => {
       const machine = this.#keep(await this.make(owned));
       if (owned.network === "egress") await this.#learnNetworks();

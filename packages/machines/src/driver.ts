@@ -48,6 +48,17 @@ export interface EgressTarget {
   port: number;
 }
 
+/**
+ * Root file system of a machine, mounted read-only.
+ * - `directory`: a file tree, for containers.
+ * - `image`: a file with a file system, for microVMs.
+ */
+export interface MachineRoot {
+  kind: "directory" | "image";
+  /** Absolute path on the host. */
+  path: string;
+}
+
 /** Parameters for booting one machine. */
 export interface MachineSpec {
   /** Chosen by the caller. Must match `[a-z0-9]{1,32}` and be unique on the host. */
@@ -56,6 +67,8 @@ export interface MachineSpec {
   directory: string;
   limits: MachineLimits;
   network: MachineNetwork;
+  /** The driver's own root when absent. It must contain the driver's program. */
+  root?: MachineRoot;
   /** Host names that the machine resolves in addition to `localhost`. At most 256. */
   hosts?: readonly HostEntry[];
   /** Addresses of the machine's loopback device in addition to 127.0.0.0/8 and ::1. At most 64. */
@@ -160,6 +173,8 @@ export interface Driver {
   readonly enforces: ReadonlySet<LimitName>;
   /** Networks that this driver supports. Networks that depend on the host are added by `fingerprint`. */
   readonly networks: ReadonlySet<MachineNetwork>;
+  /** Kind of root that a spec may name. Absent if machines use the host's file system. */
+  readonly rootKind?: MachineRoot["kind"];
   /** Whether each machine has its own loopback device, so that services on the host's loopback are unreachable. */
   readonly ownLoopback: boolean;
   /** Whether the network `egress` supports IPv6 targets. */

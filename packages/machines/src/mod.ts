@@ -18,6 +18,7 @@ export {
   type MachineLimits,
   type MachineNetwork,
   type MachineRecord,
+  type MachineRoot,
   type MachineSpec,
   type MachineUsage,
   type SandboxKind,

@@ -1,4 +1,4 @@
-import type { Driver, LimitName, MachineSpec } from "./driver.ts";
+import type { Driver, LimitName, MachineRoot, MachineSpec } from "./driver.ts";
 import { MachineError, type MachineErrorCode } from "./errors.ts";
 import { ownableDirectory } from "./host/machine-directory.ts";
 import { removeTree } from "./host/remove-tree.ts";
@@ -12,7 +12,7 @@ export function isMachineId(id: string): boolean {
 }
 
 /** The driver properties that decide whether a spec is accepted. */
-export type Offer = Pick<Driver, "kind" | "enforces" | "networks">;
+export type Offer = Pick<Driver, "kind" | "enforces" | "networks" | "rootKind">;
 
 /**
  * Validates the spec, resolves the machine's directory to its real path and calls `start`. Removes the directory if
@@ -42,7 +42,7 @@ export async function bootInDirectory<Made>(
   }
 }
 
-function checkSpec({ kind, enforces, networks }: Offer, spec: MachineSpec): void {
+function checkSpec({ kind, enforces, networks, rootKind }: Offer, spec: MachineSpec): void {
   if (!isMachineId(spec.id))
     throw refusal("boot_failed", spec, "an id has 1 to 32 characters of a-z and 0-9");
   for (const [name, value] of Object.entries(spec.limits)) {
@@ -56,8 +56,15 @@ function checkSpec({ kind, enforces, networks }: Offer, spec: MachineSpec): void
       `the ${kind} driver does not offer the network "${spec.network}"`,
     );
   }
+  if (spec.root !== undefined && spec.root.kind !== rootKind) {
+    throw refusal("boot_failed", spec, `the ${kind} driver has no root that is ${article(spec.root.kind)}`);
+  }
   const why = networkRefusal(spec);
   if (why !== undefined) throw refusal("boot_failed", spec, why);
+}
+
+function article(kind: MachineRoot["kind"]): string {
+  return kind === "image" ? "an image" : "a directory";
 }
 
 function refusal(code: MachineErrorCode, spec: MachineSpec, why: string): MachineError {

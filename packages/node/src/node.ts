@@ -1,7 +1,9 @@
 /** Composes a node of its parts; nobody else holds the whole. */
 
 import { type Driver, MachineError } from "@nexengine/machines";
-import { defaultServer, type NatsLogin, NexError, type Signer } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
+import { defaultServer, type NatsLogin } from "@nexengine/protocol/nats";
+import type { Signer } from "@nexengine/protocol/tokens";
 import { pino } from "pino";
 import { AdmissionFacts, limitFactsOf } from "./admission/facts.ts";
 import { grantLimits } from "./admission/limits.ts";
@@ -18,9 +20,6 @@ import { autostart, readAutostartIssuer } from "./control-api/autostart.ts";
 import type { ActionContext } from "./control-api/context.ts";
 import { Dispatcher } from "./control-api/dispatcher.ts";
 import { NodeInfo } from "./control-api/info.ts";
-import { Events } from "./feeds/events.ts";
-import { Logs } from "./feeds/logs.ts";
-import { Outlet } from "./feeds/outlet.ts";
 import type { FunctionServices } from "./functions/function-runtime.ts";
 import { ReplyRules } from "./functions/triggers/reply-rules.ts";
 import { AddressRules } from "./host-services/addresses.ts";
@@ -33,6 +32,11 @@ import type { DriverSource } from "./sandbox/choose.ts";
 import { Identity } from "./state/identity.ts";
 import { openAbandoned, openNumbered, StateDirectory } from "./state/state-directory.ts";
 import { UsedTokens } from "./state/used-tokens.ts";
+import { EventFeed } from "./telemetry/event-feed.ts";
+import { LogFeed } from "./telemetry/log-feed.ts";
+import { NodeLog } from "./telemetry/node-log.ts";
+import { Outlet } from "./telemetry/outlet.ts";
+import { Reporter } from "./telemetry/reporter.ts";
 import { Drain } from "./workloads/drain.ts";
 import { plainTemplate } from "./workloads/machine-template.ts";
 import type { GrantedLimits } from "./workloads/spec.ts";
@@ -139,10 +143,11 @@ async function compose(foundations: Foundations, stack: AsyncDisposableStack): P
   const pool = stack.use(makePool(foundations, budget, relayTo(login)));
   await startPool(pool);
   const outlet = stack.use(new Outlet(connections.own, budget.unsentBytesMax, log));
-  const events = new Events(outlet, identity.id);
-  const logs = new Logs(outlet, identity.id, tuning.logBytesPerSecondMax, budget.logLines);
+  const logs = new LogFeed(outlet, identity.id, tuning.logBytesPerSecondMax, budget.logLines);
+  const reporter = new Reporter([new EventFeed(outlet, identity.id), logs, new NodeLog(log)]);
+  const recentLines = logs.recent.bind(logs);
   const services = {
-    ...{ connections, pool, budget, events, logs, log, tuning },
+    ...{ connections, pool, budget, reporter, recentLines, tuning },
     artifacts: new Artifacts(directory.artifacts, tuning.artifactTimeMs),
     relayOf: (namespace: string) => relayTo(connections.loginOf(namespace)),
     publishAddress: config.publish_address,
@@ -160,10 +165,9 @@ async function compose(foundations: Foundations, stack: AsyncDisposableStack): P
   stack.defer(() => dispatcher.stop());
   const drain = stack.use(new Drain(workloads));
   const context = {
-    ...{ info, workloads, drain, events, usedTokens, log },
+    ...{ info, workloads, drain, reporter, usedTokens, recentLines },
     deployFacts: facts.forDeploy.bind(facts),
     lameDuckFacts: facts.forLameDuck.bind(facts),
-    recentLines: logs.recent.bind(logs),
     fitsReadyMachine: (granted: GrantedLimits, namespace: string | undefined) => {
       const plan = relayTo(namespace === undefined ? login : connections.loginOf(namespace));
       return granted.network !== "egress" && pool.fits(plainTemplate(granted.machine, plan));
@@ -173,7 +177,7 @@ async function compose(foundations: Foundations, stack: AsyncDisposableStack): P
   startAutostart(foundations, context, issuer);
   const { heartbeatMs } = tuning;
   return new RunningNode({
-    ...{ info, workloads, events, log, heartbeatMs },
+    ...{ info, workloads, reporter, log, heartbeatMs },
     drained: drain.finished,
     connection: connections.own,
   });
@@ -248,7 +252,7 @@ function makeInfo({ options, identity, driver }: Foundations, facts: AdmissionFa
 
 /** The operator's own configuration needs no token of a client; for the rest it is like any request. */
 function startAutostart(
-  { options: { config, log }, identity }: Foundations,
+  { options: { config }, identity }: Foundations,
   context: ActionContext,
   issuer: Signer,
 ): void {
@@ -259,7 +263,7 @@ function startAutostart(
   void autostart(config.autostart?.workloads ?? [], issuer, {
     nodeId: identity.id,
     xkey: identity.xkey.publicKey,
-    log,
+    reporter: context.reporter,
     deploy: (namespace, body) => deploy(own, namespace, body),
   });
 }

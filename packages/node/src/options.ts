@@ -1,7 +1,7 @@
 /** Options for starting a node. */
 import type { Driver } from "@nexengine/machines";
 import type { NatsLogin } from "@nexengine/protocol";
-import type { Limits } from "@nexengine/protocol/internal";
+import type { Limits } from "@nexengine/protocol/messages";
 import type { Logger } from "pino";
 import { completeConfig, type NodeConfig, type NodeConfigInput } from "./config/config.ts";
 import type { DriverSource } from "./sandbox/choose.ts";

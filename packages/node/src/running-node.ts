@@ -1,8 +1,9 @@
 /** A node that runs: its heartbeat, and how it ends. */
-import { NexError, type PingResponse, toNexError } from "@nexengine/protocol/internal";
+import { NexError, toNexError } from "@nexengine/protocol/errors";
+import type { PingResponse } from "@nexengine/protocol/messages";
 import type { Connections } from "./connections/connections.ts";
-import type { Events } from "./feeds/events.ts";
 import type { CompleteNodeOptions } from "./options.ts";
+import type { Reporter } from "./telemetry/reporter.ts";
 import type { Workloads } from "./workloads/workloads.ts";
 
 /** A running node. */
@@ -31,7 +32,7 @@ export interface RunningParts {
   workloads: Workloads;
   /** Settles when an operator's end of the node has come. */
   drained: Promise<void>;
-  events: Events;
+  reporter: Reporter;
   connection: Connections["own"];
   log: CompleteNodeOptions["log"];
   heartbeatMs: number;
@@ -50,12 +51,13 @@ export class RunningNode implements NexNode {
 
   /** Owns all that the node holds from now on, and says that it has started. */
   running(resources: AsyncDisposableStack): this {
-    const { info, events, workloads, drained, connection, heartbeatMs, log } = this.#parts;
+    const { info, reporter, workloads, drained, connection, heartbeatMs, log } = this.#parts;
     this.#resources = resources;
-    events.node("node_started", { version: info.version, id: info.nodeId, tags: info.tags });
+    const { nodeId } = info;
     this.#heartbeat = setInterval(() => {
       const { node_id, version, nexus, uptime, tags, running_machines } = info.ping(workloads);
-      events.node("heartbeat", { version, node_id, nexus, uptime, tags, running_machines });
+      const status = { version, node_id, nexus, uptime, tags, running_machines };
+      reporter.tell({ type: "heartbeat", status });
     }, heartbeatMs);
     void connection.closed().then((error) => {
       if (this.#stopping !== undefined) return;
@@ -66,7 +68,7 @@ export class RunningNode implements NexNode {
       );
     });
     void drained.then(() => this.#endWith(undefined));
-    log.info({ node: info.nodeId, tags: info.tags }, "node runs");
+    reporter.tell({ type: "node_started", nodeId, version: info.version, tags: info.tags });
     return this;
   }
 
@@ -94,12 +96,12 @@ export class RunningNode implements NexNode {
   }
 
   async #stop(reason: NexError | undefined): Promise<void> {
-    const { info, events, workloads, log } = this.#parts;
+    const { info, reporter, workloads, log } = this.#parts;
     clearInterval(this.#heartbeat);
     info.lameDuck = true;
     try {
       await workloads.stopAll("Node is stopping");
-      events.node("node_stopped", { id: info.nodeId, graceful: reason === undefined });
+      reporter.tell({ type: "node_stopped", nodeId: info.nodeId, graceful: reason === undefined });
       await this.#resources?.disposeAsync();
       log.info({ node: info.nodeId }, "node stopped");
       this.#ended.resolve(reason);

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { chmod, mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { errorText, NexError } from "@nexengine/protocol/internal";
+import { errorText, NexError } from "@nexengine/protocol/errors";
 import { withCacheFolder } from "./cache.ts";
 import { download, isSha256, shownAddress } from "./download.ts";
 import { FetchFailure, lastLine } from "./fetch-failure.ts";

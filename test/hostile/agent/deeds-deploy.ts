@@ -1,6 +1,6 @@
 /** Agents that are ready, and then don't take a workload as they should. */
 import { setTimeout as delay } from "node:timers/promises";
-import { FrameType } from "@nexengine/protocol/internal";
+import { FrameType } from "@nexengine/protocol/agent";
 import type { Wire } from "./wire.ts";
 
 /** As long as a node of these tests lives, and longer than it waits for anything. */

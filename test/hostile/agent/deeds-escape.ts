@@ -8,7 +8,7 @@ import { connect, type NetConnectOpts } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
-import { FrameType } from "@nexengine/protocol/internal";
+import { FrameType } from "@nexengine/protocol/agent";
 import type { Wire } from "./wire.ts";
 
 const filesMax = 100_000;

@@ -1,6 +1,6 @@
 /** Agents that get calls of a function. */
 import { setTimeout as delay } from "node:timers/promises";
-import { FrameFlag, FrameType, framePayloadBytesMax, readInvocation } from "@nexengine/protocol/internal";
+import { FrameFlag, FrameType, framePayloadBytesMax, readInvocation } from "@nexengine/protocol/agent";
 import type { Frame, Wire } from "./wire.ts";
 
 const forgeriesMax = 500;

@@ -1,7 +1,7 @@
 /** Agents that never become ready. */
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
-import { FrameFlag, FrameType, framePayloadBytesMax } from "@nexengine/protocol/internal";
+import { FrameFlag, FrameType, framePayloadBytesMax } from "@nexengine/protocol/agent";
 import type { Wire } from "./wire.ts";
 
 const dripMs = 50;

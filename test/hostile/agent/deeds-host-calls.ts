@@ -5,7 +5,7 @@ import {
   FrameType,
   framePayloadBytesMax,
   HostMethod,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/agent";
 import type { Wire } from "./wire.ts";
 
 const floodCalls = 2_000;

@@ -1,5 +1,5 @@
 /** Agents that misuse the relay to the NATS servers. */
-import { FrameType, framePayloadBytesMax, relayWindowBytes } from "@nexengine/protocol/internal";
+import { FrameType, framePayloadBytesMax, relayWindowBytes } from "@nexengine/protocol/agent";
 import type { Wire } from "./wire.ts";
 
 const overrunsMax = 1_000;

@@ -8,7 +8,7 @@ import {
   frameHeaderBytes,
   framePayloadBytesMax,
   logLineBytesMax,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/agent";
 import type { Wire } from "./wire.ts";
 
 const floodLines = 100_000;

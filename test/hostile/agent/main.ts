@@ -1,6 +1,6 @@
 /** An agent that is hostile where a case wants it, and the real one everywhere else. */
 import { parseArgs } from "node:util";
-import { FrameType } from "@nexengine/protocol/internal";
+import { FrameType } from "@nexengine/protocol/agent";
 import { deeds } from "./deeds.ts";
 import { deedOf } from "./names.ts";
 import { Wire } from "./wire.ts";

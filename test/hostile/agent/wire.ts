@@ -1,12 +1,7 @@
 /** The agent's end of both channels, for agents that don't keep to them. */
 import { once } from "node:events";
 import type { Duplex } from "node:stream";
-import {
-  agentProtocolVersion,
-  FrameDecoder,
-  FrameType,
-  frameHeaderBytes,
-} from "@nexengine/protocol/internal";
+import { agentProtocolVersion, FrameDecoder, FrameType, frameHeaderBytes } from "@nexengine/protocol/agent";
 import type { OpenCalls } from "../../../packages/agent/src/channels/call-channel.ts";
 import { openChannels } from "../../../packages/agent/src/channels/channels.ts";
 

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { Artifact, Deployment } from "@nexengine/client";
 import type { SandboxKind } from "@nexengine/machines";
 import { driverSource } from "@nexengine/node/internal";
-import { toNexError } from "@nexengine/protocol/internal";
+import { toNexError } from "@nexengine/protocol/errors";
 import {
   compileC,
   startTestNexus,

@@ -1,6 +1,6 @@
 /** The channel of blocking calls: what it is to its users, and how it is opened where it is a descriptor or FIFOs. */
 import { closeSync, openSync, readSync, writeSync } from "node:fs";
-import { NexError } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
 
 /** The channel of blocking calls of an epoch. */
 export interface CallChannel {

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { connect, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
-import { NexError } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
 import { AcceptedChannels } from "./accepted-channels.ts";
 import { fifoCalls, inheritedCalls, type OpenCalls } from "./call-channel.ts";
 import { portCalls } from "./port-calls.ts";

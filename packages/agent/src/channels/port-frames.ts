@@ -1,7 +1,7 @@
 /** The frame channels over a stream to the host, one for each epoch that the host begins on it. */
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
-import { NexError } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
 import type { EpochHeader } from "./serial-port.ts";
 
 /** The frame channel of one epoch. */

@@ -4,7 +4,8 @@
  */
 import { isNativeError } from "node:util/types";
 import { compileFunction, Script, SourceTextModule } from "node:vm";
-import { errorText, type Globals, NexError } from "@nexengine/protocol/internal";
+import type { Globals } from "@nexengine/protocol/agent";
+import { errorText, NexError } from "@nexengine/protocol/errors";
 import type { Realm } from "./realm.ts";
 
 /** A function that was found in a source text, and how to find it again from the text. */

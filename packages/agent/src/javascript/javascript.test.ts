@@ -278,7 +278,7 @@ describe("globals: keep", () => {
       async (agent) => {
         const hanging = agent.send("hang");
         hanging.answer.catch(() => undefined);
-        const { FrameType } = await import("@nexengine/protocol/internal");
+        const { FrameType } = await import("@nexengine/protocol/agent");
         const next = agent.send("go");
         agent.connection.send(FrameType.cancel, 0, hanging.id);
         const answer = await next.answer;

@@ -1,6 +1,7 @@
 /** Functions in JavaScript (`v8` on the wire): one realm, calls as its globals allow them. */
 import { readFileSync, statSync } from "node:fs";
-import { CallError, callHeaderBytesMax, type Deploy, NexError } from "@nexengine/protocol/internal";
+import { CallError, callHeaderBytesMax, type Deploy } from "@nexengine/protocol/agent";
+import { NexError } from "@nexengine/protocol/errors";
 import { type Call, CallQueue, type CallRunner } from "../call-queue.ts";
 import { LogLevel, type Provider, type ProviderHost, type RunningWorkload } from "../provider.ts";
 import { findFunction } from "./form.ts";

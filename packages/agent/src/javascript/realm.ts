@@ -2,7 +2,8 @@
 
 import { formatWithOptions, TextDecoder, TextEncoder } from "node:util";
 import { type Context, constants, createContext, Script } from "node:vm";
-import { type HostReply, NexError } from "@nexengine/protocol/internal";
+import type { HostReply } from "@nexengine/protocol/agent";
+import { NexError } from "@nexengine/protocol/errors";
 import { LogLevel as Level, type LogLevel, type ProviderHost } from "../provider.ts";
 import { fillRandom } from "../random.ts";
 import { makeCallContexts } from "./realm-calls.ts";

@@ -2,7 +2,8 @@
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { constants } from "node:os";
-import { type Deploy, type Exited, NexError } from "@nexengine/protocol/internal";
+import type { Deploy, Exited } from "@nexengine/protocol/agent";
+import { NexError } from "@nexengine/protocol/errors";
 import { LineSplitter } from "../line-splitter.ts";
 import { LogLevel, type Provider, type ProviderHost, type RunningWorkload } from "../provider.ts";
 import { Survivor } from "./survivor.ts";

@@ -20,7 +20,7 @@ import {
   parseCallFailure,
   readResult,
   sendInvocation,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/agent";
 
 const answerMs = 20_000;
 /** The bundle as it is shipped; \`npm test\` and \`npm run build\` make it. */

@@ -1,5 +1,5 @@
 /** Host services for modules: two functions, of which one calls and the other reads the answer. */
-import type { HostReply } from "@nexengine/protocol/internal";
+import type { HostReply } from "@nexengine/protocol/agent";
 import type { HostCalls } from "../host-calls.ts";
 import type { HostFunction } from "./engine.ts";
 import type { FunctionMemory } from "./memory.ts";

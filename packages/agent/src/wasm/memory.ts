@@ -1,5 +1,5 @@
 /** The memory of the instance that runs, as its host's functions see it. Every place is checked. */
-import { copyBytes } from "@nexengine/protocol/internal";
+import { copyBytes } from "@nexengine/protocol/agent";
 import type { WasmMemory } from "./engine.ts";
 
 const noMemory = new ArrayBuffer(0);

@@ -1,5 +1,5 @@
 /** What a module declares, read from its binary form, and the same module with limits and with its state to be seen. */
-import { NexError } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
 import { isSimpleType, keepsTables, passConstant } from "./instructions.ts";
 import { malformed, WasmReader } from "./reader.ts";
 

@@ -1,6 +1,7 @@
 /** Functions in Wasm: commands of WASI preview 1, compiled once, that run once for each call. */
 import { readFileSync } from "node:fs";
-import { CallError, type Deploy, errorText, NexError } from "@nexengine/protocol/internal";
+import { CallError, type Deploy } from "@nexengine/protocol/agent";
+import { errorText, NexError } from "@nexengine/protocol/errors";
 import { type Call, CallQueue, type CallRunner } from "../call-queue.ts";
 import { LogLevel, type Provider, type ProviderHost, type RunningWorkload } from "../provider.ts";
 import { DroppedMemory } from "./dropped-memory.ts";

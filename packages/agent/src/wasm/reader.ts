@@ -1,5 +1,5 @@
 /** Reads the binary form of Wasm. Every size is compared with what there is. */
-import { NexError } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
 

@@ -1,12 +1,8 @@
 /** `nex devrun FILE [K=V…]`: a file, its environment, and everything else is taken care of. */
 import type { Deployment, DeployOptions, NexClient } from "@nexengine/client";
-import {
-  defaultTrigger,
-  functionTypes,
-  NexError,
-  toNexError,
-  workloadNameOfFile,
-} from "@nexengine/protocol/internal";
+import { NexError, toNexError } from "@nexengine/protocol/errors";
+import { functionTypes } from "@nexengine/protocol/messages";
+import { defaultTrigger, workloadNameOfFile } from "@nexengine/protocol/subjects";
 import { type Command, Option } from "commander";
 import { environmentOf } from "../environment.ts";
 import { hint } from "../hints.ts";

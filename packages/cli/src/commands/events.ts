@@ -1,6 +1,7 @@
 /** `nex events`: what nodes and workloads do, as it comes. */
 import type { EventEntry } from "@nexengine/client";
-import { NexError, systemNamespace } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
+import { systemNamespace } from "@nexengine/protocol/subjects";
 import type { Command } from "commander";
 import { colors as pc } from "../colors.ts";
 import { ConnectionWatch } from "../connection-watch.ts";

@@ -1,17 +1,15 @@
 /** `nex keys tenant`: credentials for NATS that permit what one role needs, and no more. */
 import { createKey, signerOfSeed } from "@nexengine/protocol";
+import { NexError } from "@nexengine/protocol/errors";
 import {
-  assertNamespace,
   formatCredentials,
-  isPublicKey,
-  isSubscribableSubject,
   type NatsRole,
-  NexError,
   natsPermissions,
   natsRoles,
-  printable,
   signNatsUser,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/nats";
+import { assertNamespace, isSubscribableSubject, printable } from "@nexengine/protocol/subjects";
+import { isPublicKey } from "@nexengine/protocol/tokens";
 import { type Command, Option } from "commander";
 import type { GlobalOptions } from "../global-options.ts";
 import { readKeyFile, writeSecretFile } from "../key-files.ts";

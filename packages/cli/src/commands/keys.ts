@@ -1,6 +1,8 @@
 /** `nex keys`: making keys, and with an owner's key the endorsements of nodes. */
 import { createKey, signerOfSeed } from "@nexengine/protocol";
-import { isPublicKey, NexError, printable, signEndorsement } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
+import { printable } from "@nexengine/protocol/subjects";
+import { isPublicKey, signEndorsement } from "@nexengine/protocol/tokens";
 import { Argument, type Command } from "commander";
 import type { GlobalOptions } from "../global-options.ts";
 import { readKeyFile, writeNewKey } from "../key-files.ts";

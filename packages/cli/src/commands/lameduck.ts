@@ -1,7 +1,8 @@
 /** `nex lameduck`, also `nex node lameduck`: a node takes no more workloads, or for an operator ends. */
 import type { LameDuckOptions } from "@nexengine/client";
 import { signerOfSeed } from "@nexengine/protocol";
-import { drainMsMax, NexError } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
+import { drainMsMax } from "@nexengine/protocol/tokens";
 import type { Command } from "commander";
 import type { GlobalOptions } from "../global-options.ts";
 import { readKeyFile } from "../key-files.ts";

@@ -1,6 +1,6 @@
 /** `nex logs`: what workloads write, as it comes, and the latest lines that nodes have kept. */
 import type { LogEntry, NexClient } from "@nexengine/client";
-import { baseLevel, logLevels } from "@nexengine/protocol/internal";
+import { baseLevel, logLevels } from "@nexengine/protocol/messages";
 import { type Command, Option } from "commander";
 import { colors as pc } from "../colors.ts";
 import { ConnectionWatch } from "../connection-watch.ts";

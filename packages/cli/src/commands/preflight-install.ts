@@ -1,7 +1,7 @@
 /** `nex preflight --install`: what microVMs need, downloaded and verified. */
 import { join } from "node:path";
 import { bootFilesIn, buildBootFiles, fetchBootPackages, MachineError } from "@nexengine/machines";
-import { NexError } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
 import {
   type DownloadSource,
   defaultCacheDirectory,

@@ -14,7 +14,7 @@ import {
   type SandboxTrial,
   trySandboxes,
 } from "@nexengine/node/internal";
-import { errorText, NexError } from "@nexengine/protocol/internal";
+import { errorText, NexError } from "@nexengine/protocol/errors";
 import { defaultCacheDirectory, findNatsServer } from "@nexengine/provision";
 import { type Command, Option } from "commander";
 import { colors as pc } from "../colors.ts";

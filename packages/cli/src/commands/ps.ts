@@ -1,6 +1,6 @@
 /** `nex ps`: the workloads of the namespace, over all nodes. */
 import type { EndedDetails, EventEntry, Feed, NexClient, WorkloadDetails } from "@nexengine/client";
-import { NexError } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
 import type { Command } from "commander";
 import { ConnectionWatch, lost } from "../connection-watch.ts";
 import type { GlobalOptions } from "../global-options.ts";

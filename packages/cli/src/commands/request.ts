@@ -1,6 +1,6 @@
 /** `nex request SUBJECT [PAYLOAD|-]`: call a function and print its reply. */
 import { buffer } from "node:stream/consumers";
-import { NexError } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
 import { type Command, Option } from "commander";
 import type { GlobalOptions } from "../global-options.ts";
 import { withClient } from "../login.ts";

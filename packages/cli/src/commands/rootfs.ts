@@ -22,7 +22,7 @@ import {
   verifyRootfs,
 } from "@nexengine/machines";
 import { defaultRootfsDirectory } from "@nexengine/node/internal";
-import { NexError } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
 import { defaultCacheDirectory } from "@nexengine/provision";
 import { type Command, Option } from "commander";
 import { agentPath } from "../daemon.ts";

@@ -1,7 +1,9 @@
 /** `nex run`: deploy with everything said: the artifact, the keys, the node. */
 import { existsSync } from "node:fs";
 import type { Artifact } from "@nexengine/client";
-import { goUrlOf, NexError, parseObjectLocation, type WorkloadType } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
+import { goUrlOf, parseObjectLocation } from "@nexengine/protocol/formats";
+import type { WorkloadType } from "@nexengine/protocol/messages";
 import type { Command } from "commander";
 import { environmentOf } from "../environment.ts";
 import { issuerKey, publisherKey } from "../key-files.ts";

@@ -1,6 +1,6 @@
 /** `nex stop`: by name or id, or as the reference has it: node and id. */
 import type { WorkloadDetails } from "@nexengine/client";
-import { NexError } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
 import type { Command } from "commander";
 import type { GlobalOptions } from "../global-options.ts";
 import { hint } from "../hints.ts";

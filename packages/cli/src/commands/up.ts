@@ -2,7 +2,8 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type NodeConfigInput, readConfigFile, startNode } from "@nexengine/node/internal";
-import { NexError, withoutSecrets } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
+import { withoutSecrets } from "@nexengine/protocol/nats";
 import {
   defaultCacheDirectory,
   fetchNatsServer,

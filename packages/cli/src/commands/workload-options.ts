@@ -1,6 +1,7 @@
 /** What `nex devrun` and `nex run` have in common: the options of a workload, and what they mean for a deploy. */
 import type { Deployment, DeployOptions } from "@nexengine/client";
-import { NexError, type Restart } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
+import type { Restart } from "@nexengine/protocol/messages";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { addConnectionOptions, type ConnectionOptions, connectionOf } from "../connection-options.ts";
 import type { GlobalOptions } from "../global-options.ts";

@@ -1,13 +1,13 @@
 /** A server and a client of it, and what a test deploys. */
 import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { NexError } from "@nexengine/protocol/errors";
 import {
   type CurveKey,
   createKey,
   curveKeyOfSeed,
-  NexError,
   type Signer,
   signerOfSeed,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/tokens";
 import { startTestNatsServer } from "@nexengine/testing";
 import { type ClientOptions, connectNex, type NexClient } from "../client.ts";
 import type { DeployOptions } from "../deploy.ts";

@@ -1,22 +1,17 @@
 /** A node that does what a test tells it: honest unless its script says otherwise, silent, lying or late. */
 import { connect, type Msg, type NatsConnection } from "@nats-io/transport-node";
+import type { NexError } from "@nexengine/protocol/errors";
+import { encodeFailure, encodeResponse, nodeFeatures, type ResponseKind } from "@nexengine/protocol/messages";
+import { auctionSubject, nodeRequestWildcard, pingSubject } from "@nexengine/protocol/subjects";
 import {
-  auctionSubject,
   type CurveKey,
   createKey,
   curveKeyOfSeed,
   decodeClaims,
-  encodeFailure,
-  encodeResponse,
-  type NexError,
-  nodeFeatures,
-  nodeRequestWildcard,
-  pingSubject,
-  type ResponseKind,
   type Signer,
   signerOfSeed,
   signXkeyProof,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/tokens";
 
 /** A JSON body as it stands on the wire. */
 export type Body = Record<string, unknown>;

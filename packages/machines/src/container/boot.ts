@@ -9,7 +9,7 @@ import { closeOutput, FifoConsole } from "../host/fifo-console.ts";
 import { type ProcessIdentity, readProcess } from "../host/process-table.ts";
 import { attachNetwork, demandNetwork, needsNetworkSetup } from "../network/attach-network.ts";
 import { cleanUp } from "./cleanup.ts";
-import { bundleConfig } from "./config.ts";
+import { bundleConfig, rootOf } from "./config.ts";
 import type { ContainerHost } from "./host.ts";
 import { writeHostsFile } from "./hosts-file.ts";
 import { type Layout, layoutOf } from "./layout.ts";
@@ -64,7 +64,8 @@ async function makeBundle(
   await mkdir(layout.channels);
   await chmod(layout.channels, 0o755);
   const { hosts = [] } = spec;
-  if (hosts.length > 0) await writeHostsFile(layout.hosts, { id: spec.id, hosts }, host.settings.rootfs);
+  const root = rootOf(spec, host.settings);
+  if (hosts.length > 0) await writeHostsFile(layout.hosts, { id: spec.id, hosts }, root);
   const config = bundleConfig(spec, {
     settings: host.settings,
     layout,

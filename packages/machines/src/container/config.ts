@@ -26,6 +26,11 @@ export interface BundleFacts {
   cgroupNamespace: boolean;
 }
 
+/** Path of a machine's root file system. */
+export function rootOf({ root }: MachineSpec, { rootfs }: ContainerDriverSettings): string {
+  return root?.path ?? rootfs;
+}
+
 /** Builds the `config.json` of a machine's bundle (OCI runtime specification 1.0.2). */
 export function bundleConfig(spec: MachineSpec, facts: BundleFacts): object {
   const { settings, layout, hostIdFirst } = facts;
@@ -55,7 +60,7 @@ export function bundleConfig(spec: MachineSpec, facts: BundleFacts): object {
       noNewPrivileges: true,
       oomScoreAdj,
     },
-    root: { path: settings.rootfs, readonly: true },
+    root: { path: rootOf(spec, settings), readonly: true },
     hostname: "nex",
     mounts: guestMounts(spec.limits.diskBytes, shownOf(spec, layout)),
     linux: {

@@ -32,6 +32,7 @@ import { recoverContainer } from "./recover.ts";
  */
 export class ContainerDriver extends DetachedDriver<ContainerMachine> {
   readonly kind = "container";
+  readonly rootKind = "directory";
   readonly #options: ContainerDriverOptions;
   #host: ContainerHost | undefined;
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { readdir, readFile } from "node:fs/promises";
+import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
 import { actMs, makeContainerDriver, makeSpec, prepareContainers, within } from "@nexengine/testing/internal";
@@ -38,6 +39,32 @@ suite("a container", { skip: containers.unmetRequirement ?? false }, () => {
     );
     const none = "0".repeat(16);
     assert.deepEqual(told, [1000, none, none, "1", "2", 1]);
+  });
+
+  test("runs on the root that its spec names", async () => {
+    const other = await mkdtemp(join(tmpdir(), "nex-root-"));
+    const driver = makeContainerDriver({
+      command: [rootfsPaths.node, "-p", "require('node:fs').readdirSync('/')", "--"],
+    });
+    try {
+      await cp(containers.options.rootfs, other, { recursive: true, verbatimSymlinks: true });
+      await chmod(other, 0o755);
+      await mkdir(join(other, "of-the-spec"));
+      const machine = await driver.boot(await makeSpec({ root: { kind: "directory", path: other } }));
+      const { console } = await within(machine.exited, actMs, "the exit");
+      assert.match(console, /'of-the-spec'/);
+      await machine.destroy();
+    } finally {
+      await rm(other, { recursive: true });
+    }
+  });
+
+  test("refuses a root that is an image", async () => {
+    const root = { kind: "image", path: "/a.ext4" } as const;
+    await assert.rejects(async () => makeContainerDriver().boot(await makeSpec({ root })), {
+      code: "boot_failed",
+      message: /the container driver has no root that is an image/,
+    });
   });
 
   test("can write only to its working directory and /tmp", async () => {

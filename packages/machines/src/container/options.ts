@@ -5,7 +5,7 @@ import { defaultEgressNetwork } from "../network/egress.ts";
 
 /** Options of a container driver. */
 export interface ContainerDriverOptions {
-  /** Root file system of every machine, mounted read-only. Unprivileged users must be able to reach it. */
+  /** Root of machines whose spec names none. Unprivileged users must be able to reach it. */
   rootfs: string;
   /** Program of the machine by its path in the rootfs, and its arguments. The channel argument is appended. */
   command: readonly [program: string, ...args: string[]];

@@ -38,7 +38,8 @@ export async function bootFirecracker(
     const egressAddress = network?.address;
     const { root } = jailOf(settings.stateDirectory, spec.id);
     await placeBytes(root, "config", configDisk(spec, settings, token, "vsock", egressAddress));
-    const files = { kernel: settings.boot.kernel, initramfs: settings.boot.initramfs, image: settings.image };
+    const image = spec.root?.path ?? settings.image;
+    const files = { kernel: settings.boot.kernel, initramfs: settings.boot.initramfs, image };
     const { identity, console, api } = await jail(host, spec, { userId, networkPath: network?.path }, files);
     await startGuest(api, spec, settings);
     const facts = { identity, token, idRange, ...(egressAddress !== undefined && { egressAddress }) };

@@ -22,7 +22,7 @@ export interface RateLimiters {
 
 /** Options of a Firecracker driver. */
 export interface FirecrackerDriverOptions {
-  /** Image with the root file system of every machine, mounted read-only. */
+  /** Image of the root of machines whose spec names none. */
   image: string;
   /** Uncompressed kernel and initramfs of the machines. */
   boot: BootFiles;

@@ -48,7 +48,7 @@ export class FirecrackerCopier implements Copier<Template> {
         await chmod(path, 0o444);
         files[name] = path;
       }
-      return { ...files, image: settings.image };
+      return { ...files, image: spec.root?.path ?? settings.image };
     } finally {
       await machine.destroy();
     }

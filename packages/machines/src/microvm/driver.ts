@@ -8,6 +8,7 @@ import type { Templates } from "./templates.ts";
 
 /** Base class of microVM drivers, which differ in their monitors. */
 export abstract class MicroVmDriver extends DetachedDriver<MicroVm> {
+  readonly rootKind = "image";
   protected abstract readonly monitor: Monitor;
   protected abstract readonly templates: Templates<unknown>;
   #pruned: Promise<void> | undefined;

@@ -7,7 +7,7 @@ import type { MachineSpec } from "../driver.ts";
 import type { MicroVm, Monitor } from "./machine.ts";
 import { type Copier, Templates } from "./templates.ts";
 
-test("Templates boots every machine with egress, and copies other machines from the second one on", async () => {
+test("Templates boots every machine with egress, and copies other machines from the second one of a kind on", async () => {
   const directory = await mkdtemp(join(tmpdir(), "nex-templates-"));
   const done: string[] = [];
   const did = async (what: string): Promise<MicroVm> => {
@@ -26,7 +26,10 @@ test("Templates boots every machine with egress, and copies other machines from 
     for (let count = 0; count < 3; count++) await templates.boot({ ...spec, network: "egress", egress });
     assert.deepEqual(done.splice(0), ["boot", "boot", "boot"]);
     for (let count = 0; count < 3; count++) await templates.boot(spec);
-    assert.deepEqual(done, ["boot", "template", "copy", "copy"]);
+    assert.deepEqual(done.splice(0), ["boot", "template", "copy", "copy"]);
+    for (const path of ["/a.ext4", "/b.ext4", "/a.ext4"])
+      await templates.boot({ ...spec, root: { kind: "image", path } });
+    assert.deepEqual(done, ["boot", "boot", "template", "copy"]);
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

@@ -128,6 +128,6 @@ export class Templates<Template> {
 }
 
 /** Machines with equal values of these members are identical until their agents receive a message. */
-function kindOf({ limits, network, hosts, loopbackAddresses, nodeLostTimeoutMs }: MachineSpec): string {
-  return JSON.stringify({ limits, network, hosts, loopbackAddresses, nodeLostTimeoutMs });
+function kindOf({ limits, network, root, hosts, loopbackAddresses, nodeLostTimeoutMs }: MachineSpec): string {
+  return JSON.stringify({ limits, network, root, hosts, loopbackAddresses, nodeLostTimeoutMs });
 }

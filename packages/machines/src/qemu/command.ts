@@ -27,7 +27,8 @@ export interface MemoryFile {
  * @param file Memory file; without it, the memory is private.
  */
 export function qemuArguments(spec: MachineSpec, settings: QemuDriverSettings, file?: MemoryFile): string[] {
-  const { image, boot, accelerator } = settings;
+  const { boot, accelerator } = settings;
+  const image = spec.root?.path ?? settings.image;
   const memoryMebibytes = Math.floor(memoryBytesOf(spec, settings) / mebibyte);
   const vcpus = Math.max(Math.ceil(spec.limits.vcpus ?? 1), 1);
   const socket = (name: "frames" | "calls"): string[] => [

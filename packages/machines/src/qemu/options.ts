@@ -9,7 +9,7 @@ export type Accelerator = (typeof accelerators)[number];
 
 /** Options of a QEMU driver. */
 export interface QemuDriverOptions {
-  /** Image with the root file system of every machine, mounted read-only. */
+  /** Image of the root of machines whose spec names none. */
   image: string;
   /** Kernel and initramfs of the machines. */
   boot: BootFiles;

@@ -2,27 +2,31 @@
  * Admission of a DEPLOY: a pure function of the request and the node's facts. Cheap checks come first, and the signature
  * before the environment. Order and texts are those of Go Nex.
  */
+import { NexError } from "@nexengine/protocol/errors";
+import { parseObjectLocation } from "@nexengine/protocol/formats";
+import {
+  type DeployRequest,
+  functionTypes,
+  parseDeployExtras,
+  signedDigest,
+  type WorkloadType,
+} from "@nexengine/protocol/messages";
 import {
   alwaysDeniedTrigger,
   assertDeployNamespace,
+  deniedTriggerSubjects,
+  isSubscribableSubject,
+  isWorkloadName,
+  overlapping,
+  printable,
+} from "@nexengine/protocol/subjects";
+import {
   type BoundToken,
   type Claims,
   type CurveKey,
   checkDeployToken,
-  type DeployRequest,
-  deniedTriggerSubjects,
-  functionTypes,
-  isSubscribableSubject,
   isTimely,
-  isWorkloadName,
-  NexError,
-  overlapping,
-  parseDeployExtras,
-  parseObjectLocation,
-  printable,
-  signedDigest,
-  type WorkloadType,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/tokens";
 import type { NamespaceRules } from "../config/namespaces.ts";
 import type { WorkloadSpec } from "../workloads/spec.ts";
 import { grantLimits, grantReplicas, type LimitFacts } from "./limits.ts";

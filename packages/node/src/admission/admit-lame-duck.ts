@@ -1,10 +1,7 @@
 /** Admission of a LAMEDUCK: anybody may ask a node to take no more workloads; an operator may end it. */
-import {
-  type BoundToken,
-  checkLameDuckToken,
-  type LameDuckRequest,
-  NexError,
-} from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
+import type { LameDuckRequest } from "@nexengine/protocol/messages";
+import { type BoundToken, checkLameDuckToken } from "@nexengine/protocol/tokens";
 import { asToken, readToken, type TokenFacts } from "./tokens.ts";
 
 /** Head of the errors, as in Go Nex. */

@@ -1,12 +1,7 @@
 /** Admission of a STOP: only the issuer of a workload may stop it. Order and texts are those of Go Nex. */
-import {
-  type BoundToken,
-  type Claims,
-  checkStopToken,
-  isTimely,
-  NexError,
-  type StopRequest,
-} from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
+import type { StopRequest } from "@nexengine/protocol/messages";
+import { type BoundToken, type Claims, checkStopToken, isTimely } from "@nexengine/protocol/tokens";
 import { asToken, readToken, type TokenFacts } from "./tokens.ts";
 
 /** The workload that a STOP names, as far as admission needs it. */

@@ -1,6 +1,7 @@
 /** The owner of the facts for admission: configuration, identity, and what runs at this moment. */
 import { type Driver, hostNetworks } from "@nexengine/machines";
-import type { Limits, NatsLogin } from "@nexengine/protocol/internal";
+import type { Limits } from "@nexengine/protocol/messages";
+import type { NatsLogin } from "@nexengine/protocol/nats";
 import type { NodeConfig } from "../config/config.ts";
 import { machinesMaxOf, type NamespaceRules, rulesOf } from "../config/namespaces.ts";
 import type { Connections } from "../connections/connections.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { LimitName, MachineNetwork } from "@nexengine/machines";
-import type { Limits, PublishedPort, WorkloadType } from "@nexengine/protocol/internal";
+import type { Limits, PublishedPort, WorkloadType } from "@nexengine/protocol/messages";
 import type { GrantedLimits } from "../workloads/spec.ts";
 import { grantLimits, type LimitFacts } from "./limits.ts";
 

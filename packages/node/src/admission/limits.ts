@@ -10,18 +10,18 @@ import {
   type MachineLimits,
   networkToName,
 } from "@nexengine/machines";
+import { NexError } from "@nexengine/protocol/errors";
 import {
   countedLimits,
   type EgressRule,
   functionTypes,
   type Limits,
   type Network,
-  NexError,
   networks,
   type PublishedPort,
   parseEgressRule,
   type WorkloadType,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/messages";
 import type { MaxLimits } from "../config/namespaces.ts";
 import type { GrantedLimits } from "../workloads/spec.ts";
 

@@ -1,14 +1,14 @@
 /** Opens what was sealed for this node. */
+import { NexError } from "@nexengine/protocol/errors";
 import {
   type CurveKey,
   environmentBytesMax,
-  NexError,
   openEnvironment,
   openJson,
   openRequest,
   type SealedFor,
   type SealedRequest,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/tokens";
 import type { OwnConnectionName } from "../connections/own-connection.ts";
 
 /** The sealed parts of a deploy. */

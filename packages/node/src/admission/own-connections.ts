@@ -1,10 +1,7 @@
 /** Per-request connections: sealed by our client, in clear by Go Nex. */
-import {
-  type NatsLogin,
-  NexError,
-  type RequestConnection,
-  saysConnection,
-} from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
+import { type RequestConnection, saysConnection } from "@nexengine/protocol/messages";
+import type { NatsLogin } from "@nexengine/protocol/nats";
 import {
   type OwnConnection,
   type OwnConnectionName,

@@ -1,4 +1,5 @@
 /** Checks that DEPLOY, STOP and LAMEDUCK share: signature and use, and for a bound token time and single use. */
+import { NexError } from "@nexengine/protocol/errors";
 import {
   alreadyUsed,
   type BoundToken,
@@ -6,10 +7,9 @@ import {
   checkBoundToken,
   decodeClaims,
   isNatsToken,
-  NexError,
   type TokenUse,
   tokenUse,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/tokens";
 
 /** The node's facts for checking tokens. */
 export interface TokenFacts {

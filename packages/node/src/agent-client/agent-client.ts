@@ -8,7 +8,6 @@ import {
   breakOff,
   CallError,
   checkHeaderBlock,
-  checkJson,
   type Deploy,
   type Deployed,
   deployedSchema,
@@ -19,17 +18,18 @@ import {
   FrameType,
   framePayloadBytesMax,
   helloSchema,
-  type LogLevel,
-  logLevels,
   logLineBytesMax,
-  NexError,
   PayloadAssembler,
   parseCallFailure,
   Relay,
+  type ReplyView,
   readResult,
   readU32,
   sendInvocation,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/agent";
+import { NexError } from "@nexengine/protocol/errors";
+import { checkJson } from "@nexengine/protocol/formats";
+import { type LogLevel, logLevels } from "@nexengine/protocol/messages";
 import type { MachineShares } from "../budget/budget.ts";
 import { type AgentCall, AgentCalls } from "./calls.ts";
 import { HostCalls } from "./host-calls.ts";
@@ -80,6 +80,13 @@ export class AgentClient {
   #nextPing = 1;
   /** Set while nothing is read from an agent that sent too many unsolicited frames. */
   #pause: NodeJS.Timeout | undefined;
+  readonly #reply: ReplyView = {
+    bytes: Buffer.alloc(0),
+    runTicks: 0,
+    headersStart: 0,
+    payloadStart: 0,
+    payloadEnd: 0,
+  };
   /** Time at which the current frames were read; 0 when not known yet. */
   #nowMs = 0;
 
@@ -308,12 +315,23 @@ export class AgentClient {
       if (flags !== 0 || end - start < 4 || !this.#replies.empty) return false;
       const call = this.calls.answer(id, this.#now());
       if (call === undefined) this.#unasked();
-      else call.replied(bytes, start + 4, start + 4, end, readU32(bytes, start));
+      else call.replied(this.#replyView(bytes, start, end));
       return true;
     }
     if (type !== FrameType.began) return false;
     if (!this.calls.began(id, this.#now())) this.#unasked();
     return true;
+  }
+
+  /** The view of a reply without headers. One object for all replies, because a fresh one costs throughput. */
+  #replyView(bytes: Buffer, start: number, end: number): ReplyView {
+    const reply = this.#reply;
+    reply.bytes = bytes;
+    reply.runTicks = readU32(bytes, start);
+    reply.headersStart = start + 4;
+    reply.payloadStart = start + 4;
+    reply.payloadEnd = end;
+    return reply;
   }
 
   /** Counts an unsolicited frame. Pauses reading when there are too many. */
@@ -368,9 +386,9 @@ export class AgentClient {
       return;
     }
     // Checked before the call is removed: nobody would answer it otherwise.
-    const { headersStart, payloadStart, payloadEnd, runTicks } = readResult(flags, whole, 0, whole.length);
-    checkHeaderBlock(whole, headersStart, payloadStart);
-    this.calls.answer(id, this.#now())?.replied(whole, headersStart, payloadStart, payloadEnd, runTicks);
+    const reply = readResult(flags, whole, 0, whole.length);
+    checkHeaderBlock(whole, reply.headersStart, reply.payloadStart);
+    this.calls.answer(id, this.#now())?.replied(reply);
   }
 
   #now(): number {

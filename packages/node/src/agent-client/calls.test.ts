@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { callWindowMax } from "@nexengine/protocol/internal";
+import { callWindowMax } from "@nexengine/protocol/agent";
 import { AgentCall, AgentCalls, callSlotsMax } from "./calls.ts";
 
 class TestCall extends AgentCall {

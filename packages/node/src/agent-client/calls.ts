@@ -2,7 +2,7 @@
  * The calls that one agent has. Slots have ids with a generation, so that a late answer matches nothing. The list keeps the
  * order in which calls were sent, which is the order in which the agent starts them.
  */
-import { type CallFailure, callWindowMax, type MessageView } from "@nexengine/protocol/internal";
+import { type CallFailure, callWindowMax, type MessageView, type ReplyView } from "@nexengine/protocol/agent";
 
 const slotBits = 12;
 /** Maximum number of calls that an agent has at once. */
@@ -29,14 +29,8 @@ export abstract class AgentCall implements MessageView {
   previous: AgentCall | undefined;
   next: AgentCall | undefined;
 
-  /** Takes the reply: a range of a buffer that is not reused. Headers end where the payload starts. */
-  abstract replied(
-    bytes: Buffer,
-    headersStart: number,
-    payloadStart: number,
-    payloadEnd: number,
-    runTicks: number,
-  ): void;
+  /** Takes the reply. The view is reused after the call; its buffer is not. */
+  abstract replied(reply: ReplyView): void;
   abstract failed(failure: CallFailure, runTicks: number): void;
 }
 

@@ -11,7 +11,7 @@ import {
   HostMethod,
   type HostReply,
   PayloadAssembler,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/agent";
 import { Quota } from "../budget/quota.ts";
 import { HostCalls } from "./host-calls.ts";
 

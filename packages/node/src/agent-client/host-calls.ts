@@ -4,16 +4,15 @@ import {
   CallError,
   decodeHostCall,
   encodeHostReply,
-  errorText,
   type FrameConnection,
   FrameFlag,
   FrameType,
   type HostReply,
   hostCallBytesMax,
   hostCallHeaderBytes,
-  NexError,
   PayloadAssembler,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/agent";
+import { errorText, NexError } from "@nexengine/protocol/errors";
 import type { Share } from "../budget/quota.ts";
 
 /** Maximum number of open non-blocking calls of one agent. */

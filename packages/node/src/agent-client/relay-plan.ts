@@ -1,7 +1,8 @@
 /** Where a machine finds the node's NATS servers: the addresses on which its agent listens, and the server behind each. */
 import { isIP } from "node:net";
 import type { HostEntry } from "@nexengine/machines";
-import { parseServer, type RelayListen, type ServerAddress } from "@nexengine/protocol/internal";
+import type { RelayListen } from "@nexengine/protocol/agent";
+import { parseServer, type ServerAddress } from "@nexengine/protocol/nats";
 
 /** Maximum number of servers: one 127.0.0.k for each. */
 const serversMax = 64;

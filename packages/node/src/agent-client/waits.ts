@@ -1,5 +1,5 @@
 /** Awaited answers of an agent, each with a timeout. */
-import { NexError } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
 
 interface Wait {
   resolve(value: unknown): void;

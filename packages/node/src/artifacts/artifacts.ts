@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { JetStreamApiCodes, JetStreamApiError, jetstream } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/nats-core";
 import { type ObjectResult, Objm, setSha256Backend } from "@nats-io/obj";
-import { checkStaticElf, errorText, NexError } from "@nexengine/protocol/internal";
+import { errorText, NexError } from "@nexengine/protocol/errors";
+import { checkStaticElf } from "@nexengine/protocol/formats";
 import { ObjectConsumers } from "../connections/object-consumers.ts";
 
 setSha256Backend("native");

@@ -1,5 +1,5 @@
 /** A bounded number of concurrent boots; later ones wait for a bounded time, in order. */
-import { NexError } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
 
 export class BootSlots {
   readonly #max: number;

@@ -1,6 +1,8 @@
 /** The node's configuration file: the keys of Go Nex and ours. */
 import { readFile } from "node:fs/promises";
-import { checkJson, checkLimits, errorText, NexError, parseEgressRule } from "@nexengine/protocol/internal";
+import { errorText, NexError } from "@nexengine/protocol/errors";
+import { checkJson } from "@nexengine/protocol/formats";
+import { checkLimits, parseEgressRule } from "@nexengine/protocol/messages";
 import { z } from "zod";
 import { isAddressRule } from "../host-services/addresses.ts";
 import { hostServicesSchema } from "../host-services/settings.ts";

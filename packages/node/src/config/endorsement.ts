@@ -1,5 +1,6 @@
 /** Checks the configured endorsement of a node. */
-import { errorText, isTimely, NexError, readEndorsement } from "@nexengine/protocol/internal";
+import { errorText, NexError } from "@nexengine/protocol/errors";
+import { isTimely, readEndorsement } from "@nexengine/protocol/tokens";
 import type { Logger } from "pino";
 
 /**

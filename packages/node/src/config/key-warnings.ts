@@ -1,5 +1,5 @@
 /** Warnings about configuration keys without effect. */
-import { printable } from "@nexengine/protocol/internal";
+import { printable } from "@nexengine/protocol/subjects";
 import { z } from "zod";
 import { idleKeys } from "./idle-keys.ts";
 

@@ -1,15 +1,8 @@
 /** Configuration of single namespaces. */
-import {
-  isNamespace,
-  isPublicKey,
-  isSubscribableSubject,
-  type Limits,
-  limitsSchema,
-  natsContextSchema,
-  refusedMember,
-  replicasMax,
-  systemNamespace,
-} from "@nexengine/protocol/internal";
+import { type Limits, limitsSchema, replicasMax } from "@nexengine/protocol/messages";
+import { natsContextSchema, refusedMember } from "@nexengine/protocol/nats";
+import { isNamespace, isSubscribableSubject, systemNamespace } from "@nexengine/protocol/subjects";
+import { isPublicKey } from "@nexengine/protocol/tokens";
 import { z } from "zod";
 import { hostServicesSchema } from "../host-services/settings.ts";
 

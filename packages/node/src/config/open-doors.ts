@@ -1,7 +1,7 @@
 /** Finds what a configuration leaves open, for a line each in the log at start. */
 import { isIP, isIPv4 } from "node:net";
 import { isInside, isMetadata } from "@nexengine/machines";
-import { type EgressRule, parseEgressRule, type Sandbox } from "@nexengine/protocol/internal";
+import { type EgressRule, parseEgressRule, type Sandbox } from "@nexengine/protocol/messages";
 import type { Logger } from "pino";
 import type { NodeConfig } from "./config.ts";
 import { rulesOf } from "./namespaces.ts";

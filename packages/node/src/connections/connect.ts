@@ -1,6 +1,7 @@
 /** Opens and closes one connection to NATS. */
 import type { ConnectionOptions, NatsConnection } from "@nats-io/transport-node";
-import { connectionFailure, connectionOptions, type NatsLogin, NexError } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
+import { connectionFailure, connectionOptions, type NatsLogin } from "@nexengine/protocol/nats";
 import { connectTransport } from "./transport.ts";
 
 /** Timeout for the last messages when a connection closes. */

@@ -1,6 +1,7 @@
 /** All NATS connections of a node: its own, those of its configuration, and per-request ones. */
 import type { NatsConnection } from "@nats-io/nats-core";
-import { errorText, type NatsLogin, NexError } from "@nexengine/protocol/internal";
+import { errorText, NexError } from "@nexengine/protocol/errors";
+import type { NatsLogin } from "@nexengine/protocol/nats";
 import type { Logger } from "pino";
 import { closeConnection, connectNats } from "./connect.ts";
 import { KeptConnection } from "./kept-connection.ts";

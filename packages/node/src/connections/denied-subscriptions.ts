@@ -5,7 +5,7 @@ import {
   type QueuedIterator,
   type Status,
 } from "@nats-io/nats-core";
-import { NexError } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
 
 /**
  * Subscribes, and reports what was not permitted.

@@ -1,6 +1,7 @@
 /** A connection of the configuration: opened at start, and reconnected for ever. */
 import type { NatsConnection } from "@nats-io/nats-core";
-import { errorText, type NatsLogin, NexError } from "@nexengine/protocol/internal";
+import { errorText, NexError } from "@nexengine/protocol/errors";
+import type { NatsLogin } from "@nexengine/protocol/nats";
 import type { Logger } from "pino";
 import { closeConnection, connectWithin } from "./connect.ts";
 

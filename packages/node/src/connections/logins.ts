@@ -2,16 +2,9 @@
 import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import {
-  errorText,
-  loginOfContext,
-  type NatsLogin,
-  NexError,
-  type RequestConnection,
-  saysConnection,
-  splitUrls,
-  tlsOfContext,
-} from "@nexengine/protocol/internal";
+import { errorText, NexError } from "@nexengine/protocol/errors";
+import { type RequestConnection, saysConnection } from "@nexengine/protocol/messages";
+import { loginOfContext, type NatsLogin, splitUrls, tlsOfContext } from "@nexengine/protocol/nats";
 import type { ConnectionConfig, Namespaces } from "../config/namespaces.ts";
 
 /** Login of a namespace. */

@@ -4,18 +4,18 @@ import { BlockList, isIP, isIPv6 } from "node:net";
 import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import { isDeepStrictEqual } from "node:util";
 import type { ConnectionOptions, NatsConnection } from "@nats-io/nats-core";
+import { NexError } from "@nexengine/protocol/errors";
+import type { RequestConnection } from "@nexengine/protocol/messages";
 import {
   connectionFailure,
   connectionOptions,
   defaultServer,
   loginInUrl,
   type NatsLogin,
-  NexError,
   parseServer,
-  type RequestConnection,
   type ServerAddress,
   withoutSecrets,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/nats";
 import { connectWithin } from "./connect.ts";
 
 /** Servers that a request may name. */

@@ -1,7 +1,7 @@
 /** The NATS client's transport, but that an attempt which came to nothing leaves nothing behind. */
 import type { ConnectionOptions, NatsConnection, ServerInfo } from "@nats-io/transport-node";
 import { NodeTransport, nodeResolveHost } from "@nats-io/transport-node/lib/node_transport.js";
-import { dialNats } from "@nexengine/protocol/internal";
+import { dialNats } from "@nexengine/protocol/nats";
 
 /** A server's greeting has no more. */
 const infoBytesMax = 65_536;

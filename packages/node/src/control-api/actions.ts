@@ -1,24 +1,25 @@
 /** The requests that a node answers: subject, bounds and handler of each. */
+import { toNexError } from "@nexengine/protocol/errors";
+import { parseJson, requestBytesMax } from "@nexengine/protocol/formats";
 import {
   type AuctionRequest,
   auctionRequestSchema,
-  auctionSubject,
-  auctionWhySubject,
   deployRequestSchema,
   type InfoRequest,
   infoRequestSchema,
+  stopRequestSchema,
+} from "@nexengine/protocol/messages";
+import {
+  auctionSubject,
+  auctionWhySubject,
   lameDuckSubject,
   nodeRequestWildcard,
-  parseJson,
   parseNodeRequestSubject,
   parseWorkloadPingSubject,
   pingNodeSubject,
   pingSubject,
-  requestBytesMax,
-  stopRequestSchema,
-  toNexError,
   workloadPingWildcard,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/subjects";
 import { admitDeploy, invalidDeploy } from "../admission/admit-deploy.ts";
 import { admitStop, invalidStop } from "../admission/admit-stop.ts";
 import { type BidReason, grantedOf, reasonsAgainst } from "./bid.ts";
@@ -157,11 +158,12 @@ export async function deploy(context: ActionContext, namespace: string, body: Ui
     const request = parseJson(body, deployRequestSchema, "Unable to deserialize deploy request");
     const { spec, token } = admitDeploy({ namespace, request, body }, context.deployFacts(namespace));
     const remembered = useUp(context.usedTokens, invalidDeploy, token);
-    context.log.info({ namespace, name: spec.name, type: spec.type, issuer: spec.issuer }, "deploy accepted");
+    const { name: given, type: workloadType, issuer } = spec;
+    context.reporter.tell({ type: "deploy_accepted", namespace, name: given, workloadType, issuer });
     const { id, name, published, readyCount: ready } = await context.workloads.deploy(spec, remembered);
     const ports = published.length === 0 ? {} : { published };
     const nex = { version: 1, replicas: spec.replicas, ready, ...ports };
-    return { started: true, id, issuer: spec.issuer, name, nex };
+    return { started: true, id, issuer, name, nex };
   } catch (thrown) {
     refused(context, "deploy_refused", namespace, thrown);
     throw thrown;
@@ -176,7 +178,7 @@ async function stop(context: ActionContext, subject: string, body: Uint8Array): 
     const { workload, token } = admitStop(namespace, request, target, context.deployFacts(namespace));
     await useUp(context.usedTokens, invalidStop, token);
     const { id, name, claims } = workload;
-    context.log.info({ namespace, workload: id, name, issuer: claims.iss }, "stop accepted");
+    context.reporter.tell({ type: "stop_accepted", workload, issuer: claims.iss });
     await workload.stop("Workload shutdown requested");
     return { stopped: true, id, issuer: claims.iss, name };
   } catch (thrown) {
@@ -192,7 +194,5 @@ function refused(
   thrown: unknown,
 ): void {
   const { code, message } = toNexError(thrown);
-  context.log.warn({ namespace, code, reason: message }, type.replace("_", " "));
-  // An invalid namespace has no subject for its events.
-  if (code !== "namespace_invalid") context.events.refusal(type, namespace, { code, reason: message });
+  context.reporter.tell({ type, namespace, code, reason: message });
 }

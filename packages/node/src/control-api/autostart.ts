@@ -1,18 +1,16 @@
 /** Starts the workloads of the configuration. Each goes through the same admission as a request. */
 import { readFile } from "node:fs/promises";
+import { errorText, NexError, toNexError } from "@nexengine/protocol/errors";
 import {
   createKey,
   curveKeyOfSeed,
   encodeClaims,
-  errorText,
-  NexError,
   type Signer,
   sealEnvironment,
   signerOfSeed,
-  toNexError,
-} from "@nexengine/protocol/internal";
-import type { Logger } from "pino";
+} from "@nexengine/protocol/tokens";
 import type { AutostartEntry } from "../config/autostart.ts";
+import type { Reporter } from "../telemetry/reporter.ts";
 
 /** The handler of a DEPLOY. */
 export type Deploy = (namespace: string, body: Uint8Array) => Promise<object>;
@@ -22,7 +20,7 @@ export interface AutostartContext {
   nodeId: string;
   /** The node's public xkey. */
   xkey: string;
-  log: Logger;
+  reporter: Reporter;
   deploy: Deploy;
 }
 
@@ -54,7 +52,7 @@ export async function autostart(
       await context.deploy(namespace, Buffer.from(JSON.stringify(requestOf(entry, issuer, context))));
     } catch (error) {
       const { code, message } = toNexError(error);
-      context.log.error({ name, namespace, code, reason: message }, "a workload of autostart did not start");
+      context.reporter.tell({ type: "autostart_refused", name, namespace, code, reason: message });
     }
   }
 }

@@ -1,15 +1,14 @@
 /** Whether a node bids in an auction, and why not. */
+import { errorText, NexError } from "@nexengine/protocol/errors";
 import {
   type AuctionRequest,
   type AuctionWhyResponse,
   bidReasonsMax,
   checkLimits,
-  errorText,
   type Limits,
-  NexError,
-  printable,
   type WorkloadType,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/messages";
+import { printable } from "@nexengine/protocol/subjects";
 import { type DeployFacts, isFull, mayIssue } from "../admission/admit-deploy.ts";
 import { grantLimits } from "../admission/limits.ts";
 import { sandboxKinds } from "../sandbox/kinds.ts";

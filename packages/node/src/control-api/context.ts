@@ -1,9 +1,8 @@
-import type { Logger } from "pino";
 import type { DeployFacts } from "../admission/admit-deploy.ts";
 import type { LameDuckFacts } from "../admission/admit-lame-duck.ts";
-import type { Events } from "../feeds/events.ts";
-import type { RecentLine } from "../feeds/recent-lines.ts";
 import type { UsedTokens } from "../state/used-tokens.ts";
+import type { RecentLine } from "../telemetry/recent-lines.ts";
+import type { Reporter } from "../telemetry/reporter.ts";
 import type { Drain } from "../workloads/drain.ts";
 import type { GrantedLimits } from "../workloads/spec.ts";
 import type { Workloads } from "../workloads/workloads.ts";
@@ -14,9 +13,8 @@ export interface ActionContext {
   info: NodeInfo;
   workloads: Workloads;
   drain: Drain;
-  events: Events;
+  reporter: Reporter;
   usedTokens: UsedTokens;
-  log: Logger;
   /** The node's facts at this moment, for a deploy into a namespace; those of the node alone without one. */
   deployFacts(namespace: string | undefined): DeployFacts;
   lameDuckFacts(): LameDuckFacts;

@@ -4,13 +4,8 @@
  */
 
 import type { Msg, NatsConnection, Subscription } from "@nats-io/nats-core";
-import {
-  encodeFailure,
-  encodeResponse,
-  NexError,
-  type ResponseKind,
-  toNexError,
-} from "@nexengine/protocol/internal";
+import { NexError, toNexError } from "@nexengine/protocol/errors";
+import { encodeFailure, encodeResponse, type ResponseKind } from "@nexengine/protocol/messages";
 import type { Logger } from "pino";
 
 /** Maximum number of requests handled per turn: a signature check takes a good part of a millisecond. */

@@ -1,4 +1,4 @@
-import { requestBytesMax } from "@nexengine/protocol/internal";
+import { requestBytesMax } from "@nexengine/protocol/formats";
 
 /** Whether an unreadable body has a member `nex`. Such a body must not be ignored. */
 export function hasExtras(body: Uint8Array): boolean {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createKey } from "@nexengine/protocol/internal";
+import { createKey } from "@nexengine/protocol/tokens";
 import { nodeNameOf, parseMemory } from "./info.ts";
 
 test("B22 parseMemory reads what is there, whatever else a line is", () => {

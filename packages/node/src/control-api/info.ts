@@ -3,9 +3,8 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { availableParallelism, cpus, freemem, hostname, loadavg, totalmem } from "node:os";
+import { formatRunTime, formatUptime } from "@nexengine/protocol/formats";
 import {
-  formatRunTime,
-  formatUptime,
   type InfoRequest,
   type InfoResponse,
   type NodeExtras,
@@ -15,9 +14,9 @@ import {
   type Tags,
   type TailLine,
   type WorkloadPingResponse,
-} from "@nexengine/protocol/internal";
-import type { RecentLine } from "../feeds/recent-lines.ts";
+} from "@nexengine/protocol/messages";
 import type { Identity } from "../state/identity.ts";
+import type { RecentLine } from "../telemetry/recent-lines.ts";
 import type { Workload } from "../workloads/workload.ts";
 import type { Workloads } from "../workloads/workloads.ts";
 import { Page } from "./page.ts";

@@ -1,11 +1,7 @@
 /** LAMEDUCK: a node takes no more workloads. For an operator, it also finishes those that it has, and ends. */
-import {
-  functionTypes,
-  type LameDuckRequest,
-  lameDuckRequestSchema,
-  parseJson,
-  toNexError,
-} from "@nexengine/protocol/internal";
+import { toNexError } from "@nexengine/protocol/errors";
+import { parseJson } from "@nexengine/protocol/formats";
+import { functionTypes, type LameDuckRequest, lameDuckRequestSchema } from "@nexengine/protocol/messages";
 import { type AdmittedDrain, admitLameDuck, invalidLameDuck } from "../admission/admit-lame-duck.ts";
 import type { ActionContext } from "./context.ts";
 import { hasExtras } from "./extras.ts";
@@ -21,8 +17,7 @@ export async function lameDuck(context: ActionContext, body: Uint8Array): Promis
     if (admitted !== undefined) context.drain.begin(admitted.deadlineMs);
   } catch (thrown) {
     const { code, message: reason } = toNexError(thrown);
-    context.log.warn({ code, reason }, "lame duck mode refused");
-    context.events.node("lameduck_refused", { code, reason });
+    context.reporter.tell({ type: "lameduck_refused", code, reason });
     throw thrown;
   }
   return { node_id: info.nodeId, success: true };
@@ -38,14 +33,13 @@ function readRequest(body: Uint8Array): LameDuckRequest {
   }
 }
 
-function enter({ info, workloads, events, log }: ActionContext, drain: AdmittedDrain | undefined): void {
-  const by = drain === undefined ? {} : { operator: drain.operator, deadline_ms: drain.deadlineMs };
-  if (drain !== undefined) log.warn(by, "an operator ends the node");
+function enter({ info, workloads, reporter }: ActionContext, drain: AdmittedDrain | undefined): void {
+  if (drain !== undefined) reporter.tell({ type: "node_drains", ...drain });
   if (info.lameDuck) return;
   info.lameDuck = true;
   for (const workload of workloads.deployed) {
     if (!functionTypes.has(workload.spec.type)) workload.clearEssential();
   }
-  events.node("node_entered_lameduck", { version: info.version, id: info.nodeId, ...by });
-  log.warn("node entered lame duck mode");
+  const { nodeId, version } = info;
+  reporter.tell({ type: "node_entered_lameduck", nodeId, version, drain });
 }

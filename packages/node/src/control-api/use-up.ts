@@ -1,4 +1,4 @@
-import type { BoundToken } from "@nexengine/protocol/internal";
+import type { BoundToken } from "@nexengine/protocol/tokens";
 import { asToken } from "../admission/tokens.ts";
 import type { UsedTokens } from "../state/used-tokens.ts";
 

@@ -1,5 +1,6 @@
 /** Counters of a function's calls. */
-import type { CallErrorCode, Counters } from "@nexengine/protocol/internal";
+import type { CallErrorCode } from "@nexengine/protocol/agent";
+import type { Counters } from "@nexengine/protocol/messages";
 
 /** Buckets per power of two, as a number of bits. */
 const stepBits = 3;

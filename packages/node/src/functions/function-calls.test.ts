@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { duplexPair } from "node:stream";
 import { test } from "node:test";
-import { CallError, FrameConnection, FrameType } from "@nexengine/protocol/internal";
+import { CallError, FrameConnection, FrameType } from "@nexengine/protocol/agent";
 import { AgentClient } from "../agent-client/agent-client.ts";
 import { Budget } from "../budget/budget.ts";
 import type { Machine } from "../machines/machine.ts";
@@ -55,7 +55,9 @@ function bench(options: Partial<ConstructorParameters<typeof FunctionCalls>[0]> 
   const send = (count = 1, payloadBytes = 1): void => {
     for (let at = 0; at < count; at++) {
       const bytes = Buffer.concat([Buffer.from("f"), Buffer.alloc(payloadBytes)]);
-      calls.accept(new Call(trigger, bytes, 0, 1, 1, 1, 1, 1, bytes.length));
+      const reply = { replyStart: 1, replyEnd: 1 };
+      const content = { headersStart: 1, payloadStart: 1, payloadEnd: bytes.length };
+      calls.accept(new Call(trigger, { bytes, subjectStart: 0, subjectEnd: 1, ...reply, ...content }));
     }
   };
   return { calls, outcomes, send };

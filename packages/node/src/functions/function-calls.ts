@@ -2,10 +2,11 @@
  * The calls of one function: a bounded queue in front of its machines, and a time limit on each call. When a machine
  * ends, calls that have not started go to another machine. No call runs twice.
  */
-import { CallError, type CallFailure, runTickNs } from "@nexengine/protocol/internal";
+import { CallError, type CallFailure, type ReplyView, runTickNs } from "@nexengine/protocol/agent";
 import { AgentCall } from "../agent-client/calls.ts";
 import type { Share } from "../budget/quota.ts";
 import type { Machine } from "../machines/machine.ts";
+import type { TriggerMessage } from "./triggers/trigger-connection.ts";
 
 /** Interval for checking call deadlines, in ms. */
 const sweepMs = 10;
@@ -23,19 +24,8 @@ const nsPerMs = 1e6;
 
 /** The trigger of a call. It hears the outcome exactly once. */
 export interface CallTrigger {
-  /**
-   * Takes the reply: a range of a buffer that is not reused. Headers end where the payload starts.
-   *
-   * @param runTicks Run time of the function's code, in units of `runTickNs`, as its agent reports it.
-   */
-  replied(
-    call: Call,
-    bytes: Buffer,
-    headersStart: number,
-    payloadStart: number,
-    payloadEnd: number,
-    runTicks: number,
-  ): void;
+  /** Takes the reply. The view is reused after the call; its buffer is not. */
+  replied(call: Call, reply: ReplyView): void;
   failed(call: Call, failure: CallFailure, runTicks: number): void;
 }
 
@@ -51,8 +41,8 @@ export interface FunctionCallsOptions {
   abandon(machine: Machine, why: string): void;
 }
 
-/** A message that fired a trigger: a buffer that is not reused, and the ranges of its parts. */
-export class Call extends AgentCall {
+/** A message that fired a trigger, and its way through the queue and a machine. */
+export class Call extends AgentCall implements TriggerMessage {
   bytes: Buffer;
   subjectStart: number;
   subjectEnd: number;
@@ -65,28 +55,18 @@ export class Call extends AgentCall {
   queuedAtMs = 0;
   slots: MachineSlots | undefined;
 
-  /** @param replyEnd Equal to `replyStart` when there is no reply subject. */
-  constructor(
-    trigger: CallTrigger,
-    bytes: Buffer,
-    subjectStart: number,
-    subjectEnd: number,
-    replyStart: number,
-    replyEnd: number,
-    headersStart: number,
-    payloadStart: number,
-    payloadEnd: number,
-  ) {
+  /** @param message Its ranges are copied; its buffer is kept, and must not be reused. */
+  constructor(trigger: CallTrigger, message: TriggerMessage) {
     super();
     this.trigger = trigger;
-    this.bytes = bytes;
-    this.subjectStart = subjectStart;
-    this.subjectEnd = subjectEnd;
-    this.replyStart = replyStart;
-    this.replyEnd = replyEnd;
-    this.headersStart = headersStart;
-    this.payloadStart = payloadStart;
-    this.payloadEnd = payloadEnd;
+    this.bytes = message.bytes;
+    this.subjectStart = message.subjectStart;
+    this.subjectEnd = message.subjectEnd;
+    this.replyStart = message.replyStart;
+    this.replyEnd = message.replyEnd;
+    this.headersStart = message.headersStart;
+    this.payloadStart = message.payloadStart;
+    this.payloadEnd = message.payloadEnd;
   }
 
   /** Size of the message in bytes, with the few bytes between its parts. */
@@ -113,16 +93,11 @@ export class Call extends AgentCall {
     this.payloadEnd -= start;
   }
 
-  replied(
-    bytes: Buffer,
-    headersStart: number,
-    payloadStart: number,
-    payloadEnd: number,
-    runTicks: number,
-  ): void {
+  replied(reply: ReplyView): void {
     const { slots } = this;
+    const { runTicks } = reply;
     this.slots = undefined;
-    this.trigger.replied(this, bytes, headersStart, payloadStart, payloadEnd, runTicks);
+    this.trigger.replied(this, reply);
     slots?.answered(runTicks);
   }
 

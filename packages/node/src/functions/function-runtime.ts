@@ -1,15 +1,15 @@
 /** The function half of a workload: triggers, calls with their counters, and host services. */
 import type { NatsConnection } from "@nats-io/nats-core";
-import { type CallFailure, printable, runTickNs } from "@nexengine/protocol/internal";
+import { type CallFailure, runTickNs } from "@nexengine/protocol/agent";
 import type { HostCallHandler } from "../agent-client/host-calls.ts";
 import type { Budget } from "../budget/budget.ts";
 import { subscribePermitted } from "../connections/denied-subscriptions.ts";
-import type { Events } from "../feeds/events.ts";
-import type { LoggingWorkload, Logs } from "../feeds/logs.ts";
 import type { HostServiceConnections, HostServices } from "../host-services/host-services.ts";
 import type { Owner } from "../host-services/service.ts";
 import type { Machine } from "../machines/machine.ts";
 import type { NodeTuning } from "../options.ts";
+import type { ReportedWorkload } from "../telemetry/facts.ts";
+import type { Reporter } from "../telemetry/reporter.ts";
 import type { CallCounters } from "./counters.ts";
 import { type Call, FunctionCalls } from "./function-calls.ts";
 import { triggerConnectionOf } from "./triggers/connection-of.ts";
@@ -22,8 +22,7 @@ const nsPerMs = 1e6;
 /** Parts of the node that functions use. */
 export interface FunctionServices {
   budget: Budget;
-  events: Events;
-  logs: Logs;
+  reporter: Reporter;
   tuning: NodeTuning;
   /** Subjects to which a namespace's functions may reply. */
   replyRulesOf(namespace: string, isOwnConnection: boolean): ReplyRules;
@@ -33,7 +32,7 @@ export interface FunctionServices {
 
 /** Options for running a function. */
 export interface FunctionRuntimeOptions {
-  owner: LoggingWorkload;
+  owner: ReportedWorkload;
   triggers: readonly TriggerSpec[];
   /** Connection for triggers and replies. */
   connection: NatsConnection;
@@ -127,25 +126,23 @@ export class FunctionRuntime {
 
   #report(): CallReport {
     const { owner, counters, services } = this.#options;
-    const { events, logs } = services;
+    const { reporter } = services;
     return {
-      succeeded: (call: Call, trigger_subject: string, runTicks: number) => {
+      succeeded: (call: Call, triggerSubject: string, runTicks: number) => {
         const runNs = runTicks * runTickNs;
-        counters.succeeded(runNs, call.queueMs(runNs) * nsPerMs);
-        if (events.callIsDue(owner))
-          events.call("function_exec_succeeded", owner, { trigger_subject, elapsed_nanos: runNs });
+        const queueNs = call.queueMs(runNs) * nsPerMs;
+        counters.succeeded(runNs, queueNs);
+        reporter.callSucceeded(owner, triggerSubject, runNs, queueNs);
       },
-      failed: (_: Call, trigger_subject: string, failure: CallFailure, runTicks: number) => {
-        counters.failed(failure.code, runTicks * runTickNs);
-        logs.line(owner, "ERROR", `Function execution failed: ${failure.text}`);
-        const about = { trigger_subject, error: failure.text, code: failure.code };
-        if (events.callIsDue(owner)) events.call("function_exec_failed", owner, about);
+      failed: (_: Call, triggerSubject: string, failure: CallFailure, runTicks: number) => {
+        const runNs = runTicks * runTickNs;
+        counters.failed(failure.code, runNs);
+        reporter.callFailed(owner, triggerSubject, failure, runNs);
       },
       replyDenied: (subject: string) => {
         if (this.#hasToldOfReply) return;
         this.#hasToldOfReply = true;
-        const why = "the node's connection replies to inboxes only (reply_subjects), or a deny list holds it";
-        logs.line(owner, "WARN", `A reply to "${printable(subject)}" was not sent: ${why}`);
+        reporter.tell({ type: "reply_denied", workload: owner, subject });
       },
     };
   }

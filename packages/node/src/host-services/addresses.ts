@@ -1,7 +1,7 @@
 /** Addresses to which functions may send HTTP requests. */
 import { BlockList, isIP, isIPv6 } from "node:net";
 import { isInside, isMetadata } from "@nexengine/machines";
-import { NexError } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
 
 const familyOf = (address: string): "ipv4" | "ipv6" => (isIPv6(address) ? "ipv6" : "ipv4");
 

@@ -1,6 +1,6 @@
 /** The host services of one function: methods, owner, and limits. */
 import type { NatsConnection } from "@nats-io/nats-core";
-import { HostMethod, type HostReply } from "@nexengine/protocol/internal";
+import { HostMethod, type HostReply } from "@nexengine/protocol/agent";
 import type { AddressRules } from "./addresses.ts";
 import { HttpService } from "./http.ts";
 import { KeyValueService } from "./key-value.ts";

@@ -7,7 +7,7 @@ import { type IncomingMessage, request as requestPlain } from "node:http";
 import { request as requestTls } from "node:https";
 import { isIP, type LookupFunction } from "node:net";
 import { createBrotliDecompress, createGunzip, createInflate } from "node:zlib";
-import { hostCallBytesMax } from "@nexengine/protocol/internal";
+import { hostCallBytesMax } from "@nexengine/protocol/agent";
 import type { AddressRules } from "./addresses.ts";
 import { type Method, numberOf, optionsOf, ServiceError, textOf } from "./service.ts";
 

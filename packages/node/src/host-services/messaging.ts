@@ -1,6 +1,7 @@
 /** `hostServices.messaging`: messages and requests, on the connection of the function's triggers. */
 import type { NatsConnection } from "@nats-io/nats-core";
-import { hostCallBytesMax, isSubscribableSubject, overlapping } from "@nexengine/protocol/internal";
+import { hostCallBytesMax } from "@nexengine/protocol/agent";
+import { isSubscribableSubject, overlapping } from "@nexengine/protocol/subjects";
 import { unsentBytes } from "../connections/unsent-bytes.ts";
 import { type Method, nothing, numberOf, optionsOf, ServiceError, textOf } from "./service.ts";
 

@@ -2,7 +2,7 @@
 import { jetstream } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/nats-core";
 import { type ObjectInfo, type ObjectStore, Objm, StorageType } from "@nats-io/obj";
-import { hostCallBytesMax } from "@nexengine/protocol/internal";
+import { hostCallBytesMax } from "@nexengine/protocol/agent";
 import { ObjectConsumers } from "../connections/object-consumers.ts";
 import { type BucketSettings, OwnBucket } from "./buckets.ts";
 import { type Method, nothing, type Owner, ServiceError, textOf } from "./service.ts";

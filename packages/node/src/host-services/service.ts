@@ -1,5 +1,6 @@
 /** Parts that all host services share. */
-import { errorText, type HostErrorCode, type HostReply } from "@nexengine/protocol/internal";
+import type { HostErrorCode, HostReply } from "@nexengine/protocol/agent";
+import { errorText } from "@nexengine/protocol/errors";
 
 /** A failed host call, for the function's code. */
 export class ServiceError extends Error {

@@ -2,14 +2,9 @@
 import { mkdir } from "node:fs/promises";
 import type { Duplex } from "node:stream";
 import type { Driver, MachineExit, MachineSpec, Machine as Sandbox } from "@nexengine/machines";
-import {
-  type Deploy,
-  type Deployed,
-  type Exited,
-  errorText,
-  type LogLevel,
-  NexError,
-} from "@nexengine/protocol/internal";
+import type { Deploy, Deployed, Exited } from "@nexengine/protocol/agent";
+import { errorText, NexError } from "@nexengine/protocol/errors";
+import type { LogLevel } from "@nexengine/protocol/messages";
 import type { Logger } from "pino";
 import { AgentClient, channelEnded } from "../agent-client/agent-client.ts";
 import type { Budget } from "../budget/budget.ts";

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import type { Driver, MachineSpec } from "@nexengine/machines";
-import { NexError, toNexError } from "@nexengine/protocol/internal";
+import { NexError, toNexError } from "@nexengine/protocol/errors";
 import type { Logger } from "pino";
 import type { Budget } from "../budget/budget.ts";
 import type { MachineRecords } from "../state/machine-records.ts";

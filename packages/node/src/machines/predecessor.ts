@@ -2,7 +2,7 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { cleanUpOrphans, type Driver, type MachineRecord } from "@nexengine/machines";
-import { errorText } from "@nexengine/protocol/internal";
+import { errorText } from "@nexengine/protocol/errors";
 import type { Logger } from "pino";
 import type { StateDirectory } from "../state/state-directory.ts";
 

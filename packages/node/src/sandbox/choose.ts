@@ -1,6 +1,6 @@
 /** Chooses a node's driver by trying the kinds of sandbox on this host. */
 import { type Driver, type Fingerprint, MachineError, type SandboxKind } from "@nexengine/machines";
-import { NexError } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
 import { type DriverFiles, sandboxKinds } from "./kinds.ts";
 
 /** What a node may be told to keep its workloads in; `auto` takes the strongest that works. */

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { NexError } from "@nexengine/protocol";
-import { checkXkeyProof } from "@nexengine/protocol/internal";
+import { checkXkeyProof } from "@nexengine/protocol/tokens";
 import { Identity } from "./identity.ts";
 
 async function withDirectory(work: (directory: string) => Promise<void>): Promise<void> {

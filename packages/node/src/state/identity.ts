@@ -2,17 +2,16 @@
 import { randomBytes } from "node:crypto";
 import { open, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { errorText, NexError } from "@nexengine/protocol/errors";
 import {
   type CurveKey,
   createKey,
   curveKeyOfSeed,
-  errorText,
-  NexError,
   type Signer,
   signerOfSeed,
   signXkeyProof,
   xkeyProofLifeSeconds,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/tokens";
 import { z } from "zod";
 
 const fileName = "identity.json";

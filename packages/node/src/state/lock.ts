@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { link, lstat, open, rename, rm, stat } from "node:fs/promises";
 import { connect, createServer, type Server } from "node:net";
 import { join } from "node:path";
-import { NexError } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
 
 /** Maximum number of tries to take a stale lock that others try to take too. */
 const triesMax = 20;

@@ -2,7 +2,7 @@
 import { readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type MachineRecord, sandboxKinds } from "@nexengine/machines";
-import { errorText, NexError } from "@nexengine/protocol/internal";
+import { errorText, NexError } from "@nexengine/protocol/errors";
 import { z } from "zod";
 
 const suffix = ".json";

@@ -11,7 +11,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { type BoundToken, NexError } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
+import type { BoundToken } from "@nexengine/protocol/tokens";
 import { UsedTokens, type UsedTokensOptions } from "./used-tokens.ts";
 
 let folder: string;

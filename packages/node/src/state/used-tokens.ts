@@ -9,14 +9,13 @@
 import { closeSync, fdatasync, fdatasyncSync, openSync, rmSync, writeSync } from "node:fs";
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { errorText, NexError } from "@nexengine/protocol/errors";
 import {
   alreadyUsed,
   type BoundToken,
   boundLifeSecondsMax,
   clockLeewaySeconds,
-  errorText,
-  NexError,
-} from "@nexengine/protocol/internal";
+} from "@nexengine/protocol/tokens";
 
 /** Maximum number of tokens. When it is reached, bound tokens are refused until some have expired. */
 export const usedTokensMax = 100_000;

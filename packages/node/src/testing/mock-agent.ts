@@ -1,6 +1,6 @@
 /** An agent in a mock machine, for tests of what boots machines. */
 
-import { agentProtocolVersion, FrameConnection, FrameType, type Hello } from "@nexengine/protocol/internal";
+import { agentProtocolVersion, FrameConnection, FrameType, type Hello } from "@nexengine/protocol/agent";
 import type { MockGuest } from "@nexengine/testing/internal";
 
 const hello: Hello = { protocol: agentProtocolVersion, instance: "mock", lastEpoch: 0, providers: ["v8"] };

@@ -2,7 +2,8 @@
 import { lookup } from "node:dns/promises";
 import { isIPv6 } from "node:net";
 import { type EgressTarget, type HostEntry, isInside } from "@nexengine/machines";
-import { errorText, NexError, parseEgressRule } from "@nexengine/protocol/internal";
+import { errorText, NexError } from "@nexengine/protocol/errors";
+import { parseEgressRule } from "@nexengine/protocol/messages";
 
 const lookupTimeoutMs = 3_000;
 /** Maximum number of addresses per name. A machine reaches the name at these addresses only. */

@@ -1,5 +1,5 @@
 /** Workloads that have ended, kept for a while so that their end can be explained. */
-import type { EndedWorkload } from "@nexengine/protocol/internal";
+import type { EndedWorkload } from "@nexengine/protocol/messages";
 
 /** Maximum number on the node. The oldest are forgotten first. */
 const countMax = 256;

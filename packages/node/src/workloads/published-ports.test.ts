@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
-import type { PublishedPort } from "@nexengine/protocol/internal";
+import type { PublishedPort } from "@nexengine/protocol/messages";
 import { PublishedPorts } from "./published-ports.ts";
 
 const host = "127.0.0.1";

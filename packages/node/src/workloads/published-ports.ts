@@ -1,7 +1,8 @@
 /** Ports of a workload's machine that are reachable on the node's host. */
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
-import { errorText, NexError, type Published, type PublishedPort } from "@nexengine/protocol/internal";
+import { errorText, NexError } from "@nexengine/protocol/errors";
+import type { Published, PublishedPort } from "@nexengine/protocol/messages";
 
 /** Length of the accept queue of a port. */
 const backlogMax = 128;

@@ -1,5 +1,7 @@
 /** One replica of a workload: its current machine, and the next one when that is lost. */
-import { type Exited, errorText, type LogLevel, NexError } from "@nexengine/protocol/internal";
+import type { Exited } from "@nexengine/protocol/agent";
+import { errorText, NexError } from "@nexengine/protocol/errors";
+import type { LogLevel } from "@nexengine/protocol/messages";
 import type { Machine, MachineEvents } from "../machines/machine.ts";
 import type { RestartBackoff } from "./restart.ts";
 

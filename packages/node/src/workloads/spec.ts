@@ -1,14 +1,8 @@
 /** The spec of a workload. */
 import type { MachineLimits } from "@nexengine/machines";
-import type {
-  Claims,
-  Environment,
-  Globals,
-  Network,
-  PublishedPort,
-  Restart,
-  WorkloadType,
-} from "@nexengine/protocol/internal";
+import type { Globals } from "@nexengine/protocol/agent";
+import type { Network, PublishedPort, Restart, WorkloadType } from "@nexengine/protocol/messages";
+import type { Claims, Environment } from "@nexengine/protocol/tokens";
 import type { OwnConnection } from "../connections/own-connection.ts";
 import type { TriggerSpec } from "../functions/triggers/trigger.ts";
 

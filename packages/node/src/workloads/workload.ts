@@ -1,12 +1,8 @@
 /** One workload: its spec, its machines, and its life. */
-import {
-  type Claims,
-  type Deploy,
-  type Exited,
-  functionTypes,
-  NexError,
-  type Published,
-} from "@nexengine/protocol/internal";
+import type { Deploy, Exited } from "@nexengine/protocol/agent";
+import { NexError } from "@nexengine/protocol/errors";
+import { functionTypes, type Published } from "@nexengine/protocol/messages";
+import type { Claims } from "@nexengine/protocol/tokens";
 import type { Artifact } from "../artifacts/artifacts.ts";
 import type { WorkloadConnections } from "../connections/connections.ts";
 import { CallCounters } from "../functions/counters.ts";
@@ -227,7 +223,7 @@ export class Workload {
   }
 
   #replica(): Replica {
-    const { pool, tuning, events, log, logs } = this.#services;
+    const { pool, tuning, reporter } = this.#services;
     return new Replica({
       mayOverlap: this.isFunction,
       reserve: async () => {
@@ -244,14 +240,12 @@ export class Workload {
         this.#function?.addMachine(machine, deployed.concurrency ?? 1);
       },
       removed: (machine, why) => this.#function?.removeMachine(machine, why),
-      log: (level, text) => logs.line(this, level, text),
+      log: (level, text) => reporter.line(this, level, text),
       restarts: (code) => this.#restarts(code),
       backoff: new RestartBackoff(this.spec.restart?.max_restarts, this.spec.restart?.backoff_ms),
       restarting: (reason, delayMs) => {
         this.#lastRestart = reason;
-        const about = { workload_name: this.name, reason, delay_ms: delayMs };
-        events.workload("workload_restarting", this, about);
-        log.warn({ workload: this.id, name: this.name, reason, delayMs }, "workload restarts");
+        reporter.tell({ type: "workload_restarting", workload: this, reason, delayMs });
       },
       ended: (end) => {
         // The workload ends with its last replica.
@@ -312,10 +306,7 @@ export class Workload {
 
   /** Ends the workload: without its connection there are no calls, and another machine would not help. */
   #disconnected(why: string): void {
-    this.#services.log.warn(
-      { workload: this.id, name: this.name, reason: why },
-      "workload lost its connection",
-    );
+    this.#services.reporter.tell({ type: "workload_disconnected", workload: this, reason: why });
     if (this.isDeployed) void this.#end({ code: -1, reason: why }, 0);
     else this.#lostConnection = why;
   }

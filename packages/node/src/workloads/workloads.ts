@@ -1,5 +1,6 @@
 /** All workloads of a node, from admission to end. */
-import { createXidMaker, errorText, NexError } from "@nexengine/protocol/internal";
+import { errorText, NexError } from "@nexengine/protocol/errors";
+import { createXidMaker } from "@nexengine/protocol/formats";
 import { EndedWorkloads, endedLinesMax } from "./ended-workloads.ts";
 import type { WorkloadEnd } from "./replica.ts";
 import type { WorkloadServices } from "./services.ts";
@@ -81,10 +82,7 @@ export class Workloads {
       if (spec.replaces !== undefined) this.#replaced.delete(spec.replaces);
       throw error;
     }
-    const { events, log } = this.#services;
-    events.workload("workload_deployed", workload, { workload_name: workload.name, code: 0 });
-    this.#services.logs.line(workload, "INFO", `Workload ${workload.name} deployed`);
-    log.info({ workload: workload.id, name: workload.name, namespace: workload.namespace }, "workload runs");
+    this.#services.reporter.tell({ type: "workload_deployed", workload });
     if (this.#drained !== undefined) void workload.drain();
     if (spec.replaces !== undefined) await this.#endReplaced(spec.replaces, workload);
     return workload;
@@ -96,7 +94,8 @@ export class Workloads {
       await this.#byId.get(id)?.stop(`Replaced by ${by.id}`);
     } catch (error) {
       // The new one runs anyway.
-      this.#services.log.error({ workload: id, reason: errorText(error) }, "replaced workload did not end");
+      const reason = errorText(error);
+      this.#services.reporter.tell({ type: "replaced_not_stopped", workloadId: id, reason });
     }
     this.#replaced.delete(id);
   }
@@ -119,20 +118,8 @@ export class Workloads {
   }
 
   #ended(workload: Workload, end: WorkloadEnd): void {
-    const { events, logs, log } = this.#services;
-    events.workload("workload_undeployed", workload, {
-      workload_name: workload.name,
-      name: workload.name,
-      code: end.code,
-      message: `Exited workload: ${workload.name}; vm: ${workload.id}; ${end.reason}`,
-      reason: end.reason,
-      vmid: workload.id,
-    });
-    logs.line(workload, "INFO", `Workload ${workload.name} ended: ${end.reason}`);
-    log.info(
-      { workload: workload.id, name: workload.name, reason: end.reason, code: end.code },
-      "workload ended",
-    );
+    const { reporter, recentLines } = this.#services;
+    reporter.tell({ type: "workload_undeployed", workload, ...end });
     this.endedOnes.add(workload.namespace, {
       id: workload.id,
       name: workload.name,
@@ -141,15 +128,14 @@ export class Workloads {
       ended_ms: Date.now(),
       code: end.code,
       reason: end.reason,
-      lines: logs.recent(workload.id, endedLinesMax),
+      lines: recentLines(workload.id, endedLinesMax),
     });
     this.#forget(workload);
   }
 
   #forget(workload: Workload): void {
     this.#byId.delete(workload.id);
-    this.#services.events.forget(workload.id);
-    this.#services.logs.forget(workload.id);
+    this.#services.reporter.forget(workload.id);
     if (this.#byId.size === 0) this.#drained?.resolve();
   }
 

@@ -1,7 +1,7 @@
 /** Envelope of every reply: `data` for success; `error` as text with `data: ""` for failure. */
 import { z } from "zod";
 import { type ErrorCode, isErrorCode, NexError } from "../errors.ts";
-import { checkJson, parseJson } from "../go-json.ts";
+import { checkJson, parseJson } from "../formats/go-json.ts";
 
 const typePrefix = "io.nats.nex.v1.";
 

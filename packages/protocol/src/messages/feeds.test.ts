@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { bytesOf, recorded } from "../fixtures/recorded.ts";
-import { parseEventSubject, parseLogSubject } from "../subjects.ts";
+import { parseEventSubject, parseLogSubject } from "../subjects/subjects.ts";
 import {
   baseLevel,
   decodeEvent,

@@ -1,7 +1,7 @@
 /** Limits of a workload, as a deploy requests them and a node enforces them. */
 import { z } from "zod";
 import { NexError } from "../errors.ts";
-import { printable } from "../names.ts";
+import { printable } from "../subjects/names.ts";
 
 export const egressAllowMax = 64;
 export const publishMax = 16;

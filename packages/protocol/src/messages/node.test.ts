@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { z } from "zod";
 import { bytesOf, recorded } from "../fixtures/recorded.ts";
-import { parseJson } from "../go-json.ts";
+import { parseJson } from "../formats/go-json.ts";
 import { decodeResponse } from "./envelope.ts";
 import {
   auctionRequestSchema,

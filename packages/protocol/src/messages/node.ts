@@ -1,6 +1,6 @@
 /** PING, AUCTION, WPING, INFO and LAMEDUCK: requests and answers about nodes. */
 import { z } from "zod";
-import { goObject } from "../go-json.ts";
+import { goObject } from "../formats/go-json.ts";
 import { nodeExtrasSchema, sandboxes } from "./features.ts";
 import { limitsSchema } from "./limits.ts";
 

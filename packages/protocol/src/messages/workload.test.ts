@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { decodeClaims } from "../claims.ts";
 import { NexError } from "../errors.ts";
 import { bytesOf, recorded } from "../fixtures/recorded.ts";
-import { parseJson } from "../go-json.ts";
-import { parseObjectLocation } from "../go-url.ts";
+import { parseJson } from "../formats/go-json.ts";
+import { parseObjectLocation } from "../formats/go-url.ts";
+import { decodeClaims } from "../tokens/claims.ts";
 import { decodeResponse } from "./envelope.ts";
 import { nodeFeatures } from "./features.ts";
 import {

@@ -1,8 +1,8 @@
 /** DEPLOY and STOP. */
 import { z } from "zod";
 import { NexError } from "../errors.ts";
-import { goObject } from "../go-json.ts";
-import { locationSchema } from "../go-url.ts";
+import { goObject } from "../formats/go-json.ts";
+import { locationSchema } from "../formats/go-url.ts";
 import { type Feature, features, nodeFeatures } from "./features.ts";
 import { checkLimits, limitsSchema } from "./limits.ts";
 import { publishedSchema } from "./node.ts";

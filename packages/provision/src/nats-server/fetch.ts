@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { chmod, copyFile, mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { NexError } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
 import { withCacheFolder } from "../cache.ts";
 import { fetchByApt } from "./fetch-apt.ts";
 import { fetchByGo } from "./fetch-go.ts";

@@ -1,6 +1,6 @@
 import { readdir } from "node:fs/promises";
 import { delimiter, join } from "node:path";
-import { NexError } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
 import { askVersion, compareVersions, isProgram } from "../program.ts";
 
 /** The oldest nats-server that Nex works with. */

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtemp, open, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { NexError } from "@nexengine/protocol/internal";
+import { NexError } from "@nexengine/protocol/errors";
 import { runProgram } from "../run-program.ts";
 import { readPortsFile, type ServerAddress } from "./ports-file.ts";
 

@@ -13,7 +13,7 @@ import {
   packExt4,
 } from "@nexengine/machines";
 import { findLibraries } from "@nexengine/machines/internal";
-import { errorText } from "@nexengine/protocol/internal";
+import { errorText } from "@nexengine/protocol/errors";
 import { defaultCacheDirectory } from "@nexengine/provision";
 import { packContractImage } from "../drivers/microvm.ts";
 import { hasProgram, programsNamed } from "../install.ts";

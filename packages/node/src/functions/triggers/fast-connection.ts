@@ -5,11 +5,15 @@
  */
 import type { Socket } from "node:net";
 import type { NatsConnection } from "@nats-io/nats-core";
-import { copyBytes, NexError } from "@nexengine/protocol/internal";
+import { copyBytes } from "@nexengine/protocol/agent";
+import { NexError } from "@nexengine/protocol/errors";
 import {
   handOut,
+  type MessageContent,
   type MessageTaker,
+  type ReplySubject,
   type TriggerConnection,
+  type TriggerMessage,
   type TriggerSubscription,
 } from "./trigger-connection.ts";
 
@@ -77,6 +81,17 @@ class FastTriggerConnection implements TriggerConnection {
   #isCutting: boolean;
   /** An incomplete message, or its first line. */
   #partial: Buffer = noBytes;
+  /** The view for takers. One object for all messages, because a fresh one for each costs throughput. */
+  readonly #message: TriggerMessage = {
+    bytes: noBytes,
+    subjectStart: 0,
+    subjectEnd: 0,
+    replyStart: 0,
+    replyEnd: 0,
+    headersStart: 0,
+    payloadStart: 0,
+    payloadEnd: 0,
+  };
   /** Bytes of `#partial` that have arrived, if its size is known; else -1. */
   #filled = -1;
   #chunk: Buffer = Buffer.allocUnsafeSlow(chunkBytes);
@@ -223,19 +238,16 @@ class FastTriggerConnection implements TriggerConnection {
             return;
           }
         }
-        const replyStart = Math.min(sidEnd + 1, replyEnd);
-        const headersStart = lineEnd + 1;
-        const payloadStart = headersStart + headerBytes;
-        subscribed.take(
-          bytes,
-          subjectStart,
-          subjectEnd,
-          replyStart,
-          replyEnd,
-          headersStart,
-          payloadStart,
-          payloadEnd,
-        );
+        const message = this.#message;
+        message.bytes = bytes;
+        message.subjectStart = subjectStart;
+        message.subjectEnd = subjectEnd;
+        message.replyStart = Math.min(sidEnd + 1, replyEnd);
+        message.replyEnd = replyEnd;
+        message.headersStart = lineEnd + 1;
+        message.payloadStart = lineEnd + 1 + headerBytes;
+        message.payloadEnd = payloadEnd;
+        subscribed.take(message);
       }
       at = next;
     }
@@ -259,22 +271,16 @@ class FastTriggerConnection implements TriggerConnection {
     this.#filled = bytes.length - at;
   }
 
-  publish(
-    subjectFrom: Buffer,
-    subjectStart: number,
-    subjectEnd: number,
-    bytes: Buffer,
-    headersStart: number,
-    payloadStart: number,
-    payloadEnd: number,
-  ): void {
+  publish(subject: ReplySubject, content: MessageContent): void {
+    const { replyStart, replyEnd } = subject;
+    const { bytes, headersStart, payloadStart, payloadEnd } = content;
     const { connected, transport } = this.#protocol;
     const { socket } = transport;
     // As with nats.js, replies without a server are lost.
     if (!connected || socket === undefined) return;
     const size = payloadEnd - headersStart;
     const gathered = size <= gatheredBytesMax;
-    const room = lineBytesMax + subjectEnd - subjectStart + (gathered ? size : 0);
+    const room = lineBytesMax + replyEnd - replyStart + (gathered ? size : 0);
     if (this.#used + room > chunkBytes) {
       this.#send();
       if (socket.writableLength > unsentBytesMax) return;
@@ -287,8 +293,8 @@ class FastTriggerConnection implements TriggerConnection {
     to[at++] = 85;
     to[at++] = 66;
     to[at++] = space;
-    copyBytes(subjectFrom, subjectStart, subjectEnd, to, at);
-    at += subjectEnd - subjectStart;
+    copyBytes(subject.bytes, replyStart, replyEnd, to, at);
+    at += replyEnd - replyStart;
     to[at++] = space;
     if (hasHeaders) {
       at = writeNumber(to, at, payloadStart - headersStart);

@@ -2,7 +2,7 @@
  * Rules for reply subjects. A reply is sent with the rights of the connection, to a subject that the caller chose. Without
  * rules, callers could publish with rights that are not theirs.
  */
-import { subjectsOverlap } from "@nexengine/protocol/internal";
+import { subjectsOverlap } from "@nexengine/protocol/subjects";
 
 /** Subjects with this first letter belong to the server. */
 const reserved = "$".charCodeAt(0);

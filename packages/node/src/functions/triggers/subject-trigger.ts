@@ -1,13 +1,8 @@
 /** A trigger on a core NATS subject: messages become calls, outcomes become replies. */
-import {
-  CallError,
-  type CallFailure,
-  callHeaderBytesMax,
-  errorCodeHeader,
-  errorHeader,
-  errorText,
-  functionQueueGroup,
-} from "@nexengine/protocol/internal";
+import { CallError, type CallFailure, callHeaderBytesMax, type ReplyView } from "@nexengine/protocol/agent";
+import { errorText } from "@nexengine/protocol/errors";
+import { errorCodeHeader, errorHeader } from "@nexengine/protocol/messages";
+import { functionQueueGroup } from "@nexengine/protocol/subjects";
 import { Call, type CallTrigger, type FunctionCalls } from "../function-calls.ts";
 import type { ReplyRules } from "./reply-rules.ts";
 import type { SubjectTriggerSpec, Trigger, TriggerHealth, TriggerState } from "./trigger.ts";
@@ -91,8 +86,8 @@ export class SubjectTrigger implements Trigger, CallTrigger {
   /** Returns once the server has the subscription. */
   async #subscribe(): Promise<void> {
     this.#state = "active";
-    this.#subscription = this.#connection.subscribe(this.spec.subject, this.#queue, (...place) =>
-      this.#take(new Call(this, ...place)),
+    this.#subscription = this.#connection.subscribe(this.spec.subject, this.#queue, (message) =>
+      this.#take(new Call(this, message)),
     );
     await this.#connection.flush();
   }
@@ -118,25 +113,16 @@ export class SubjectTrigger implements Trigger, CallTrigger {
     }
   }
 
-  replied(
-    call: Call,
-    bytes: Buffer,
-    headersStart: number,
-    payloadStart: number,
-    payloadEnd: number,
-    runTicks: number,
-  ): void {
-    const size = payloadEnd - headersStart;
+  replied(call: Call, reply: ReplyView): void {
+    const { runTicks } = reply;
+    const size = reply.payloadEnd - reply.headersStart;
     const max = this.#connection.payloadBytesMax;
     if (size > max) {
       const text = `the reply has ${size} bytes, the server takes ${max}`;
       this.failed(call, { code: CallError.threw, text }, runTicks);
       return;
     }
-    if (this.#mayReply(call)) {
-      const { bytes: message, replyStart, replyEnd } = call;
-      this.#connection.publish(message, replyStart, replyEnd, bytes, headersStart, payloadStart, payloadEnd);
-    }
+    if (this.#mayReply(call)) this.#connection.publish(call, reply);
     this.#report.succeeded(call, this.spec.subject, runTicks);
   }
 
@@ -148,8 +134,8 @@ export class SubjectTrigger implements Trigger, CallTrigger {
         `NATS/1.0\r\n${errorHeader}: ${line}\r\n${errorCodeHeader}: ${failure.code}\r\n\r\n`,
       );
       const bytes = Buffer.concat([headers, Buffer.from(failure.text)]);
-      const { bytes: message, replyStart, replyEnd } = call;
-      this.#connection.publish(message, replyStart, replyEnd, bytes, 0, headers.length, bytes.length);
+      const content = { headersStart: 0, payloadStart: headers.length, payloadEnd: bytes.length };
+      this.#connection.publish(call, { bytes, ...content });
     }
     this.#report.failed(call, this.spec.subject, failure, runTicks);
   }

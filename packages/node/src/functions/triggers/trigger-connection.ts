@@ -1,21 +1,25 @@
 /** Connections for triggers and replies: one interface, on nats.js alone or with our own dispatch. */
 import type { Msg, NatsConnection, Subscription } from "@nats-io/nats-core";
 import { MsgHdrsImpl } from "@nats-io/nats-core/internal";
+import type { MessageView, ReplyView } from "@nexengine/protocol/agent";
 
-/**
- * Takes a message: a buffer that is not reused, and the ranges of its parts. Headers end where the payload starts.
- * A missing reply subject has an empty range.
- */
-export type MessageTaker = (
-  bytes: Buffer,
-  subjectStart: number,
-  subjectEnd: number,
-  replyStart: number,
-  replyEnd: number,
-  headersStart: number,
-  payloadStart: number,
-  payloadEnd: number,
-) => void;
+/** The reply subject of a message, as a range of a buffer. The range is empty when there is none. */
+export interface ReplySubject {
+  bytes: Buffer;
+  replyStart: number;
+  replyEnd: number;
+}
+
+/** A message that fired a trigger, as ranges of a buffer. */
+export interface TriggerMessage extends MessageView, ReplySubject {
+  bytes: Buffer;
+}
+
+/** Headers and payload of a message to publish, as ranges of a buffer. Headers end where the payload starts. */
+export type MessageContent = Omit<ReplyView, "runTicks">;
+
+/** Takes a message. The view is reused for the next message after the call; its buffer is not. */
+export type MessageTaker = (message: TriggerMessage) => void;
 
 /** A subscription of a trigger. */
 export interface TriggerSubscription {
@@ -29,16 +33,8 @@ export interface TriggerConnection {
   readonly isClosed: boolean;
   /** @param queue The queue group, if any. */
   subscribe(subject: string, queue: string | undefined, take: MessageTaker): TriggerSubscription;
-  /** Publishes at the end of the turn. The bytes are copied or sent before this returns. */
-  publish(
-    subjectFrom: Buffer,
-    subjectStart: number,
-    subjectEnd: number,
-    bytes: Buffer,
-    headersStart: number,
-    payloadStart: number,
-    payloadEnd: number,
-  ): void;
+  /** Replies at the end of the turn. The bytes are copied or sent before this returns. */
+  publish(to: ReplySubject, content: MessageContent): void;
   /** Returns once the server has all subscriptions. */
   flush(): Promise<void>;
 }
@@ -71,17 +67,9 @@ export class PlainTriggerConnection implements TriggerConnection {
     return { drain: () => subscription.drain() };
   }
 
-  publish(
-    subjectFrom: Buffer,
-    subjectStart: number,
-    subjectEnd: number,
-    bytes: Buffer,
-    headersStart: number,
-    payloadStart: number,
-    payloadEnd: number,
-  ): void {
+  publish(to: ReplySubject, { bytes, headersStart, payloadStart, payloadEnd }: MessageContent): void {
     if (this.#connection.isClosed()) return;
-    const subject = subjectFrom.toString("utf8", subjectStart, subjectEnd);
+    const subject = to.bytes.toString("utf8", to.replyStart, to.replyEnd);
     // The connection may keep what it is given until it flushes.
     const payload = Buffer.from(bytes.subarray(payloadStart, payloadEnd));
     const block = bytes.subarray(headersStart, payloadStart);
@@ -104,6 +92,14 @@ export function handOut(message: Msg, take: MessageTaker): void {
   const block = message.headers === undefined ? noBytes : (message.headers as MsgHdrsImpl).encode();
   const bytes = Buffer.concat([subject, reply, block, message.data]);
   const replyEnd = subject.length + reply.length;
-  const payloadStart = replyEnd + block.length;
-  take(bytes, 0, subject.length, subject.length, replyEnd, replyEnd, payloadStart, bytes.length);
+  take({
+    bytes,
+    subjectStart: 0,
+    subjectEnd: subject.length,
+    replyStart: subject.length,
+    replyEnd,
+    headersStart: replyEnd,
+    payloadStart: replyEnd + block.length,
+    payloadEnd: bytes.length,
+  });
 }

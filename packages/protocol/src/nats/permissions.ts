@@ -1,0 +1,172 @@
+/** Minimum NATS permissions of each Nex role. Docs, tests and credentials all use this table. */
+import { systemNamespace } from "../subjects/names.ts";
+import {
+  auctionSubject,
+  auctionWhySubject,
+  cliBucket,
+  deploySubject,
+  eventWildcard,
+  infoSubject,
+  lameDuckSubject,
+  logSubject,
+  nodeLogSubject,
+  nodeRequestWildcard,
+  pingNodeSubject,
+  pingSubject,
+  stopSubject,
+  workloadPingSubject,
+  workloadPingWildcard,
+} from "../subjects/subjects.ts";
+import type { NatsPermissions } from "./user.ts";
+
+/**
+ * - `node`: the node itself. The namespaces' own connections carry out the requests of workloads.
+ * - `workloads`: a node acting for one namespace.
+ * - `issuer`: deploys into one namespace, watches it, and calls its functions.
+ * - `operator`: sees the nodes and every namespace, and shuts nodes down.
+ */
+export const natsRoles = ["node", "workloads", "issuer", "operator"] as const;
+export type NatsRole = (typeof natsRoles)[number];
+
+/** Parameters of the permissions. */
+export interface RoleScope {
+  /** Used by `workloads` and `issuer`. */
+  namespace: string;
+  /** Used by `node`, if its id is known. */
+  nodeId?: string;
+  /** Subjects of triggers, and subjects that functions may publish to. */
+  subjects: readonly string[];
+  inboxPrefix: string;
+}
+
+/** A node answers each request once, within the longest time that a request can wait. */
+const responses = { max: 1, timeMs: 600_000 };
+/**
+ * Several functions of a namespace may share a trigger subject. With a lower maximum, the server lets none of them
+ * answer.
+ */
+const functionResponses = { max: 64, timeMs: 600_000 };
+
+/** NATS permissions for one role, and nothing beyond them. */
+export function natsPermissions(role: NatsRole, scope: RoleScope): NatsPermissions {
+  return { node, workloads, issuer, operator }[role](scope);
+}
+
+function node({ nodeId = "*" }: RoleScope): NatsPermissions {
+  return {
+    publish: [
+      eventWildcard("*"),
+      everyLog("*"),
+      nodeLogSubject(nodeId, "stdout"),
+      nodeLogSubject(nodeId, "stderr"),
+    ],
+    subscribe: [
+      pingSubject,
+      pingNodeSubject(nodeId),
+      workloadPingWildcard,
+      auctionSubject,
+      auctionWhySubject,
+      ...(["INFO", "DEPLOY", "STOP"] as const).map((verb) => nodeRequestWildcard(verb, nodeId)),
+      lameDuckSubject(nodeId),
+    ],
+    responses,
+  };
+}
+
+function workloads({ subjects, inboxPrefix }: RoleScope): NatsPermissions {
+  return {
+    publish: [...subjects, ...ownBuckets],
+    subscribe: [...subjects, `${inboxPrefix}.>`],
+    responses: functionResponses,
+  };
+}
+
+function issuer({ namespace, subjects, inboxPrefix }: RoleScope): NatsPermissions {
+  return {
+    publish: [
+      ...discovery(namespace),
+      deploySubject(namespace, "*"),
+      stopSubject(namespace, "*"),
+      ...writeObjects(cliBucket),
+      ...subjects,
+    ],
+    subscribe: [
+      eventWildcard(namespace),
+      eventWildcard(systemNamespace),
+      everyLog(namespace),
+      `${inboxPrefix}.>`,
+    ],
+  };
+}
+
+function operator({ inboxPrefix }: RoleScope): NatsPermissions {
+  return {
+    publish: [...discovery("*"), lameDuckSubject("*")],
+    subscribe: [
+      eventWildcard("*"),
+      everyLog("*"),
+      nodeLogSubject("*", "stdout"),
+      nodeLogSubject("*", "stderr"),
+      `${inboxPrefix}.>`,
+    ],
+  };
+}
+
+/** Subjects for finding nodes, listing the workloads of a namespace, and holding auctions. */
+function discovery(namespace: string): string[] {
+  return [
+    pingSubject,
+    pingNodeSubject("*"),
+    workloadPingSubject(namespace),
+    workloadPingSubject(namespace, "*"),
+    auctionSubject,
+    auctionWhySubject,
+    infoSubject(namespace, "*"),
+  ];
+}
+
+function everyLog(namespace: string): string {
+  return logSubject({ namespace, nodeId: "*", workloadName: "*", workloadId: "*" });
+}
+
+/**
+ * Artifacts and the buckets of host services. Bucket names start with namespace and workload, which a permission can't
+ * express. Separate accounts isolate tenants.
+ */
+const ownBuckets: readonly string[] = [
+  "$JS.API.INFO",
+  "$JS.API.STREAM.INFO.*",
+  "$JS.API.STREAM.CREATE.*",
+  "$JS.API.STREAM.PURGE.*",
+  "$JS.API.STREAM.MSG.GET.*",
+  "$JS.API.DIRECT.GET.>",
+  "$JS.API.CONSUMER.CREATE.>",
+  "$JS.API.CONSUMER.INFO.>",
+  "$JS.API.CONSUMER.DELETE.>",
+  "$JS.FC.>",
+  "$KV.>",
+  "$O.>",
+];
+
+/** JetStream API subjects needed to read an artifact bucket in one's own account. */
+function readObjects(bucket: string): string[] {
+  const stream = `OBJ_${bucket}`;
+  return [
+    "$JS.API.INFO",
+    `$JS.API.STREAM.INFO.${stream}`,
+    `$JS.API.STREAM.MSG.GET.${stream}`,
+    `$JS.API.CONSUMER.CREATE.${stream}.>`,
+    `$JS.API.CONSUMER.DELETE.${stream}.*`,
+    `$JS.FC.${stream}.>`,
+  ];
+}
+
+function writeObjects(bucket: string): string[] {
+  const stream = `OBJ_${bucket}`;
+  return [
+    ...readObjects(bucket),
+    `$JS.API.STREAM.CREATE.${stream}`,
+    `$JS.API.STREAM.PURGE.${stream}`,
+    `$O.${bucket}.>`,
+  ];
+}
