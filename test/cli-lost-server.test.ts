@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import type { NatsServer } from "@nexengine/provision";
-import { echoFunctionPath, startTestNatsServer } from "@nexengine/testing";
-import { NexHome, until } from "./support/nex.ts";
+import { echoFunctionPath, startTestNatsServer, until } from "@nexengine/testing";
+import { NexHome } from "./support/nex.ts";
 
 const home = new NexHome();
 let server: NatsServer;

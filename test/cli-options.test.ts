@@ -6,8 +6,8 @@ import { after, before, describe, test } from "node:test";
 import { createKey } from "@nexengine/protocol";
 import { nodeLogSubject } from "@nexengine/protocol/subjects";
 import type { NatsServer } from "@nexengine/provision";
-import { echoFunctionPath, startTestNatsServer, startTestNexus } from "@nexengine/testing";
-import { type Ended, NexHome, type RunningNex, type RunOptions, until } from "./support/nex.ts";
+import { echoFunctionPath, startTestNatsServer, startTestNexus, until } from "@nexengine/testing";
+import { type Ended, NexHome, type RunningNex, type RunOptions } from "./support/nex.ts";
 
 const home = new NexHome();
 let server: NatsServer;

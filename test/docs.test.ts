@@ -19,11 +19,11 @@ import {
   startTestNexus,
   startTestNode,
   unmetSandboxRequirement,
+  until,
 } from "@nexengine/testing";
 import { Identity } from "../packages/node/src/state/identity.ts";
 import { blocksOf, commandsOf, type DocBlock, documents } from "./support/doc-blocks.ts";
 import { DocPlace, hasProgram } from "./support/doc-place.ts";
-import { until } from "./support/nex.ts";
 
 const root = join(import.meta.dirname, "..");
 

@@ -1,7 +1,7 @@
 /** What events and logs are held to: a server that does not read, and a workload that writes too much. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { startTestNatsServer } from "@nexengine/testing";
+import { startTestNatsServer, until } from "@nexengine/testing";
 import { pino } from "pino";
 import { Budget } from "../packages/node/src/budget/budget.ts";
 import { closeConnection, connectNats } from "../packages/node/src/connections/connect.ts";
@@ -14,10 +14,6 @@ function recorded(): { log: pino.Logger; lines: { messages?: number; msg: string
   const lines: { messages?: number; msg: string }[] = [];
   const log = pino({ level: "warn" }, { write: (line: string) => void lines.push(JSON.parse(line)) });
   return { log, lines };
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 10));
 }
 
 test("Outlet drops and counts what a server that does not read would make it hold, and goes on after that", async () => {

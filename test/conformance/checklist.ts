@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { createInbox } from "@nats-io/nats-core";
 import { auctionSubject } from "@nexengine/protocol/subjects";
 import { isPublicKey } from "@nexengine/protocol/tokens";
+import { until } from "@nexengine/testing";
 import { z } from "zod";
 import { askQuietly } from "../support/ask.ts";
-import { until } from "../support/nex.ts";
 import { linesOf } from "./feed-readers.ts";
 import {
   call,

@@ -14,8 +14,7 @@ import {
 import { homedir, tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { defaultCacheDirectory, type NatsServer } from "@nexengine/provision";
-import { startTestNatsServer } from "@nexengine/testing";
-import { until } from "./nex.ts";
+import { startTestNatsServer, until } from "@nexengine/testing";
 
 const root = join(import.meta.dirname, "../..");
 

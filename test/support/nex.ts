@@ -5,6 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { defaultCacheDirectory } from "@nexengine/provision";
+import { until } from "@nexengine/testing";
 
 const root = join(import.meta.dirname, "../..");
 
@@ -23,11 +24,6 @@ export interface RunOptions {
   input?: string;
   env?: NodeJS.ProcessEnv;
   cwd?: string;
-}
-
-/** Waits for a condition; the test's own limit bounds it. */
-export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 10));
 }
 
 /** A command that runs. */

@@ -1,4 +1,5 @@
 /** How commands that watch are woken, and end. */
+import { settlesWithin } from "@nexengine/machines/internal";
 
 /** Ctrl-C ends a watch as it should, with status 0. @returns a signal that it aborts. */
 export function interruption(): AbortSignal {
@@ -17,12 +18,7 @@ export class Bell {
 
   /** Waits for the next ring, also one since the last wait, or so long. */
   async wait(limitMs: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, limitMs);
-    });
-    await Promise.race([this.#rung.promise, late]);
-    clearTimeout(timer);
+    await settlesWithin(this.#rung.promise, limitMs);
     this.#rung = Promise.withResolvers<void>();
   }
 }

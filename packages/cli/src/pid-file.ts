@@ -1,6 +1,7 @@
 /** The file in which a running node keeps the number of its process, when the configuration names one. */
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { errorText, NexError } from "@nexengine/protocol/errors";
+import { isAlive } from "./processes.ts";
 
 /**
  * Writes our number into the file; disposing of the result removes it.
@@ -35,14 +36,5 @@ function readPid(path: string): number | undefined {
     return Number.isSafeInteger(pid) && pid > 0 ? pid : undefined;
   } catch {
     return undefined;
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return error instanceof Error && "code" in error && error.code === "EPERM";
   }
 }

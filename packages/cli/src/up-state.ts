@@ -3,6 +3,7 @@ import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { nexHome } from "./home.ts";
+import { isAlive, startTimeOf } from "./processes.ts";
 
 const upStateSchema = z.object({
   pid: z.number().int().positive(),
@@ -25,7 +26,7 @@ export function findRunningUp(): UpState | undefined {
   } catch {
     return undefined;
   }
-  return isAlive(state) ? state : undefined;
+  return isAlive(state.pid) && state.started === startTimeOf(state.pid) ? state : undefined;
 }
 
 /** Writes down that this process is the running `nex up`. */
@@ -36,23 +37,4 @@ export function writeUpState(at: Pick<UpState, "url" | "context" | "nodeId">): v
 
 export function removeUpState(): void {
   rmSync(statePath(), { force: true });
-}
-
-function isAlive(state: UpState): boolean {
-  try {
-    process.kill(state.pid, 0);
-  } catch (error) {
-    return error instanceof Error && "code" in error && error.code === "EPERM";
-  }
-  return state.started === startTimeOf(state.pid);
-}
-
-/** Field 22 of /proc/<pid>/stat; the name in field 2 may hold anything, so count from its end. */
-function startTimeOf(pid: number): string {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "";
-  } catch {
-    return "";
-  }
 }

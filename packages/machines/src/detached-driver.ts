@@ -1,3 +1,4 @@
+/** Base class of drivers whose machines are no children of their node and can outlive it. */
 import type {
   Driver,
   Fingerprint,

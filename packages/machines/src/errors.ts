@@ -1,3 +1,5 @@
+/** Errors of drivers. */
+
 /** Error codes of drivers. */
 export const machineErrorCodes = [
   "driver_unavailable",

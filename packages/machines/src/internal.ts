@@ -13,7 +13,7 @@ export { jailsDirectory } from "./firecracker/layout.ts";
 export { Cgroup } from "./host/cgroup.ts";
 export { type CgroupMount, readCgroupMounts, withController } from "./host/cgroup-mounts.ts";
 export { ConsoleTail } from "./host/console-tail.ts";
-export { hasProcessTable } from "./host/process-table.ts";
+export { hasProcessTable, readProcess } from "./host/process-table.ts";
 export { ResidentProcessTree } from "./host/process-tree.ts";
 export { findProgram } from "./host/program.ts";
 export { removeTree } from "./host/remove-tree.ts";

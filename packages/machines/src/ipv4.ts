@@ -1,3 +1,4 @@
+/** IPv4 addresses and networks as numbers. */
 import { isIPv4 } from "node:net";
 
 /** An IPv4 network, or a single address if `prefixBits` is 32. */

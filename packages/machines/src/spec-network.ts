@@ -1,3 +1,4 @@
+/** Checks the network of a spec. */
 import { isIP, isIPv4 } from "node:net";
 import type { EgressTarget, HostEntry, MachineSpec } from "./driver.ts";
 import { ipv4First, ipv4Number } from "./ipv4.ts";

@@ -1,3 +1,4 @@
+/** Checks of a spec that all drivers share. */
 import type { Driver, LimitName, MachineRoot, MachineSpec } from "./driver.ts";
 import { MachineError, type MachineErrorCode } from "./errors.ts";
 import { ownableDirectory } from "./host/machine-directory.ts";

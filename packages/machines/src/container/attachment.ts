@@ -1,3 +1,4 @@
+/** Opens the two channels of a container for each epoch: a socket for frames, and FIFOs for calls. */
 import { closeSync, constants } from "node:fs";
 import { type FileHandle, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";

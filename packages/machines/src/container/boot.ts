@@ -1,3 +1,4 @@
+/** Boots a container: prepares its directory, starts it with the OCI runtime, and sets up its network. */
 import { existsSync } from "node:fs";
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import type { MachineSpec } from "../driver.ts";
@@ -6,7 +7,7 @@ import { bootFailure } from "../host/boot-failure.ts";
 import { countsSwap } from "../host/cgroup-mounts.ts";
 import { makeFifos } from "../host/fifo.ts";
 import { closeOutput, FifoConsole } from "../host/fifo-console.ts";
-import { type ProcessIdentity, readProcess } from "../host/process-table.ts";
+import { goneTicks, type ProcessIdentity, readProcess } from "../host/process-table.ts";
 import { attachNetwork, demandNetwork, needsNetworkSetup } from "../network/attach-network.ts";
 import { cleanUp } from "./cleanup.ts";
 import { bundleConfig, rootOf } from "./config.ts";
@@ -14,9 +15,6 @@ import type { ContainerHost } from "./host.ts";
 import { writeHostsFile } from "./hosts-file.ts";
 import { type Layout, layoutOf } from "./layout.ts";
 import { ContainerMachine } from "./machine.ts";
-
-/** Start time of a program that has already exited. No real process has a negative start time. */
-const goneTicks = -1;
 
 /**
  * Boots one machine: creates its bundle, user ids and console, and runs the OCI runtime, which then exits.

@@ -1,3 +1,4 @@
+/** The node's end of a container's call channel, over two FIFOs. */
 import { closeSync, constants, openSync } from "node:fs";
 import { Socket } from "node:net";
 import { Duplex } from "node:stream";

@@ -1,3 +1,4 @@
+/** Removes everything that a container held on its host. */
 import { MachineError } from "../errors.ts";
 import { type Cgroup, killCgroup } from "../host/cgroup.ts";
 import { removeTree } from "../host/remove-tree.ts";

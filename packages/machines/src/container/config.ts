@@ -1,3 +1,4 @@
+/** Writes the OCI configuration of a container. */
 import type { MachineLimits, MachineSpec } from "../driver.ts";
 import { guestId, idsPerMachine } from "../host/ids.ts";
 import { guestChannels, type Layout } from "./layout.ts";

@@ -1,3 +1,4 @@
+/** The driver whose machines are containers of an OCI runtime. */
 import { DetachedDriver } from "../detached-driver.ts";
 import type { Fingerprint, MachineRecord, MachineSpec } from "../driver.ts";
 import type { Egress } from "../network/egress.ts";

@@ -1,7 +1,8 @@
+/** Facts about a running container, and their form in a record. */
 import { isIPv4 } from "node:net";
 import type { MachineRecord } from "../driver.ts";
-import { readBootId } from "../host/boot-id.ts";
 import type { ProcessIdentity } from "../host/process-table.ts";
+import { readBootId } from "../host/process-table.ts";
 
 /** Facts about a running machine that another node needs to recover it. */
 export interface MachineFacts {

@@ -1,3 +1,4 @@
+/** Probes whether this host can run containers, with a container that reads its own limits. */
 import { randomBytes } from "node:crypto";
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";

@@ -1,3 +1,4 @@
+/** The socket on which a container's agent connects for its frames. */
 import { chmod, rename, rm } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { MachineError } from "../errors.ts";

@@ -1,3 +1,4 @@
+/** State on this host that all containers of one driver share. */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { Cgroup, removeParent } from "../host/cgroup.ts";

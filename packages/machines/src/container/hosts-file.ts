@@ -1,3 +1,4 @@
+/** The hosts file of a container. */
 import { constants } from "node:fs";
 import { access, chmod, writeFile } from "node:fs/promises";
 import { join } from "node:path";

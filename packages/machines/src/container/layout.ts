@@ -1,3 +1,4 @@
+/** Paths in a container's directory, and the names of its channels. */
 import { join } from "node:path";
 
 /** Paths in a machine's directory. Only `channels` and `hosts` are visible inside the machine, read-only. */

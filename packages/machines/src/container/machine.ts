@@ -1,3 +1,4 @@
+/** A machine that is a container. */
 import type { MachineExit, MachineRecord, MachineUsage } from "../driver.ts";
 import { Attachments } from "../host/attachments.ts";
 import { type Cgroup, killCgroup } from "../host/cgroup.ts";

@@ -1,3 +1,4 @@
+/** Mounts of a container, and the paths of the kernel that are hidden from it. */
 import { guestId } from "../host/ids.ts";
 import { guestHosts } from "./hosts-file.ts";
 import { guestChannels, type Layout } from "./layout.ts";

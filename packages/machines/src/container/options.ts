@@ -1,3 +1,4 @@
+/** Options of the container driver, as given and complete. */
 import { join } from "node:path";
 import type { MachineLimits } from "../driver.ts";
 import { defaultHostIdFirst } from "../host/ids.ts";

@@ -1,3 +1,4 @@
+/** Recovers a container from its record. */
 import type { MachineRecord } from "../driver.ts";
 import { readExitStatus } from "../host/exit-status.ts";
 import { FifoConsole } from "../host/fifo-console.ts";

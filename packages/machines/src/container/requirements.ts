@@ -1,3 +1,4 @@
+/** Checks whether this host meets the requirements of containers. */
 import { constants, existsSync, readFileSync } from "node:fs";
 import { access, realpath, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";

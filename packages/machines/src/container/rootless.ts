@@ -1,3 +1,4 @@
+/** Explains why this host can't run containers without root. */
 import { existsSync, readFileSync } from "node:fs";
 import { userInfo } from "node:os";
 import { readCgroupMounts, withController } from "../host/cgroup-mounts.ts";

@@ -1,8 +1,8 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
+/** Runs the OCI runtime: start, kill and delete. */
 import { readdirSync, readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { holdsWithin, settlesWithin } from "../host/wait.ts";
+import { runDetached } from "../host/run-program.ts";
+import { holdsWithin } from "../host/wait.ts";
 import type { Layout } from "./layout.ts";
 
 const logBytesShown = 2_000;
@@ -68,23 +68,12 @@ export class Runtime {
 
   async #run(args: string[], output: number | "ignore"): Promise<string | undefined> {
     const { PATH = "" } = process.env;
-    const child = spawn(this.#program, ["--root", this.#root, ...args], {
+    return await runDetached(this.#program, ["--root", this.#root, ...args], {
+      timeoutMs: this.#timeoutMs,
       env: { PATH },
       cwd: "/",
-      detached: true,
       stdio: ["ignore", output, output],
     });
-    const ended = once(child, "exit");
-    if (!(await settlesWithin(ended, this.#timeoutMs))) {
-      child.kill("SIGKILL");
-      return `${this.#program} took longer than ${this.#timeoutMs} ms`;
-    }
-    try {
-      const [code, signal] = await ended;
-      return code === 0 ? undefined : `${this.#program} exited with ${code ?? signal}`;
-    } catch (error) {
-      return `${this.#program} can't be started: ${error instanceof Error ? error.message : String(error)}`;
-    }
   }
 }
 

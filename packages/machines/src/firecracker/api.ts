@@ -1,3 +1,4 @@
+/** Client of a Firecracker's API socket. */
 import { request } from "node:http";
 import { MachineError } from "../errors.ts";
 import { holdsWithin } from "../host/wait.ts";

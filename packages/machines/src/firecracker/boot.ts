@@ -1,11 +1,12 @@
+/** Boots a Firecracker machine in a jail. */
 import type { MachineSpec } from "../driver.ts";
 import { MachineError } from "../errors.ts";
 import { bootFailure } from "../host/boot-failure.ts";
 import { cleanUpOrphans } from "../host/orphans.ts";
 import { configDisk, demandMemory, memoryBytesOf } from "../microvm/config-disk.ts";
 import { newToken } from "../microvm/epoch-header.ts";
-import { kernelArguments } from "../microvm/kernel-arguments.ts";
 import { MicroVm } from "../microvm/machine.ts";
+import { kernelArguments } from "../microvm/settings.ts";
 import { tapDevice, tapLinkAddress } from "../network/link.ts";
 import { MonitorNetwork } from "../network/monitor-network.ts";
 import type { FirecrackerHost } from "./host.ts";

@@ -1,3 +1,4 @@
+/** Arguments of the jailer that set the limits of a machine's cgroup. */
 import type { MachineSpec } from "../driver.ts";
 import { type CgroupMount, withController } from "../host/cgroup-mounts.ts";
 import { memoryBytesOf } from "../microvm/config-disk.ts";

@@ -1,3 +1,4 @@
+/** Opens the channels of an epoch over vsock. */
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";

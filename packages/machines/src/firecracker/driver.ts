@@ -1,3 +1,4 @@
+/** The driver whose machines are microVMs of Firecracker. */
 import type { Fingerprint } from "../driver.ts";
 import { MicroVmDriver } from "../microvm/driver.ts";
 import { Templates } from "../microvm/templates.ts";

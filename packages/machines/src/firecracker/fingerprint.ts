@@ -1,3 +1,4 @@
+/** Probes whether this host can run Firecracker machines. */
 import type { Fingerprint } from "../driver.ts";
 import { MachineError } from "../errors.ts";
 import { findProgram } from "../host/program.ts";

@@ -1,3 +1,4 @@
+/** State on this host that all Firecracker machines of one driver share. */
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { chmod, copyFile, mkdir, rename, stat } from "node:fs/promises";

@@ -1,5 +1,4 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
+/** Makes the jail of a machine and starts Firecracker in it. */
 import { closeSync } from "node:fs";
 import { link, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -7,9 +6,9 @@ import type { MachineSpec } from "../driver.ts";
 import { bootFailure } from "../host/boot-failure.ts";
 import { makeFifos, openFifo } from "../host/fifo.ts";
 import { closeOutput, FifoConsole } from "../host/fifo-console.ts";
-import { isAlive, type ProcessIdentity, readProcess } from "../host/process-table.ts";
+import { goneTicks, isAlive, type ProcessIdentity, readProcess } from "../host/process-table.ts";
 import { findProgram } from "../host/program.ts";
-import { settlesWithin } from "../host/wait.ts";
+import { runDetached } from "../host/run-program.ts";
 import { layoutOf } from "../microvm/layout.ts";
 import { FirecrackerApi } from "./api.ts";
 import { cgroupArguments } from "./cgroup-arguments.ts";
@@ -17,8 +16,6 @@ import type { FirecrackerHost } from "./host.ts";
 import { jailNames, jailOf, programPath } from "./layout.ts";
 
 const openFilesMax = 1_024;
-/** Start time of a process that has already exited. No real process has a negative start time. */
-const goneTicks = -1;
 
 /** A jailed Firecracker that has not been configured. */
 export interface Jailed {
@@ -101,16 +98,8 @@ async function run(
   const inputFd = openFifo(layoutOf(directory).controlIn, "write");
   try {
     const stdio = [inputFd, outputFd, outputFd];
-    const child = spawn(jailer, args, { cwd: directory, detached: true, stdio, env: {} });
-    const ended = once(child, "exit");
-    ended.catch(() => undefined);
-    await once(child, "spawn");
-    if (!(await settlesWithin(ended, timeoutMs))) {
-      child.kill("SIGKILL");
-      throw bootFailure(id, `"${jailer}" has not exited within ${timeoutMs} ms`);
-    }
-    const [code] = (await ended) as [number | null];
-    if (code !== 0) throw bootFailure(id, `"${jailer}" exited with ${code ?? "a signal"}`);
+    const failure = await runDetached(jailer, args, { timeoutMs, stdio, cwd: directory, env: {} });
+    if (failure !== undefined) throw bootFailure(id, failure);
   } finally {
     closeSync(inputFd);
     closeOutput(outputFd);

@@ -1,3 +1,4 @@
+/** Paths in and around the jail of a machine. */
 import { join } from "node:path";
 
 /** Paths of a machine's jail, outside the machine's directory. The machine's user owns it. */

@@ -1,3 +1,4 @@
+/** Reads the metrics of a Firecracker for faults of its devices. */
 import { chown } from "node:fs/promises";
 import { Socket } from "node:net";
 import { join } from "node:path";

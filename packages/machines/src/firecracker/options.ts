@@ -1,3 +1,4 @@
+/** Options of the Firecracker driver, as given and complete. */
 import type { MachineLimits } from "../driver.ts";
 import { defaultHostIdFirst } from "../host/ids.ts";
 import type { MicroVmSettings } from "../microvm/settings.ts";

@@ -1,7 +1,7 @@
-import { execFile } from "node:child_process";
-import { promisify } from "node:util";
+/** Checks whether this host meets the requirements of Firecracker. */
 import { readCgroupMounts, withController } from "../host/cgroup-mounts.ts";
 import { findProgram } from "../host/program.ts";
+import { askVersion } from "../host/run-program.ts";
 import type { UnmetRequirement } from "../host/unmet-requirement.ts";
 import {
   findUnmetBootFilesRequirement,
@@ -15,7 +15,6 @@ import {
 import { completeOptions, type FirecrackerDriverOptions, type FirecrackerDriverSettings } from "./options.ts";
 import { newerReleaseAdvice } from "./release.ts";
 
-const versionTimeoutMs = 10_000;
 const install = `Get it with: nex preflight --install. ${newerReleaseAdvice}`;
 
 const beforeImage: readonly Requirement<FirecrackerDriverSettings>[] = [
@@ -57,7 +56,7 @@ export async function findUnmetRequirement(
 
 /** Returns the version of a Firecracker program. */
 export async function firecrackerVersion(path: string): Promise<string> {
-  const { stdout } = await promisify(execFile)(path, ["--version"], { timeout: versionTimeoutMs, env: {} });
+  const stdout = await askVersion(path);
   return /v(\d\S+)/.exec(stdout)?.[1] ?? "unknown";
 }
 
@@ -79,7 +78,7 @@ async function programs({
     try {
       await firecrackerVersion(path);
     } catch (error) {
-      return { reason: `"${path}" does not run: ${String(error)}`, advice: install };
+      return { reason: error instanceof Error ? error.message : String(error), advice: install };
     }
   }
   return undefined;

@@ -1,3 +1,4 @@
+/** Saves a Firecracker machine as a template and starts copies of it. */
 import { chmod, rename } from "node:fs/promises";
 import { join } from "node:path";
 import type { MachineSpec } from "../driver.ts";

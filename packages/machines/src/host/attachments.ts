@@ -1,3 +1,4 @@
+/** Keeps the channels of the current epoch, and closes those of the previous one. */
 import type { Channels } from "../driver.ts";
 import { MachineError } from "../errors.ts";
 

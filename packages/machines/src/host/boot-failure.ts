@@ -1,3 +1,4 @@
+/** The error of a failed boot. */
 import { MachineError, type MachineErrorCode } from "../errors.ts";
 
 /** Creates the error for a failed boot. */

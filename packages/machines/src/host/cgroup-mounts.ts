@@ -1,3 +1,4 @@
+/** Finds the cgroup hierarchies that are mounted on this host. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 

@@ -1,3 +1,4 @@
+/** The cgroup of a machine, and how all its processes are killed. */
 import { existsSync, readFileSync } from "node:fs";
 import { rmdir } from "node:fs/promises";
 import { join } from "node:path";

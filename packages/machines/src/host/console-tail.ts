@@ -1,3 +1,4 @@
+/** Keeps the last bytes of a machine's console. */
 import type { Readable } from "node:stream";
 
 /** Maximum number of console bytes kept. */

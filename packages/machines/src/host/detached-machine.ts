@@ -1,3 +1,4 @@
+/** Base class of machines that are no children of their node and can outlive it. */
 import type { Channels, Machine, MachineExit, MachineRecord, MachineSpec, MachineUsage } from "../driver.ts";
 import { MachineError } from "../errors.ts";
 import type { Attachments } from "./attachments.ts";

@@ -1,3 +1,4 @@
+/** The exit status of a process that is no child of this one. */
 import { type ProcessIdentity, readStat } from "./process-table.ts";
 
 /** Exit status of a machine's first process. Empty if the host's init reaped the process before its status was read. */

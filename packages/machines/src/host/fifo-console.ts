@@ -1,3 +1,4 @@
+/** Reads a machine's console from a FIFO. */
 import { closeSync, constants, openSync } from "node:fs";
 import { Socket } from "node:net";
 import { finished } from "node:stream/promises";

@@ -1,13 +1,15 @@
-import { execFile } from "node:child_process";
+/** Makes and opens FIFOs. */
 import { closeSync, constants, fstatSync, openSync } from "node:fs";
-import { promisify } from "node:util";
 import { MachineError } from "../errors.ts";
+import { runProgram } from "./run-program.ts";
 
 const makeTimeoutMs = 5_000;
 
 /** Creates FIFOs with exactly this mode. Fails if a path already exists. */
 export async function makeFifos(paths: readonly string[], mode: number): Promise<void> {
-  await promisify(execFile)("mkfifo", ["-m", mode.toString(8), "--", ...paths], { timeout: makeTimeoutMs });
+  const args = ["-m", mode.toString(8), "--", ...paths];
+  const { failure } = await runProgram("mkfifo", args, { timeoutMs: makeTimeoutMs });
+  if (failure !== undefined) throw new MachineError("boot_failed", `Cannot make FIFOs: ${failure}`);
 }
 
 /**

@@ -1,3 +1,4 @@
+/** The text of a machine's hosts file. */
 import type { HostEntry } from "../driver.ts";
 
 const ownLines = ["127.0.0.1 localhost", "::1 localhost"];

@@ -1,3 +1,4 @@
+/** Ranges of user ids that machines of all nodes on this host claim. */
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";

@@ -1,3 +1,4 @@
+/** Descriptors that this process has inherited. */
 import { readdirSync, readFileSync } from "node:fs";
 
 const closeOnExec = 0o2000000;

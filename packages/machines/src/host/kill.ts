@@ -1,3 +1,4 @@
+/** Kills a process tree, including processes that keep forking. */
 import {
   isAlive,
   type ProcessEntry,

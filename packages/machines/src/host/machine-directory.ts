@@ -1,3 +1,4 @@
+/** Checks of a machine's directory before a machine owns it. */
 import { realpath, stat } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
 import { isAbsolute, sep } from "node:path";

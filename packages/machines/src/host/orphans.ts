@@ -1,3 +1,4 @@
+/** Cleans up after machines of a dead node. */
 import { existsSync } from "node:fs";
 import { MachineError } from "../errors.ts";
 import { killProcessTree } from "./kill.ts";

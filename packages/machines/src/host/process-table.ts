@@ -12,6 +12,9 @@ export interface ProcessIdentity {
   readonly startTicks: number;
 }
 
+/** Start time for a process that has already exited. No real process has a negative start time. */
+export const goneTicks = -1;
+
 /** One process. */
 export interface ProcessEntry extends ProcessIdentity {
   readonly parentPid: number;
@@ -133,4 +136,9 @@ function parseStat(pid: number, stat: string): ProcessEntry {
     startTicks: field(22),
     places: placesOf(pid),
   };
+}
+
+/** Returns the id of the current host boot. Pids and start times are only comparable within one boot. */
+export function readBootId(): string {
+  return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
 }

@@ -1,3 +1,4 @@
+/** Finds all processes of one machine, including processes that try to escape. */
 import { contains } from "./machine-directory.ts";
 import { type ProcessEntry, type ProcessIdentity, readProcessTable } from "./process-table.ts";
 

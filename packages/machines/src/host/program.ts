@@ -1,3 +1,4 @@
+/** Finds programs in the PATH. */
 import { constants } from "node:fs";
 import { access, stat } from "node:fs/promises";
 import { delimiter, isAbsolute, join, resolve } from "node:path";

@@ -1,3 +1,4 @@
+/** Removes a directory tree that a workload has written. */
 import { chmod, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 

@@ -1,3 +1,4 @@
+/** Measures the resources that the processes of a machine use. */
 import { readFile } from "node:fs/promises";
 import type { MachineUsage } from "../driver.ts";
 import type { ProcessEntry } from "./process-table.ts";

@@ -1,3 +1,4 @@
+/** Waits with a timeout. */
 import { setTimeout as delay } from "node:timers/promises";
 
 /** Maximum delay of a Node timer. A longer delay would fire immediately. */

@@ -1,3 +1,4 @@
+/** Watches detached machines for their exit, with one timer for all of them. */
 import { type ExitStatus, readExitStatus } from "./exit-status.ts";
 import type { ProcessIdentity } from "./process-table.ts";
 import { holdsWithin } from "./wait.ts";

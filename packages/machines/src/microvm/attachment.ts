@@ -1,3 +1,4 @@
+/** Opens the two channels of a microVM for each epoch. */
 import { once } from "node:events";
 import { constants } from "node:fs";
 import { open, readFile, writeFile } from "node:fs/promises";

@@ -1,3 +1,4 @@
+/** The second disk of a microVM, which tells the guest's init how to set up its machine. */
 import { isIPv6 } from "node:net";
 import type { MachineSpec } from "../driver.ts";
 import { bootFailure } from "../host/boot-failure.ts";

@@ -1,3 +1,4 @@
+/** Base class of microVM drivers. */
 import { DetachedDriver } from "../detached-driver.ts";
 import type { MachineRecord, MachineSpec } from "../driver.ts";
 import { demandEgress } from "../network/demand.ts";

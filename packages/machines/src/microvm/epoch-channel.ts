@@ -1,3 +1,4 @@
+/** The node's end of a microVM's channel for one epoch. */
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { HeaderFinder } from "./epoch-header.ts";

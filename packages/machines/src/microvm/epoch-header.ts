@@ -1,3 +1,4 @@
+/** The header that starts an epoch on a channel. */
 import { randomBytes } from "node:crypto";
 
 /** No frame or call starts with these bytes: as a length they exceed every limit. */

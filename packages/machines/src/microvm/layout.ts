@@ -1,3 +1,4 @@
+/** Paths in a microVM's directory, and the names of its channels. */
 import { join } from "node:path";
 
 /** Paths in a machine's directory. None is visible inside the machine. */

@@ -1,3 +1,4 @@
+/** A machine that is a microVM, and what a monitor does for it. */
 import { closeSync, writeSync } from "node:fs";
 import type { MachineExit, MachineRecord, MachineUsage, SandboxKind } from "../driver.ts";
 import { Attachments, type EpochChannels } from "../host/attachments.ts";

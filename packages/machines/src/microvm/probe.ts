@@ -1,3 +1,4 @@
+/** Boots a microVM once, to see whether its agent answers. */
 import { randomBytes } from "node:crypto";
 import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";

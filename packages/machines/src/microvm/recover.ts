@@ -1,3 +1,4 @@
+/** Recovers a microVM from its record. */
 import { existsSync } from "node:fs";
 import type { MachineRecord } from "../driver.ts";
 import { readExitStatus } from "../host/exit-status.ts";

@@ -1,3 +1,4 @@
+/** Requirements that both kinds of microVM share. */
 import { constants } from "node:fs";
 import { access, mkdir, open, readFile, statfs } from "node:fs/promises";
 import { dirname } from "node:path";

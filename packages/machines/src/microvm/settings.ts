@@ -1,3 +1,4 @@
+/** Settings that both kinds of microVM share. */
 import type { MachineLimits } from "../driver.ts";
 
 /** Settings shared by both kinds of microVM. */
@@ -19,3 +20,9 @@ export type GuestTransport = "port" | "vsock";
 
 /** Minimum memory for kernel and agent, in bytes. */
 export const memoryBytesMin = 134_217_728;
+
+/** Kernel command line of every guest: quiet, and power off on panic. */
+export const kernelArguments = [
+  ...["console=ttyS0", "quiet", "loglevel=1", "reboot=k", "panic=-1", "mitigations=off", "audit=0"],
+  ...["i8042.noaux", "i8042.nomux", "i8042.dumbkbd", "8250.nr_uarts=1", "rcupdate.rcu_expedited=1"],
+];

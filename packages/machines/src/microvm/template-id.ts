@@ -1,3 +1,4 @@
+/** Ids of the machines that become templates. */
 import { isAlive, readProcess } from "../host/process-table.ts";
 
 let count = 0;

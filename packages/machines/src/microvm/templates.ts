@@ -1,3 +1,4 @@
+/** Templates of microVMs: made by the second machine of a kind, then copied. */
 import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { MachineSpec } from "../driver.ts";

@@ -1,3 +1,4 @@
+/** Sets up the network of a container after its start. */
 import { isIPv4 } from "node:net";
 import type { MachineSpec } from "../driver.ts";
 import { bootFailure } from "../host/boot-failure.ts";

@@ -1,3 +1,4 @@
+/** Refuses the network of a spec before a boot if this host can't provide it. */
 import { isIPv4 } from "node:net";
 import type { MachineSpec } from "../driver.ts";
 import { bootFailure } from "../host/boot-failure.ts";

@@ -1,3 +1,4 @@
+/** Describes for display whether machines on this host can have egress. */
 import type { UnmetRequirement } from "../host/unmet-requirement.ts";
 import type { Egress } from "./egress.ts";
 import { findForwardDrops } from "./unmet-requirements.ts";

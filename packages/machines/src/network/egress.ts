@@ -1,3 +1,4 @@
+/** Gives machines with egress their links and rules, and takes them back. */
 import { createHash, randomInt } from "node:crypto";
 import { MachineError } from "../errors.ts";
 import { bootFailure } from "../host/boot-failure.ts";

@@ -1,3 +1,4 @@
+/** The switch of the kernel for forwarding packets. */
 import { constants } from "node:fs";
 import { access, readFile, writeFile } from "node:fs/promises";
 import type { UnmetRequirement } from "../host/unmet-requirement.ts";

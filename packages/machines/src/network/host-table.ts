@@ -1,3 +1,4 @@
+/** The table of packet filter rules that a node keeps on its host. */
 import { MachineError } from "../errors.ts";
 import { hostRules, type ListedLinks, parseLinks } from "./host-rules.ts";
 import { readLinks } from "./link.ts";

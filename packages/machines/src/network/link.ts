@@ -1,3 +1,4 @@
+/** Names, addresses and commands of the link between a machine and its host. */
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { type Ipv4Network, ipv4Address, ipv4Number } from "../ipv4.ts";

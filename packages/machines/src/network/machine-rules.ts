@@ -1,3 +1,4 @@
+/** Packet filter rules in the network namespace of a machine. */
 import type { EgressTarget } from "../driver.ts";
 import { type Ipv4Network, ipv4Within } from "../ipv4.ts";
 import { guardedNetworks } from "../special-networks.ts";

@@ -1,3 +1,4 @@
+/** The network namespace of a microVM's monitor. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import type { MachineSpec } from "../driver.ts";

@@ -1,3 +1,4 @@
+/** Runs the programs that set up networks. */
 import { readlink } from "node:fs/promises";
 import { type ProgramRun, runProgram } from "../host/run-program.ts";
 

@@ -1,3 +1,4 @@
+/** Checks whether this host can give machines egress. */
 import { findProgram } from "../host/program.ts";
 import type { ProgramRun } from "../host/run-program.ts";
 import type { UnmetRequirement } from "../host/unmet-requirement.ts";

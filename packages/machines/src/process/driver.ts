@@ -1,3 +1,4 @@
+/** The driver whose machines are plain processes, without isolation. */
 import type { Driver, Fingerprint, LimitName, Machine, MachineNetwork, MachineSpec } from "../driver.ts";
 import { MachineError } from "../errors.ts";
 import { SharedProcessTable } from "../host/process-table.ts";

@@ -1,3 +1,4 @@
+/** Probes whether this host can run process machines. */
 import type { Fingerprint } from "../driver.ts";
 import { hasProcessTable } from "../host/process-table.ts";
 import { findProgram } from "../host/program.ts";

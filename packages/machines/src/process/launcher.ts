@@ -1,6 +1,6 @@
-import { execFile } from "node:child_process";
-import { promisify } from "node:util";
+/** Finds a program that has the kernel kill a machine with its node. */
 import { findProgram } from "../host/program.ts";
+import { runProgram } from "../host/run-program.ts";
 
 const probeTimeoutMs = 5_000;
 
@@ -12,13 +12,6 @@ export async function findDeathPrefix(): Promise<readonly string[]> {
   const setpriv = process.platform === "linux" ? await findProgram("setpriv") : undefined;
   if (setpriv === undefined) return [];
   const prefix = [setpriv, "--pdeathsig", "KILL", "--"];
-  try {
-    await promisify(execFile)(setpriv, [...prefix.slice(1), setpriv, "--version"], {
-      timeout: probeTimeoutMs,
-      env: {},
-    });
-    return prefix;
-  } catch {
-    return [];
-  }
+  const args = [...prefix.slice(1), setpriv, "--version"];
+  return (await runProgram(setpriv, args, { timeoutMs: probeTimeoutMs })).failure === undefined ? prefix : [];
 }

@@ -1,10 +1,11 @@
+/** A machine that is a process of this host. */
 import type { Channels, Machine, MachineExit, MachineSpec, MachineUsage } from "../driver.ts";
 import { MachineError } from "../errors.ts";
 import type { SharedProcessTable } from "../host/process-table.ts";
 import { removeTree } from "../host/remove-tree.ts";
 import { measureUsage } from "../host/usage.ts";
-import { watchExit } from "./guest-exit.ts";
 import type { Guest } from "./spawn.ts";
+import { watchExit } from "./spawn.ts";
 import { Terminator } from "./terminate.ts";
 
 /** A machine that is a process of this host. */

@@ -1,3 +1,5 @@
+/** Options of the process driver. */
+
 /** Options of a process driver. */
 export interface ProcessDriverOptions {
   /** Program of the machine and its arguments: for Nex, Node and the agent's file. */

@@ -1,10 +1,15 @@
+/** Starts the process of a machine, and waits for its exit. */
 import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
 import { Socket } from "node:net";
 import { devNull } from "node:os";
 import type { Readable } from "node:stream";
+import { finished } from "node:stream/promises";
+import type { MachineExit } from "../driver.ts";
+import { ConsoleTail } from "../host/console-tail.ts";
 import { inheritableDescriptors } from "../host/inherited.ts";
+import { settlesWithin } from "../host/wait.ts";
 
 /** The child process of a machine, and this process's ends of its channels. */
 export interface Guest {
@@ -66,4 +71,26 @@ function describe(pid: number | undefined, ends: Socket[]): Omit<Guest, "child">
   }
   for (const channel of [frames, calls]) channel.on("error", () => undefined);
   return { pid, console: [stdout, stderr], frames, calls };
+}
+
+/** How long the console is read after the guest has exited, in ms. A surviving process may hold it open. */
+const consoleGraceMs = 200;
+
+/** Collects a guest's console and resolves with its exit. */
+export function watchExit(guest: Guest): Promise<MachineExit> {
+  const tail = new ConsoleTail();
+  for (const stream of guest.console) tail.follow(stream);
+  const consoleEnd = Promise.all(guest.console.map((stream) => finished(stream)));
+  consoleEnd.catch(() => undefined);
+  const exited = Promise.withResolvers<MachineExit>();
+  guest.child.once("exit", async (code, signal) => {
+    await settlesWithin(consoleEnd, consoleGraceMs);
+    exited.resolve({ ...reasonOf(code, signal), console: tail.text() });
+  });
+  return exited.promise;
+}
+
+function reasonOf(code: number | null, signal: NodeJS.Signals | null): Omit<MachineExit, "console"> {
+  if (code !== null) return { reason: "exited", code };
+  return { reason: signal === null ? "unknown" : "killed" };
 }

@@ -1,3 +1,4 @@
+/** Stops and kills the processes of one machine. */
 import { MachineError } from "../errors.ts";
 import { killProcessTree, signalProcess } from "../host/kill.ts";
 import {

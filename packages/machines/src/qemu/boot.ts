@@ -1,3 +1,4 @@
+/** Boots a QEMU machine, alone or as a copy of a template. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
@@ -9,7 +10,7 @@ import { bootFailure } from "../host/boot-failure.ts";
 import { makeFifos } from "../host/fifo.ts";
 import { closeOutput, FifoConsole } from "../host/fifo-console.ts";
 import { cleanUpOrphans } from "../host/orphans.ts";
-import { isAlive, type ProcessIdentity, readProcess } from "../host/process-table.ts";
+import { goneTicks, isAlive, type ProcessIdentity, readProcess } from "../host/process-table.ts";
 import { findProgram } from "../host/program.ts";
 import { holdsWithin } from "../host/wait.ts";
 import { configDisk, demandMemory } from "../microvm/config-disk.ts";
@@ -21,9 +22,6 @@ import { type MemoryFile, qemuArguments } from "./command.ts";
 import type { QemuHost } from "./host.ts";
 import { names } from "./names.ts";
 import type { QemuDriverSettings } from "./options.ts";
-
-/** Start time of a process that has already exited. No real process has a negative start time. */
-const goneTicks = -1;
 
 /** A template to create, or the template that a machine is copied from. A copy shares its token and config. */
 export type BootTemplate = MemoryFile & { token?: string; config?: string };

@@ -1,3 +1,4 @@
+/** Opens the channels of an epoch over QEMU's sockets. */
 import type { EpochChannels } from "../host/attachments.ts";
 import {
   attachFailure,

@@ -1,6 +1,7 @@
+/** The arguments of QEMU. */
 import type { MachineSpec } from "../driver.ts";
 import { memoryBytesOf } from "../microvm/config-disk.ts";
-import { kernelArguments } from "../microvm/kernel-arguments.ts";
+import { kernelArguments } from "../microvm/settings.ts";
 import { tapDevice, tapLinkAddress } from "../network/link.ts";
 import { names } from "./names.ts";
 import type { QemuDriverSettings } from "./options.ts";

@@ -1,3 +1,4 @@
+/** State on this host that all QEMU machines of one driver share. */
 import type { EpochChannels } from "../host/attachments.ts";
 import type { NextEpoch } from "../microvm/attachment.ts";
 import type { MachineFacts } from "../microvm/facts.ts";

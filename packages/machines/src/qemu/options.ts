@@ -1,3 +1,4 @@
+/** Options of the QEMU driver, as given and complete. */
 import type { MachineLimits } from "../driver.ts";
 import type { MicroVmSettings } from "../microvm/settings.ts";
 import { defaultEgressNetwork } from "../network/egress.ts";

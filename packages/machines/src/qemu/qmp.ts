@@ -1,3 +1,4 @@
+/** Client of QEMU's control protocol. */
 import type { Socket } from "node:net";
 import { MachineError } from "../errors.ts";
 import { connectTo } from "../microvm/attachment.ts";

@@ -1,6 +1,6 @@
-import { execFile } from "node:child_process";
-import { promisify } from "node:util";
+/** Checks whether this host meets the requirements of QEMU. */
 import { findProgram } from "../host/program.ts";
+import { askVersion } from "../host/run-program.ts";
 import type { UnmetRequirement } from "../host/unmet-requirement.ts";
 import {
   findUnmetBootFilesRequirement,
@@ -12,8 +12,6 @@ import {
   type Requirement,
 } from "../microvm/requirements.ts";
 import { completeOptions, type QemuDriverOptions, type QemuDriverSettings } from "./options.ts";
-
-const versionTimeoutMs = 10_000;
 
 const emulation = 'enable slow emulation: {"sandbox": "qemu", "qemu": {"accel": "tcg"}}';
 
@@ -45,7 +43,7 @@ export async function findUnmetRequirement(
 
 /** Returns the version of QEMU, or why it can't be determined. */
 export async function qemuVersion(path: string): Promise<string> {
-  const { stdout } = await promisify(execFile)(path, ["--version"], { timeout: versionTimeoutMs, env: {} });
+  const stdout = await askVersion(path);
   return /version (\S+)/.exec(stdout)?.[1] ?? "unknown";
 }
 
@@ -58,6 +56,6 @@ async function program({ program: name }: QemuDriverSettings): Promise<UnmetRequ
     await qemuVersion(path);
     return undefined;
   } catch (error) {
-    return { reason: `"${path}" does not run: ${String(error)}`, advice: "Reinstall it" };
+    return { reason: error instanceof Error ? error.message : String(error), advice: "Reinstall it" };
   }
 }

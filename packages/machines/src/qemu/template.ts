@@ -1,3 +1,4 @@
+/** Saves a QEMU machine as a template and prepares copies of it. */
 import { once } from "node:events";
 import { createReadStream, createWriteStream } from "node:fs";
 import { copyFile } from "node:fs/promises";

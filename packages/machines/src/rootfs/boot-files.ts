@@ -1,3 +1,4 @@
+/** Builds the kernel and the initramfs of microVMs. */
 import { randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";

@@ -1,3 +1,4 @@
+/** Finds boot files and checks them against their manifest. */
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
 import { readFile, stat } from "node:fs/promises";

@@ -1,3 +1,4 @@
+/** Builds a rootfs as a directory. */
 import { randomBytes } from "node:crypto";
 import { mkdir, readdir, readlink, rename, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";

@@ -1,10 +1,10 @@
-import { execFile } from "node:child_process";
+/** Gathers the files of a rootfs, and their digest. */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { dirname, isAbsolute, normalize } from "node:path";
-import { promisify } from "node:util";
 import { MachineError } from "../errors.ts";
+import { runProgram } from "../host/run-program.ts";
 import { FileTree, type Source, type TreeList } from "./file-tree.ts";
 import { findLibraries } from "./libraries.ts";
 import { type RootfsFile, type RootfsManifest, type RootfsOptions, rootfsPaths } from "./options.ts";
@@ -103,10 +103,7 @@ async function measure(source: Source): Promise<Omit<RootfsFile, "executable">> 
 
 async function nodeVersion(nodePath: string): Promise<string> {
   if (nodePath === process.execPath) return process.version;
-  try {
-    const told = await promisify(execFile)(nodePath, ["--version"], { timeout: versionTimeoutMs, env: {} });
-    return told.stdout.trim();
-  } catch (cause) {
-    throw new MachineError("rootfs_failed", `Cannot run "${nodePath}" to learn its version`, { cause });
-  }
+  const { output, failure } = await runProgram(nodePath, ["--version"], { timeoutMs: versionTimeoutMs });
+  if (failure === undefined) return output.trim();
+  throw new MachineError("rootfs_failed", `Cannot run "${nodePath}" to learn its version: ${failure}`);
 }

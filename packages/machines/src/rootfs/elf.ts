@@ -1,3 +1,4 @@
+/** Reads the interpreter of an executable. */
 import { type FileHandle, open } from "node:fs/promises";
 import { MachineError } from "../errors.ts";
 

@@ -1,3 +1,4 @@
+/** Packs a tree into an ext4 image. */
 import { createHash } from "node:crypto";
 import { basename, dirname, join } from "node:path";
 import { MachineError } from "../errors.ts";

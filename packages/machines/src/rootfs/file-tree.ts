@@ -1,3 +1,4 @@
+/** A file tree in memory, before it is written. */
 import { join } from "node:path";
 import { MachineError } from "../errors.ts";
 

@@ -1,3 +1,4 @@
+/** The init of a microVM's guest, a shell script. */
 import { newTokenPath } from "./guest-programs.ts";
 
 /** What the init of a copy says when it is a machine of its own. */

@@ -1,3 +1,4 @@
+/** Programs of a microVM's guest that consist of system calls only. */
 import { callProgram } from "./call-program.ts";
 
 /** vsock ports on which the agent of a microVM listens. */

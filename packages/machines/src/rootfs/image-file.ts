@@ -1,10 +1,10 @@
-import { execFile } from "node:child_process";
+/** Writes an image file, and finds the programs that make one. */
 import { randomBytes } from "node:crypto";
 import { mkdir, rename, rm, stat, statfs } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { promisify } from "node:util";
 import { MachineError } from "../errors.ts";
 import { findProgram } from "../host/program.ts";
+import { runProgram } from "../host/run-program.ts";
 import type { ImageFormat } from "./image-format.ts";
 import type { RootfsManifest } from "./options.ts";
 
@@ -85,17 +85,15 @@ export async function runImageTool(
   action: string,
   { input = "", env = {} }: { input?: string; env?: NodeJS.ProcessEnv } = {},
 ): Promise<{ stdout: string; stderr: string }> {
-  const running = promisify(execFile)(program, args, {
-    timeout: toolTimeoutMs,
-    maxBuffer: outputBytesMax,
+  const { output, complaint, failure } = await runProgram(program, args, {
+    input,
+    timeoutMs: toolTimeoutMs,
+    outputBytesMax,
     env: { ...env, LC_ALL: "C", TZ: "UTC" },
+    cwd: process.cwd(),
   });
-  running.child.stdin?.on("error", () => undefined);
-  running.child.stdin?.end(input);
-  return await running.catch((cause: NodeJS.ErrnoException & { stderr?: string }) => {
-    const said = cause.stderr?.trim().split("\n").at(-1);
-    throw new MachineError("rootfs_failed", `${action}: ${said || cause.message}`, { cause });
-  });
+  if (failure === undefined) return { stdout: output, stderr: complaint };
+  throw new MachineError("rootfs_failed", `${action}: ${complaint.trim().split("\n").at(-1) || failure}`);
 }
 
 /** Size of a tree's files in whole blocks, in bytes. */

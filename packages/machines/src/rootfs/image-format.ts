@@ -1,3 +1,4 @@
+/** Recognizes the format of an image by its first bytes. */
 import { open } from "node:fs/promises";
 
 /** Image formats by file name extension. */

@@ -1,3 +1,4 @@
+/** Unpacks the kernel of a Debian package. */
 import { gunzipSync, zstdDecompressSync } from "node:zlib";
 import { demandUnpacked, isLz4, readLz4 } from "./lz4.ts";
 

@@ -1,3 +1,4 @@
+/** Finds a kernel and the modules that a microVM needs. */
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { MachineError } from "../errors.ts";

@@ -1,6 +1,6 @@
-import { execFile } from "node:child_process";
-import { promisify } from "node:util";
+/** Finds the shared libraries of a program. */
 import { MachineError } from "../errors.ts";
+import { runProgram } from "../host/run-program.ts";
 import { readInterpreter } from "./elf.ts";
 
 const listTimeoutMs = 10_000;
@@ -14,13 +14,12 @@ const listTimeoutMs = 10_000;
 export async function findLibraries(program: string): Promise<string[]> {
   const interpreter = await readInterpreter(program);
   if (interpreter === undefined) return [];
-  const listed = await promisify(execFile)(interpreter, ["--list", program], {
-    timeout: listTimeoutMs,
-    env: {},
-  }).catch((cause: unknown) => {
-    throw new MachineError("rootfs_failed", `Cannot list the libraries of "${program}"`, { cause });
+  const { output, failure } = await runProgram(interpreter, ["--list", program], {
+    timeoutMs: listTimeoutMs,
   });
-  return parseLibraries(program, interpreter, listed.stdout);
+  if (failure !== undefined)
+    throw new MachineError("rootfs_failed", `Cannot list the libraries of "${program}": ${failure}`);
+  return parseLibraries(program, interpreter, output);
 }
 
 /** Parses the loader's output, lines of `name => path (address)`. */

@@ -1,10 +1,10 @@
-import { execFile } from "node:child_process";
+/** Fetches and unpacks the Debian packages of the boot files. */
 import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { MachineError } from "../errors.ts";
+import { findProgram } from "../host/program.ts";
+import { runProgram } from "../host/run-program.ts";
 
-const run = promisify(execFile);
 const queryTimeoutMs = 30_000;
 const downloadTimeoutMs = 600_000;
 const unpackTimeoutMs = 120_000;
@@ -30,13 +30,11 @@ export async function fetchBootPackages(directory: string): Promise<BootPackages
   if (found !== undefined) return found;
   try {
     await mkdir(directory, { recursive: true });
-    const { stdout } = await run("apt-cache", ["depends", "--important", kernelPackage], {
-      timeout: queryTimeoutMs,
-    });
+    const stdout = await aptOutput("apt-cache", ["depends", "--important", kernelPackage], queryTimeoutMs);
     const kernel = /Depends: (linux-image-\S+)/.exec(stdout)?.[1];
     if (kernel === undefined)
       throw new MachineError("rootfs_failed", `apt-cache knows no "${kernelPackage}"`);
-    await run("apt-get", ["download", kernel, shellPackage], { cwd: directory, timeout: downloadTimeoutMs });
+    await aptOutput("apt-get", ["download", kernel, shellPackage], downloadTimeoutMs, directory);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message.split("\n")[0] : String(cause);
     throw new MachineError(
@@ -68,11 +66,27 @@ async function findPackages(directory: string): Promise<BootPackages | undefined
  * @throws MachineError `rootfs_failed`
  */
 export async function unpackPackage(path: string, directory: string): Promise<void> {
-  try {
-    await run("dpkg-deb", ["--extract", path, directory], { timeout: unpackTimeoutMs });
-  } catch (cause) {
-    const { code, stderr = "" } = cause as NodeJS.ErrnoException & { stderr?: string };
-    const why = code === "ENOENT" ? '"dpkg-deb" is not here' : stderr.trim().split("\n").at(-1);
-    throw new MachineError("rootfs_failed", `Cannot unpack "${path}": ${why || String(cause)}`, { cause });
-  }
+  const args = ["--extract", path, directory];
+  const { complaint, failure } = await runProgram("dpkg-deb", args, {
+    timeoutMs: unpackTimeoutMs,
+    env: process.env,
+    cwd: process.cwd(),
+  });
+  if (failure === undefined) return;
+  const isMissing = (await findProgram("dpkg-deb")) === undefined;
+  const why = isMissing ? '"dpkg-deb" is not here' : complaint.trim().split("\n").at(-1) || failure;
+  throw new MachineError("rootfs_failed", `Cannot unpack "${path}": ${why}`);
+}
+
+/** Runs a program of apt, which needs this process's environment for proxies. @returns its output. */
+async function aptOutput(
+  program: string,
+  args: readonly string[],
+  timeoutMs: number,
+  cwd?: string,
+): Promise<string> {
+  const options = { timeoutMs, env: process.env, ...(cwd !== undefined && { cwd }) };
+  const { output, failure } = await runProgram(program, args, options);
+  if (failure === undefined) return output;
+  throw new MachineError("rootfs_failed", failure);
 }

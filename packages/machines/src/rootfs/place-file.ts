@@ -1,3 +1,4 @@
+/** Puts a file in its place in one step. */
 import { chmod, constants, copyFile, link, realpath, stat, writeFile } from "node:fs/promises";
 import type { Source } from "./file-tree.ts";
 

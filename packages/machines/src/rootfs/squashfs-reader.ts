@@ -1,3 +1,4 @@
+/** Reads the entries of a squashfs image. */
 import { dirname } from "node:path/posix";
 import { findImageTool, runImageTool } from "./image-file.ts";
 import { entryOf, outputOf, type TreeEntry, type TreeReader } from "./tree-reader.ts";

@@ -1,3 +1,4 @@
+/** Packs a tree into a squashfs image. */
 import {
   contentBytes,
   findImageTool,

@@ -1,3 +1,4 @@
+/** Files with fixed text in a rootfs, and its empty directories. */
 import { rootCertificates } from "node:tls";
 
 /** Empty directories of a tree, used as mount points by drivers. */

@@ -1,3 +1,4 @@
+/** Reads the entries of a written tree or an ext4 image. */
 import { spawn } from "node:child_process";
 import { createReadStream } from "node:fs";
 import { lstat, readdir, readlink } from "node:fs/promises";

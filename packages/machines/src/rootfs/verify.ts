@@ -1,3 +1,4 @@
+/** Verifies that a rootfs is what its manifest says. */
 import { createHash } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";

@@ -1,3 +1,4 @@
+/** Writes a file tree to the disk. */
 import { chmod, mkdir, symlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { TreeList } from "./file-tree.ts";

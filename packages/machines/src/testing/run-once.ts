@@ -1,3 +1,4 @@
+/** Runs a command as a process machine until it exits. */
 import { actMs, makeSpec, within } from "@nexengine/testing/internal";
 import type { MachineExit } from "../driver.ts";
 import { ProcessDriver } from "../process/driver.ts";

@@ -1,5 +1,7 @@
 /** Opens and closes one connection to NATS. */
+
 import type { ConnectionOptions, NatsConnection } from "@nats-io/transport-node";
+import { settlesWithin } from "@nexengine/machines/internal";
 import { NexError } from "@nexengine/protocol/errors";
 import { connectionFailure, connectionOptions, type NatsLogin } from "@nexengine/protocol/nats";
 import { connectTransport } from "./transport.ts";
@@ -51,14 +53,6 @@ export async function connectWithin(
 /** Flushes within a time limit, and closes. */
 export async function closeConnection(connection: NatsConnection): Promise<void> {
   if (connection.isClosed()) return;
-  const flushed = connection.flush().catch(() => undefined);
-  let timer: NodeJS.Timeout | undefined;
-  await Promise.race([
-    flushed,
-    new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, closeTimeoutMs);
-    }),
-  ]);
-  clearTimeout(timer);
+  await settlesWithin(connection.flush(), closeTimeoutMs);
   await connection.close();
 }

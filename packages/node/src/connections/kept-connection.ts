@@ -1,5 +1,7 @@
 /** A connection of the configuration: opened at start, and reconnected for ever. */
+
 import type { NatsConnection } from "@nats-io/nats-core";
+import { settlesWithin } from "@nexengine/machines/internal";
 import { errorText, NexError } from "@nexengine/protocol/errors";
 import type { NatsLogin } from "@nexengine/protocol/nats";
 import type { Logger } from "pino";
@@ -74,12 +76,7 @@ export class KeptConnection implements AsyncDisposable {
 
   async #wait(): Promise<void> {
     if (this.#isClosed) return;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, this.#options.connectTimeMs);
-    });
-    await Promise.race([this.#change.promise, late]);
-    clearTimeout(timer);
+    await settlesWithin(this.#change.promise, this.#options.connectTimeMs);
   }
 
   async #open(): Promise<void> {

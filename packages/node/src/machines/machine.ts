@@ -2,6 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import type { Duplex } from "node:stream";
 import type { Driver, MachineExit, MachineSpec, Machine as Sandbox } from "@nexengine/machines";
+import { settlesWithin } from "@nexengine/machines/internal";
 import type { Deploy, Deployed, Exited } from "@nexengine/protocol/agent";
 import { errorText, NexError } from "@nexengine/protocol/errors";
 import type { LogLevel } from "@nexengine/protocol/messages";
@@ -228,15 +229,6 @@ function isHangUp(error: unknown): boolean {
     error.code === "workload_not_started" ||
     (cause instanceof Error && "code" in cause && hangUps.has(cause.code))
   );
-}
-
-async function settlesWithin(promise: Promise<unknown>, limitMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, limitMs);
-  });
-  await Promise.race([promise, late]);
-  clearTimeout(timer);
 }
 
 function withHead(head: string, text: string): string {

@@ -1,3 +1,4 @@
+/** Adds a tar archive, or a layer of an image, to a base. */
 import { createReadStream } from "node:fs";
 import { mkdir, open, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";

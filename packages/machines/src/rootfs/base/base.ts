@@ -1,3 +1,4 @@
+/** The tree of a base while it is read, and limits of what is read. */
 import { MachineError } from "../../errors.ts";
 import { FileTree } from "../file-tree.ts";
 

@@ -1,3 +1,4 @@
+/** Adds a directory of this host to a base. */
 import { lstat, readdir, readlink } from "node:fs/promises";
 import { join } from "node:path";
 import { mountPoints } from "../texts.ts";

@@ -1,3 +1,4 @@
+/** Finds the layers of an OCI image in a layout on the disk. */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { readFile, stat } from "node:fs/promises";

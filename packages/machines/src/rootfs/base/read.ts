@@ -1,3 +1,4 @@
+/** Reads a base from a directory, an archive or an OCI image. */
 import { mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { MachineError } from "../../errors.ts";

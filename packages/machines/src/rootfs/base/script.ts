@@ -1,8 +1,9 @@
-import { execFile, spawn } from "node:child_process";
+/** Runs the script of a rootfs in namespaces of its own. */
+import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
-import { promisify } from "node:util";
 import { MachineError } from "../../errors.ts";
 import { findProgram } from "../../host/program.ts";
+import { runProgram } from "../../host/run-program.ts";
 import { callProgram } from "../call-program.ts";
 import type { FileTree } from "../file-tree.ts";
 import type { RootfsScript } from "../options.ts";
@@ -80,19 +81,14 @@ async function namespaceOptions(
 ): Promise<string[]> {
   const withUser = [...userNamespace, ...namespaces];
   const attempts = process.getuid?.() === 0 ? [withUser, namespaces] : [withUser];
-  let last: unknown;
+  let why: string | undefined;
   for (const options of attempts) {
-    try {
-      await promisify(execFile)(program, [...options, "/bin/true"], { timeout: probeTimeoutMs, env: {} });
-      return options;
-    } catch (cause) {
-      last = cause;
-    }
+    const { failure } = await runProgram(program, [...options, "/bin/true"], { timeoutMs: probeTimeoutMs });
+    if (failure === undefined) return options;
+    why = failure;
   }
-  const why = String((last as { stderr?: unknown }).stderr ?? "").trim() || String(last);
   throw failed(
     `this host lets us have no namespaces (${why}); allow user namespaces, run this as root on a host that does, or give a base in which the script has been run`,
-    last,
   );
 }
 

@@ -2,7 +2,11 @@
  * Opens the channels of the test guest as its arguments say. By default, frames are descriptor 3 and calls descriptor
  * 4. With `--channels=connect:<directory>` it connects to a socket, reconnects after each disconnect, and opens the
  * FIFOs of the given epoch. For `--channels=port:<directory>` see `guest-ports.ts`; for
- * `--channels=sockets:<directory>` see `guest-sockets.ts`. A real agent does the same.
+ * `--channels=sockets:<directory>` see `guest-sockets.ts`.
+ *
+ * The agent implements the same channels (`packages/agent/src/channels`). This second implementation is independent of
+ * it on purpose: drivers promise their channels to any program, and an error that the agent tolerates or hides must fail
+ * the contract. The guest also runs from plain files, without the agent's bundle.
  */
 import { once } from "node:events";
 import { closeSync, openSync, readSync } from "node:fs";

@@ -1,4 +1,7 @@
-/** Node's internal handle for pollable descriptors. Node's public API creates streams only from sockets and pipes. */
+/**
+ * Node's internal handle for pollable descriptors. Node's public API creates streams only from sockets and pipes. The
+ * agent has the same in `channels/pipe-handle.ts`; the guest shares no file with it.
+ */
 import { Socket } from "node:net";
 
 export interface PipeHandle {

@@ -1,3 +1,7 @@
+/**
+ * The guest of a mock machine. Its channels are streams in memory, so it has none of the transports that the agent and the
+ * guest of the contract implement.
+ */
 import { type Duplex, duplexPair } from "node:stream";
 import type { Channels, MachineExit } from "@nexengine/machines/internal";
 import { ConsoleTail, MachineError } from "@nexengine/machines/internal";
