@@ -37,6 +37,7 @@ import { EventFeed } from "./telemetry/event-feed.ts";
 import { LogFeed } from "./telemetry/log-feed.ts";
 import { NodeLog } from "./telemetry/node-log.ts";
 import { Outlet } from "./telemetry/outlet.ts";
+import { RefusalLog } from "./telemetry/refusal-log.ts";
 import { Reporter } from "./telemetry/reporter.ts";
 import { Drain } from "./workloads/drain.ts";
 import { plainTemplate } from "./workloads/machine-template.ts";
@@ -163,6 +164,7 @@ async function compose(foundations: Foundations, stack: AsyncDisposableStack): P
   });
   const info: NodeInfo = makeInfo(foundations, facts, pool);
   const dispatcher = new Dispatcher(connections.own, log);
+  stack.use(new RefusalLog({ ...budget.refusals, dropped_requests: () => dispatcher.dropped }, log));
   stack.defer(() => dispatcher.stop());
   const drain = stack.use(new Drain(workloads));
   const context = {
@@ -216,7 +218,7 @@ function servicesOfFunctions({
         allowed: config.reply_subjects,
         denied: rulesOf(config, namespace).denyTriggerSubjects,
       }),
-    hostServicesOf: (owner, through) => {
+    hostServicesOf: (owner, through, shares) => {
       const own = entryOf(config.namespaces ?? {}, owner.namespace)?.host_services;
       return new HostServices({
         owner,
@@ -224,6 +226,7 @@ function servicesOfFunctions({
         settings: (own ?? config.host_services).services,
         deniedSubjects: rulesOf(config, owner.namespace).denyTriggerSubjects,
         addressRules,
+        ...shares,
       });
     },
   };

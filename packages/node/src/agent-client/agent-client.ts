@@ -124,7 +124,7 @@ export class AgentClient {
       side: "node",
       accept: createDialer(targets),
       abort: (socket) => breakOff(socket as Socket),
-      streams: this.#shares.relayStreams,
+      streams: this.#shares.sockets,
       waiting: this.#shares.heldBytes,
     });
   }
@@ -475,7 +475,7 @@ export class AgentClient {
     this.#waits.fail(cause);
     this.#relay?.close();
     this.#shares.heldBytes.close();
-    this.#shares.relayStreams.close();
+    this.#shares.sockets.close();
     this.#creditWait?.resolve();
     this.#events.ended(error);
   }

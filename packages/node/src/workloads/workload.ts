@@ -228,7 +228,8 @@ export class Workload {
       mayOverlap: this.isFunction,
       reserve: async () => {
         const relay = this.#services.relayOf(this.namespace);
-        return await pool.reserve(await templateOf(this.spec.limits, relay), tuning.machineWaitMs);
+        const template = await templateOf(this.spec.limits, relay);
+        return await pool.reserve(template, this.namespace, tuning.machineWaitMs);
       },
       deploy: async (machine, machineEvents) => {
         const artifact = this.#artifact as Artifact;
