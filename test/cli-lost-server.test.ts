@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
-import type { NatsServer } from "@nexengine/node/internal";
+import type { NatsServer } from "@nexengine/provision";
 import { echoFunctionPath, startTestNatsServer } from "@nexengine/testing";
 import { NexHome, until } from "./support/nex.ts";
 

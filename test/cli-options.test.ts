@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import type { NatsServer } from "@nexengine/node/internal";
 import { createKey } from "@nexengine/protocol";
 import { nodeLogSubject } from "@nexengine/protocol/subjects";
+import type { NatsServer } from "@nexengine/provision";
 import { echoFunctionPath, startTestNatsServer, startTestNexus } from "@nexengine/testing";
 import { type Ended, NexHome, type RunningNex, type RunOptions, until } from "./support/nex.ts";
 

@@ -1,7 +1,7 @@
 /** TLS of commands and nodes, with certificates of this test's own. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import type { NatsServer } from "@nexengine/node/internal";
+import type { NatsServer } from "@nexengine/provision";
 import { echoFunctionPath, startTestNatsServer } from "@nexengine/testing";
 import { type Certificate, hasOpenssl, TestAuthority } from "./support/certificates.ts";
 import { type Ended, NexHome } from "./support/nex.ts";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import type { NatsServer } from "@nexengine/node/internal";
+import type { NatsServer } from "@nexengine/provision";
 import { echoFunctionPath, startTestNatsServer } from "@nexengine/testing";
 import { type Ended, NexHome, type RunningNex, type RunOptions } from "./support/nex.ts";
 

@@ -8,8 +8,8 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { Objm } from "@nats-io/obj";
 import { connectNex, type NexClient } from "@nexengine/client";
-import type { NatsServer } from "@nexengine/node/internal";
 import { createKey, curveKeyOfSeed } from "@nexengine/protocol";
+import type { NatsServer } from "@nexengine/provision";
 import { newSigner, startTestNatsServer, startTestNode } from "@nexengine/testing";
 
 const bucket = "NEXCLIFILES";

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import type { NexClient } from "@nexengine/client";
-import type { NatsServer } from "@nexengine/node/internal";
 import { NexError } from "@nexengine/protocol";
 import { auctionWhySubject } from "@nexengine/protocol/subjects";
+import type { NatsServer } from "@nexengine/provision";
 import {
   newSigner,
   startTestNatsServer,

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { after, before, test } from "node:test";
 
-import type { NatsServer } from "@nexengine/node/internal";
+import type { NatsServer } from "@nexengine/provision";
 import { startTestNatsServer, until } from "@nexengine/testing";
 import { pino } from "pino";
 import { Connections, type ConnectionsOptions } from "../packages/node/src/connections/connections.ts";

@@ -10,7 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { cleanUpOrphans } from "../packages/machines/src/host/orphans.ts";
-import { defaultCacheDirectory } from "../packages/node/src/nats-server/cache-directory.ts";
+import { defaultCacheDirectory } from "../packages/provision/src/mod.ts";
 import { prepareMicroVms } from "../packages/testing/src/install.ts";
 import { startTestNexus } from "../packages/testing/src/nexus.ts";
 import { echoFunctionPath } from "../packages/testing/src/samples.ts";

@@ -11,10 +11,12 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { connectNex, type NexClient } from "../packages/client/src/mod.ts";
-import { defaultCacheDirectory } from "../packages/node/src/nats-server/cache-directory.ts";
-import { fetchNatsServer } from "../packages/node/src/nats-server/fetch.ts";
-import { findNatsServer } from "../packages/node/src/nats-server/find.ts";
-import { startNatsServer } from "../packages/node/src/nats-server/start.ts";
+import {
+  defaultCacheDirectory,
+  fetchNatsServer,
+  findNatsServer,
+  startNatsServer,
+} from "../packages/provision/src/mod.ts";
 import { installContainerTools } from "../packages/testing/src/install.ts";
 import { echoService } from "../packages/testing/src/samples.ts";
 import { build } from "./build.ts";

@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
-import { defaultCacheDirectory, type NatsServer } from "@nexengine/node/internal";
+import { defaultCacheDirectory, type NatsServer } from "@nexengine/provision";
 import { startTestNatsServer } from "@nexengine/testing";
 import { until } from "./nex.ts";
 

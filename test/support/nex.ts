@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { defaultCacheDirectory } from "@nexengine/node/internal";
+import { defaultCacheDirectory } from "@nexengine/provision";
 
 const root = join(import.meta.dirname, "../..");
 

@@ -42,7 +42,7 @@ test("checkArrows refuses an import against the table, of types too", () => {
     'packages/protocol/src/a.ts:1 "protocol" may not import @nexengine/client; it may import none',
   ]);
   assert.deepEqual(findings("packages/cli/src/a.ts", '\n\nimport { a } from "@nexengine/agent";'), [
-    'packages/cli/src/a.ts:3 "cli" may not import @nexengine/agent; it may import protocol, machines, client, node',
+    'packages/cli/src/a.ts:3 "cli" may not import @nexengine/agent; it may import protocol, provision, machines, client, node',
   ]);
 });
 

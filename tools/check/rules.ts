@@ -3,12 +3,13 @@
 /** Which packages a package may import (its own name is the folder under `packages/`). */
 export const packageArrows: Record<string, readonly string[]> = {
   protocol: [],
+  provision: ["protocol"],
   machines: [],
   agent: ["protocol"],
   client: ["protocol"],
-  node: ["protocol", "machines"],
-  cli: ["protocol", "machines", "client", "node"],
-  testing: ["protocol", "machines", "client", "node"],
+  node: ["protocol", "provision", "machines"],
+  cli: ["protocol", "provision", "machines", "client", "node"],
+  testing: ["protocol", "provision", "machines", "client", "node"],
 };
 
 /** What tests may import beside that. */
@@ -30,17 +31,7 @@ export const nodeFolders = {
     ["agent-client"],
   ],
   /** These may be imported from everywhere, and may import all but the ones in `closedToBeside`. */
-  beside: [
-    "budget",
-    "config",
-    "connections",
-    "host-services",
-    "nats-server",
-    "programs",
-    "sandbox",
-    "state",
-    "telemetry",
-  ],
+  beside: ["budget", "config", "connections", "host-services", "sandbox", "state", "telemetry"],
   closedToBeside: ["control-api", "admission"],
   /** The file that holds the whole, and the files that may import it. */
   composer: "node.ts",

@@ -159,7 +159,7 @@ export interface Machine {
 
 /** Persistent record of a machine, used to recover it after the node crashes. */
 export interface MachineRecord {
-  driver: SandboxKind | "mock";
+  driver: SandboxKind;
   id: string;
   directory: string;
   /** Driver-specific facts, such as pids with start times and cgroup paths. */
@@ -168,7 +168,7 @@ export interface MachineRecord {
 
 /** Creates machines of one kind. */
 export interface Driver {
-  readonly kind: SandboxKind | "mock";
+  readonly kind: SandboxKind;
   /** Limits that this driver enforces against hostile workloads. Callers refuse requests for other limits. */
   readonly enforces: ReadonlySet<LimitName>;
   /** Networks that this driver supports. Networks that depend on the host are added by `fingerprint`. */

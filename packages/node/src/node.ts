@@ -2,7 +2,6 @@
 
 import { type Driver, MachineError } from "@nexengine/machines";
 import { NexError } from "@nexengine/protocol/errors";
-import type { Sandbox } from "@nexengine/protocol/messages";
 import { defaultServer, type NatsLogin } from "@nexengine/protocol/nats";
 import type { Signer } from "@nexengine/protocol/tokens";
 import { pino } from "pino";
@@ -136,7 +135,7 @@ interface Foundations {
 async function compose(foundations: Foundations, stack: AsyncDisposableStack): Promise<RunningNode> {
   const { options, identity, connections, directory, driver } = foundations;
   const { config, tuning, log, login } = options;
-  reportOpenDoors(config, sandboxOf(driver), log);
+  reportOpenDoors(config, driver.kind, log);
   const issuer = await readAutostartIssuer(config.autostart?.issuer_file);
   // A machine that shares the host's loopback device needs no relay to what listens there.
   const relayTo = (to: NatsLogin): RelayPlan =>
@@ -237,7 +236,7 @@ function makeInfo({ options, identity, driver }: Foundations, facts: AdmissionFa
   return new NodeInfo({
     ...{ identity, nexus, version },
     endorsement: config.endorsement,
-    sandbox: sandboxOf(driver),
+    sandbox: driver.kind,
     workloadTypes: config.workload_types,
     configuredTags: config.tags,
     exactNamespaces: config.namespaces !== undefined,
@@ -280,9 +279,4 @@ async function startPool(pool: Pool): Promise<void> {
       throw new NexError("no_ready_machine", error.message, { cause: error });
     throw error;
   }
-}
-
-function sandboxOf(driver: Driver): Sandbox {
-  // The scripted mock stands for a machine without isolation.
-  return driver.kind === "mock" ? "process" : driver.kind;
 }

@@ -4,7 +4,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { defaultCacheDirectory } from "@nexengine/node/internal";
+import { defaultCacheDirectory } from "@nexengine/provision";
 import { installPackages, type Report } from "./install.ts";
 
 const run = promisify(execFile);

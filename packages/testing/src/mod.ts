@@ -25,6 +25,6 @@ export { echoFunctionPath, echoService, probeService, visitorService } from "./s
  * Loads the tests that every kind of machine passes. On demand, because they import `node:test`, and a program that
  * wants a nexus does not.
  */
-export async function loadMachineContract(): Promise<typeof import("./contract/machine-contract.ts")> {
-  return await import("./contract/machine-contract.ts");
+export async function loadMachineContract(): Promise<typeof import("./machine-contract.ts")> {
+  return await import("./machine-contract.ts");
 }

@@ -7,7 +7,7 @@ import {
   type NatsServerBinary,
   type StartNatsServerOptions,
   startNatsServer,
-} from "@nexengine/node/internal";
+} from "@nexengine/provision";
 
 /** The nats-server of tests, fetched when there is none. @throws NexError */
 export async function testNatsServer(): Promise<NatsServerBinary> {

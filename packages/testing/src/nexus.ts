@@ -1,6 +1,6 @@
 /** A whole nexus for a test: a server, a node and a client, in one line. */
 import { type Artifact, connectNex, type Deployment, type DeployOptions, NexClient } from "@nexengine/client";
-import type { NatsServer, NexNode, StartNatsServerOptions } from "@nexengine/node/internal";
+import type { NexNode } from "@nexengine/node/internal";
 import {
   type CurveKey,
   createKey,
@@ -9,6 +9,7 @@ import {
   type Signer,
   signerOfSeed,
 } from "@nexengine/protocol";
+import type { NatsServer, StartNatsServerOptions } from "@nexengine/provision";
 import { startTestNatsServer } from "./nats-server.ts";
 import { startTestNode, type TestNodeOptions } from "./node.ts";
 import { probeService } from "./samples.ts";

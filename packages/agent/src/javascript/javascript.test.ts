@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { TestAgent } from "../test-kit.ts";
+import { TestAgent } from "../testing/test-agent.ts";
 
 async function withFunction(
   source: string,

@@ -1,7 +1,7 @@
 /** No call finds anything of another, whatever a module can keep its state in. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { TestAgent } from "../test-kit.ts";
+import { TestAgent } from "../testing/test-agent.ts";
 import { assemble, imports, tools } from "../testing/wasm-modules.ts";
 import { readModule } from "./module.ts";
 

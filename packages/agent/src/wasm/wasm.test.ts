@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import type { Deploy } from "@nexengine/protocol/agent";
-import { TestAgent } from "../test-kit.ts";
+import { TestAgent } from "../testing/test-agent.ts";
 import { assemble, imports, tools } from "../testing/wasm-modules.ts";
 
 const type = "wasm";

@@ -1,6 +1,7 @@
 /** `nex preflight --install`: what microVMs need, downloaded and verified. */
 import { join } from "node:path";
 import { bootFilesIn, buildBootFiles, fetchBootPackages, MachineError } from "@nexengine/machines";
+import { NexError } from "@nexengine/protocol/errors";
 import {
   type DownloadSource,
   defaultCacheDirectory,
@@ -8,8 +9,7 @@ import {
   firecrackerUrlDefault,
   installFirecracker,
   installPackage,
-} from "@nexengine/node/internal";
-import { NexError } from "@nexengine/protocol/errors";
+} from "@nexengine/provision";
 import type { Command } from "commander";
 import { note } from "../output.ts";
 

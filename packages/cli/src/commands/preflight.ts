@@ -6,9 +6,7 @@ import { join } from "node:path";
 import { bootFilesIn } from "@nexengine/machines";
 import {
   type DriverFiles,
-  defaultCacheDirectory,
   defaultRootfsDirectory,
-  findNatsServer,
   type NodeConfigInput,
   type QemuFiles,
   readConfigFile,
@@ -17,6 +15,7 @@ import {
   trySandboxes,
 } from "@nexengine/node/internal";
 import { errorText, NexError } from "@nexengine/protocol/errors";
+import { defaultCacheDirectory, findNatsServer } from "@nexengine/provision";
 import { type Command, Option } from "commander";
 import { colors as pc } from "../colors.ts";
 import { commandName } from "../hints.ts";

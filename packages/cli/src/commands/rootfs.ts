@@ -21,8 +21,9 @@ import {
   verifyBootFiles,
   verifyRootfs,
 } from "@nexengine/machines";
-import { defaultCacheDirectory, defaultRootfsDirectory } from "@nexengine/node/internal";
+import { defaultRootfsDirectory } from "@nexengine/node/internal";
 import { NexError } from "@nexengine/protocol/errors";
+import { defaultCacheDirectory } from "@nexengine/provision";
 import { type Command, Option } from "commander";
 import { agentPath } from "../daemon.ts";
 import { parseBytes } from "../limit-options.ts";

@@ -1,18 +1,16 @@
 /** `nex up`: everything that is needed, in one command: a nats-server, a node, and what to type next. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { type NodeConfigInput, readConfigFile, startNode } from "@nexengine/node/internal";
+import { NexError } from "@nexengine/protocol/errors";
+import { withoutSecrets } from "@nexengine/protocol/nats";
 import {
   defaultCacheDirectory,
   fetchNatsServer,
   findNatsServer,
   type NatsServer,
-  type NodeConfigInput,
-  readConfigFile,
   startNatsServer,
-  startNode,
-} from "@nexengine/node/internal";
-import { NexError } from "@nexengine/protocol/errors";
-import { withoutSecrets } from "@nexengine/protocol/nats";
+} from "@nexengine/provision";
 import type { Command } from "commander";
 import { colors as pc } from "../colors.ts";
 import { isolationBanner, untilEnded, version } from "../daemon.ts";

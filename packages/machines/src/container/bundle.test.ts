@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { suite, test } from "node:test";
-import { makeSpec } from "../contract/spec.ts";
+import { makeSpec } from "@nexengine/testing/internal";
 import type { MachineLimits } from "../driver.ts";
 import { readExitStatus } from "../host/exit-status.ts";
 import { IdRanges } from "../host/id-range.ts";

@@ -1,12 +1,17 @@
 import { after } from "node:test";
-import { driverContract } from "../contract/contract.ts";
-import { makeDriver, orphansOf, prepareContainers } from "./contract-driver.ts";
+import {
+  containerDriverModule,
+  driverContract,
+  makeContainerDriver,
+  orphansOfContainer,
+  prepareContainers,
+} from "@nexengine/testing/internal";
 
 const containers = await prepareContainers();
 after(() => containers[Symbol.asyncDispose]());
 
 if (containers.unmetRequirement === undefined) {
-  driverContract("container", makeDriver, {
+  driverContract("container", makeContainerDriver, {
     bootTimeoutMs: 30_000,
     reattach: true,
     recover: true,
@@ -14,7 +19,7 @@ if (containers.unmetRequirement === undefined) {
     exitStatus: false,
     realGuest: true,
     endsWithNode: "none",
-    driverModule: new URL("./contract-driver.ts", import.meta.url),
-    orphans: orphansOf,
+    driverModule: containerDriverModule,
+    orphans: orphansOfContainer,
   });
 }

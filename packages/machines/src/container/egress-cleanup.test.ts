@@ -3,22 +3,26 @@ import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { suite, test } from "node:test";
-import { eventually } from "../contract/expect.ts";
-import { actMs } from "../contract/test-machine.ts";
+import {
+  actMs,
+  both,
+  eventually,
+  type LabMachine,
+  places,
+  prepareContainerLab,
+  target,
+} from "@nexengine/testing/internal";
 import type { MachineRecord } from "../driver.ts";
 import { readCgroupMounts } from "../host/cgroup-mounts.ts";
-import { places } from "../network/lab.ts";
-import { both, type LabMachine, target } from "../network/lab-fixture.ts";
-import { prepareContainerLab } from "./egress-fixture.ts";
 
 const { allowed } = places;
-const { fixture, unmetRequirement: unmet, settings } = await prepareContainerLab();
+const { lab, unmetRequirement: unmet, settings } = await prepareContainerLab();
 
 /** Lists machine resources on the lab's host: devices, tables, id ranges, runtime state and cgroups. */
 async function orphans(): Promise<string[]> {
   const { stateDirectory, cgroupParent } = settings;
-  const links = await fixture.lab.onHost("ip", "-br", "link", "show", "type", "veth");
-  const tables = await fixture.lab.onHost("nft", "list", "tables");
+  const links = await lab.network.onHost("ip", "-br", "link", "show", "type", "veth");
+  const tables = await lab.network.onHost("nft", "list", "tables");
   const ranges = await readdir(join(stateDirectory, "ranges")).catch(() => []);
   const states = await readdir(join(stateDirectory, "runtime")).catch(() => []);
   const groups = readCgroupMounts().map(({ directory }) => join(directory, cgroupParent));
@@ -37,59 +41,59 @@ const withoutFacts = ({ id, directory }: { id: string; directory: string }): Mac
 });
 
 async function assertReaches(machine: Pick<LabMachine, "ask">): Promise<void> {
-  for (const outcome of await fixture.reach(machine, both(allowed))) assert.match(outcome, / sees /);
+  for (const outcome of await lab.reach(machine, both(allowed))) assert.match(outcome, / sees /);
 }
 
 suite("host resources of a machine with egress", { skip: unmet ?? false }, () => {
-  fixture.use();
+  lab.use();
 
   test("are removed by destroy, and those of another machine are kept", async () => {
     assert.deepEqual(await orphans(), []);
-    const first = await fixture.boot([target(allowed)]);
-    const second = await fixture.boot([target(allowed)]);
+    const first = await lab.boot([target(allowed)]);
+    const second = await lab.boot([target(allowed)]);
     assert.notEqual(first.address, second.address);
-    assert.ok(await fixture.lab.forwards(), "It was off before, and is needed");
+    assert.ok(await lab.network.forwards(), "It was off before, and is needed");
     assert.equal((await orphans()).filter((line) => line.startsWith("nex")).length, 2);
-    await fixture.node.tell("destroy", first.spec.id);
+    await lab.node.tell("destroy", first.spec.id);
     await assertReaches(second);
-    await fixture.node.tell("destroy", second.spec.id);
+    await lab.node.tell("destroy", second.spec.id);
     assert.deepEqual(await orphans(), []);
   });
 
   test("are removed if a boot fails halfway", async () => {
-    await fixture.withTools({ nsenter: "echo no >&2; exit 1" }, async (node) => {
-      const refusal = await node.refusal("boot", await fixture.lab.order([target(allowed)]));
+    await lab.withTools({ nsenter: "echo no >&2; exit 1" }, async (node) => {
+      const refusal = await node.refusal("boot", await lab.network.order([target(allowed)]));
       assert.match(refusal, /^boot_failed: Cannot boot machine "\w+": .* can't be set: nft says "no"/);
       assert.deepEqual(await orphans(), []);
     });
   });
 
   test("survive kill -9 of the node and a flushed filter, and are removed by the next node", async () => {
-    const previous = fixture.lab.node();
-    const { spec, record, address } = await fixture.boot([target(allowed)], {}, previous);
+    const previous = lab.network.node();
+    const { spec, record, address } = await lab.boot([target(allowed)], {}, previous);
     await previous.kill();
-    await fixture.lab.onHost("nft", "flush", "ruleset");
-    assert.ok(await fixture.node.tell("recover", record, 2));
+    await lab.network.onHost("nft", "flush", "ruleset");
+    assert.ok(await lab.node.tell("recover", record, 2));
     const ask = async (command: string): Promise<unknown> =>
-      JSON.parse(await fixture.node.tell("ask", spec.id, command));
+      JSON.parse(await lab.node.tell("ask", spec.id, command));
     await assertReaches({ ask });
-    assert.match(await fixture.lab.onHost("nft", "list", "ruleset"), new RegExp(address));
-    await fixture.node.tell("destroy", spec.id);
+    assert.match(await lab.network.onHost("nft", "list", "ruleset"), new RegExp(address));
+    await lab.node.tell("destroy", spec.id);
     assert.deepEqual(await orphans(), []);
   });
 
   test("are removed when the next node recovers a machine without recorded facts", async () => {
-    const previous = fixture.lab.node();
-    const { spec } = await fixture.boot([target(allowed)], {}, previous);
+    const previous = lab.network.node();
+    const { spec } = await lab.boot([target(allowed)], {}, previous);
     await previous.kill();
-    assert.equal(await fixture.node.tell("recover", withoutFacts(spec), 2), false);
+    assert.equal(await lab.node.tell("recover", withoutFacts(spec), 2), false);
     assert.deepEqual(await orphans(), []);
   });
 
   test("are removed when the next node recovers a half-finished boot", async () => {
-    const spec = await fixture.lab.order([target(allowed)]);
+    const spec = await lab.network.order([target(allowed)]);
     // The node keeps setting up the machine's network while it is alive.
-    await fixture.withTools({ nsenter: "while kill -0 $PPID; do sleep 0.02; done" }, async (previous) => {
+    await lab.withTools({ nsenter: "while kill -0 $PPID; do sleep 0.02; done" }, async (previous) => {
       const booting = previous.tell("boot", spec).catch(() => undefined);
       const listed = async (): Promise<boolean> =>
         (await orphans()).some((line) => line.startsWith("table")) && existsSync(spec.directory);
@@ -98,19 +102,19 @@ suite("host resources of a machine with egress", { skip: unmet ?? false }, () =>
       await booting;
     });
     assert.notDeepEqual(await orphans(), []);
-    assert.equal(await fixture.node.tell("recover", withoutFacts(spec), 1), false);
+    assert.equal(await lab.node.tell("recover", withoutFacts(spec), 1), false);
     assert.deepEqual(await orphans(), []);
   });
 
   test("are removed by the next boot if the machine exited without a node", async () => {
-    const previous = fixture.lab.node();
-    const { spec } = await fixture.boot([target(allowed)], { nodeLostTimeoutMs: 50 }, previous);
+    const previous = lab.network.node();
+    const { spec } = await lab.boot([target(allowed)], { nodeLostTimeoutMs: 50 }, previous);
     await previous.kill();
     const gone = async (): Promise<boolean> => !(await orphans()).some((line) => line.startsWith("nex"));
     await eventually(gone, actMs, "the device has gone with its machine");
     assert.ok((await orphans()).some((line) => line.startsWith("table")));
-    const next = fixture.lab.node();
-    const plain = await fixture.lab.order(undefined, { network: "none" });
+    const next = lab.network.node();
+    const plain = await lab.network.order(undefined, { network: "none" });
     await next.tell("boot", plain);
     assert.ok(!(await orphans()).some((line) => line.startsWith("table")));
     await next.tell("destroy", plain.id);
@@ -120,9 +124,9 @@ suite("host resources of a machine with egress", { skip: unmet ?? false }, () =>
   });
 
   test("are restored by the next boot if the host's filter was flushed", async () => {
-    await fixture.with([target(allowed)], async (first) => {
-      await fixture.lab.onHost("nft", "flush", "ruleset");
-      await fixture.with([target(allowed)], async (second) => {
+    await lab.with([target(allowed)], async (first) => {
+      await lab.network.onHost("nft", "flush", "ruleset");
+      await lab.with([target(allowed)], async (second) => {
         await assertReaches(second);
         await assertReaches(first);
       });
@@ -131,29 +135,29 @@ suite("host resources of a machine with egress", { skip: unmet ?? false }, () =>
   });
 
   test("are separate from other nodes' machines and from foreign tables (S11)", async () => {
-    await fixture.lab.onHost("nft", "add", "table", "inet", "others");
+    await lab.network.onHost("nft", "add", "table", "inet", "others");
     const { stateDirectory } = settings;
-    const other = fixture.lab.node({ stateDirectory: `${stateDirectory}-2`, hostIdFirst: 4_000_000 });
-    const theirs = await fixture.boot([target(allowed)], {}, other);
-    await fixture.with([target(allowed), target(theirs.address)], async (ours) => {
+    const other = lab.network.node({ stateDirectory: `${stateDirectory}-2`, hostIdFirst: 4_000_000 });
+    const theirs = await lab.boot([target(allowed)], {}, other);
+    await lab.with([target(allowed), target(theirs.address)], async (ours) => {
       assert.equal((await orphans()).filter((line) => line.startsWith("table")).length, 3);
       await assertReaches(ours);
-      await fixture.assertUnreached(ours, both(theirs.address));
+      await lab.assertUnreached(ours, both(theirs.address));
     });
     await assertReaches(theirs);
     await other.tell("destroy", theirs.spec.id);
     assert.deepEqual(await orphans(), ["table inet others"]);
-    await fixture.lab.onHost("nft", "delete", "table", "inet", "others");
+    await lab.network.onHost("nft", "delete", "table", "inet", "others");
     await other.kill();
   });
 });
 
 suite("a host without the egress tools", { skip: unmet ?? false }, () => {
-  fixture.use();
+  lab.use();
 
   test("offers everything except egress, and says how to install the tools", async () => {
     const programs = ["runc", "mkfifo", "nsenter", "unshare", "ip"];
-    await fixture.withTools(
+    await lab.withTools(
       {},
       async (node) => {
         const { available, networks, ...told } = await node.tell("fingerprint");
@@ -162,7 +166,7 @@ suite("a host without the egress tools", { skip: unmet ?? false }, () => {
         const { details } = told as { details: Record<string, string> };
         assert.equal(details["loopback addresses"], "yes");
         assert.match(details["egress"] ?? "", /"nft" is not installed. Install it: apt-get install nftables/);
-        const refusal = await node.refusal("boot", await fixture.lab.order([target(allowed)]));
+        const refusal = await node.refusal("boot", await lab.network.order([target(allowed)]));
         assert.match(
           refusal,
           /^network_not_offered: .*"nft" is not installed. Install it: apt-get install nft/,
@@ -170,10 +174,10 @@ suite("a host without the egress tools", { skip: unmet ?? false }, () => {
       },
       programs,
     );
-    await fixture.withTools(
+    await lab.withTools(
       {},
       async (node) => {
-        const order = await fixture.lab.order(undefined, {
+        const order = await lab.network.order(undefined, {
           network: "nats",
           loopbackAddresses: ["10.0.0.1"],
         });
@@ -188,16 +192,16 @@ suite("a host without the egress tools", { skip: unmet ?? false }, () => {
   });
 
   test("offers egress if all tools are installed", async () => {
-    const { networks, ...told } = await fixture.node.tell("fingerprint");
+    const { networks, ...told } = await lab.node.tell("fingerprint");
     assert.deepEqual(networks, ["none", "nats", "egress"]);
     assert.equal((told as { details: Record<string, string> }).details["egress"], "yes");
   });
 
   test("reports a firewall that drops forwarded traffic", async () => {
-    await fixture.lab.onHost("nft", "add", "table", "ip", "filter");
+    await lab.network.onHost("nft", "add", "table", "ip", "filter");
     const chain = "{ type filter hook forward priority 0; policy drop; }";
-    await fixture.lab.onHost("nft", "add", "chain", "ip", "filter", "FORWARD", chain);
-    const told = (await fixture.node.tell("fingerprint")) as { details?: Record<string, string> };
+    await lab.network.onHost("nft", "add", "chain", "ip", "filter", "FORWARD", chain);
+    const told = (await lab.node.tell("fingerprint")) as { details?: Record<string, string> };
     assert.match(told.details?.["egress"] ?? "", /^yes, but .*\(chain FORWARD of table ip filter\).*"nex\*"/);
   });
 });

@@ -3,20 +3,20 @@ import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
-import { makeDriver, prepareContainers } from "./contract-driver.ts";
+import { makeContainerDriver, prepareContainers } from "@nexengine/testing/internal";
 import type { ContainerDriverOptions } from "./options.ts";
 
 const containers = await prepareContainers();
 after(() => containers[Symbol.asyncDispose]());
 
 async function lackOf(change: Partial<ContainerDriverOptions>): Promise<{ reason: string; advice: string }> {
-  const fingerprint = await makeDriver(change).fingerprint();
+  const fingerprint = await makeContainerDriver(change).fingerprint();
   return fingerprint.available ? assert.fail("Nothing is missing") : fingerprint;
 }
 
 suite("fingerprint of the container driver", { skip: containers.unmetRequirement ?? false }, () => {
   test("reports how machines are confined, and cleans up its probe", async () => {
-    const fingerprint = await makeDriver().fingerprint();
+    const fingerprint = await makeContainerDriver().fingerprint();
     assert.ok(fingerprint.available);
     assert.match(fingerprint.details["trial"] ?? "", /^\d+ ms$/);
     const { stateDirectory } = containers.options;

@@ -4,12 +4,9 @@ import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
-import { within } from "../contract/expect.ts";
-import { makeSpec } from "../contract/spec.ts";
-import { actMs } from "../contract/test-machine.ts";
+import { actMs, makeContainerDriver, makeSpec, prepareContainers, within } from "@nexengine/testing/internal";
 import { readCgroupMounts } from "../host/cgroup-mounts.ts";
 import { rootfsPaths } from "../rootfs/options.ts";
-import { makeDriver, prepareContainers } from "./contract-driver.ts";
 
 const containers = await prepareContainers();
 after(() => containers[Symbol.asyncDispose]());
@@ -24,7 +21,7 @@ const status = Object.fromEntries(fs.readFileSync("/proc/self/status", "utf8").s
 /** Runs an expression in a machine and returns its value. */
 async function evaluate(expression: string): Promise<unknown> {
   const script = `${prelude} Promise.resolve(${expression}).then((value) => console.log(JSON.stringify(value)))`;
-  const driver = makeDriver({ command: [rootfsPaths.node, "-e", script, "--"] });
+  const driver = makeContainerDriver({ command: [rootfsPaths.node, "-e", script, "--"] });
   const machine = await driver.boot(await makeSpec());
   try {
     const { console } = await within(machine.exited, actMs, "the exit");
@@ -46,7 +43,7 @@ suite("a container", { skip: containers.unmetRequirement ?? false }, () => {
 
   test("runs on the root that its spec names", async () => {
     const other = await mkdtemp(join(tmpdir(), "nex-root-"));
-    const driver = makeDriver({
+    const driver = makeContainerDriver({
       command: [rootfsPaths.node, "-p", "require('node:fs').readdirSync('/')", "--"],
     });
     try {
@@ -64,7 +61,7 @@ suite("a container", { skip: containers.unmetRequirement ?? false }, () => {
 
   test("refuses a root that is an image", async () => {
     const root = { kind: "image", path: "/a.ext4" } as const;
-    await assert.rejects(async () => makeDriver().boot(await makeSpec({ root })), {
+    await assert.rejects(async () => makeContainerDriver().boot(await makeSpec({ root })), {
       code: "boot_failed",
       message: /the container driver has no root that is an image/,
     });
@@ -140,7 +137,7 @@ suite("containers", { skip: containers.unmetRequirement ?? false }, () => {
       readCgroupMounts()
         .map(({ directory }) => join(directory, cgroupParent))
         .filter((path) => existsSync(path));
-    const driver = makeDriver();
+    const driver = makeContainerDriver();
     for (let index = 0; index < 5; index++) {
       const machine = await driver.boot(await makeSpec());
       assert.notDeepEqual(groups(), []);
@@ -153,7 +150,7 @@ suite("containers", { skip: containers.unmetRequirement ?? false }, () => {
   });
 
   test("have separate ids when they run together, and share a parent cgroup until the last one exits", async () => {
-    const driver = makeDriver();
+    const driver = makeContainerDriver();
     const machines = await Promise.all([1, 2, 3].map(async () => await driver.boot(await makeSpec())));
     try {
       const ranges = machines.map((machine) => machine.record?.().facts["range"]);
@@ -166,7 +163,7 @@ suite("containers", { skip: containers.unmetRequirement ?? false }, () => {
   });
 
   test("can't reuse the id of a running machine", async () => {
-    const driver = makeDriver();
+    const driver = makeContainerDriver();
     const spec = await makeSpec();
     const machine = await driver.boot(spec);
     try {

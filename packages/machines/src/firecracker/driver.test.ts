@@ -1,7 +1,12 @@
 import { after, test } from "node:test";
-import { driverContract } from "../contract/contract.ts";
-import { microVmAbilities } from "../microvm/contract-abilities.ts";
-import { contractDirectoryVariable, makeDriver, orphansOf } from "./contract-driver.ts";
+import {
+  contractDirectoryVariable,
+  driverContract,
+  firecrackerDriverModule,
+  makeFirecrackerDriver,
+  microVmAbilities,
+  orphansOfFirecracker,
+} from "@nexengine/testing/internal";
 
 if (process.env[contractDirectoryVariable] === undefined) {
   test(
@@ -10,14 +15,14 @@ if (process.env[contractDirectoryVariable] === undefined) {
     () => undefined,
   );
 } else {
-  const driver = makeDriver();
+  const driver = makeFirecrackerDriver();
   after(() => driver.close());
   driverContract(
     "firecracker",
     () => driver,
     microVmAbilities({
-      driverModule: new URL("./contract-driver.ts", import.meta.url),
-      orphans: orphansOf,
+      driverModule: firecrackerDriverModule,
+      orphans: orphansOfFirecracker,
     }),
     process.env["NEX_TEST_FIRECRACKER"] === "long" ? "long" : "short",
   );

@@ -1,7 +1,11 @@
 import { test } from "node:test";
-import { egressCases } from "../microvm/egress-cases.ts";
-import { LabFixture } from "../network/lab-fixture.ts";
-import { contractDirectoryVariable, contractOptions } from "./contract-driver.ts";
+import {
+  contractDirectoryVariable,
+  contractOptions,
+  egressCases,
+  firecrackerDriverModule,
+  SharedLab,
+} from "@nexengine/testing/internal";
 import { FirecrackerHost } from "./host.ts";
 import { completeOptions } from "./options.ts";
 
@@ -11,10 +15,9 @@ if (directory === undefined) {
   test("firecracker: machines with egress", { skip }, () => undefined);
 } else {
   const { egress } = new FirecrackerHost(completeOptions(contractOptions()));
-  const module = new URL("./contract-driver.ts", import.meta.url);
   egressCases({
     kind: "firecracker",
-    fixture: new LabFixture({ kind: "firecracker", module, bootTimeoutMs: 180_000 }),
+    lab: new SharedLab({ kind: "firecracker", module: firecrackerDriverModule, bootTimeoutMs: 180_000 }),
     otherNode: { stateDirectory: `${directory}/state-2`, cgroupParent: "nex-contract-2" },
     unmetRequirement: (await egress.unmetRequirement())?.reason,
   });

@@ -3,7 +3,7 @@ import { mkdtemp, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { suite, test } from "node:test";
-import { actMs } from "../contract/test-machine.ts";
+import { actMs } from "@nexengine/testing/internal";
 import { makeFifos } from "../host/fifo.ts";
 import { holdsWithin } from "../host/wait.ts";
 import { jailNames } from "./layout.ts";

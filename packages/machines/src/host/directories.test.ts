@@ -6,7 +6,7 @@ import { chmod, chown, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/pr
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { suite, test } from "node:test";
-import { rejectsWith } from "../contract/expect.ts";
+import { rejectsWith } from "@nexengine/testing/internal";
 import { ownableDirectory } from "./machine-directory.ts";
 import { cleanUpOrphans } from "./orphans.ts";
 import { removeTree } from "./remove-tree.ts";

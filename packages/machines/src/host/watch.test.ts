@@ -3,8 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { text } from "node:stream/consumers";
 import { suite, test } from "node:test";
-import { eventually, within } from "../contract/expect.ts";
-import { actMs } from "../contract/test-machine.ts";
+import { actMs, eventually, within } from "@nexengine/testing/internal";
 import { hasProcessTable, type ProcessIdentity, readProcess } from "./process-table.ts";
 import { ExitWatch } from "./watch.ts";
 

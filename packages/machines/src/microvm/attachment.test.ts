@@ -5,8 +5,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { suite, test } from "node:test";
-import { within } from "../contract/expect.ts";
-import { actMs } from "../contract/test-machine.ts";
+import { actMs, within } from "@nexengine/testing/internal";
 import { connectTo, latestEpoch, type OpenedChannels, openChannels } from "./attachment.ts";
 import { epochHeader, HeaderFinder, newToken } from "./epoch-header.ts";
 

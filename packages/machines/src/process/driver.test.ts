@@ -1,9 +1,12 @@
-import { driverContract } from "../contract/contract.ts";
-import { processesOf } from "../contract/host-processes.ts";
-import { makeDriver } from "./contract-driver.ts";
+import {
+  driverContract,
+  makeProcessDriver,
+  processDriverModule,
+  processesOf,
+} from "@nexengine/testing/internal";
 import { findDeathPrefix } from "./launcher.ts";
 
-driverContract("process", makeDriver, {
+driverContract("process", makeProcessDriver, {
   bootTimeoutMs: 30_000,
   reattach: false,
   recover: false,
@@ -11,6 +14,6 @@ driverContract("process", makeDriver, {
   exitStatus: true,
   realGuest: true,
   endsWithNode: (await findDeathPrefix()).length > 0 ? "all" : "idle",
-  driverModule: new URL("./contract-driver.ts", import.meta.url),
+  driverModule: processDriverModule,
   orphans: processesOf,
 });

@@ -4,16 +4,15 @@ import fs, { closeSync, openSync } from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
 import { text } from "node:stream/consumers";
 import { mock, suite, test } from "node:test";
-import { within } from "../contract/expect.ts";
-import { actMs } from "../contract/test-machine.ts";
+import { actMs, within } from "@nexengine/testing/internal";
 import { hasProcessTable } from "../host/process-table.ts";
-import { runOnce } from "./run-once.ts";
+import { runOnce } from "../testing/run-once.ts";
 
 const leakedFd = 39;
 
 /** Lists the descriptors of a machine whose host was started with an open file. */
 async function listUnderLeak(): Promise<string> {
-  const script = `const { runOnce } = await import(${JSON.stringify(new URL("./run-once.ts", import.meta.url).href)});
+  const script = `const { runOnce } = await import(${JSON.stringify(new URL("../testing/run-once.ts", import.meta.url).href)});
     process.stdout.write((await runOnce(["ls", "-l", "/proc/self/fd"])).console);`;
   const leaked = openSync("/etc/passwd", "r");
   const stdio: StdioOptions = Array(leakedFd).fill("ignore");

@@ -3,10 +3,15 @@ import { existsSync } from "node:fs";
 import { chmod, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { eventually, rejectsWith, within } from "../contract/expect.ts";
-import { countDescriptors, processesOf } from "../contract/host-processes.ts";
-import { makeSpec } from "../contract/spec.ts";
-import { actMs } from "../contract/test-machine.ts";
+import {
+  actMs,
+  countDescriptors,
+  eventually,
+  makeSpec,
+  processesOf,
+  rejectsWith,
+  within,
+} from "@nexengine/testing/internal";
 import { ProcessDriver } from "./driver.ts";
 
 test("boot of a program that does not exist fails and leaves nothing", async () => {

@@ -2,9 +2,7 @@ import assert from "node:assert/strict";
 import { open, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { makeSpec } from "../contract/spec.ts";
-import { TestMachine } from "../contract/test-machine.ts";
-import { prepareQemu, qemuAbilities } from "./contract-driver.ts";
+import { makeSpec, prepareQemu, qemuAbilities, TestMachine } from "@nexengine/testing/internal";
 import { QemuDriver } from "./driver.ts";
 
 /** Overwrites a file from an offset on. */

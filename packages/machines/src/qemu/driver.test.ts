@@ -1,9 +1,8 @@
 import { after } from "node:test";
-import { driverContract } from "../contract/contract.ts";
-import { makeDriver, prepareQemu, qemuAbilities } from "./contract-driver.ts";
+import { driverContract, makeQemuDriver, prepareQemu, qemuAbilities } from "@nexengine/testing/internal";
 
 const microVms = await prepareQemu();
-const driver = makeDriver();
+const driver = makeQemuDriver();
 after(async () => {
   await driver.close();
   await microVms[Symbol.asyncDispose]();

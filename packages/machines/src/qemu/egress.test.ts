@@ -1,7 +1,5 @@
 import { after } from "node:test";
-import { egressCases } from "../microvm/egress-cases.ts";
-import { LabFixture } from "../network/lab-fixture.ts";
-import { prepareQemu } from "./contract-driver.ts";
+import { egressCases, prepareQemu, qemuDriverModule, SharedLab } from "@nexengine/testing/internal";
 import { QemuHost } from "./host.ts";
 import { completeOptions } from "./options.ts";
 
@@ -9,11 +7,10 @@ const microVms = await prepareQemu();
 after(() => microVms[Symbol.asyncDispose]());
 const host = new QemuHost(completeOptions(microVms.options));
 const unmet = microVms.unmetRequirement ?? (await host.egress.unmetRequirement())?.reason;
-const module = new URL("./contract-driver.ts", import.meta.url);
 
 egressCases({
   kind: "qemu",
-  fixture: new LabFixture({ kind: "qemu", module, bootTimeoutMs: 180_000 }),
+  lab: new SharedLab({ kind: "qemu", module: qemuDriverModule, bootTimeoutMs: 180_000 }),
   otherNode: { stateDirectory: `${host.settings.stateDirectory}-2` },
   unmetRequirement: unmet,
 });

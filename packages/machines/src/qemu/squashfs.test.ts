@@ -3,11 +3,9 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { TestMachine } from "../contract/test-machine.ts";
+import { buildContractTree, prepareQemu, qemuAbilities, TestMachine } from "@nexengine/testing/internal";
 import { findProgram } from "../host/program.ts";
-import { buildContractTree } from "../microvm/contract-image.ts";
 import { packSquashfs } from "../rootfs/squashfs.ts";
-import { prepareQemu, qemuAbilities } from "./contract-driver.ts";
 import { QemuDriver } from "./driver.ts";
 
 const program = await findProgram("mksquashfs");

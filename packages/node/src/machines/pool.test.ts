@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { test } from "node:test";
-import { type MockBoot, MockDriver } from "@nexengine/machines/internal";
+import { type MockBoot, MockDriver } from "@nexengine/testing/internal";
 import { type Logger, pino } from "pino";
 import { Budget } from "../budget/budget.ts";
 import { StateDirectory } from "../state/state-directory.ts";
-import { greet } from "./mock-agent.fixture.ts";
+import { greet } from "../testing/mock-agent.ts";
 import { type MachineTemplate, Pool } from "./pool.ts";
 
 const template: MachineTemplate = { limits: { memoryBytes: 2 ** 28 }, network: "nats" };

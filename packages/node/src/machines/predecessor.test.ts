@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Driver, MachineRecord } from "@nexengine/machines";
-import { type MockBoot, MockDriver, type MockMachine } from "@nexengine/machines/internal";
+import { type MockBoot, MockDriver, type MockMachine } from "@nexengine/testing/internal";
 import { pino } from "pino";
 import { StateDirectory } from "../state/state-directory.ts";
 import { endPredecessor } from "./predecessor.ts";
@@ -47,7 +47,7 @@ class Estate implements AsyncDisposable {
   /** Ends all, as the next node does. */
   async end(driver: Driver | undefined = this.driver): Promise<void> {
     const log = pino({}, { write: (line: string) => void this.said.push(JSON.parse(line)) });
-    await endPredecessor(this.directory, (kind) => (kind === "mock" ? driver : undefined), log);
+    await endPredecessor(this.directory, (kind) => (kind === "process" ? driver : undefined), log);
   }
 
   async left(): Promise<string[]> {

@@ -23,7 +23,7 @@ import {
   type SandboxKind,
   type UnmetRequirement,
 } from "@nexengine/machines";
-import { findFirecracker } from "../programs/installed.ts";
+import { findFirecracker } from "@nexengine/provision";
 import { defaultRootfsDirectory, hostIdsDirectory } from "../state/default-directories.ts";
 
 /** What the kinds of machine are made from. */

@@ -1,7 +1,7 @@
 /** Default directories of a node. */
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { defaultCacheDirectory } from "../nats-server/cache-directory.ts";
+import { defaultCacheDirectory } from "@nexengine/provision";
 
 /** For a node that runs as root. */
 const systemDirectory = "/var/lib/nex";

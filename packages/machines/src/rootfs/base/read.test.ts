@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { suite, test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { findProgram } from "../../host/program.ts";
+import { type ArchiveEntry, Bench, imageFiles, tarWith } from "../../testing/base-images.ts";
 import { packExt4 } from "../ext4.ts";
 import { verifyRootfs } from "../verify.ts";
-import { type ArchiveEntry, Bench, imageFiles, tarWith } from "./images.fixture.ts";
 
 const skip = process.platform !== "linux" && "a rootfs is built on Linux";
 const lacksExt4 = (await findProgram("/usr/sbin/debugfs")) === undefined && "e2fsprogs is not on this host";

@@ -5,8 +5,8 @@ import { copyFile, mkdir, readdir, readFile, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { suite, test } from "node:test";
 import { findProgram } from "../../host/program.ts";
+import { Bench } from "../../testing/base-images.ts";
 import { findLibraries } from "../libraries.ts";
-import { Bench } from "./images.fixture.ts";
 
 /** The programs of this host that scripts of the tests call. */
 const tools = ["sh", "ls", "cat", "mkdir", "chmod", "ln", "sleep"];
