@@ -22,7 +22,7 @@ interface Taken {
   payload: string;
 }
 
-/** What a taker gets, as text, handed on at once so that a buffer which changes later shows. */
+/** The parts that a taker gets, as text, handed on at once so that a buffer which changes later shows. */
 function taker(take: (taken: Taken, parts: Parameters<MessageTaker>) => void): MessageTaker {
   return (...parts) => {
     const [bytes, subjectStart, subjectEnd, replyStart, replyEnd, headersStart, payloadStart, payloadEnd] =

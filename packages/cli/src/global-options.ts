@@ -114,11 +114,11 @@ function addLogOptions(program: Command): void {
 }
 
 /** The first that is named takes the place of the default. */
-function collectLoggers(text: string, former: LoggerName[]): LoggerName[] {
+function collectLoggers(text: string, previous: LoggerName[]): LoggerName[] {
   const named = text.split(",").map((name) => {
     const known = loggerNames.find((logger) => logger === name.trim());
     if (known === undefined) throw new InvalidArgumentError(`Allowed choices are ${loggerNames.join(", ")}.`);
     return known;
   });
-  return former === defaultLoggers ? named : [...former, ...named];
+  return previous === defaultLoggers ? named : [...previous, ...named];
 }

@@ -128,13 +128,13 @@ export function makeCallContexts(): CallContexts {
       this.#headers = block;
     }
 
-    /** Those of the request. */
+    /** Headers of the request. */
     get headers(): CallHeaders {
       if (typeof this.#headers !== "object") this.#headers = new CallHeaders(this.#headers);
       return this.#headers;
     }
 
-    /** Those of the reply. */
+    /** Headers of the reply. */
     get replyHeaders(): CallHeaders {
       this.#replyHeaders ??= new CallHeaders();
       return this.#replyHeaders;

@@ -118,7 +118,7 @@ export function keepGlobals(): GlobalsKeeper {
       }
     };
   };
-  /** What can add members that are not listed says so. */
+  /** Functions that can add members without listing them report it here. */
   const noteDefinitions = (holder: object, name: string): void => {
     const original = (holder as Record<string, unknown>)[name] as (...args: unknown[]) => unknown;
     const noting = {

@@ -47,7 +47,7 @@ export function makeWebTools(host: RealmHost): WebTools {
       try {
         text = host.decodeUtf8(this.#label, this.#fatal, this.#ignoreBom, bytes);
       } catch {
-        // What the agent throws stays in the agent.
+        // Errors that the agent throws stay in the agent.
       }
       if (text === undefined) throw new RealmTypeError(`The bytes can't be decoded as ${this.#label}`);
       return text;

@@ -66,7 +66,7 @@ async function startNative(
 }
 
 /**
- * The environment of a service: exactly what was given, with upper-cased names as the reference has it.
+ * The environment of a service: exactly what was given, with upper-cased names as Go Nex has it.
  *
  * @throws NexError `workload_rejected` when two names become one.
  */

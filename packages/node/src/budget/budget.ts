@@ -30,7 +30,7 @@ const logLinesOfWorkloadPerSecondMax = 2_000;
 const logLinesGuaranteedPerSecond = 50;
 const msPerSecond = 1_000;
 
-/** What a budget is made of. */
+/** Options of a budget. */
 export interface BudgetOptions {
   /** Open files that the process may have. */
   descriptors?: number;
@@ -42,7 +42,7 @@ export interface BudgetOptions {
   unsentBytesMax: number;
 }
 
-/** What one machine has of its node's budget. */
+/** Shares of one machine in its node's budget. */
 export interface MachineShares {
   readonly relayStreams: Share;
   readonly heldBytes: Share;

@@ -6,7 +6,7 @@ export interface ZipFile {
   name: string;
   content: string | Buffer;
   deflate?: boolean;
-  /** What the directory claims; the truth unless given. */
+  /** Size that the directory claims; the true size when absent. */
   statedBytes?: number;
 }
 

@@ -1,4 +1,4 @@
-/** What a way to get a nats-server is given. */
+/** Context of a way to get a nats-server. */
 export interface FetchContext {
   /** Its own, empty and temporary. */
   folder: string;
@@ -8,7 +8,7 @@ export interface FetchContext {
 
 /** One way to get a nats-server: says where it has put the binary, or throws a {@link FetchFailure}. */
 export interface FetchWay {
-  /** What it does, for a line of report: `Fetching nats-server 2.15.1 with pip`. */
+  /** The action, for a line of report: `Fetching nats-server 2.15.1 with pip`. */
   title: string;
   fetch(context: FetchContext): Promise<string>;
 }

@@ -34,7 +34,7 @@ const linePattern = /^([A-Za-z0-9_-]{43}) (\d{1,15})(?: ([A-Z2-7]{56}))?$/;
 interface End {
   /** Seconds. */
   until: number;
-  /** Of `performance.now`. */
+  /** Expiry by the clock of `performance.now`. */
   untilMs: number;
 }
 
