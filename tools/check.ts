@@ -1,5 +1,5 @@
 /**
- * Every check of the checkout that runs nothing of it: types, lint and format, who imports whom, style, language, lock file.
+ * Every check of the checkout that runs nothing of it: types, lint and format, unused code, who imports whom, style, language, lock file.
  * Prints a line for each with its time, then all findings.
  */
 import { fileURLToPath } from "node:url";
@@ -9,7 +9,7 @@ import { checkLanguage } from "./check/language.ts";
 import { checkLockFile } from "./check/lock-file.ts";
 import { checkNodeFolders } from "./check/node-folders.ts";
 import { checkOrphans } from "./check/orphans.ts";
-import { checkLint, checkTypes, type ProgramResult } from "./check/programs.ts";
+import { checkLint, checkTypes, checkUnused, type ProgramResult } from "./check/programs.ts";
 import { checkRings } from "./check/rings.ts";
 import { checkStyle } from "./check/style.ts";
 import { readTree, type Tree } from "./check/tree.ts";
@@ -29,6 +29,7 @@ export async function check(root: string, print: (text: string) => void): Promis
   const outcomes = await Promise.all([
     timed("types", async () => ofProgram(await checkTypes(root)), print),
     timed("lint and format", async () => ofProgram(await checkLint(root)), print),
+    timed("unused", async () => ofProgram(await checkUnused(root)), print),
     timed("imports", async () => imports(tree), print),
     timed("style", async () => ofFindings([...checkStyle(tree), ...checkOrphans(tree)]), print),
     timed("language", async () => ofFindings(checkLanguage(tree)), print),

@@ -4,7 +4,7 @@ import { probeService } from "@nexengine/testing";
 import { openTarget, type Target } from "./target.ts";
 
 /** Requirements of a row for its target. */
-export interface Needs {
+interface Needs {
   /** A node with our additions, for the reason given: what the Go Nex does instead. */
   ours?: string;
   /** A node that was started here, since it takes its configuration or its process. */

@@ -1,5 +1,5 @@
 /** A string of a source: its place with the quotes, and what stands between them, unescaped not at all. */
-export interface StringToken {
+interface StringToken {
   start: number;
   end: number;
   value: string;

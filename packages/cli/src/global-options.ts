@@ -6,7 +6,7 @@ import { addSwitch, parseDuration } from "./option-values.ts";
 import { type TimeFormat, timeFormats } from "./time-format.ts";
 
 /** Where a node's log goes. */
-export const loggerNames = ["std", "file", "nats"] as const;
+const loggerNames = ["std", "file", "nats"] as const;
 export type LoggerName = (typeof loggerNames)[number];
 
 /** The options as commander gives them. */

@@ -54,7 +54,7 @@ export function testDriverFiles(): DriverFiles {
 }
 
 /** Where a test run has Firecracker and the jailer, if not on the path. */
-export const firecrackerDirectoryVariable = "NEX_TEST_FIRECRACKER_DIRECTORY";
+const firecrackerDirectoryVariable = "NEX_TEST_FIRECRACKER_DIRECTORY";
 
 function firecrackerPrograms(): { program?: string; jailer?: string } {
   const directory = process.env[firecrackerDirectoryVariable];

@@ -20,6 +20,7 @@ import type {
  * @param makeHostServices `makeHostServices` of realm-services.ts, evaluated in the same realm.
  * @param makeCallContexts `makeCallContexts` of realm-calls.ts, evaluated in the same realm.
  */
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: handed over as source text, so its parts can't stand outside of it
 export function setUpRealm(
   agent: RealmHost,
   makeWebTools: (host: RealmHost) => WebTools,

@@ -2,6 +2,7 @@
 import type { RealmHost, UrlParts, WebTools } from "./realm-types.ts";
 
 /** Handed over as source text: it must not refer to anything outside itself. */
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: its parts can't stand outside of it
 export function makeWebTools(host: RealmHost): WebTools {
   const { defineProperty } = Reflect;
   const RealmUint8Array = Uint8Array;

@@ -70,7 +70,7 @@ async function startNative(
  *
  * @throws NexError `workload_rejected` when two names become one.
  */
-export function nativeEnvironment(given: Readonly<Record<string, string>>): Record<string, string> {
+function nativeEnvironment(given: Readonly<Record<string, string>>): Record<string, string> {
   const environment: Record<string, string> = {};
   for (const [name, value] of Object.entries(given)) {
     const upper = name.toUpperCase();

@@ -5,11 +5,11 @@ import { NexError } from "@nexengine/protocol/errors";
 import { isSimpleType, keepsTables, passConstant } from "./instructions.ts";
 import { malformed, WasmReader } from "./reader.ts";
 
-export const pageBytes = 65_536;
+const pageBytes = 65_536;
 /** Maximum number of pages, in the 4 GiB that an address reaches. */
 const pagesMax = 65_536;
 /** The most elements that a table may begin with or grow to. */
-export const tableElementsMax = 1_000_000;
+const tableElementsMax = 1_000_000;
 /** Modules with more code get a new instance for each call, as if nothing were known of it. */
 const analysedCodeBytesMax = 8 * 1024 * 1024;
 const headerBytes = 8;
@@ -34,7 +34,7 @@ const Section = {
 
 const kindNames = ["function", "table", "memory", "global", "tag"];
 
-export interface WasmImport {
+interface WasmImport {
   module: string;
   name: string;
   kind: string;

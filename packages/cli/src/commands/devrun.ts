@@ -161,11 +161,6 @@ async function deployToFreePort(
 }
 
 /** A function that was given no trigger gets one. */
-export function triggersOf(
-  given: readonly string[],
-  type: string,
-  namespace: string,
-  name: string,
-): string[] {
+function triggersOf(given: readonly string[], type: string, namespace: string, name: string): string[] {
   return given.length === 0 && functionTypes.has(type) ? [defaultTrigger(namespace, name)] : [...given];
 }

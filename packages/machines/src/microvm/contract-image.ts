@@ -7,7 +7,7 @@ import { packExt4 } from "../rootfs/ext4.ts";
 import { type Rootfs, rootfsPaths } from "../rootfs/options.ts";
 
 /** Variable with the directory of the prepared boot files. */
-export const bootDirectoryVariable = "NEX_TEST_BOOT_DIRECTORY";
+const bootDirectoryVariable = "NEX_TEST_BOOT_DIRECTORY";
 
 /** Image and boot files for microVMs in the contract suite. */
 export interface ContractImage {
