@@ -25,7 +25,7 @@ import { ReplyRules } from "./functions/triggers/reply-rules.ts";
 import { AddressRules } from "./host-services/addresses.ts";
 import { HostServices } from "./host-services/host-services.ts";
 import { Pool } from "./machines/pool.ts";
-import { endPredecessor } from "./machines/predecessor.ts";
+import { cleanUpAfterPreviousNode } from "./machines/previous-node.ts";
 import { type CompleteNodeOptions, completeOptions, type NodeOptions } from "./options.ts";
 import { type NexNode, RunningNode } from "./running-node.ts";
 import type { DriverSource } from "./sandbox/choose.ts";
@@ -91,7 +91,7 @@ async function openDirectory(options: CompleteNodeOptions): Promise<StateDirecto
   const numbered = path === undefined ? nodesDirectory : undefined;
   const directory = numbered === undefined ? await StateDirectory.open(path) : await openNumbered(numbered);
   const end = (one: StateDirectory): Promise<void> =>
-    endPredecessor(one, (kind) => driverOfKind(driver, kind, one), log);
+    cleanUpAfterPreviousNode(one, (kind) => driverOfKind(driver, kind, one), log);
   await end(directory);
   if (numbered !== undefined) {
     for await (const abandoned of openAbandoned(numbered)) {
@@ -123,7 +123,7 @@ function driverOfKind(
   return given.kind === kind ? given : undefined;
 }
 
-/** What a node is composed of that had to be there first. */
+/** Parts of a node that must exist before it is composed. */
 interface Foundations {
   options: CompleteNodeOptions;
   identity: Identity;

@@ -26,6 +26,7 @@ import {
   readResult,
   readU32,
   sendInvocation,
+  type Welcome,
 } from "@nexengine/protocol/agent";
 import { NexError } from "@nexengine/protocol/errors";
 import { checkJson } from "@nexengine/protocol/formats";
@@ -152,7 +153,7 @@ export class AgentClient {
       const versions = `the agent speaks ${hello.protocol}, this node ${agentProtocolVersion}`;
       throw new NexError("agent_protocol", `Cannot attach to an agent: ${versions}`);
     }
-    this.#connection.sendJson(FrameType.welcome, { epoch });
+    this.#connection.sendJson(FrameType.welcome, { epoch } satisfies Welcome);
   }
 
   /**

@@ -32,7 +32,7 @@ const logLinesOfWorkloadPerSecondMax = 2_000;
 const logLinesGuaranteedPerSecond = 50;
 const msPerSecond = 1_000;
 
-/** What a budget is made of. */
+/** Options of a budget. */
 export interface BudgetOptions {
   /** Open files that the process may have. */
   descriptors?: number;
@@ -44,7 +44,7 @@ export interface BudgetOptions {
   unsentBytesMax: number;
 }
 
-/** What one machine has of its node's budget. */
+/** Shares of one machine in its node's budget. */
 export interface MachineShares {
   readonly sockets: Share;
   readonly heldBytes: Share;

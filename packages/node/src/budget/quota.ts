@@ -7,7 +7,7 @@
 export interface QuotaOptions {
   /** The common part. */
   common: number;
-  /** What each owner has in any case. The node holds at most `common` plus this for each owner. */
+  /** Guaranteed part of each owner. The node holds at most `common` plus this for each owner. */
   guaranteed: number;
   /** The most that one owner has. */
   ownerMax: number;
@@ -22,7 +22,7 @@ export class Quota {
     this.options = options;
   }
 
-  /** What owners hold of the common part now. */
+  /** The amount of the common part that owners hold now. */
   get commonUsed(): number {
     return this.#commonUsed;
   }
@@ -56,7 +56,7 @@ export class Quota {
   }
 }
 
-/** What one owner holds of a quota. */
+/** One owner's share of a quota. */
 export class Share {
   readonly #quota: Quota;
   #used = 0;

@@ -30,7 +30,7 @@ export interface MachineEvents {
   lost(why: string): void;
 }
 
-/** What a machine needs from the pool. */
+/** The parts of the pool that a machine needs. */
 export interface MachineHost {
   records: MachineRecords;
   budget: Budget;

@@ -44,8 +44,8 @@ class Bench implements AsyncDisposable {
     return new Bench(await StateDirectory.open(), driver, size, log);
   }
 
-  /** What of machines is left: those that were not destroyed, and records. */
-  async remains(): Promise<string[]> {
+  /** Orphans: machines that were not destroyed, and records. */
+  async orphans(): Promise<string[]> {
     const machines = this.driver.machines.filter(({ destroyed }) => !destroyed).map(({ id }) => id);
     const records = (await this.state.records.list()).map(({ id }) => `record ${id}`);
     return [...machines, ...records];
@@ -53,7 +53,7 @@ class Bench implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.pool[Symbol.asyncDispose]();
-    assert.deepEqual(await this.remains(), []);
+    assert.deepEqual(await this.orphans(), []);
     await this.state[Symbol.asyncDispose]();
   }
 }

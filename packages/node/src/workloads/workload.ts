@@ -160,7 +160,7 @@ export class Workload {
       this.#connections = await this.#services.connections.of({
         namespace: this.namespace,
         isFunction: this.isFunction,
-        own: this.spec.ownConnections,
+        own: this.spec.perRequestConnections,
         lost: (why) => this.#disconnected(why),
       });
       this.#demand("admitted");
@@ -197,7 +197,7 @@ export class Workload {
 
   /** Connections of host services. Messages use the per-request trigger connection, if there is one. */
   #messages({ hostServices, triggers }: WorkloadConnections): HostServiceConnections {
-    const own = this.spec.ownConnections.some(({ what }) => what === "trigger_connection");
+    const own = this.spec.perRequestConnections.some(({ what }) => what === "trigger_connection");
     return { buckets: hostServices, messages: own ? triggers : hostServices };
   }
 

@@ -19,7 +19,7 @@ export interface CallReport {
 }
 
 /** The function of a trigger. */
-export interface TriggerOwner {
+interface TriggerOwner {
   namespace: string;
   name: string;
 }
