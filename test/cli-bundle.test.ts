@@ -1,4 +1,4 @@
-/** What `nex devrun` makes of TypeScript, and of files that import packages. */
+/** `nex devrun` bundles TypeScript, and files that import packages. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { startTestNexus, type TestNexus } from "@nexengine/testing";

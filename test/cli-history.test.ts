@@ -1,4 +1,4 @@
-/** What the command line tells of the past: `ps --all` and `logs --tail`. */
+/** The command line reports the past: `ps --all` and `logs --tail`. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { startTestNexus, type TestNexus } from "@nexengine/testing";

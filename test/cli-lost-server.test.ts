@@ -1,4 +1,4 @@
-/** What a node and the commands that stay say of a NATS server that is lost, and that comes back. */
+/** A node and the commands that stay report a NATS server that is lost, and that comes back. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";

@@ -1,4 +1,4 @@
-/** What commands print of others' text: never a control character that a terminal acts on, and tables that fit. */
+/** Commands print others' text without a control character that a terminal acts on, and tables fit. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";

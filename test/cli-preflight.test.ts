@@ -1,4 +1,4 @@
-/** What `nex preflight` and `nex rootfs` find and make, as root and as a user who is not. */
+/** `nex preflight` and `nex rootfs`, as root and as another user. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -43,18 +43,18 @@ class PlainHome implements Disposable {
   }
 }
 
-function plainLack(): { skip?: string } {
+function plainUserSkip(): { skip?: string } {
   using home = new PlainHome();
   return home.run("--version").status === 0 ? {} : { skip: "other users can't reach this checkout" };
 }
 
-const asPlainUser = plainLack();
+const asPlainUser = plainUserSkip();
 const isX64 = process.platform === "linux" && process.arch === "x64";
 const onX64 = isX64 ? asPlainUser : { skip: "microVMs are made on Linux for x64 only" };
 const hasTools = ["/usr/sbin/mke2fs", "/sbin/mke2fs"].some((path) => existsSync(path));
 const withoutTools = hasTools ? {} : { skip: "e2fsprogs is not on this host" };
-const lack = await unmetSandboxRequirement("container");
-const inContainers = lack === undefined ? {} : { skip: lack };
+const unmet = await unmetSandboxRequirement("container");
+const inContainers = unmet === undefined ? {} : { skip: unmet };
 
 interface Built {
   directory: string;

@@ -1,4 +1,6 @@
-/** What a function acts through: connections that its request brings along, on real accounts of a real server. */
+/**
+ * The connections that a function acts through: those that its request brings along, on real accounts of a real server.
+ */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -72,7 +74,7 @@ async function refusal(act: Promise<unknown>): Promise<NexError> {
   return error;
 }
 
-/** A deploy as the reference's clients make it: a loose token, and connections in clear. */
+/** A deploy as Go Nex's clients make it: a legacy token, and connections in clear. */
 async function referenceDeploy(nexus: TestNexus, name: string, members: object): Promise<Answer> {
   const { subject, body } = await capture(nexus, "$NEX.DEPLOY.>", () => nexus.function("() => 'reference'"));
   const { nex: _, ...rest } = body;
@@ -119,7 +121,7 @@ describe("a function's own trigger connection", () => {
     assert.equal(await answers(client, "unnamed"), "here");
   });
 
-  test("may come in clear, as from the reference's clients", async () => {
+  test("may come in clear, as from Go Nex's clients", async () => {
     const answer = await referenceDeploy(nexus, "clear", {
       trigger_connection: wire(acme.user(), nexus.server.url),
     });
@@ -218,7 +220,7 @@ describe("how many connections requests have", () => {
   });
 });
 
-describe("a request's own connection that is broken", { concurrency: true }, () => {
+describe("a per-request connection that is broken", { concurrency: true }, () => {
   test("does not follow its server to one that the server tells of", async () => {
     await using stack = new AsyncDisposableStack();
     const config = accountsConfig([

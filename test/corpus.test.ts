@@ -1,4 +1,4 @@
-/** What a node of the Go Nex made of requests, sent to ours: the same, but for what differs on purpose. */
+/** Requests recorded at a node of Go Nex, sent to ours: the answers are the same, but for what differs on purpose. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { auctionSubject, lameDuckSubject } from "@nexengine/protocol/subjects";
@@ -99,7 +99,7 @@ describe("a recorded request", () => {
   const requests = recorded("$NEX.").filter(
     ({ subject, replies }) => replies.length > 0 || /\.(WPING|AUCTION)/.test(subject),
   );
-  // What ends the taking of deploys comes last.
+  // Requests that end the taking of deploys come last.
   requests.sort((a, b) => Number(a.class.includes("LAMEDUCK")) - Number(b.class.includes("LAMEDUCK")));
   for (const [at, recording] of requests.entries()) {
     const difference =

@@ -1,4 +1,4 @@
-/** What is left when a node is killed: nothing for long, and nothing at all once another one starts in its place. */
+/** A killed node leaves nothing for long, and nothing at all once another one starts in its place. */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -67,7 +67,7 @@ class Victim implements AsyncDisposable {
   }
 
   /** All that its machines hold on this host. */
-  remains(): string[] {
+  orphans(): string[] {
     const below = (name: string): string[] =>
       entries(join(this.directory, name)).map((entry) => `${name}/${entry}`);
     return [
@@ -121,8 +121,8 @@ async function deploy(client: NexClient, name: string): Promise<Deployment> {
 }
 
 for (const sandbox of ["process", "container"] as const) {
-  const lack = await unmetSandboxRequirement(sandbox);
-  describe(`a killed node (${sandbox})`, lack === undefined ? {} : { skip: lack }, () => {
+  const unmet = await unmetSandboxRequirement(sandbox);
+  describe(`a killed node (${sandbox})`, unmet === undefined ? {} : { skip: unmet }, () => {
     test("leaves nothing once another one has started in its directory (B24)", async () => {
       await using server = await startTestNatsServer();
       await using client = await connectNex({ servers: [server.url] });
@@ -141,7 +141,7 @@ for (const sandbox of ["process", "container"] as const) {
       await deploy(client, "second");
       assert.equal((await client.call("second", "x")).data.length, 1);
       await victim.end("SIGTERM");
-      assert.deepEqual(victim.remains(), []);
+      assert.deepEqual(victim.orphans(), []);
     });
 
     test("has its machines end by themselves when no other one comes", async () => {
@@ -155,7 +155,7 @@ for (const sandbox of ["process", "container"] as const) {
       // Their directories are the next node's to remove.
       await victim.start();
       await victim.end("SIGTERM");
-      assert.deepEqual(victim.remains(), []);
+      assert.deepEqual(victim.orphans(), []);
     });
 
     test("leaves nothing, at whatever moment it is killed", async () => {
@@ -168,16 +168,16 @@ for (const sandbox of ["process", "container"] as const) {
       }
       await victim.start();
       await victim.end("SIGTERM");
-      assert.deepEqual(victim.remains(), []);
+      assert.deepEqual(victim.orphans(), []);
     });
   });
 
-  describe(`a node (${sandbox})`, lack === undefined ? {} : { skip: lack }, () => {
+  describe(`a node (${sandbox})`, unmet === undefined ? {} : { skip: unmet }, () => {
     test("gives back descriptors, mounts and processes of five machines, one after the other", async () => {
       await using server = await startTestNatsServer();
       await using client = await connectNex({ servers: [server.url] });
       const held = (): string => [entries("/proc/self/fd").length, mounts().length].join(" ");
-      // What is opened once stays open: the first node is not counted.
+      // Descriptors that are opened once stay open: the first node is not counted.
       await using first = await startTestNode({ server: server.url, sandbox });
       await first.stop();
       const before = held();
@@ -234,7 +234,7 @@ test(
     await until(() => survivors(mild) === 0);
     await victim.start();
     await victim.end("SIGTERM");
-    assert.deepEqual(victim.remains(), []);
+    assert.deepEqual(victim.orphans(), []);
   },
 );
 

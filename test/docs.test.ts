@@ -27,7 +27,7 @@ import { DocPlace, hasProgram } from "./support/doc-place.ts";
 
 const root = join(import.meta.dirname, "..");
 
-/** What the reader of a document has that the document does not make, and what stands for its placeholders. */
+/** Things that the reader of a document has and the document does not make, and values for its placeholders. */
 interface DocReader {
   prepare?(place: DocPlace, stack: AsyncDisposableStack): Promise<void>;
   /** The command as it is typed. */
@@ -111,16 +111,16 @@ const readers: Readonly<Record<string, DocReader>> = {
 };
 
 /** Why a block can't be run here, if it can't. */
-async function lackOf({ notRun, needs }: DocBlock): Promise<string | undefined> {
+async function unmetRequirement({ notRun, needs }: DocBlock): Promise<string | undefined> {
   if (notRun !== undefined) return notRun;
   for (const need of needs) {
-    const lack =
+    const unmet =
       need === "container"
         ? await unmetSandboxRequirement("container")
         : hasProgram(need)
           ? undefined
           : `${need} is not here`;
-    if (lack !== undefined) return lack;
+    if (unmet !== undefined) return unmet;
   }
   return undefined;
 }
@@ -220,8 +220,8 @@ for (const file of documents()) {
     const place = stack.use(await DocPlace.open());
     await readers[file]?.prepare?.(place, stack);
     for (const block of blocks) {
-      const lack = await lackOf(block);
-      if (lack !== undefined) context.diagnostic(`${file}:${block.line} is not run: ${lack}`);
+      const unmet = await unmetRequirement(block);
+      if (unmet !== undefined) context.diagnostic(`${file}:${block.line} is not run: ${unmet}`);
       else if (block.fileName !== undefined) place.write(block.fileName, `${block.text}\n`);
       else if (block.language === "sh") await runShell(block, place, stack, context);
       else if (block.language === "ts") await runProgram(block, place);

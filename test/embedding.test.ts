@@ -7,7 +7,7 @@ import { NodeTransport } from "@nats-io/transport-node/lib/node_transport.js";
 import { connectNex } from "@nexengine/client";
 import { startTestNexus, startTestNode } from "@nexengine/testing";
 
-/** What carries a connection now; the library's types don't show it. */
+/** The transport that carries a connection now; the library's types don't show it. */
 function transportOf(connection: NatsConnection): object {
   return (connection as unknown as { protocol: { transport: object } }).protocol.transport;
 }

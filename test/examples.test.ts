@@ -13,7 +13,7 @@ const root = join(import.meta.dirname, "..");
 interface Section {
   title: string;
   commands: readonly (readonly string[])[];
-  /** What is built first, and the name that it gets. */
+  /** The file that is built first, and its name. */
   built: { source: string; name: string } | undefined;
   prints: string | undefined;
 }
@@ -65,7 +65,7 @@ for (const readme of ["functions/README.md", "wasm/README.md"]) {
         assert.ok(commands.length > 0);
         if (!(await build(section, home, context))) return context.skip("no compiler here builds it");
         for (const [at, args] of commands.entries()) {
-          // What is not on this host can't be asked.
+          // A program that is not on this host can't be asked.
           if (prints === undefined && at > 0) break;
           const { status, stdout, stderr } = await home.run(args, {
             env: { NATS_URL: nexus.server.url },

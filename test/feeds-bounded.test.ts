@@ -1,4 +1,4 @@
-/** What events and logs are held to: a server that does not read, and a workload that writes too much. */
+/** Limits of events and logs: a server that does not read, and a workload that writes too much. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { startTestNatsServer, until } from "@nexengine/testing";

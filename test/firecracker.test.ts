@@ -23,7 +23,7 @@ const isLong = process.env["NEX_TEST_FIRECRACKER"] === "long";
 const tries = 2;
 const shortTimeoutMs = 240_000;
 const longTimeoutMs = 1_800_000;
-/** Of the short form: boot, copies, both channels, the end, another node, and egress. */
+/** Cases of the short form: boot, copies, both channels, the end, another node, and egress. */
 const shortCases = [
   "answers over the frames",
   "copies of a machine",

@@ -22,8 +22,8 @@ const laterRunner = `export default async (subject, payload) => {
 const kinds = ["process", "container"] as const;
 
 for (const sandbox of kinds) {
-  const lack = sandbox === "process" ? undefined : await unmetSandboxRequirement(sandbox);
-  describe(`host services (${sandbox})`, { skip: lack ?? false }, () => {
+  const unmet = sandbox === "process" ? undefined : await unmetSandboxRequirement(sandbox);
+  describe(`host services (${sandbox})`, { skip: unmet ?? false }, () => {
     let nexus: TestNexus;
     before(async () => {
       nexus = await startTestNexus({ sandbox, config: { machine_pool_size: 2 } });

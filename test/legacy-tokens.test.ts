@@ -1,4 +1,4 @@
-/** What does not pass as a legacy token, and what a node that demands bound ones opens. */
+/** Tokens that do not pass as a legacy token, and the requests that a node opens when it requires bound tokens. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { createKey } from "@nexengine/protocol";

@@ -3,6 +3,6 @@ import { test } from "node:test";
 import { loadMachineContract, unmetSandboxRequirement } from "@nexengine/testing";
 
 const { testMachines } = await loadMachineContract();
-const lack = await unmetSandboxRequirement("firecracker");
-if (lack === undefined) await testMachines("firecracker");
-else test("machines of the kind firecracker", { skip: lack }, () => undefined);
+const unmet = await unmetSandboxRequirement("firecracker");
+if (unmet === undefined) await testMachines("firecracker");
+else test("machines of the kind firecracker", { skip: unmet }, () => undefined);

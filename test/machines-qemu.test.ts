@@ -3,6 +3,6 @@ import { test } from "node:test";
 import { loadMachineContract, unmetSandboxRequirement } from "@nexengine/testing";
 
 const { testMachines } = await loadMachineContract();
-const lack = await unmetSandboxRequirement("qemu");
-if (lack === undefined) await testMachines("qemu");
-else test("machines of the kind qemu", { skip: lack }, () => undefined);
+const unmet = await unmetSandboxRequirement("qemu");
+if (unmet === undefined) await testMachines("qemu");
+else test("machines of the kind qemu", { skip: unmet }, () => undefined);

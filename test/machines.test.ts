@@ -4,7 +4,7 @@ import { loadMachineContract, unmetSandboxRequirement } from "@nexengine/testing
 
 const { testMachines } = await loadMachineContract();
 for (const sandbox of ["process", "container"] as const) {
-  const lack = await unmetSandboxRequirement(sandbox);
-  if (lack === undefined) await testMachines(sandbox);
-  else test(`machines of the kind ${sandbox}`, { skip: lack }, () => undefined);
+  const unmet = await unmetSandboxRequirement(sandbox);
+  if (unmet === undefined) await testMachines(sandbox);
+  else test(`machines of the kind ${sandbox}`, { skip: unmet }, () => undefined);
 }

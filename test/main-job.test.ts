@@ -224,7 +224,7 @@ describe("the end of a node", () => {
     await nexus.server.restart();
     const deadline = Date.now() + 20_000;
     for (;;) {
-      // What is sent while the connection is down is lost, so each try is short.
+      // Messages sent while the connection is down are lost, so each try is short.
       const reply = await nexus.client
         .call("survivor", "back", { timeoutMs: 500 })
         .catch((error: Error) => error);

@@ -1,4 +1,4 @@
-/** What one node bears from all together: requests, machines, answers. */
+/** One node bears the load of all together: requests, machines, answers. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createInbox } from "@nats-io/nats-core";

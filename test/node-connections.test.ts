@@ -8,7 +8,7 @@ import { startTestNatsServer, until } from "@nexengine/testing";
 import { pino } from "pino";
 import { Connections, type ConnectionsOptions } from "../packages/node/src/connections/connections.ts";
 import { hostServicesLogin } from "../packages/node/src/connections/logins.ts";
-import { planOwnConnection } from "../packages/node/src/connections/own-connection.ts";
+import { planPerRequestConnection } from "../packages/node/src/connections/per-request-connection.ts";
 
 const log = pino({ level: "silent" });
 let server: NatsServer;
@@ -61,11 +61,11 @@ test("host services of a namespace without a connection have that of the configu
   assert.equal(hostServicesLogin({ nats_url: "" }, {}), undefined);
 });
 
-test("a request's own connections win for what they are for, and are closed with it", async () => {
+test("per-request connections win for their purpose, and are closed with the request's workload", async () => {
   await using connections = await open();
   const own = [
-    planOwnConnection("trigger_connection", {}, connections.loginOf("acme"), "node-servers"),
-    planOwnConnection("host_services", {}, connections.loginOf("acme"), "node-servers"),
+    planPerRequestConnection("trigger_connection", {}, connections.loginOf("acme"), "node-servers"),
+    planPerRequestConnection("host_services", {}, connections.loginOf("acme"), "node-servers"),
   ];
   await using usual = await connections.of(wish);
   const both = await connections.of({ ...wish, own });
@@ -101,7 +101,7 @@ test("a server that does not greet, or does not end, keeps a request for a bound
       });
       assert.equal(connections.isConnected("acme"), false);
       await assert.rejects(connections.of(wish), { code: "connection_unavailable" });
-      const own = [planOwnConnection("host_services", {}, login, "node-servers")];
+      const own = [planPerRequestConnection("host_services", {}, login, "node-servers")];
       const rejected = connections.of({ ...wish, namespace: "plain", own });
       await assert.rejects(rejected, { code: "connection_failed", message: reason });
     } finally {

@@ -1,4 +1,4 @@
-/** What is too large is refused before it costs anything: before a signature is checked, or anything is fetched. */
+/** Oversized input is refused before it costs anything: before a signature is checked, or anything is fetched. */
 import assert from "node:assert/strict";
 import crypto from "node:crypto";
 import { syncBuiltinESMExports } from "node:module";

@@ -21,7 +21,7 @@ async function runningIds(): Promise<string[]> {
 }
 
 describe("a deploy that replaces", () => {
-  test("ends the former workload once the new one takes calls, and no call is lost between them (B11)", async () => {
+  test("ends the previous workload once the new one takes calls, and no call is lost between them (B11)", async () => {
     const first = await deploy(1);
     let calling = true;
     const replies = new Set<string>();
@@ -52,7 +52,7 @@ describe("a deploy that replaces", () => {
     for (const one of [second, other]) await nexus.stop(one);
   });
 
-  test("leaves the former one as it was when the new one does not start (B11)", async () => {
+  test("leaves the previous one as it was when the new one does not start (B11)", async () => {
     const first = await deploy(1);
     await assert.rejects(nexus.function("this is no source (", { name: "swap", replaces: [first] }));
     assert.equal(await nexus.call("swap"), "1");
@@ -81,7 +81,7 @@ describe("a deploy that replaces", () => {
 });
 
 describe("replace_refused", () => {
-  test("meets another issuer, another namespace, an unknown id, a loose token and a second deploy", async () => {
+  test("meets another issuer, another namespace, an unknown id, a legacy token and a second deploy", async () => {
     await using apart = await startTestNexus();
     const first = await apart.function("() => 1", { name: "mine" });
     const replacing = (id: string) =>
@@ -106,10 +106,10 @@ describe("replace_refused", () => {
     assert.equal(await apart.call("mine"), "1");
 
     const { subject, body } = await attempt(() => replacing("dc2f2m1ksdudki293gng"));
-    const token = encodeClaims({ subject: "loose", issuedAt: Math.floor(Date.now() / 1000) }, issuer);
+    const token = encodeClaims({ subject: "legacy", issuedAt: Math.floor(Date.now() / 1000) }, issuer);
     const nex = { version: 1, replace: first.id };
-    const loose = { ...body, nex, workload_jwt: token };
-    assert.equal(await refusedCode(apart, { subject, body: loose }), "replace_refused");
+    const legacy = { ...body, nex, workload_jwt: token };
+    assert.equal(await refusedCode(apart, { subject, body: legacy }), "replace_refused");
     assert.equal(await apart.call("mine"), "1");
 
     const both = await Promise.all([replacing(first.id), replacing(first.id)]);

@@ -7,7 +7,7 @@ import { logsOf } from "../packages/testing/src/observe.ts";
 
 const echo = "(subject, payload) => payload";
 
-/** What comes on a subject until a call through an inbox, made after it, is answered. */
+/** Messages on a subject until a call through an inbox, made after them, is answered. */
 async function repliesOn(nexus: TestNexus, subject: string): Promise<string[]> {
   const { connection } = nexus.client;
   const received: string[] = [];

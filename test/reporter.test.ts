@@ -1,4 +1,4 @@
-/** What the reporter makes of a fact, on a real server. */
+/** Listeners of the reporter, on a real server. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { NatsConnection } from "@nats-io/nats-core";

@@ -72,11 +72,18 @@ test("the first script judges a Node by the same rule as the command line and th
 });
 
 for (const sandbox of ["process", "container"] as const) {
-  const lack = await unmetSandboxRequirement(sandbox);
-  test(`functions compute right results (${sandbox})`, lack === undefined ? {} : { skip: lack }, async () => {
-    await using nexus = await startTestNexus({ sandbox });
-    await nexus.deploy({ path: programsPath }, { name: "numbers", type: "v8", triggerSubjects: ["numbers"] });
-    const reply = await nexus.client.call("numbers", "", { timeoutMs });
-    assert.deepEqual(JSON.parse(Buffer.from(reply.data).toString()), right);
-  });
+  const unmet = await unmetSandboxRequirement(sandbox);
+  test(
+    `functions compute right results (${sandbox})`,
+    unmet === undefined ? {} : { skip: unmet },
+    async () => {
+      await using nexus = await startTestNexus({ sandbox });
+      await nexus.deploy(
+        { path: programsPath },
+        { name: "numbers", type: "v8", triggerSubjects: ["numbers"] },
+      );
+      const reply = await nexus.client.call("numbers", "", { timeoutMs });
+      assert.deepEqual(JSON.parse(Buffer.from(reply.data).toString()), right);
+    },
+  );
 }

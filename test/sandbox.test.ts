@@ -1,4 +1,4 @@
-/** What containers add to what every machine does: a network of their own, published ports, limits that hold. */
+/** Features of containers beyond those of every machine: a private network, published ports, limits that hold. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
@@ -21,11 +21,11 @@ import {
 } from "@nexengine/testing";
 import { TestAuthority } from "./support/certificates.ts";
 
-const lack = await unmetSandboxRequirement("container");
-const visitor = lack === undefined ? await visitorService() : undefined;
+const unmet = await unmetSandboxRequirement("container");
+const visitor = unmet === undefined ? await visitorService() : undefined;
 const noVisitor = visitor === undefined ? "no Go builds the visiting service here" : undefined;
-const inContainer = lack === undefined ? {} : { skip: lack };
-const withVisitor = (lack ?? noVisitor) === undefined ? {} : { skip: lack ?? noVisitor ?? "" };
+const inContainer = unmet === undefined ? {} : { skip: unmet };
+const withVisitor = (unmet ?? noVisitor) === undefined ? {} : { skip: unmet ?? noVisitor ?? "" };
 
 /** Deploys the visiting service, and gives what it says of each of its errands. */
 async function visit(
@@ -278,6 +278,6 @@ test("machines that hold no limit refuse what asks for one", async () => {
       JSON.stringify(limits),
     );
   }
-  // What the node holds itself, it holds everywhere.
+  // Limits that the node holds itself hold everywhere.
   await nexus.function("() => 1", { limits: { callTimeMs: 1_000, logBytesPerSecond: 10_000 } });
 });

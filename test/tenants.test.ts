@@ -42,7 +42,7 @@ let nodeId: string;
 let operator: NexClient;
 let acme: Tenant;
 let globex: Tenant;
-/** What the server has refused by its permissions. */
+/** Subjects that the server has refused by its permissions. */
 let violations: () => string[];
 
 function keyPath(user: string): string {
@@ -115,7 +115,7 @@ async function refusal(act: Promise<unknown>): Promise<NexError> {
   return error;
 }
 
-/** What a request of somebody whom no permissions bind comes to, in his own account. */
+/** The outcome of a request by somebody whom no permissions bind, in his own account. */
 async function ask({ unbounded }: Tenant, subject: string, body: object = {}): Promise<unknown> {
   const reply = await unbounded.connection
     .request(subject, JSON.stringify(body), { timeout: 5_000 })
@@ -203,7 +203,7 @@ describe("a tenant that reaches for another's", () => {
       await ask(tenant, 'kv.delete("mine")');
     }
     assert.deepEqual(violations().slice(before), []);
-    // What one publishes, the other does not hear, and it is asked by its own functions only.
+    // One does not hear what the other publishes, and only its own functions ask it.
     const heard: string[] = [];
     globex.unbounded.connection.subscribe("app.>", {
       callback: (_, { subject }) => void heard.push(subject),

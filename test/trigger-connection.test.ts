@@ -23,7 +23,7 @@ interface Taken {
   payload: string;
 }
 
-/** What a taker gets, as text, handed on at once so that a buffer which changes later shows. */
+/** The parts that a taker gets, as text, handed on at once so that a buffer which changes later shows. */
 function taker(take: (taken: Taken, message: TriggerMessage) => void): MessageTaker {
   return (message) => {
     const text = (start: number, end: number): string => message.bytes.toString("latin1", start, end);

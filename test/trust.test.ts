@@ -1,4 +1,4 @@
-/** What captured, altered and forged control messages are good for: nothing. Real nodes, and the client's own messages. */
+/** Captured, altered and forged control messages have no effect. Real nodes, and the client's own messages. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -248,7 +248,7 @@ const stopOf = ({ nodeId, id, name }: { nodeId: string; id: string; name: string
 });
 
 describe("a node with require_bound_claims", () => {
-  test("takes no loose token, and what our client signs", async () => {
+  test("takes no legacy token, and what our client signs", async () => {
     await using strict = await startTestNexus({ config: { require_bound_claims: true } });
     const name = "strict";
     const { subject, body } = await capture(strict, "$NEX.DEPLOY.>", () =>
@@ -256,20 +256,20 @@ describe("a node with require_bound_claims", () => {
     );
     const [deployment] = await strict.client.workloads();
     assert.ok(deployment);
-    const loose = (data: object, at = nowSeconds()): string =>
+    const legacy = (data: object, at = nowSeconds()): string =>
       encodeClaims({ subject: name, issuedAt: at, data: { ...data } }, strict.issuer);
-    const deploy = { ...body, workload_jwt: loose({ hash: hashOf(body) }) };
+    const deploy = { ...body, workload_jwt: legacy({ hash: hashOf(body) }) };
     assert.equal(await refusedCode(strict, { subject, body: deploy }), "token_unbound");
-    const stop = { workload_id: deployment.id, workload_jwt: loose({}, nowSeconds() - 5) };
+    const stop = { workload_id: deployment.id, workload_jwt: legacy({}, nowSeconds() - 5) };
     const stopSubject = subject.replace("DEPLOY", "STOP");
     assert.equal(await refusedCode(strict, { subject: stopSubject, body: stop }), "token_unbound");
     await strict.client.stop({ ...stopOf(deployment), issuer: strict.issuer });
   });
 
-  test("and one without takes loose ones, as the reference's", async () => {
+  test("and one without takes legacy ones, as Go Nex's", async () => {
     const { subject, body } = await unsentDeploy();
     const token = encodeClaims(
-      { subject: "loose", issuedAt: nowSeconds(), data: { hash: hashOf(body) } },
+      { subject: "legacy", issuedAt: nowSeconds(), data: { hash: hashOf(body) } },
       nexus.issuer,
     );
     const { error } = await send(nexus, subject, { ...body, nex: undefined, workload_jwt: token });
@@ -305,10 +305,10 @@ describe("a sealed environment (S2)", () => {
     assert.equal(await refusedCode(nexus, stolen), "sealed_for_another");
   });
 
-  test("is opened for no loose token, with which somebody else could choose who gets to see it", async () => {
-    const { subject, body } = await withSecret({ name: "loose" });
+  test("is opened for no legacy token, with which somebody else could choose who gets to see it", async () => {
+    const { subject, body } = await withSecret({ name: "legacy" });
     const data = { hash: hashOf(body) };
-    const token = encodeClaims({ subject: "loose", issuedAt: nowSeconds(), data }, nexus.issuer);
+    const token = encodeClaims({ subject: "legacy", issuedAt: nowSeconds(), data }, nexus.issuer);
     const downgraded = { subject, body: { ...body, workload_jwt: token } };
     assert.equal(await refusedCode(nexus, downgraded), "token_unbound");
   });

@@ -62,8 +62,8 @@ const peeper = `(module ${wasi} ${nex} (memory (export "memory") 1) ${write}
 const length = (size: number): Buffer => Buffer.from(Uint32Array.of(size).buffer);
 
 for (const sandbox of ["process", "container"] as const) {
-  const lack = sandbox === "process" ? undefined : await unmetSandboxRequirement(sandbox);
-  describe(`functions in Wasm (${sandbox})`, { skip: lack ?? false }, () => {
+  const unmet = sandbox === "process" ? undefined : await unmetSandboxRequirement(sandbox);
+  describe(`functions in Wasm (${sandbox})`, { skip: unmet ?? false }, () => {
     let nexus: TestNexus;
     before(async () => {
       nexus = await startTestNexus({ sandbox, config: { machine_pool_size: 2 } });

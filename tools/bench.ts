@@ -57,7 +57,7 @@ async function main(part: string | undefined, option: string | undefined): Promi
   });
 }
 
-/** What is made for temporary files lies in a directory that goes with the run, and with it what still runs in it. */
+/** Temporary files lie in a directory that goes with the run, and with it all that still runs in it. */
 async function inOwnDirectory(work: () => Promise<void>): Promise<void> {
   const before = process.env["TMPDIR"];
   const directory = await mkdtemp(join(tmpdir(), "nex-bench-"));

@@ -1,14 +1,15 @@
 /**
- * Every check of the checkout that runs nothing of it: types, lint and format, who imports whom, style, lock file.
+ * Every check of the checkout that runs nothing of it: types, lint and format, unused code, who imports whom, style, language, lock file.
  * Prints a line for each with its time, then all findings.
  */
 import { fileURLToPath } from "node:url";
 import { checkArrows } from "./check/arrows.ts";
 import { type Finding, formatFinding } from "./check/finding.ts";
+import { checkLanguage } from "./check/language.ts";
 import { checkLockFile } from "./check/lock-file.ts";
 import { checkNodeFolders } from "./check/node-folders.ts";
 import { checkOrphans } from "./check/orphans.ts";
-import { checkLint, checkTypes, type ProgramResult } from "./check/programs.ts";
+import { checkLint, checkTypes, checkUnused, type ProgramResult } from "./check/programs.ts";
 import { checkRings } from "./check/rings.ts";
 import { checkStyle } from "./check/style.ts";
 import { readTree, type Tree } from "./check/tree.ts";
@@ -28,8 +29,10 @@ export async function check(root: string, print: (text: string) => void): Promis
   const outcomes = await Promise.all([
     timed("types", async () => ofProgram(await checkTypes(root)), print),
     timed("lint and format", async () => ofProgram(await checkLint(root)), print),
+    timed("unused", async () => ofProgram(await checkUnused(root)), print),
     timed("imports", async () => imports(tree), print),
     timed("style", async () => ofFindings([...checkStyle(tree), ...checkOrphans(tree)]), print),
+    timed("language", async () => ofFindings(checkLanguage(tree)), print),
     timed("weaknesses", async () => ofFindings(checkWeaknesses(tree)), print),
     timed("lock file", async () => ofFindings(checkLockFile(tree)), print),
     timed("reference", async () => reference(await stalePages(root)), print),

@@ -20,7 +20,7 @@ import {
 import { installContainerTools } from "../packages/testing/src/install.ts";
 import { echoService } from "../packages/testing/src/samples.ts";
 import { build } from "./build.ts";
-import { leftovers } from "./test/leftovers.ts";
+import { orphans } from "./test/orphans.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const stepTimeoutMs = 30_000;
@@ -192,7 +192,7 @@ const directory = join(tmpdir(), `nex-demo-${run}`);
 await mkdir(directory, { mode: 0o700 });
 try {
   await demo(directory, run);
-  const left = await leftovers({ environment: `NEX_DEMO_RUN=${run}`, directory }, endWaitMs);
+  const left = await orphans({ environment: `NEX_DEMO_RUN=${run}`, directory }, endWaitMs);
   for (const name of ["home", "stranger", "store"])
     await rm(join(directory, name), { recursive: true, force: true });
   const files = await readdir(directory);

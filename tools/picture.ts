@@ -22,7 +22,7 @@ const commands = [
 const lineHeight = 20;
 const columnWidth = 8.43;
 const margin = 20;
-/** Of a node's id, which would be the widest thing by far. */
+/** A node's id would be the widest thing by far. */
 const idPattern = /\bN[A-Z2-7]{55}\b/g;
 
 interface Line {

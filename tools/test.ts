@@ -15,7 +15,7 @@ import { prepareWasmExamples } from "../packages/testing/src/compile-wasm.ts";
 import { installContainerTools, prepareMicroVms } from "../packages/testing/src/install.ts";
 import { build } from "./build.ts";
 import { check } from "./check.ts";
-import { leftovers } from "./test/leftovers.ts";
+import { orphans } from "./test/orphans.ts";
 import { runTests } from "./test/runner.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -57,12 +57,12 @@ async function testRun(args: string[], cwd: string): Promise<number> {
       ...(bootDirectory === undefined ? {} : { NEX_TEST_BOOT_DIRECTORY: bootDirectory }),
     };
     const code = await runTests({ args, cwd, env });
-    const left = await leftovers({ environment: `NEX_TEST_RUN=${id}`, directory }, endWaitMs);
+    const left = await orphans({ environment: `NEX_TEST_RUN=${id}`, directory }, endWaitMs);
     for (const { pid, command } of left) {
       console.error(`A test has left process ${pid} behind, which is killed now: ${command}`);
       process.kill(pid, "SIGKILL");
     }
-    // What several tests share is removed with the directory.
+    // Files that several tests share are removed with the directory.
     const entries = (await readdir(directory)).filter((name) => !name.startsWith("nex-test-"));
     if (entries.length > 0)
       print(`Tests have left ${entries.length} entries in TMPDIR: ${entries.join(", ")}`);
@@ -72,7 +72,7 @@ async function testRun(args: string[], cwd: string): Promise<number> {
   }
 }
 
-/** Of each special run, what it tests and what it tells its tests. */
+/** Special runs: the tests of each, and the environment that it gives them. */
 const specialRuns: Readonly<Record<string, { tests: string[]; env: Record<string, string> }>> = {
   "--hostile": { tests: hostileTests, env: { NEX_TEST_HOSTILE: "long" } },
   "--conformance": { tests: conformanceTests, env: {} },

@@ -1,4 +1,4 @@
-/** What else §1.11 has of workloads, and §1.13: what the reference's client needs of a node, and nodes of a client. */
+/** The rest of §1.11 about workloads, and §1.13: how the client of Go Nex relies on a node, and nodes on a client. */
 import assert from "node:assert/strict";
 import { createInbox } from "@nats-io/nats-core";
 import { auctionSubject } from "@nexengine/protocol/subjects";
@@ -138,7 +138,7 @@ async function clientDeploy(target: Target): Promise<{ deploy: Heard; stop: Hear
 export function checklistRows(row: Row): void {
   row(
     "1.13",
-    "what the reference's command line reads is there: public_xkey, node_id, tags of name, system and processor",
+    "what Go Nex's command line reads is there: public_xkey, node_id, tags of name, system and processor",
     async (target) => {
       const { public_xkey, tags = {} } = await info(target);
       assert.ok(isPublicKey(public_xkey, "X"));
@@ -149,7 +149,7 @@ export function checklistRows(row: Row): void {
   );
   row(
     "1.13",
-    "our client sends a DEPLOY with every member that the reference's always has, location as the whole object",
+    "our client sends a DEPLOY with every member that Go Nex's always has, location as the whole object",
     async (target) => {
       const { deploy } = await clientDeploy(target);
       const text = z.string();

@@ -69,8 +69,8 @@ class Configured {
 /** The text of a refusal; `undefined` where the deploy was accepted. */
 async function refusal(target: Target, code: string, members: object = {}): Promise<string | undefined> {
   const location = await uploadSource(target, code);
-  const order = { name: freshName(), type: "v8", location } as const;
-  return (await sendDeploy(target, deployBody(target, order, members))).error;
+  const spec = { name: freshName(), type: "v8", location } as const;
+  return (await sendDeploy(target, deployBody(target, spec, members))).error;
 }
 
 export function configurationRows(row: Row): void {

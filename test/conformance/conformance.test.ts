@@ -33,7 +33,7 @@ for (const add of [
   configurationRows,
   processRows,
   checklistRows,
-  // What it does can't be undone.
+  // The effect of these rows can't be undone.
   lameDuckRows,
 ]) {
   add(suite.row);
@@ -69,7 +69,7 @@ unasked(
   "ours restarts without a request; see trust.test.ts",
 );
 unasked("1.6", "a DEPLOY is answered within 750 ms", "no test depends on speed; npm run bench measures it");
-unasked("1.8", "agent_started and agent_stopped", "the reference knows them and sends none");
+unasked("1.8", "agent_started and agent_stopped", "Go Nex knows them and sends none");
 unasked("1.11", "host services", "have tests of their own: host-services.test.ts");
 unasked("1.11", "OpenTelemetry", "comes with telemetry; the keys are read, and named in the log");
 unasked("1.11", "preflight", "has tests of its own: cli-preflight.test.ts");

@@ -10,7 +10,7 @@ import {
   deployBody,
   freshName,
   info,
-  looseToken,
+  legacyToken,
   ping,
   runFunction,
   runService,
@@ -78,7 +78,7 @@ export function deployRows(row: Row): void {
   );
   row(
     "1.6",
-    "target_node is compared with nothing in a loose request",
+    "target_node is compared with nothing in a legacy request",
     async (target) => {
       await using _workload = await runFunction(target, source, { target_node: createKey("node").publicKey });
     },
@@ -86,7 +86,7 @@ export function deployRows(row: Row): void {
   );
   row(
     "1.6",
-    "description and target_node may lack, then and later (W3, W4)",
+    "description and target_node may be absent, then and later (W3, W4)",
     async (target) => {
       const members = { description: undefined, target_node: undefined };
       await using workload = await runFunction(target, source, members);
@@ -160,7 +160,7 @@ export function deployRows(row: Row): void {
     "9: a token that is none, or was altered, is refused with the reason",
     async (target) => {
       const head = "Invalid deploy request: could not decode workload JWT: ";
-      const token = looseToken(target, "x");
+      const token = legacyToken(target, "x");
       const altered = `${token.slice(0, -4)}AAAA`;
       assert.equal(await refusal(target, { workload_jwt: "none" }), `${head}expected 3 chunks`);
       assert.equal(
@@ -258,9 +258,12 @@ export function stopRows(row: Row): void {
       const stranger = { ...target, issuer: signerOfSeed(createKey("account").seed) };
       for (const [workload_jwt, reason] of [
         ["none", "could not decode workload JWT: expected 3 chunks"],
-        [looseToken(target, "other", {}), "stop claims subject does not match original start claims subject"],
         [
-          looseToken(stranger, workload.name, {}),
+          legacyToken(target, "other", {}),
+          "stop claims subject does not match original start claims subject",
+        ],
+        [
+          legacyToken(stranger, workload.name, {}),
           "the only entity allowed to terminate a workload is the issuer that originally started it",
         ],
       ] as const) {
@@ -275,7 +278,7 @@ export function stopRows(row: Row): void {
     "STOP 3: the deploy token itself is refused as captured",
     async (target) => {
       const name = freshName();
-      const workload_jwt = looseToken(target, name);
+      const workload_jwt = legacyToken(target, name);
       await using workload = await runFunction(target, source, { workload_jwt }, name);
       assert.equal(
         (await sendStop(target, workload, { workload_jwt })).error,

@@ -9,7 +9,7 @@ import {
   deployBody,
   freshName,
   info,
-  looseToken,
+  legacyToken,
   nowSeconds,
   runFunction,
   runService,
@@ -43,7 +43,7 @@ export function tokenRows(row: Row): void {
       for (const data of [undefined, { hash: "any text" }]) {
         const name = freshName();
         assert.equal(
-          await outcome(target, { workload_jwt: looseToken(target, name, data) }, name),
+          await outcome(target, { workload_jwt: legacyToken(target, name, data) }, name),
           undefined,
         );
       }
@@ -55,7 +55,7 @@ export function tokenRows(row: Row): void {
     "a token of the form ed25519 is signed over its payload alone",
     async (target) => {
       const name = freshName();
-      const [, payload = ""] = looseToken(target, name).split(".");
+      const [, payload = ""] = legacyToken(target, name).split(".");
       const header = Buffer.from('{"typ":"jwt","alg":"ed25519"}').toString("base64url");
       const signature = Buffer.from(target.issuer.sign(Buffer.from(payload))).toString("base64url");
       const workload_jwt = `${header}.${payload}.${signature}`;
@@ -69,7 +69,7 @@ export function tokenRows(row: Row): void {
     async (target) => {
       const name = freshName();
       const expires = nowSeconds() - 3_600;
-      const workload_jwt = looseToken(target, name, undefined, { expires });
+      const workload_jwt = legacyToken(target, name, undefined, { expires });
       assert.equal(
         await outcome(target, { workload_jwt }, name),
         "Invalid deploy request: standard claims within JWT are not valid",
@@ -82,7 +82,7 @@ export function tokenRows(row: Row): void {
     "a SHA-256 as hash is compared with the artifact (S1)",
     async (target) => {
       const name = freshName();
-      const workload_jwt = looseToken(target, name, { hash: "0".repeat(64) });
+      const workload_jwt = legacyToken(target, name, { hash: "0".repeat(64) });
       assert.match((await outcome(target, { workload_jwt }, name)) ?? "", /not the one that was signed/);
     },
     { ...v8, ours: "it compares the hash with nothing" },

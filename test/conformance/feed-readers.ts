@@ -1,4 +1,4 @@
-/** What a node publishes while something is done: the events and the log lines of workloads. */
+/** Reads the events and the log lines of workloads that a node publishes while something is done. */
 import { until } from "@nexengine/testing";
 import { ping } from "./requests.ts";
 import type { Target } from "./target.ts";
@@ -36,7 +36,7 @@ export async function eventsOf(
     await connection.flush();
     const id = await act();
     await until(() => all.some((event) => event.id === id));
-    // What was published before this answer has come before it.
+    // Messages published before this answer have come before it.
     await ping(target);
     return all.filter((event) => event.id === id);
   } finally {

@@ -65,7 +65,7 @@ export function eventRows(row: Row): void {
   );
   row(
     "1.8",
-    "workload_undeployed comes when a process ends, with its status and the reference's message",
+    "workload_undeployed comes when a process ends, with its status and Go Nex's message",
     async (target) => {
       for (const [argv, code] of [
         [["exit", "0"], 0],

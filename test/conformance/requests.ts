@@ -1,4 +1,4 @@
-/** The requests of the reference's client, made by hand, and workloads that they start. */
+/** The requests of Go Nex's client, made by hand, and workloads that they start. */
 import assert from "node:assert/strict";
 import { setTimeout as delay } from "node:timers/promises";
 import { type GoUrl, objectLocation } from "@nexengine/protocol/formats";
@@ -85,8 +85,8 @@ export async function info(
   return infoSchema.parse((await ask(target, infoSubject(namespace, target.nodeId), body)).data);
 }
 
-/** A loose token, as the reference's client signs it. */
-export function looseToken(
+/** A legacy token, as Go Nex's client signs it. */
+export function legacyToken(
   { issuer }: Target,
   name: string,
   data: Readonly<Record<string, unknown>> = { hash: placeholderHash },
@@ -116,28 +116,32 @@ export function sendStop(
 ): Promise<Envelope> {
   const body = {
     workload_id: id,
-    workload_jwt: looseToken(target, name, {}),
+    workload_jwt: legacyToken(target, name, {}),
     target_node: target.nodeId,
     ...members,
   };
   return ask(target, stopSubject(namespace, target.nodeId), JSON.stringify(body));
 }
 
-/** What a deploy is made of. */
-export interface Order {
+/** The parts of a deploy. */
+export interface DeploySpec {
   name: string;
   type: "native" | "v8";
   location: GoUrl;
 }
 
-/** A DEPLOY as the reference's client sends it: every member that it always has. */
-export function deployBody(target: Target, { name, type, location }: Order, members: object = {}): object {
+/** A DEPLOY as Go Nex's client sends it: every member that it always has. */
+export function deployBody(
+  target: Target,
+  { name, type, location }: DeploySpec,
+  members: object = {},
+): object {
   return {
     description: "of the conformance suite",
     type,
     location,
     essential: false,
-    workload_jwt: looseToken(target, name),
+    workload_jwt: legacyToken(target, name),
     environment: sealEnvironment({}, target.publisher, target.xkey),
     jsdomain: "",
     sender_public_key: target.publisher.publicKey,
@@ -171,7 +175,7 @@ export async function uploadSource(target: Target, source: string, key = freshNa
   return objectLocation(bucket, key);
 }
 
-/** Deploys a function in the form that the reference takes too. */
+/** Deploys a function in the form that Go Nex takes too. */
 export async function runFunction(
   target: Target,
   source: string,
@@ -202,17 +206,17 @@ const located = ({ bucket, key }: { bucket: string; key: string }): { location: 
   location: objectLocation(bucket, key),
 });
 
-async function start(target: Target, order: Order, sha256: string, members: object): Promise<Running> {
+async function start(target: Target, spec: DeploySpec, sha256: string, members: object): Promise<Running> {
   const { namespace } = target;
   const deployedAtSeconds = nowSeconds();
-  const answer = await sendDeploy(target, deployBody(target, order, members));
+  const answer = await sendDeploy(target, deployBody(target, spec, members));
   assert.equal(answer.error, undefined);
   const { id, name } = runSchema.parse(answer.data);
   const running = { id, name, namespace, sha256, deployedAtSeconds };
   return { ...running, [Symbol.asyncDispose]: () => end(target, running) };
 }
 
-/** Stops a workload, if it has not ended. The reference takes no stop in the second of the deploy. */
+/** Stops a workload, if it has not ended. Go Nex takes no stop in the second of the deploy. */
 async function end(target: Target, running: Omit<Running, keyof AsyncDisposable>): Promise<void> {
   if (!target.ours && nowSeconds() === running.deployedAtSeconds) await delay(1_000);
   await sendStop(target, running);

@@ -3,8 +3,8 @@ import { after, before, test } from "node:test";
 import { probeService } from "@nexengine/testing";
 import { openTarget, type Target } from "./target.ts";
 
-/** What a row can only be asked of. */
-export interface Needs {
+/** Requirements of a row for its target. */
+interface Needs {
   /** A node with our additions, for the reason given: what the Go Nex does instead. */
   ours?: string;
   /** A node that was started here, since it takes its configuration or its process. */
@@ -25,7 +25,7 @@ export type Row = (
 
 type Outcome = "passed" | "failed" | { skipped: string };
 
-/** What became of a row. */
+/** Outcome of a row. */
 interface Result {
   section: string;
   demand: string;
@@ -53,7 +53,7 @@ export class ConformanceSuite {
       if (target === undefined) throw new RangeError("no node was found");
       const result: Result = { section, demand, outcome: "failed" };
       this.#outcomes.push(result);
-      const skipped = await lack(needs, target);
+      const skipped = await unmetNeed(needs, target);
       if (skipped !== undefined) {
         result.outcome = { skipped };
         context.skip(skipped);
@@ -99,7 +99,7 @@ export class ConformanceSuite {
   }
 }
 
-async function lack(needs: Needs, target: Target): Promise<string | undefined> {
+async function unmetNeed(needs: Needs, target: Target): Promise<string | undefined> {
   if (needs.ours !== undefined && !target.ours) return needs.ours;
   if (needs.own === true && target.own === undefined) return "only of a node that the suite has started";
   if (needs.end === true && !target.mayEnd) return "only with NEX_CONFORMANCE_LAMEDUCK: it can't be undone";

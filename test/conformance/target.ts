@@ -16,7 +16,7 @@ import type { Asked } from "../support/ask.ts";
 /** How long the answers of a foreign node are waited for before their absence counts as silence. */
 const foreignLateMs = 400;
 /** Heartbeats of a node that is started here come so often. */
-export const ownHeartbeatMs = 500;
+const ownHeartbeatMs = 500;
 /** The JetStream domain of a server that is started here. */
 const ownDomain = "conformance";
 

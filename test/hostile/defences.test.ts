@@ -5,10 +5,10 @@ import { hostileCases } from "./cases/all.ts";
 import type { HostileCase } from "./cases/case.ts";
 import { type Defence, defences } from "./support/defences.ts";
 import { Field } from "./support/field.ts";
-import { hostileLack, longRun } from "./support/lack.ts";
+import { longRun, unmetHostileRequirement } from "./support/requirements.ts";
 import { writeWeakRuntime } from "./support/weak-runtime.ts";
 
-const lack = await hostileLack();
+const unmet = await unmetHostileRequirement();
 const suiteMsMax = 900_000;
 const timeout = 300_000;
 
@@ -36,7 +36,7 @@ async function failuresWithout(defence: Defence): Promise<string[]> {
   return failed;
 }
 
-describe("the hostile cases", { skip: lack ?? false, timeout: suiteMsMax }, () => {
+describe("the hostile cases", { skip: unmet ?? false, timeout: suiteMsMax }, () => {
   for (const defence of defences.filter(({ inEveryRun = false }) => inEveryRun || longRun)) {
     test(`notice that ${defence.name} is missing`, { timeout }, async (context) => {
       const failed = await failuresWithout(defence);
@@ -49,7 +49,7 @@ describe("the hostile cases", { skip: lack ?? false, timeout: suiteMsMax }, () =
   }
 });
 
-describe("a node", { skip: lack ?? false, timeout: suiteMsMax }, () => {
+describe("a node", { skip: unmet ?? false, timeout: suiteMsMax }, () => {
   for (const { name, takeAway, refusedByNode } of defences.filter((one) => one.inEveryRun || longRun)) {
     if (refusedByNode === undefined) continue;
     test(`does not start with a runtime that leaves out ${name}`, async () => {

@@ -3,12 +3,12 @@ import { after, before, describe, test } from "node:test";
 
 import { hostileCases } from "./cases/all.ts";
 import { Field } from "./support/field.ts";
-import { hostileLack } from "./support/lack.ts";
+import { unmetHostileRequirement } from "./support/requirements.ts";
 
-const lack = await hostileLack();
+const unmet = await unmetHostileRequirement();
 const suiteMsMax = 900_000;
 
-describe("a hostile workload in a container", { skip: lack ?? false, timeout: suiteMsMax }, () => {
+describe("a hostile workload in a container", { skip: unmet ?? false, timeout: suiteMsMax }, () => {
   let field: Field | undefined;
   before(async () => {
     field = await Field.start({ sandbox: "container" });

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { hostileCases } from "./cases/all.ts";
 import { Field } from "./support/field.ts";
-import { hostileLack, longRun } from "./support/lack.ts";
+import { longRun, unmetHostileRequirement } from "./support/requirements.ts";
 
 const suiteMsMax = 3_600_000;
 const everyRun: ReadonlySet<string> = new Set([
@@ -22,9 +22,9 @@ test("what runs in microVMs every time is among the hostile cases", () => {
 });
 
 for (const sandbox of ["qemu", "firecracker"] as const) {
-  const lack = await hostileLack(sandbox);
+  const unmet = await unmetHostileRequirement(sandbox);
   describe(`a hostile workload in a microVM of ${sandbox}`, {
-    skip: lack ?? false,
+    skip: unmet ?? false,
     timeout: suiteMsMax,
   }, () => {
     let field: Field | undefined;

@@ -1,14 +1,14 @@
-/** What the guide says of plain processes is true: the harmless cases run there, and get through where it says so. */
+/** The guide's text about plain processes is true: the harmless cases run there, and get through where it says so. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { hostileCases } from "./cases/all.ts";
 import { Field } from "./support/field.ts";
-import { hostileLack, longRun } from "./support/lack.ts";
+import { longRun, unmetHostileRequirement } from "./support/requirements.ts";
 
-const lack = await hostileLack();
+const unmet = await unmetHostileRequirement();
 const suiteMsMax = 900_000;
 
-describe("a hostile workload in a plain process", { skip: lack ?? false, timeout: suiteMsMax }, () => {
+describe("a hostile workload in a plain process", { skip: unmet ?? false, timeout: suiteMsMax }, () => {
   let field: Field | undefined;
   before(async () => {
     field = await Field.start({ sandbox: "process" });

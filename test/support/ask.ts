@@ -18,7 +18,7 @@ const envelopeSchema = z.object({
   error: z.string().optional(),
   nex: z.object({ version: z.literal(1), code: z.string() }).optional(),
 });
-/** What every answer stands in. */
+/** The envelope of every answer. */
 export type Envelope = z.infer<typeof envelopeSchema>;
 
 const answerTimeoutMs = 20_000;

@@ -1,4 +1,4 @@
-/** What somebody who may listen to control subjects, and publish on them, makes of what others send. */
+/** Attacks by somebody who may listen to control subjects, and publish on them, with the messages of others. */
 import assert from "node:assert/strict";
 import type { TestNexus } from "@nexengine/testing";
 import { z } from "zod";

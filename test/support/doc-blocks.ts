@@ -8,7 +8,7 @@ const root = join(import.meta.dirname, "../..");
 export interface DocBlock {
   /** From the root of the checkout. */
   file: string;
-  /** Of the line with its opening fence, from 1. */
+  /** Number of the line with its opening fence, from 1. */
   line: number;
   language: string;
   text: string;

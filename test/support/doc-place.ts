@@ -37,7 +37,7 @@ export class DocPlace implements AsyncDisposable {
   readonly home: string;
   readonly server: NatsServer;
   readonly #staying: ChildProcess[] = [];
-  /** What `export` has set. */
+  /** Variables that `export` has set. */
   readonly #exports: string[] = [];
 
   private constructor(path: string, server: NatsServer) {

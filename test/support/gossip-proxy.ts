@@ -4,7 +4,7 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 
 /** The way, and what was caught. */
 export class GossipProxy implements AsyncDisposable {
-  /** What clients have sent to the trap. */
+  /** Bytes that clients have sent to the trap. */
   caught = "";
   readonly #sockets = new Set<Socket>();
   readonly #trap = createServer((socket) => {

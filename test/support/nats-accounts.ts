@@ -22,7 +22,7 @@ export interface TestUser {
   seed: string;
 }
 
-/** What an account gives and takes, as it stands in its JWT. */
+/** Exports and imports of an account, as they stand in its JWT. */
 export interface AccountClaims {
   exports?: object[];
   imports?: object[];

@@ -1,4 +1,4 @@
-/** The command line as people run it: a process of its own, with a home of its own. */
+/** The command line as people run it: a separate process with its own home. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -19,7 +19,7 @@ export interface Ended {
   stderr: string;
 }
 
-/** What a command is run with. */
+/** Options for running a command. */
 export interface RunOptions {
   input?: string;
   env?: NodeJS.ProcessEnv;

@@ -4,7 +4,7 @@
  */
 import { startTestNode } from "@nexengine/testing";
 
-/** What the process is told. */
+/** Options of the process. */
 export interface NodeProcessOptions {
   server: string;
   directory: string;

@@ -5,7 +5,7 @@ import type { TestNexus } from "../../packages/testing/src/nexus.ts";
 import { echoFunctionPath } from "../../packages/testing/src/samples.ts";
 import { eventually, median, quantile, row, timeMs } from "./support.ts";
 
-/** Of the nexus that this is measured in. */
+/** Pool size of the nexus that this is measured in. */
 export const poolSize = 3;
 
 const subject = "bench.first";

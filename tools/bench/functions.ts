@@ -17,7 +17,7 @@ import { startTestNexus } from "../../packages/testing/src/nexus.ts";
 import { unmetSandboxRequirement } from "../../packages/testing/src/node.ts";
 import { commandLineOf } from "../../packages/testing/src/observe.ts";
 import { hasOpenssl, TestAuthority } from "../../test/support/certificates.ts";
-import type { LoadOrder, LoadResult } from "./functions/load.ts";
+import type { LoadResult, LoadSpec } from "./functions/load.ts";
 import { type Aim, judge, type Load, Report } from "./report.ts";
 import { eventually, median } from "./support.ts";
 
@@ -51,7 +51,7 @@ const functionsAtOnce = 64;
 /** Runs the benchmark of functions. */
 export async function benchFunctions(): Promise<void> {
   const report = new Report();
-  const lack = await unmetSandboxRequirement("container");
+  const unmet = await unmetSandboxRequirement("container");
   await using server = await startTestNatsServer();
   report.line("# Benchmarks of functions");
   report.line();
@@ -71,8 +71,8 @@ export async function benchFunctions(): Promise<void> {
   report.line(
     `${date}, ${machine}, Node ${process.versions.node}, nats-server ${version}, ${rounds} rounds of ${durationMs} ms.`,
   );
-  if (lack !== undefined) report.line(`Containers were not run: ${lack}.`);
-  const kinds = lack === undefined ? (["process", "container"] as const) : (["process"] as const);
+  if (unmet !== undefined) report.line(`Containers were not run: ${unmet}.`);
+  const kinds = unmet === undefined ? (["process", "container"] as const) : (["process"] as const);
   await benchCalls(report, server.url, kinds);
   await benchEncrypted(report);
   await benchManyFunctions(report, server.url);
@@ -89,7 +89,7 @@ export async function benchFunctions(): Promise<void> {
   report.write();
 }
 
-/** What repeats this run. */
+/** The command that repeats this run. */
 function command(): string {
   const given = ["NEX_BENCH_ROUNDS", "NEX_BENCH_ROUND_MS", "NEX_BENCH_MEMORY_CALLS"].flatMap((name) => {
     const value = process.env[name];
@@ -161,8 +161,8 @@ async function compare(
   const samples = new Map<string, Sample[]>(candidates.map(({ name }) => [name, []]));
   for (let round = 0; round < rounds; round++) {
     for (const candidate of candidates) {
-      const order = { subjects: candidate.subjects, concurrency, payloadBytes, warmMs, durationMs };
-      samples.get(candidate.name)?.push(await measure(load, candidate, order));
+      const spec = { subjects: candidate.subjects, concurrency, payloadBytes, warmMs, durationMs };
+      samples.get(candidate.name)?.push(await measure(load, candidate, spec));
     }
   }
   const of = (name: string, what: (sample: Sample) => number): number =>
@@ -205,20 +205,20 @@ async function compare(
 
 /** Memory of node and agent over very many calls: what grows is printed. */
 async function memoryOver(report: Report, load: ChildProcess, candidate: Candidate): Promise<void> {
-  const order = {
+  const spec = {
     subjects: candidate.subjects,
     concurrency: 1_024,
     payloadBytes: 16,
     warmMs,
     durationMs: 5_000,
   };
-  await measure(load, candidate, order);
+  await measure(load, candidate, spec);
   const before = candidate.pids.map(residentBytes);
-  // What is kept of the first calls is kept once; what goes on growing is seen in the second half.
+  // Memory kept for the first calls is kept once; memory that goes on growing is seen in the second half.
   let middle: { calls: number; bytes: number } | undefined;
   let calls = 0;
   while (calls < callsForMemory) {
-    calls += (await measure(load, candidate, order)).calls;
+    calls += (await measure(load, candidate, spec)).calls;
     if (calls >= callsForMemory / 2) middle ??= { calls, bytes: sum(candidate.pids.map(residentBytes)) };
   }
   const after = candidate.pids.map(residentBytes);
@@ -252,14 +252,14 @@ async function benchManyFunctions(report: Report, url: string): Promise<void> {
   ]);
   for (let round = 0; round < rounds; round++) {
     for (const [candidate, list] of rates) {
-      const order = {
+      const spec = {
         subjects: candidate.subjects,
         concurrency: 1_024,
         payloadBytes: 16,
         warmMs,
         durationMs,
       };
-      const { calls, seconds } = await measure(load, candidate, order);
+      const { calls, seconds } = await measure(load, candidate, spec);
       list.push(calls / seconds);
     }
   }
@@ -420,7 +420,7 @@ class Field implements AsyncDisposable {
   }
 }
 
-async function measure(load: ChildProcess, { pids }: Candidate, order: LoadOrder): Promise<Sample> {
+async function measure(load: ChildProcess, { pids }: Candidate, spec: LoadSpec): Promise<Sample> {
   let cpuUs = 0;
   // At the moments themselves: what comes next may come at once.
   const read = (answer: { measuring?: boolean }): void => {
@@ -428,7 +428,7 @@ async function measure(load: ChildProcess, { pids }: Candidate, order: LoadOrder
     else if (answer.measuring === false) cpuUs += cpuOf(pids);
   };
   load.on("message", read);
-  const { result } = (await ask(load, { run: order }, "result")) as { result: LoadResult };
+  const { result } = (await ask(load, { run: spec }, "result")) as { result: LoadResult };
   load.off("message", read);
   return { ...result, cpuUs };
 }

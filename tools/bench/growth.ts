@@ -50,7 +50,8 @@ export async function benchGrowth(): Promise<void> {
       await nexus.stop(deployment);
     }
     const grown = running - before;
-    // Of the node and its client, which are one process here; unlike the rate it hardly depends on what else runs.
+    // CPU time of the node and its client, which are one process here; unlike the rate it hardly depends on what else
+    // runs.
     const cpuMs = (cpu.user + cpu.system) / 1_000 / grown;
     const rate =
       grown > deploysAtOnce

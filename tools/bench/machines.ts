@@ -29,13 +29,13 @@ type Kind = "process" | "container";
 
 /** Runs every benchmark of machines. */
 export async function benchMachines(): Promise<void> {
-  const lack = await unmetSandboxRequirement("container");
-  if (lack !== undefined) row("containers", `not run: ${lack}`);
-  const kinds: readonly Kind[] = lack === undefined ? ["process", "container"] : ["process"];
-  if (lack === undefined) await benchBoot();
+  const unmet = await unmetSandboxRequirement("container");
+  if (unmet !== undefined) row("containers", `not run: ${unmet}`);
+  const kinds: readonly Kind[] = unmet === undefined ? ["process", "container"] : ["process"];
+  if (unmet === undefined) await benchBoot();
   for (const kind of kinds) await benchPool(kind);
   await benchGrowth();
-  if (lack === undefined) await benchRelay();
+  if (unmet === undefined) await benchRelay();
   for (const kind of kinds) await benchMemory(kind);
   await benchMicroVms();
 }
@@ -75,7 +75,7 @@ async function benchBoot(): Promise<void> {
   }
 }
 
-/** What `runc` itself takes for a Node that ends at once, with the runtime's own sample configuration. */
+/** The time that `runc` itself takes for a Node that ends at once, with the runtime's own sample configuration. */
 class BareContainer {
   readonly #bundle: string;
   #runs = 0;

@@ -28,12 +28,8 @@ export async function agentReady(
   timeoutMs: number,
 ): Promise<void> {
   calls.on("error", () => undefined);
-  const {
-    heldBytes,
-    relayStreams,
-    frames: rate,
-  } = new Budget({ bootsMax: 1, unsentBytesMax: 0 }).ofMachine();
+  const { heldBytes, sockets, frames: rate } = new Budget({ bootsMax: 1, unsentBytesMax: 0 }).ofMachine();
   const events = { log: () => {}, exited: () => {}, ended: () => {} };
-  const agent = new AgentClient(frames, events, { heldBytes, relayStreams, frames: rate });
+  const agent = new AgentClient(frames, events, { heldBytes, sockets, frames: rate });
   await agent.handshake(epoch, timeoutMs);
 }

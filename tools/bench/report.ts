@@ -33,7 +33,7 @@ const aims: readonly Aim[] = [
   { candidates: /-wasm-Rust$/, concurrency: 128, what: "requests/s", atLeast: 0.1 },
 ];
 
-/** What is printed and written. */
+/** Prints the results, and writes them. */
 export class Report {
   readonly #lines: string[] = [];
 

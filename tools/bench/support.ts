@@ -1,4 +1,4 @@
-/** What benchmarks share: samples, their quantiles, and rows. */
+/** Shared parts of benchmarks: samples, their quantiles, and rows. */
 
 /** The sample below which that part of them lies. */
 export function quantile(samples: readonly number[], at: number): number {

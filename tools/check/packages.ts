@@ -20,7 +20,7 @@ export const dependencyKinds = [
   "peerDependencies",
   "devDependencies",
 ] as const;
-export type DependencyKind = (typeof dependencyKinds)[number];
+type DependencyKind = (typeof dependencyKinds)[number];
 
 /** Reads the `package.json` of the root and of each package. */
 export function readPackages(tree: Tree): PackageFile[] {

@@ -19,6 +19,11 @@ export function checkTypes(root: string): Promise<ProgramResult> {
   ]);
 }
 
+/** Files, exports and dependencies that nothing uses; `knip.json` says what is an entry. */
+export function checkUnused(root: string): Promise<ProgramResult> {
+  return runProgram(root, "knip/bin/knip.js", ["--no-progress", "--treat-config-hints-as-errors"]);
+}
+
 /** The linter and the formatter, without changing anything. */
 export function checkLint(root: string): Promise<ProgramResult> {
   return runProgram(root, "@biomejs/biome/bin/biome", ["ci", "--colors=off", "--max-diagnostics=200"]);

@@ -69,6 +69,30 @@ export const wordsRefused: readonly { pattern: RegExp; why: string }[] = [
   },
 ];
 
+/** Words that a comment does not begin with: they begin an inverted clause or a noun phrase without its noun. */
+export const commentStartRefused = /^(?:What|Of|Those|So many|So often|So long)\b/;
+
+/** Words that stand nowhere, also not in a name, and the word of the field. */
+export const wordsReplaced: readonly { word: string; use: string }[] = [
+  { word: "deed", use: "action" },
+  { word: "fate", use: "exit status, or outcome" },
+  { word: "former", use: "previous" },
+  { word: "manieth", use: "sequence number" },
+];
+
+/** "lack" as a noun, in prose and as a name; the verb is fine. */
+export const lackAsNoun = {
+  inText: /\b(?:a|an|any|each|every|for|no|one|the|this|which) lacks?\b(?= of\b|[.,:;)]|$)/gi,
+  inCode: /\black\b|\black(?=[A-Z])|Lack\b/g,
+  use: "unmet requirement",
+} as const;
+
+/** A phrase that a paragraph of a document, or of a comment, has once at the most. */
+export const oncePerParagraph = /\bof its own\b/gi;
+
+/** The most words in a sentence of a document. */
+export const sentenceWordsMax = 40;
+
 /** Marks of work that is not done. */
 export const openWork = /\b(?:FIXME|TODO|XXX)\b/g;
 

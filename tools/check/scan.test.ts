@@ -33,3 +33,13 @@ test("scan comes to an end on a text that is cut short", () => {
   for (const text of ['"abc', "`abc ${", "/* abc", "a = /abc", "'abc\\"])
     assert.ok(scan(text).code.length > 0);
 });
+
+test("scan gives the text of comments without their marks, and neighbouring lines as one", () => {
+  const text = "/** One\n * two.\n */\nconst a = 1; // three\n// four\n\n  /* five */ // six";
+  assert.deepEqual(scan(text).comments, [
+    { start: 0, text: "One\ntwo." },
+    { start: text.indexOf("// three"), text: "three\nfour" },
+    { start: text.indexOf("/* five"), text: "five" },
+    { start: text.indexOf("// six"), text: "six" },
+  ]);
+});

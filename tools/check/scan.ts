@@ -1,8 +1,14 @@
 /** A string of a source: its place with the quotes, and what stands between them, unescaped not at all. */
-export interface StringToken {
+interface StringToken {
   start: number;
   end: number;
   value: string;
+}
+
+/** A comment: its place with the marks, and the lines between them without marks, stars and indentation. */
+export interface CommentToken {
+  start: number;
+  text: string;
 }
 
 /** A source taken apart into code, strings and comments, without a parser. */
@@ -11,6 +17,8 @@ export interface Scanned {
   code: string;
   /** Templates count once for each piece between their `${}`. */
   strings: StringToken[];
+  /** Neighbouring `//` lines are one comment. */
+  comments: CommentToken[];
 }
 
 const regexBefore =
@@ -21,10 +29,13 @@ const codeBeforeSlashMax = 40;
 export function scan(text: string): Scanned {
   const code = text.split("");
   const strings: StringToken[] = [];
+  const comments: CommentToken[] = [];
   /** For each template that is open around us: how deep its `${` is in braces. */
   const templates: number[] = [];
   let depth = 0;
   let at = 0;
+  /** The end of the last comment, while it is a `//` line. */
+  let lineEnd: number | undefined;
 
   const blank = (start: number, end: number) => {
     for (let index = start; index < end; index++) if (code[index] !== "\n") code[index] = " ";
@@ -48,10 +59,18 @@ export function scan(text: string): Scanned {
     const char = text[at];
     if (text.startsWith("//", at)) {
       const end = endOf(text, "\n", at);
+      const line = text.slice(at + 2, end).trim();
+      const previous = comments.at(-1);
+      if (previous !== undefined && lineEnd !== undefined && /^\n[ \t]*$/.test(text.slice(lineEnd, at)))
+        previous.text += `\n${line}`;
+      else comments.push({ start: at, text: line });
+      lineEnd = end;
       blank(at, end);
       at = end;
     } else if (text.startsWith("/*", at)) {
       const end = Math.min(endOf(text, "*/", at + 2) + 2, text.length);
+      comments.push({ start: at, text: blockText(text.slice(at, end)) });
+      lineEnd = undefined;
       blank(at, end);
       at = end;
     } else if (char === '"' || char === "'") {
@@ -80,7 +99,16 @@ export function scan(text: string): Scanned {
       at++;
     }
   }
-  return { code: code.join(""), strings };
+  return { code: code.join(""), strings, comments };
+}
+
+function blockText(block: string): string {
+  return block
+    .replace(/^\/\*+|\*\/$/g, "")
+    .split("\n")
+    .map((line) => line.replace(/^\s*\*(?!\*)/, "").trim())
+    .join("\n")
+    .trim();
 }
 
 function endOf(text: string, what: string, from: number): number {

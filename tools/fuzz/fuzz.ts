@@ -8,10 +8,10 @@ import type { Target } from "./targets.ts";
 const runMsMax = 1_000;
 const batch = 64;
 const inputsMax = 512;
-/** Of one decoder; more would be variants of the same. */
+/** Maximum number of finds of one decoder; more would be variants of the same. */
 const findsMax = 8;
 
-/** What came of one decoder. */
+/** Result of one decoder. */
 export interface FuzzResult {
   name: string;
   executions: number;

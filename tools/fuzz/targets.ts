@@ -1,4 +1,4 @@
-/** What is fuzzed: every decoder of bytes that come from somebody else. */
+/** The targets of fuzzing: every decoder of bytes that come from somebody else. */
 import { boundModule, readModule } from "../../packages/agent/src/wasm/module.ts";
 import { epochHeader, HeaderFinder, newToken } from "../../packages/machines/src/microvm/epoch-header.ts";
 import { takeExitReport } from "../../packages/machines/src/microvm/exit-report.ts";
@@ -216,7 +216,7 @@ export const targets: readonly Target[] = [
     run: (bytes) => {
       const module = readModule(bytes);
       const bounded = boundModule(module, { memoryBytesMax: assemblyBytesMax });
-      // What is valid stays so.
+      // A valid module stays valid.
       if (isValidWasm(bytes) && !isValidWasm(bounded)) throw new Error("the bounded module is not valid");
     },
   },

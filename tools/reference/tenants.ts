@@ -1,4 +1,7 @@
-/** What each who works with Nex is permitted on NATS, as a page and as a server's configuration with two tenants. */
+/**
+ * Writes the permissions of everybody who works with Nex on NATS, as a page and as a server's configuration with two
+ * tenants.
+ */
 import {
   type NatsPermissions,
   type NatsRole,
@@ -21,14 +24,14 @@ const tenants = ["acme", "globex"] as const;
 /** Where both tenants have their triggers: their accounts keep them apart. */
 const subjects = ["app.>"];
 const inboxPrefix = "_INBOX";
-/** Of a variable of the configuration: the public key of a user. */
+/** Name of a variable of the configuration: the public key of a user. */
 const keyOf = (user: string): string => `${user.toUpperCase().replace("-", "_")}_KEY`;
 const accountOf = (tenant: string): string => tenant.toUpperCase();
 
 /** Which answers a tenant may ask of the nodes, beside those about its own namespace. */
 const common = [pingSubject, pingNodeSubject("*"), auctionSubject, auctionWhySubject];
 
-/** What tenants may ask of the nodes, and what they are told of them. */
+/** Requests that tenants may send to the nodes, and messages about them that they get. */
 function crossing(namespace: string): { services: string[]; streams: string[] } {
   return {
     services: [

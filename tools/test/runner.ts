@@ -4,7 +4,7 @@ const runTimeoutMs = 1_800_000;
 const testTimeoutMs = 120_000;
 const filesAtOnce = 2;
 
-/** What to run, and where. */
+/** Options of a run: the files, and the place. */
 export interface RunnerOptions {
   /** Files, patterns and options of Node's test runner. */
   args: string[];

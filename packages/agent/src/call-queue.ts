@@ -73,7 +73,7 @@ export class Call implements MessageView {
   }
 }
 
-/** What runs the calls. */
+/** Runs the calls. */
 export interface CallRunner {
   /** Runs a call; `reply` or `fail` of the queue is called then or later. It must not throw. */
   run(call: Call): void;
@@ -91,7 +91,7 @@ export class CallQueue implements RunningWorkload {
   readonly #running = new Map<number, Call>();
   #looping = false;
   #scheduled = false;
-  /** So many calls may begin beyond what the node knows. */
+  /** Maximum number of calls that may start before the node hears of them. */
   #window = 1;
   /** The node knows of the calls up to this one that they have begun. */
   #known = 0;
@@ -218,7 +218,7 @@ export class CallQueue implements RunningWorkload {
     if (!isAtMost(this.#begun, this.#answered)) host.began(this.#begun);
     host.flush();
     this.#known = this.#begun;
-    // What was spent on sending is not the next call's.
+    // Time spent on sending does not count for the next call.
     this.#nowMs = performance.now();
     this.#sentAtMs = this.#nowMs;
   }

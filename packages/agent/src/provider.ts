@@ -1,4 +1,4 @@
-/** What runs a workload inside a machine. */
+/** A provider runs a workload inside a machine. */
 import type { CallFailure, Deploy, Exited, MessageView } from "@nexengine/protocol/agent";
 
 import type { HostCalls } from "./host-calls.ts";
@@ -7,7 +7,7 @@ import type { HostCalls } from "./host-calls.ts";
 export const LogLevel = { debug: 0, info: 1, warn: 2, error: 3 } as const;
 export type LogLevel = (typeof LogLevel)[keyof typeof LogLevel];
 
-/** What a provider may tell the node. */
+/** The messages that a provider may send to the node. */
 export interface ProviderHost {
   /** Calls of the node's host services. */
   readonly hostCalls: HostCalls;
@@ -21,7 +21,7 @@ export interface ProviderHost {
   flush(): void;
   /** The calls up to this one have begun. */
   began(sequence: number): void;
-  /** So many calls may begin from now on before the node hears of them. */
+  /** Sets the maximum number of calls that may start before the node hears of them. */
   window(calls: number): void;
   /**
    * The call's reply; the bytes are copied before this returns.
@@ -42,7 +42,7 @@ export interface RunningWorkload {
   /**
    * Takes a call.
    *
-   * @param sequence The how-manieth call of the epoch it is, in 32 bits.
+   * @param sequence Number of the call within the epoch, modulo 2³².
    * @param view Stays as it is for as long as somebody holds it, and must not be changed.
    */
   invoke?(callId: number, sequence: number, view: MessageView): void;

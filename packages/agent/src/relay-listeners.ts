@@ -4,7 +4,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import type { RelayListen } from "@nexengine/protocol/agent";
 import { errorText } from "@nexengine/protocol/errors";
 
-/** What a listener does with a connection. */
+/** Takes a connection that a listener has accepted. */
 export type Carry = (socket: Socket, target: number) => void;
 
 /**

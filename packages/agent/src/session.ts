@@ -35,7 +35,7 @@ import { listenForRelay } from "./relay-listeners.ts";
 /** A node may send payloads up to this size; it has held its own limits already. */
 const payloadBytesMax = 256 * 1024 * 1024;
 
-/** What ends a channel of an agent: its last request was met, or the node is away. */
+/** Why a channel of an agent ends: its last request was met, or the node is away. */
 export type ChannelEnd = "undeployed" | "node_gone";
 
 /** One agent: one channel after the other to its node, and at most one workload, ever. */

@@ -1,4 +1,4 @@
-/** What can follow on a command line, read off the commands themselves. */
+/** Completes a command line; the candidates are read from the commands themselves. */
 import type { Command, Option } from "commander";
 
 /** Something that can stand next. */
@@ -55,7 +55,7 @@ function placeOf(program: Command, words: readonly string[]): Place {
   return place;
 }
 
-/** Those of the command, and of all above it. */
+/** Options of the command, and of all commands above it. */
 function optionsOf(command: Command): Option[] {
   const inherited = command.parent === null ? [] : optionsOf(command.parent);
   return [...command.options, ...inherited];

@@ -57,7 +57,7 @@ export function connectionOf(kind: Kind, options: ConnectionOptions): WorkloadCo
   return { ...(url === undefined ? {} : { url }), ...login };
 }
 
-/** A secret itself, as the original command line takes it, is refused; what is given is not shown, it may be one. */
+/** A secret itself, as the Go Nex command line takes it, is refused; what is given is not shown, it may be one. */
 function readSecret(path: string, option: string): string {
   if (/^(?:eyJ|S[A-Z2-7]{57}$)/.test(path)) {
     throw new NexError(

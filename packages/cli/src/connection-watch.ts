@@ -49,4 +49,4 @@ export class ConnectionWatch {
 
 /** The lines that it says. */
 export const lost = "The NATS server is lost; trying to connect again. What happens meanwhile is not shown.";
-export const returned = "Connected to the NATS server again";
+const returned = "Connected to the NATS server again";

@@ -1,4 +1,4 @@
-/** What commands share that stay until they are told to end. */
+/** Shared code of the commands that run until they are told to end. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { NexError } from "@nexengine/protocol/errors";
@@ -26,7 +26,7 @@ export function version(): string {
   return "development";
 }
 
-/** What must be said where workloads are not kept apart. */
+/** The warning for a node that does not isolate its workloads. */
 export function isolationBanner(): string {
   return pc.yellow(
     "┌──────────────────────────────────────────────────────────────────────────────┐\n" +

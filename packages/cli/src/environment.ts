@@ -4,7 +4,7 @@ import { NexError } from "@nexengine/protocol/errors";
 import { readNamedFile } from "./key-files.ts";
 
 /** @throws NexError `usage` that names the variable, never its value */
-export function parseEnvironment(assignments: readonly string[]): Record<string, string> {
+function parseEnvironment(assignments: readonly string[]): Record<string, string> {
   const environment: Record<string, string> = {};
   for (const assignment of assignments) {
     const at = assignment.search(/[=:]/);

@@ -6,7 +6,7 @@ import { addSwitch, parseDuration } from "./option-values.ts";
 import { type TimeFormat, timeFormats } from "./time-format.ts";
 
 /** Where a node's log goes. */
-export const loggerNames = ["std", "file", "nats"] as const;
+const loggerNames = ["std", "file", "nats"] as const;
 export type LoggerName = (typeof loggerNames)[number];
 
 /** The options as commander gives them. */
@@ -114,11 +114,11 @@ function addLogOptions(program: Command): void {
 }
 
 /** The first that is named takes the place of the default. */
-function collectLoggers(text: string, former: LoggerName[]): LoggerName[] {
+function collectLoggers(text: string, previous: LoggerName[]): LoggerName[] {
   const named = text.split(",").map((name) => {
     const known = loggerNames.find((logger) => logger === name.trim());
     if (known === undefined) throw new InvalidArgumentError(`Allowed choices are ${loggerNames.join(", ")}.`);
     return known;
   });
-  return former === defaultLoggers ? named : [...former, ...named];
+  return previous === defaultLoggers ? named : [...previous, ...named];
 }

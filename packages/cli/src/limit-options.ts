@@ -46,7 +46,7 @@ function parseProcessors(text: string): number {
 }
 
 /** `8080:80` is the host's port and the machine's; `80` leaves the host's to chance. */
-export function parsePublish(text: string, former: PublishedPort[]): PublishedPort[] {
+export function parsePublish(text: string, previous: PublishedPort[]): PublishedPort[] {
   const [, hostText, machineText] = /^(?:(\d{1,5}):)?(\d{1,5})(?:\/tcp)?$/.exec(text) ?? [];
   const machinePort = Number(machineText);
   const hostPort = hostText === undefined ? undefined : Number(hostText);
@@ -54,7 +54,7 @@ export function parsePublish(text: string, former: PublishedPort[]): PublishedPo
   if (!fits(machinePort) || (hostPort !== undefined && !fits(hostPort))) {
     throw new InvalidArgumentError("A port looks like HOST:MACHINE, such as 8080:80, or MACHINE alone.");
   }
-  return [...former, { machinePort, ...(hostPort === undefined ? {} : { hostPort }) }];
+  return [...previous, { machinePort, ...(hostPort === undefined ? {} : { hostPort }) }];
 }
 
 /** Adds the options to a command that deploys. */

@@ -19,7 +19,7 @@ import { readKeyFile, readNamedFile } from "./key-files.ts";
 import { note } from "./output.ts";
 import { findRunningUp } from "./up-state.ts";
 
-/** What the options lead to. */
+/** The connection that the options lead to. */
 export interface Connection {
   login: ClientOptions;
   /** JetStream domain of artifacts. */

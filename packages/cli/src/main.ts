@@ -4,7 +4,7 @@ import { repairRuntime } from "@nexengine/protocol/node-runtime";
 import { note } from "./output.ts";
 import { runCommandLine } from "./program.ts";
 
-/** What a shell shows of a program that SIGPIPE ended. */
+/** The exit status that a shell shows for a program that SIGPIPE ended. */
 const brokenPipeStatus = 141;
 
 repairRuntime();

@@ -13,8 +13,8 @@ export function parseDuration(text: string): number {
 }
 
 /** The values of an option that can be repeated, in their order. */
-export function collect(value: string, former: string[]): string[] {
-  return [...former, value];
+export function collect(value: string, previous: string[]): string[] {
+  return [...previous, value];
 }
 
 /** A whole number above 0. */

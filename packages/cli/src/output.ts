@@ -1,11 +1,11 @@
-/** What commands print: results to the standard output, all else to the standard error. */
+/** Output of commands: results go to the standard output, all else to the standard error. */
 import { NexError, toNexError } from "@nexengine/protocol/errors";
 import Table from "cli-table3";
 import { colors as pc } from "./colors.ts";
 
 /** Control characters, line separators, and marks that change the direction of text. */
 const unprintable = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
-/** What `JSON.stringify` leaves as it is although a terminal may act on it. */
+/** Characters that `JSON.stringify` leaves as they are, although a terminal may act on them. */
 const unescapedInJson = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 /** The narrowest cell that `fit` makes. */
 const cellWidthMin = 8;
@@ -53,7 +53,7 @@ export function note(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-/** What a table looks like and holds. */
+/** The content of a table, and its layout. */
 export interface TableContent {
   title: string;
   columns: readonly string[];

@@ -25,12 +25,12 @@ export class PreviousCopies {
     return [...this.#stopped];
   }
 
-  /** Those that run beside the new copy. */
+  /** Previous copies that run beside the new copy. */
   async left({ id: newest, replaced }: WorkloadAt & { replaced?: string }): Promise<WorkloadDetails[]> {
     return (await this.#found).filter(({ id }) => id !== newest && id !== replaced && !this.#stopped.has(id));
   }
 
-  /** Those that hold one of the host's ports. */
+  /** Copies that hold one of the host's ports. */
   async holding(ports: PublishedPorts): Promise<Holder[]> {
     const wanted = new Set(ports.map(({ hostPort }) => hostPort));
     return (await this.#found).flatMap((copy) => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { sandboxOf, stateOf, trialLine } from "./sandbox.ts";
+import { probeLine, sandboxOf, stateOf } from "./sandbox.ts";
 
 test("sandboxOf takes the option before the configuration, and the strongest without either", () => {
   assert.equal(sandboxOf({}, {}), "auto");
@@ -30,14 +30,14 @@ test("stateOf is the directory that was named, or a free one of the user's", () 
   assert.match(stateOf({}).nodesDirectory ?? "", /\.nex\/nodes$/);
 });
 
-test("trialLine says what was found, or why nothing was", () => {
+test("probeLine says what was found, or why nothing was", () => {
   const details = { runc: "1.3.0", cgroup: "2" };
   assert.equal(
-    trialLine({ kind: "container", found: { available: true, details } }),
+    probeLine({ kind: "container", found: { available: true, details } }),
     "container, runc 1.3.0, cgroup 2",
   );
   assert.equal(
-    trialLine({ kind: "qemu", found: { available: false, reason: "no QEMU", advice: "install it" } }),
+    probeLine({ kind: "qemu", found: { available: false, reason: "no QEMU", advice: "install it" } }),
     "qemu: no QEMU",
   );
 });

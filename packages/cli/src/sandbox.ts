@@ -1,4 +1,4 @@
-/** What a node of the command line keeps its workloads in, and where it keeps its state. */
+/** Chooses the sandbox for a node of the command line, and the directory for its state. */
 
 import type { TokenBucket } from "@nexengine/machines";
 import {
@@ -10,7 +10,7 @@ import {
   type NodeOptions,
   type QemuFiles,
   type SandboxChoice,
-  type SandboxTrial,
+  type SandboxProbe,
 } from "@nexengine/node/internal";
 import { NexError } from "@nexengine/protocol/errors";
 import { type Command, Option } from "commander";
@@ -35,7 +35,7 @@ export function addSandboxOptions(command: Command): Command {
 }
 
 /**
- * What a node is kept in: the option, else the configuration, else the strongest that works.
+ * The sandbox of a node: the option, else the configuration, else the strongest that works.
  *
  * @throws NexError `config_invalid` when the two contradict each other.
  */
@@ -56,12 +56,12 @@ export function sandboxOf(options: SandboxOptions, config: NodeConfigInput): San
 export function driverOf(
   sandbox: SandboxChoice,
   config: NodeConfigInput,
-  choice: { processAsLast?: boolean; onTrial: (trial: SandboxTrial) => void },
+  choice: { processAsLast?: boolean; onProbe: (probe: SandboxProbe) => void },
 ): DriverSource {
   return driverSource({ sandbox, files: driverFiles(config), ...choice });
 }
 
-/** What machines are made from. */
+/** The files that machines are made from. */
 export function driverFiles({
   container,
   qemu,
@@ -118,12 +118,12 @@ export function stateOf(options: SandboxOptions): Pick<NodeOptions, "directory" 
 }
 
 /** Why a kind does not work, as short as it can be said. */
-export function shortReason({ kind, found }: SandboxTrial): string {
+export function shortReason({ kind, found }: SandboxProbe): string {
   return found.available ? kind : `${kind}: ${found.reason.split(/[,;]/)[0]}`;
 }
 
-/** A trial in a line, for people. */
-export function trialLine({ kind, found }: SandboxTrial): string {
+/** A probe in a line, for people. */
+export function probeLine({ kind, found }: SandboxProbe): string {
   if (!found.available) return `${kind}: ${found.reason}`;
   const details = Object.entries(found.details).map(([name, value]) => `${name} ${value}`);
   return [kind, ...details].join(", ");

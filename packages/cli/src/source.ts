@@ -1,4 +1,4 @@
-/** What a file is, and what of it is deployed. */
+/** Finds out what kind of file it is, and which bytes of it are deployed. */
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import { basename, dirname, extname, resolve } from "node:path";
 import type { LocalArtifact } from "@nexengine/client";
@@ -73,7 +73,7 @@ function readHead(path: string): Buffer {
 }
 
 /**
- * What is uploaded of a file: itself; of TypeScript, and of a module that imports others, one bundle.
+ * The bytes to upload for a file: the file itself, or one bundle for TypeScript and for a module that imports others.
  *
  * @throws NexError `artifact_invalid` with the place of a syntax error
  */
@@ -108,7 +108,7 @@ async function bundle(path: string): Promise<Uint8Array> {
       bundle: true,
       write: false,
       format: "esm",
-      // Of a package's files those that need nothing of Node: functions run in a realm like a browser's worker.
+      // Bundles the files of a package that need nothing of Node: functions run in a realm like a browser's worker.
       platform: "browser",
       conditions: ["worker", "module"],
       mainFields: ["browser", "module", "main"],
@@ -141,7 +141,7 @@ async function stripTypes(path: string, source: string): Promise<string> {
   }
 }
 
-/** What can't be parsed is refused here already, with the place. */
+/** A file that can't be parsed is refused here already, with the place of the error. */
 async function checkSyntax(path: string, source: string): Promise<void> {
   const { Script } = await import("node:vm");
   try {

@@ -1,4 +1,4 @@
-/** What a running `nex up` writes down, so that a second terminal finds it. */
+/** A running `nex up` writes this state down, so that a second terminal finds it. */
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";

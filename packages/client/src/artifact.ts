@@ -1,4 +1,4 @@
-/** What is deployed: a file, bytes, or an object that is in a bucket already. */
+/** The artifact of a deploy: a file, bytes, or an object that is in a bucket already. */
 import { createHash } from "node:crypto";
 import { closeSync, constants, createReadStream, fstatSync, openSync, readSync } from "node:fs";
 import { Readable } from "node:stream";
@@ -57,7 +57,7 @@ export function checkNative(artifact: LocalArtifact): string {
 /** An artifact's bytes as they are sent. */
 export interface ArtifactBytes extends Disposable {
   stream: ReadableStream<Uint8Array>;
-  /** Of what has been read, lower-case hex; once. */
+  /** Digest of the bytes that have been read, in lower-case hex; may be called once. */
   sha256(): string;
 }
 

@@ -28,7 +28,7 @@ test("bestOf takes a node with a ready machine before a sandboxed one, and that 
   assert.equal(bestOf([]), undefined);
 });
 
-test("bestOf leaves equals to chance, the original nodes among them", () => {
+test("bestOf leaves equals to chance, Go nodes among them", () => {
   const original = bid(undefined);
   const ours = bid({ ready_machines: 3, sandbox: "container", load: 0.55 });
   assert.equal(

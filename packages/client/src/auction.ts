@@ -15,7 +15,7 @@ import type { Session } from "./session.ts";
 
 /** Bids whose load differs by less are taken for equal, so that deploys spread. */
 const loadStep = 0.25;
-/** What is thought of a node that does not tell: the original ones. */
+/** Load assumed for a node that does not report it, such as a Go node. */
 const loadUntold = 0.5;
 const reasonsShown = 6;
 
@@ -98,7 +98,7 @@ export function bestOf(
 ): PingResponse | undefined {
   const ranked = bids.map((bid) => ({ bid, rank: rankOf(bid) }));
   const best = ranked.reduce<readonly number[] | undefined>(
-    (former, { rank }) => (former === undefined || compare(rank, former) > 0 ? rank : former),
+    (highest, { rank }) => (highest === undefined || compare(rank, highest) > 0 ? rank : highest),
     undefined,
   );
   const equals = ranked.filter(({ rank }) => best !== undefined && compare(rank, best) === 0);
@@ -106,7 +106,7 @@ export function bestOf(
 }
 
 function rankOf({ nex, tags }: PingResponse): readonly number[] {
-  // Of a node that does not tell how many machines are ready one is, as the original nodes have it.
+  // A node that does not report its ready machines counts as having one, as Go nodes do.
   const ready = (nex?.ready_machines ?? 1) > 0 ? 1 : 0;
   const sandboxed = tags?.["nex.unsafe"] === "true" || nex?.sandbox === "process" ? 0 : 1;
   return [ready, sandboxed, -Math.floor((nex?.load ?? loadUntold) / loadStep)];
@@ -151,7 +151,9 @@ function asked({ type, arch, tags, limits }: Needs): string {
   ].join(", ");
 }
 
-/** What nodes say against a workload, and how many say so: "2 lack the tag gpu=yes, 1 is in lame duck mode". */
+/**
+ * The reasons of nodes against a workload, and how many give each: "2 lack the tag gpu=yes, 1 is in lame duck mode".
+ */
 export function describeReasons(answers: readonly AuctionWhyResponse[], nodes: number): string {
   const counts = new Map<string, number>();
   for (const { reasons } of answers) {

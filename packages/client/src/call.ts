@@ -16,7 +16,7 @@ const codes: ReadonlyMap<string, ErrorCode> = new Map([
   ["503", "function_stopped"],
 ]);
 
-/** What a call may carry beside its payload. */
+/** Options of a call beside its payload. */
 export interface CallOptions {
   headers?: Readonly<Record<string, string>>;
   /** 30,000 when absent. */
@@ -85,7 +85,7 @@ function headersOf(given: Readonly<Record<string, string>>, action: string): Msg
   return all;
 }
 
-/** What an error reply says, safe to show: whoever answers chose the text. */
+/** The failure in an error reply, made safe to show: whoever answers chose the text. */
 function failureOf(reply: Msg): { code: ErrorCode; text: string } | undefined {
   const code = reply.headers?.get(errorCodeHeader) ?? "";
   const title = reply.headers?.get(errorHeader) ?? "";

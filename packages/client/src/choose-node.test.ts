@@ -134,7 +134,7 @@ for (const [what, lie] of Object.entries(lies)) {
     assert.deepEqual(inInfo.deploys, []);
   });
 
-  test(`a bid with ${what} is refused, although its INFO is that of an original node`, async () => {
+  test(`a bid with ${what} is refused, although its INFO is that of a Go node`, async () => {
     await using bench = await startBench();
     const node = await bench.node({
       extras: false,
@@ -172,7 +172,7 @@ test("a bid of ours wins over one that shows nothing of ours", async () => {
     assert.equal((await bench.client.deploy(bench.functionOptions())).nodeId, node.id);
 });
 
-test("an original node, which has no proof, gets what an original client would send", async () => {
+test("a Go node, which has no proof, gets what a Go client would send", async () => {
   await using bench = await startBench({ client: { allowGoNodes: true } });
   const node = await bench.node({ extras: false });
   const deployment = await bench.client.deploy(bench.functionOptions());

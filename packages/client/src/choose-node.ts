@@ -60,7 +60,7 @@ function checkXkey(id: string, info: InfoResponse, bid: PingResponse | undefined
       },
     );
   }
-  // The reference's nodes have no proof; ours always do, in each of their answers.
+  // Go nodes have no proof; ours always do, in each of their answers.
   for (const extras of [bid?.nex, info.nex]) {
     if (extras !== undefined) checkXkeyProof(extras.xkey_proof ?? "", id, info.public_xkey, Date.now());
   }

@@ -5,7 +5,7 @@ import { newSigner, startTestNexus } from "@nexengine/testing";
 import { type ClientOptions, connectNex, NexClient } from "./client.ts";
 import { refusal, startBench } from "./testing/client.ts";
 
-/** What servers ask for, and the login that fits. */
+/** Credentials that servers ask for, and the login that fits. */
 const logins: [string, string, ClientOptions][] = [
   ["nothing", "", {}],
   ["a user", "authorization { user: u, password: p }", { user: "u", password: "p" }],

@@ -49,7 +49,7 @@ import type { Session } from "./session.ts";
 import { type StopOptions, stop } from "./stop.ts";
 import { type Uploaded, type UploadOptions, upload } from "./upload.ts";
 
-/** What to ask a node for beside its running workloads: those that ended, log lines. */
+/** Further parts of an INFO answer beside running workloads: workloads that ended, and log lines. */
 export type InfoWanted = Omit<NonNullable<InfoRequest["nex"]>, "version" | "after">;
 
 /** Pages of an INFO that are asked for at most; one has a thousand workloads or so. */
@@ -109,7 +109,7 @@ export interface LogEntry {
   receivedAt: Date;
 }
 
-/** What of the logs is wanted; an absent member is everything. */
+/** Selects log lines; an absent member selects everything. */
 export interface LogFilter extends FeedOptions {
   nodeId?: string | undefined;
   workloadName?: string | undefined;
@@ -174,7 +174,7 @@ export class NexClient implements AsyncDisposable {
   }
 
   /**
-   * What a node says of itself and of the namespace's workloads on it, all pages together.
+   * Asks a node for facts about itself and about the namespace's workloads on it, all pages together.
    *
    * @param timeoutMs For the answer to each page.
    * @param wanted What to ask for beside the running workloads.

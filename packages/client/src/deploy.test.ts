@@ -27,7 +27,7 @@ const source = "(s, p) => p";
 const sha256 = createHash("sha256").update(source).digest("hex");
 const secret = "swordfish";
 
-test("a deploy is sent as an original client would send it, with the real digest", async () => {
+test("a deploy is sent as a Go client would send it, with the real digest", async () => {
   await using bench = await startBench();
   const node = await bench.node();
   const deployment = await bench.client.deploy(bench.functionOptions());
@@ -93,7 +93,7 @@ test("a deploy is sent as an original client would send it, with the real digest
   });
 });
 
-test("a node without our features gets the reference's loose token and environment", async () => {
+test("a node without our features gets Go Nex's legacy token and environment", async () => {
   await using bench = await startBench({ client: { allowGoNodes: true } });
   const older: Script = { info: (self) => ({ nex: { ...self.extras, features: ["globals"] } }) };
   for (const script of [{ extras: false as const }, older]) {
@@ -250,7 +250,7 @@ test("nothing is sealed or uploaded for a node that is refused", async () => {
   }
   const honest = await bench.node();
   await bench.client.deploy(bench.functionOptions({ node: honest.id, publisher }));
-  assert.equal(sealed, 2, "null as the reference's environment, and the real one");
+  assert.equal(sealed, 2, "null as Go Nex's environment, and the real one");
 });
 
 test("a native artifact asks for its processor, in the auction", async () => {

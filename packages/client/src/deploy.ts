@@ -37,7 +37,7 @@ import { chooseNode } from "./choose-node.ts";
 import { checkEnvironment } from "./environment.ts";
 import { encodeLimits, type WorkloadLimits } from "./limits.ts";
 import { trustNeeded } from "./needs.ts";
-import { sealedConnections, type WorkloadConnection } from "./own-connections.ts";
+import { sealedConnections, type WorkloadConnection } from "./per-request-connections.ts";
 import { askNode } from "./requests.ts";
 import type { Session } from "./session.ts";
 import { deployToken, hasFeature, knowsBoundTokens } from "./tokens.ts";
@@ -50,7 +50,7 @@ const bytesPerMebibyte = 1_048_576;
 /** The disk that is advised for an artifact leaves room for what its workload writes. */
 const diskShareOfArtifact = 1.25;
 
-/** What to deploy, and how. */
+/** Options of a deploy. */
 export interface DeployOptions {
   /** The node's id; an auction chooses one when absent. */
   node?: string;
@@ -73,14 +73,14 @@ export interface DeployOptions {
   description?: string;
   /** Restart it when it fails; of services. */
   essential?: boolean;
-  /** Of functions: at least one. */
+  /** Subjects that invoke a function; a function needs at least one. */
   triggerSubjects?: readonly string[];
   /**
    * Where the function's triggers are subscribed, instead of where its namespace has them. It goes sealed, and only to
    * nodes that know how.
    */
   triggerConnection?: WorkloadConnection;
-  /** What the function's host services reach, instead of what its namespace's do; sealed too. */
+  /** The connection that the function's host services use instead of its namespace's; it is sealed too. */
   hostServices?: WorkloadConnection;
   jsDomain?: string;
   globals?: Globals;
@@ -97,7 +97,7 @@ export interface DeployOptions {
   replaces?: readonly WorkloadAt[] | Promise<readonly WorkloadAt[]>;
   /** Tags that the node must have. */
   tags?: Tags;
-  /** Of the wait for the node's answer; 30,000 when absent. */
+  /** Timeout for the node's answer; 30,000 when absent. */
   timeoutMs?: number;
   onProgress?: (sentBytes: number, totalBytes: number) => void;
 }
@@ -116,7 +116,7 @@ export interface Deployment {
   nodeId: string;
   nodeName: string;
   issuer: string;
-  /** Of the artifact, lower-case hex. */
+  /** Digest of the artifact, in lower-case hex. */
   sha256: string;
   /** Where published ports are reached. */
   published: Published[];
@@ -132,15 +132,15 @@ export async function deploy(session: Session, options: DeployOptions): Promise<
   const limits = encodeLimits(options.limits);
   const { name, node: named, tags } = options;
   const connections = sealedConnections(options, functionTypes.has(type));
-  const ownConnections = Object.keys(connections).length > 0;
+  const perRequestConnections = Object.keys(connections).length > 0;
   const node = await chooseNode(session, {
     name,
     node: named,
     type,
     arch,
     tags,
-    features: [...required(options, limits), ...trustNeeded(session, ownConnections)],
-    ownConnections,
+    features: [...required(options, limits), ...trustNeeded(session, perRequestConnections)],
+    perRequestConnections,
     limits,
     issuer: options.issuer.publicKey,
     artifactBytes: isStored(options.artifact) ? undefined : artifactSize(options.artifact),
@@ -184,8 +184,8 @@ export async function deploy(session: Session, options: DeployOptions): Promise<
       whenSilent: "The workload may have started all the same; see with: nex ps",
     });
   };
-  const former = bound && hasFeature(node.info.nex, "replace") ? await options.replaces : undefined;
-  const { run, replaced } = await replacing(former?.find(({ nodeId }) => nodeId === node.id)?.id, send);
+  const previous = bound && hasFeature(node.info.nex, "replace") ? await options.replaces : undefined;
+  const { run, replaced } = await replacing(previous?.find(({ nodeId }) => nodeId === node.id)?.id, send);
   return {
     id: run.id,
     name: run.name || options.name,
@@ -232,7 +232,7 @@ function checkArtifactFits(
   );
 }
 
-/** What may not be replaced, or has ended meanwhile, keeps no new one from starting. */
+/** A workload that may not be replaced, or that has ended meanwhile, keeps no new one from starting. */
 async function replacing(
   replaced: string | undefined,
   send: (replace?: string) => Promise<RunResponse>,

@@ -52,7 +52,7 @@ describe("a client with an endorser's key", () => {
 
   const lies: Record<string, Script> = {
     "without an endorsement": {},
-    "of the reference": { extras: false },
+    "of Go Nex": { extras: false },
     "endorsed by another key": endorsed(undefined, signerOfSeed(createKey("operator").seed)),
     "that shows another node's endorsement": endorsed(() => ({
       endorsement: signEndorsement({ nodeId: createKey("node").publicKey, nexus }, owner, 600, Date.now()),
@@ -76,7 +76,7 @@ describe("a client with an endorser's key", () => {
     });
   }
 
-  test("is not talked into loose tokens and plain environments by an answer that leaves features out", async () => {
+  test("is not talked into legacy tokens and plain environments by an answer that leaves features out", async () => {
     await using bench = await startTrusting();
     for (const missing of ["bound-claims", "sealed-request"]) {
       const script = endorsed((node) => ({
@@ -102,7 +102,7 @@ describe("a client with an endorser's key", () => {
     assert.equal((await client.deploy(bench.functionOptions())).nodeId, node.id);
   });
 
-  test("stops nothing with a loose token", async () => {
+  test("stops nothing with a legacy token", async () => {
     await using bench = await startTrusting();
     const node = await bench.node({ extras: false });
     const options = { nodeId: node.id, workloadId: "w", name: "echo", issuer: bench.issuer };

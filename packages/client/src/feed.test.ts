@@ -169,10 +169,10 @@ test("a feed whose signal has fired already gives nothing and asks for nothing",
   await using bench = await startBench();
   const { connection } = bench.client;
   const feed = numbers(connection, { signal: AbortSignal.abort() });
-  const former = connection.stats().inMsgs;
+  const previous = connection.stats().inMsgs;
   connection.publish("n.x", "1");
   await connection.flush();
-  assert.equal(connection.stats().inMsgs, former);
+  assert.equal(connection.stats().inMsgs, previous);
   assert.deepEqual(await rest(feed), []);
 });
 
@@ -203,10 +203,10 @@ test("leaving the loop ends the subscription", async () => {
   connection.publish("n.x", "1");
   await take(feed, 1);
   await connection.flush();
-  const former = connection.stats().inMsgs;
+  const previous = connection.stats().inMsgs;
   connection.publish("n.x", "2");
   await connection.flush();
-  assert.equal(connection.stats().inMsgs, former);
+  assert.equal(connection.stats().inMsgs, previous);
 });
 
 test("two loops over one feed share its entries", async () => {

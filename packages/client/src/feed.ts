@@ -8,13 +8,13 @@ const queueMaxDefault = 10_000;
 /** How a feed is ended beside leaving the loop, and how far its reader may fall behind. */
 export interface FeedOptions {
   signal?: AbortSignal | undefined;
-  /** So many entries are kept for the reader; 10,000 when absent. */
+  /** Maximum number of entries kept for the reader; 10,000 when absent. */
   queueMax?: number | undefined;
 }
 
 /**
- * What arrives on some subjects. Ends when it is disposed of, when its loop is left, by its signal, or with the
- * connection. A reader that is slower than the feed loses the oldest entries; `dropped` counts them.
+ * Messages that arrive on some subjects. A feed ends when it is disposed of, when its loop is left, by its signal, or
+ * with the connection. A reader that is slower than the feed loses the oldest entries; `dropped` counts them.
  *
  * Iterating throws `connection_failed` where the server does not permit the subscription.
  */

@@ -3,17 +3,17 @@ import { NexError } from "@nexengine/protocol/errors";
 import { checkLimits, type Limits, limitsSchema, type Network } from "@nexengine/protocol/messages";
 import { printable } from "@nexengine/protocol/subjects";
 
-/** What a workload may use; an absent member leaves it to the node. */
+/** Limits of a workload; an absent member leaves the limit to the node. */
 export interface WorkloadLimits {
   /** Processors; a fraction is fine. */
   vcpus?: number;
   memoryBytes?: number;
-  /** Of all that it can write. */
+  /** Maximum number of bytes that it can write in total. */
   diskBytes?: number;
   /** Processes and threads together. */
   processes?: number;
   logBytesPerSecond?: number;
-  /** Of one call of a function. */
+  /** Time limit for one call of a function. */
   callTimeMs?: number;
   /** `none` for functions and `nats` for services unless the node says otherwise. */
   network?: Network;

@@ -29,7 +29,7 @@ export type { Deployment, DeployOptions, WorkloadAt } from "./deploy.ts";
 export type { Feed, FeedOptions } from "./feed.ts";
 export type { LameDuckOptions } from "./lame-duck.ts";
 export type { WorkloadLimits } from "./limits.ts";
-export type { WorkloadConnection } from "./own-connections.ts";
+export type { WorkloadConnection } from "./per-request-connections.ts";
 export type { ScatterOptions } from "./scatter.ts";
 export type { StopOptions } from "./stop.ts";
 export type { Uploaded, UploadOptions } from "./upload.ts";

@@ -1,11 +1,11 @@
-/** What a deploy needs of the node that it goes to. */
+/** Requirements of a deploy for the node that it goes to. */
 import { NexError } from "@nexengine/protocol/errors";
 import type { Feature, Limits, NodeExtras, Tags, WorkloadType } from "@nexengine/protocol/messages";
 import { printable } from "@nexengine/protocol/subjects";
 import { checkEndorsement } from "@nexengine/protocol/tokens";
 import type { Session } from "./session.ts";
 
-/** What a workload needs of its node. */
+/** Requirements of a workload for its node. */
 export interface Needs {
   /** The workload's, for messages. */
   name: string;
@@ -16,7 +16,7 @@ export interface Needs {
   arch: string | undefined;
   tags: Tags | undefined;
   /** Does it bring connections along, which only go sealed? */
-  ownConnections?: boolean;
+  perRequestConnections?: boolean;
   /** Features that the deploy relies on. */
   features: readonly string[];
   limits: Limits | undefined;
@@ -33,8 +33,8 @@ const trustedFeatures: readonly Feature[] = ["bound-claims", "sealed-request"];
  * The features without which nothing is sent: both where a secret or an endorser is at stake, bound tokens in any case
  * unless the client was told to allow Go nodes.
  */
-export function trustNeeded(session: Session, ownConnections: boolean): readonly Feature[] {
-  if (ownConnections || session.endorser !== undefined) return trustedFeatures;
+export function trustNeeded(session: Session, perRequestConnections: boolean): readonly Feature[] {
+  if (perRequestConnections || session.endorser !== undefined) return trustedFeatures;
   return session.allowGoNodes === true ? [] : ["bound-claims"];
 }
 
@@ -43,7 +43,7 @@ export function missingFeature(extras: NodeExtras | undefined, { features }: Nee
   return features.find((feature) => !extras?.features?.includes(feature));
 }
 
-/** What of a node's answer tells whether it is endorsed. */
+/** The members of a node's answer that tell whether it is endorsed. */
 export interface EndorsedAnswer {
   nexus?: string | undefined;
   nex?: NodeExtras | undefined;
@@ -78,7 +78,7 @@ export function checkEndorsed(
  * @param isGoNode Would `allowGoNodes` help?
  */
 export function lacksNeed(
-  { name, ownConnections }: Needs,
+  { name, perRequestConnections }: Needs,
   missing: string,
   why: string,
   isGoNode = false,
@@ -86,8 +86,8 @@ export function lacksNeed(
   const isTrust = (trustedFeatures as readonly string[]).includes(missing);
   const action = `Cannot deploy "${name}"`;
   if (isTrust && isGoNode) return goNodeRefused(action);
-  if (!ownConnections || !isTrust) return lacksFeature(action, missing, why);
-  return lacksFeature(`${action}: connections of its own are sent sealed or not at all`, missing, why);
+  if (!perRequestConnections || !isTrust) return lacksFeature(action, missing, why);
+  return lacksFeature(`${action}: per-request connections are sent sealed or not at all`, missing, why);
 }
 
 /** The refusal of what a node that shows no feature of ours would need. */
@@ -103,8 +103,8 @@ export function goNodeRefused(action: string): NexError {
 }
 
 /** Would a node without our features be taken if the client allowed Go nodes? */
-export function isRefusedAsGoNode(session: Session, { ownConnections }: Needs): boolean {
-  return session.endorser === undefined && ownConnections !== true && session.allowGoNodes !== true;
+export function isRefusedAsGoNode(session: Session, { perRequestConnections }: Needs): boolean {
+  return session.endorser === undefined && perRequestConnections !== true && session.allowGoNodes !== true;
 }
 
 export function lacksFeature(action: string, feature: string, why: string): NexError {

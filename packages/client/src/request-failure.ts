@@ -17,7 +17,7 @@ const kinds: ReadonlyMap<string, SilenceKind> = new Map([
   ["PermissionViolationError", "denied"],
 ]);
 
-/** What a thrown error, or one of its causes, means. */
+/** Classifies a thrown error by itself and by its causes. */
 export function silenceKind(thrown: unknown): SilenceKind {
   let at = thrown;
   for (let depth = 0; at instanceof Error && depth < causeDepthMax; depth++) {

@@ -11,13 +11,13 @@ import type { Session } from "./session.ts";
 /** How long a node may take to answer what it knows by heart. */
 export const requestTimeoutMs = 2_000;
 
-/** What is asked of whom, for the messages of its failures. */
+/** A question to a node, for the messages of its failures. */
 export interface NodeQuestion {
   /** Head of the message: what was wanted. */
   action: string;
   nodeId: string;
   timeoutMs: number;
-  /** What to do when the node does not answer in time. */
+  /** Advice for a node that does not answer in time. */
   whenSilent?: string;
 }
 

@@ -14,7 +14,7 @@ export interface ScatterOptions {
   stallMs?: number;
 }
 
-/** What only this package may ask for beside. */
+/** Further options, which only this package may use. */
 export interface ScatterPlan extends ScatterOptions {
   /** When this settles, a stall ends the wait even before the first answer. */
   stallAfter?: Promise<unknown>;

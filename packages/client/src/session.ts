@@ -1,4 +1,4 @@
-/** What every request of a client needs. */
+/** State that every request of a client needs. */
 import type { NatsConnection } from "@nats-io/nats-core";
 
 /** A connection, and how its user may use it. */

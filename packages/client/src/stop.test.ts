@@ -25,7 +25,7 @@ test("stop sends a node that knows it a token bound to workload, node and namesp
   assert.notEqual(first.jti, second?.jti);
 });
 
-test("stop sends an original node a token that names the workload and carries no hash", async () => {
+test("stop sends a Go node a token that names the workload and carries no hash", async () => {
   await using bench = await startBench({ client: { allowGoNodes: true } });
   const node = await bench.node({ extras: false });
   const { issuer } = bench;
@@ -41,11 +41,11 @@ test("stop sends an original node a token that names the workload and carries no
   );
 });
 
-test("stop in the second of the deploy is asked for again in another one, as original nodes need it", async () => {
+test("stop in the second of the deploy is asked for again in another one, as Go nodes need it", async () => {
   await using bench = await startBench({ client: { allowGoNodes: true } });
   const node = await bench.node({
     extras: false,
-    // As the original node: a stop in the second of the deploy is taken for a copy of its token.
+    // As a Go node: a stop in the second of the deploy is taken for a copy of its token.
     stop: (self, request) => {
       const deployed = claimsOf(self.deploys[0]).iat;
       return claimsOf(request).iat === deployed

@@ -11,14 +11,14 @@ import type { Signer } from "@nexengine/protocol/tokens";
 import { goNodeRefused, lacksFeature } from "./needs.ts";
 import { askNode, assertNodeId, requestTimeoutMs } from "./requests.ts";
 import type { Session } from "./session.ts";
-import { boundStopToken, knowsBoundTokens, looseStopToken, nowSeconds } from "./tokens.ts";
+import { boundStopToken, knowsBoundTokens, legacyStopToken, nowSeconds } from "./tokens.ts";
 
 /** A node may take so long to end a workload. */
 const stopTimeoutMsDefault = 15_000;
-/** How the original nodes refuse a stop that was signed in the second of its deploy. */
+/** How Go nodes refuse a stop that was signed in the second of its deploy. */
 const refusedInSameSecond = /stop claims appear to be cloned or captured/;
 
-/** What to stop. */
+/** Options of a stop. */
 export interface StopOptions {
   nodeId: string;
   workloadId: string;
@@ -50,27 +50,27 @@ export async function stop(session: Session, options: StopOptions): Promise<Stop
       { action, nodeId, timeoutMs },
     );
   if (!knowsBoundTokens(info.nex)) {
-    // A loose token that was captured would stop other workloads too.
+    // A legacy token that was captured would stop other workloads too.
     if (session.endorser !== undefined)
       throw lacksFeature(action, "bound-claims", "the node does not know it");
     if (session.allowGoNodes !== true) throw goNodeRefused(action);
-    return stopLoosely(options, send);
+    return stopWithLegacyToken(options, send);
   }
   return send(boundStopToken({ name, workloadId, node: nodeId, namespace }, issuer));
 }
 
-/** The original nodes take two tokens of one second for one. */
-async function stopLoosely(
+/** Go nodes take two tokens of one second for one. */
+async function stopWithLegacyToken(
   { name, issuer }: StopOptions,
   send: (token: string) => Promise<StopResponse>,
 ): Promise<StopResponse> {
   const signedAtSecond = nowSeconds();
   try {
-    return await send(looseStopToken(name, issuer, signedAtSecond));
+    return await send(legacyStopToken(name, issuer, signedAtSecond));
   } catch (error) {
     if (!(error instanceof NexError) || !refusedInSameSecond.test(error.message)) throw error;
     await secondAfter(signedAtSecond);
-    return send(looseStopToken(name, issuer, nowSeconds()));
+    return send(legacyStopToken(name, issuer, nowSeconds()));
   }
 }
 

@@ -1,4 +1,4 @@
-/** Tokens of a deploy and a stop: bound to their request where the node knows such, the reference's where not. */
+/** Tokens of a deploy and a stop: bound to their request where the node knows such, Go Nex's where not. */
 import type { Feature, NodeExtras } from "@nexengine/protocol/messages";
 import {
   boundLifeSecondsMax,
@@ -19,7 +19,7 @@ export function knowsBoundTokens(extras: NodeExtras | undefined): boolean {
   return hasFeature(extras, "bound-claims");
 }
 
-/** What a deploy token is made of. */
+/** The parts of a deploy token. */
 export interface DeployTokenParts {
   namespace: string;
   name: string;
@@ -42,8 +42,8 @@ export function boundStopToken(facts: StopTokenFacts, issuer: Signer): string {
   return signStopToken(facts, issuer, Date.now());
 }
 
-/** Signs a stop for a node of the reference: it says no more than a name. */
-export function looseStopToken(name: string, issuer: Signer, issuedAt: number): string {
+/** Signs a stop for a node of Go Nex: it says no more than a name. */
+export function legacyStopToken(name: string, issuer: Signer, issuedAt: number): string {
   return legacyToken(name, issuedAt, issuer);
 }
 

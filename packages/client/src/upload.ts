@@ -21,13 +21,13 @@ const payloadMarginBytes = 1_024;
 export interface UploadOptions {
   key: string;
   bucket?: string;
-  /** Of the bucket, when it has to be created. */
+  /** Size limit of the bucket, for the case that it has to be created. */
   bucketBytesMax?: number;
   jsDomain?: string;
   onProgress?: ((sentBytes: number, totalBytes: number) => void) | undefined;
 }
 
-/** What was uploaded. */
+/** The object that was uploaded. */
 export interface Uploaded {
   bucket: string;
   key: string;

@@ -1,4 +1,4 @@
-/** What the sibling packages need of the node beside its public door. */
+/** Further parts of the node that the sibling packages need beside its public door. */
 export * from "./config/config.ts";
 export * from "./connections/connect.ts";
 export * from "./connections/unsent-bytes.ts";

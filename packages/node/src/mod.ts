@@ -8,6 +8,6 @@ export {
   type DriverSource,
   driverSource,
   type SandboxChoice,
-  type SandboxTrial,
+  type SandboxProbe,
 } from "./sandbox/choose.ts";
 export type { DriverFiles } from "./sandbox/kinds.ts";

@@ -25,7 +25,7 @@ import { ReplyRules } from "./functions/triggers/reply-rules.ts";
 import { AddressRules } from "./host-services/addresses.ts";
 import { HostServices } from "./host-services/host-services.ts";
 import { Pool } from "./machines/pool.ts";
-import { endPredecessor } from "./machines/predecessor.ts";
+import { cleanUpAfterPreviousNode } from "./machines/previous-node.ts";
 import { type CompleteNodeOptions, completeOptions, type NodeOptions } from "./options.ts";
 import { type NexNode, RunningNode } from "./running-node.ts";
 import type { DriverSource } from "./sandbox/choose.ts";
@@ -36,6 +36,7 @@ import { EventFeed } from "./telemetry/event-feed.ts";
 import { LogFeed } from "./telemetry/log-feed.ts";
 import { NodeLog } from "./telemetry/node-log.ts";
 import { Outlet } from "./telemetry/outlet.ts";
+import { RefusalLog } from "./telemetry/refusal-log.ts";
 import { Reporter } from "./telemetry/reporter.ts";
 import { Drain } from "./workloads/drain.ts";
 import { plainTemplate } from "./workloads/machine-template.ts";
@@ -90,7 +91,7 @@ async function openDirectory(options: CompleteNodeOptions): Promise<StateDirecto
   const numbered = path === undefined ? nodesDirectory : undefined;
   const directory = numbered === undefined ? await StateDirectory.open(path) : await openNumbered(numbered);
   const end = (one: StateDirectory): Promise<void> =>
-    endPredecessor(one, (kind) => driverOfKind(driver, kind, one), log);
+    cleanUpAfterPreviousNode(one, (kind) => driverOfKind(driver, kind, one), log);
   await end(directory);
   if (numbered !== undefined) {
     for await (const abandoned of openAbandoned(numbered)) {
@@ -122,7 +123,7 @@ function driverOfKind(
   return given.kind === kind ? given : undefined;
 }
 
-/** What a node is composed of that had to be there first. */
+/** Parts of a node that must exist before it is composed. */
 interface Foundations {
   options: CompleteNodeOptions;
   identity: Identity;
@@ -162,6 +163,7 @@ async function compose(foundations: Foundations, stack: AsyncDisposableStack): P
   });
   const info: NodeInfo = makeInfo(foundations, facts, pool);
   const dispatcher = new Dispatcher(connections.own, log);
+  stack.use(new RefusalLog({ ...budget.refusals, dropped_requests: () => dispatcher.dropped }, log));
   stack.defer(() => dispatcher.stop());
   const drain = stack.use(new Drain(workloads));
   const context = {
@@ -215,7 +217,7 @@ function servicesOfFunctions({
         allowed: config.reply_subjects,
         denied: rulesOf(config, namespace).denyTriggerSubjects,
       }),
-    hostServicesOf: (owner, through) => {
+    hostServicesOf: (owner, through, shares) => {
       const own = entryOf(config.namespaces ?? {}, owner.namespace)?.host_services;
       return new HostServices({
         owner,
@@ -223,6 +225,7 @@ function servicesOfFunctions({
         settings: (own ?? config.host_services).services,
         deniedSubjects: rulesOf(config, owner.namespace).denyTriggerSubjects,
         addressRules,
+        ...shares,
       });
     },
   };

@@ -17,7 +17,7 @@ export interface NexNode extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-/** What a running node knows about itself. */
+/** Facts that a running node knows about itself. */
 interface Status {
   readonly nodeId: string;
   readonly version: string;

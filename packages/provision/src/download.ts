@@ -4,7 +4,7 @@ import { FetchFailure } from "./fetch-failure.ts";
 const downloadTimeoutMs = 300_000;
 const redirectsMax = 5;
 
-/** What is downloaded, and the one content that is accepted. */
+/** A file to download, and the one content that is accepted. */
 export interface Download {
   url: string;
   /** 64 hexadecimal digits. */

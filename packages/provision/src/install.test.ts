@@ -126,7 +126,7 @@ test("installFirecracker puts both programs where findFirecracker sees them, and
   assert.deepEqual(findFirecracker(cacheDirectory, env), { ...byName, origin: "missing" });
 });
 
-test("installPackage takes a package of the name that is needed, whole, in the place of a former one", async () => {
+test("installPackage takes a package of the name that is needed, whole, in the place of the previous one", async () => {
   const directory = join(cacheDirectory, "packages");
   const install = (path: string, sha256 = hashOf(path)): Promise<string> =>
     installPackage({ url: origin + path, sha256 }, "linux-image-", directory);

@@ -1,4 +1,4 @@
-/** What `nex preflight --install` downloads. */
+/** Downloads for `nex preflight --install`. */
 import { randomBytes } from "node:crypto";
 import { chmod, mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
@@ -63,7 +63,7 @@ export async function installFirecracker(
         throw new FetchFailure(`the archive has Firecracker ${version} and the jailer of ${ofJailer}`);
       const target = firecrackerFolder(version, cacheDirectory);
       // One of the same version goes away with our own folder.
-      await rename(target, join(folder, "former")).catch((error: NodeJS.ErrnoException) => {
+      await rename(target, join(folder, "previous")).catch((error: NodeJS.ErrnoException) => {
         if (error.code !== "ENOENT") throw error;
       });
       await rename(made, target);

@@ -50,7 +50,7 @@ export async function compileGo(folder: string, report: Report = () => {}): Prom
   return await buildOnce([goBuild(folder)], output);
 }
 
-/** What a folder of Go is built of. */
+/** The sources that a folder of Go is built from. */
 export function goSources(folder: string): Buffer {
   const sources = readdirSync(folder).filter((name) => /\.go$|^go\.(mod|sum)$/.test(name));
   return Buffer.concat(sources.map((name) => readFileSync(join(folder, name))));

@@ -11,7 +11,7 @@ const installTimeoutMs = 300_000;
 /** Is told, in a line, what is done that takes a while. */
 export type Report = (line: string) => void;
 
-/** What machines that are containers need, and the packages of Debian's kin that have it. */
+/** Programs that container machines need, and the packages of Debian and its kin that have them. */
 const containerTools: Readonly<Record<string, string>> = { runc: "runc", nft: "nftables", ip: "iproute2" };
 
 const qemuProgram = "qemu-system-x86_64";

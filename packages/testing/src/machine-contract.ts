@@ -1,6 +1,6 @@
 /**
- * What every kind of machine does for the workloads in it, end to end: a real nats-server, node and agent. Each kind
- * runs the same tests; what only isolating kinds hold is asked of those.
+ * The contract of every kind of machine with the workloads in it, end to end: a real nats-server, node and agent. Each
+ * kind runs the same tests. Only isolating kinds run those about isolation.
  */
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
@@ -222,7 +222,7 @@ export async function testMachines(sandbox: SandboxKind): Promise<void> {
     test("is asked by SIGINT, and forced when it does not listen", async () => {
       await using nexus = await startTestNexus({ tuning: { stopGraceMs: 300 * slowness } });
       let deployment!: Awaited<ReturnType<TestNexus["probe"]>>;
-      // What it says shows that it listens.
+      // The log line of the service shows that it listens.
       await logsOf(nexus, 1, async () => {
         deployment = await nexus.probe(["polite", "out", "up", "wait"]);
       });

@@ -14,7 +14,7 @@ import { startTestNatsServer } from "./nats-server.ts";
 import { startTestNode, type TestNodeOptions } from "./node.ts";
 import { probeService } from "./samples.ts";
 
-/** What a test's nexus is made of; everything has a default. */
+/** Options of a test's nexus; everything has a default. */
 export interface TestNexusOptions extends Omit<TestNodeOptions, "server"> {
   natsServer?: Partial<StartNatsServerOptions>;
   namespace?: string;
@@ -23,7 +23,7 @@ export interface TestNexusOptions extends Omit<TestNodeOptions, "server"> {
 /** Longer than any node of a test makes a deploy wait for its machine. */
 const deployTimeoutMs = 110_000;
 
-/** What a test may say of a deploy. */
+/** Options of a test's deploy. */
 export type TestDeployOptions = Partial<DeployOptions>;
 
 /** A running nexus; it is ended, in the right order, at the end of the block. */

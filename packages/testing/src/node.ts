@@ -15,7 +15,7 @@ import {
 } from "@nexengine/node/internal";
 import { NexError } from "@nexengine/protocol";
 
-/** What a test's node is started with: the options of a node, and where its NATS is. */
+/** Options of a test's node: the options of a node, and the place of its NATS. */
 export interface TestNodeOptions extends Omit<NodeOptions, "driver"> {
   /** URL of the nats-server; those of `login` come after it. */
   server: string;
@@ -38,7 +38,7 @@ export function agentBundlePath(): string {
   return path;
 }
 
-/** What the machines of a test's node are made from. The rootfs goes with the directory for temporary files. */
+/** Files that the machines of a test's node are made from. The rootfs goes with the directory for temporary files. */
 export function testDriverFiles(): DriverFiles {
   const rootfsDirectory = join(tmpdir(), "nex-test-rootfs");
   mkdirSync(rootfsDirectory, { recursive: true });
@@ -54,7 +54,7 @@ export function testDriverFiles(): DriverFiles {
 }
 
 /** Where a test run has Firecracker and the jailer, if not on the path. */
-export const firecrackerDirectoryVariable = "NEX_TEST_FIRECRACKER_DIRECTORY";
+const firecrackerDirectoryVariable = "NEX_TEST_FIRECRACKER_DIRECTORY";
 
 function firecrackerPrograms(): { program?: string; jailer?: string } {
   const directory = process.env[firecrackerDirectoryVariable];
@@ -70,7 +70,7 @@ function isMicroVm(kind: SandboxChoice): kind is MicroVmKind {
   return microVmKinds.some((one) => one === kind);
 }
 
-/** One driver of emulated microVMs for all nodes, tried once: a trial is a boot, which takes seconds there. */
+/** One driver of emulated microVMs for all nodes, probed once: a probe is a boot, which takes seconds there. */
 function sharedDriver(kind: MicroVmKind): Promise<Driver> {
   const known = shared.get(kind);
   if (known !== undefined) return known;

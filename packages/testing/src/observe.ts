@@ -1,4 +1,4 @@
-/** What a test sees of a nexus and of the host: events, log lines, processes. */
+/** Observes a nexus and the host for tests: events, log lines, processes. */
 import { readdirSync, readFileSync } from "node:fs";
 import { NexError } from "@nexengine/protocol";
 import type { TestNexus } from "./nexus.ts";

@@ -1,15 +1,15 @@
 /** An agent that is hostile where a case wants it, and the real one everywhere else. */
 import { parseArgs } from "node:util";
 import { FrameType } from "@nexengine/protocol/agent";
-import { deeds } from "./deeds.ts";
-import { deedOf } from "./names.ts";
+import { actions } from "./actions.ts";
+import { actionOf } from "./names.ts";
 import { Wire } from "./wire.ts";
 
 /** The real agent as a URL; the build puts it in. */
 declare const honestAgent: string;
 
 const endMs = 60_000;
-const name = deedOf(process.execArgv);
+const name = actionOf(process.execArgv);
 if (name === undefined) await import(honestAgent);
 else {
   setTimeout(() => process.exit(), endMs);
@@ -18,5 +18,5 @@ else {
     parseArgs({ options: { channels: { type: "string", default: "" } } }).values.channels,
   );
   if (name !== "silent undeploy") void wire.first(FrameType.undeploy).then(() => process.exit());
-  await deeds[name](wire);
+  await actions[name](wire);
 }

@@ -1,28 +1,28 @@
 /** Agents that break the protocol, flood, forge and fall silent: as if a workload had taken its agent's place. */
 import assert from "node:assert/strict";
-import type { DeedName } from "../agent/deeds.ts";
-import { smallFrames } from "../agent/deeds-running.ts";
+import type { ActionName } from "../agent/actions.ts";
+import { smallFrames } from "../agent/actions-running.ts";
 import type { AgentCase, Check } from "./case.ts";
 import { broken, ends, held, refused, restarted } from "./checks.ts";
 
-function deed(
-  name: DeedName,
+function action(
+  name: ActionName,
   technique: string,
   outcome: string,
   check: Check,
   more: Partial<AgentCase> = {},
 ): AgentCase {
-  return { kind: "agent", name, deed: name, technique, outcome, onProcess: "held", check, ...more };
+  return { kind: "agent", name, action: name, technique, outcome, onProcess: "held", check, ...more };
 }
 
 function calls(
-  name: DeedName,
+  name: ActionName,
   technique: string,
   outcome: string,
   check: Check,
   more: Partial<AgentCase> = {},
 ): AgentCase {
-  return deed(name, technique, outcome, check, { deployed: "function", ...more });
+  return action(name, technique, outcome, check, { deployed: "function", ...more });
 }
 
 const notReady = (why: RegExp): Check => refused("no_ready_machine", why);
@@ -50,75 +50,75 @@ const repliesRight: Check = async (attack) => {
 };
 
 export const agentCases: readonly AgentCase[] = [
-  deed("garbage", "Answers with random bytes", neverReady, notReady(/Cannot read frames/)),
-  deed(
+  action("garbage", "Answers with random bytes", neverReady, notReady(/Cannot read frames/)),
+  action(
     "huge frame",
     "Announces a frame of 4 GiB",
     neverReady,
     notReady(/frame of 4294967295 bytes is out of bounds/),
   ),
-  deed(
+  action(
     "empty frame",
     "Announces a frame that is shorter than its head",
     neverReady,
     notReady(/out of bounds/),
   ),
-  deed(
+  action(
     "unknown type",
     "Sends a frame of no known type",
     neverReady,
     notReady(/type 200 is not one of an agent's/),
   ),
-  deed("other protocol", "Speaks another version", neverReady, notReady(/the agent speaks 99/)),
-  deed("hello of another shape", "Members of other types", neverReady, notReady(/hello is not valid/)),
-  deed("hello that is no JSON", "Half an object", neverReady, notReady(/not JSON/)),
-  deed("hello without end", "Message parts that never end", neverReady, notReady(/over 65536 bytes/)),
-  deed("silent hello", "Never says a word", neverReady, noHello),
-  deed("hello by drips", "Says it byte by byte", neverReady, noHello),
-  deed("hanging up", "Ends the channel, and lives on", neverReady, notReady(/./)),
-  deed("dying early", "Exits before it is ready", neverReady, notReady(/exited|ended/)),
-  deed("silent deploy", "Never answers the deploy", refusedDeploy, (attack) =>
+  action("other protocol", "Speaks another version", neverReady, notReady(/the agent speaks 99/)),
+  action("hello of another shape", "Members of other types", neverReady, notReady(/hello is not valid/)),
+  action("hello that is no JSON", "Half an object", neverReady, notReady(/not JSON/)),
+  action("hello without end", "Message parts that never end", neverReady, notReady(/over 65536 bytes/)),
+  action("silent hello", "Never says a word", neverReady, noHello),
+  action("hello by drips", "Says it byte by byte", neverReady, noHello),
+  action("hanging up", "Ends the channel, and lives on", neverReady, notReady(/./)),
+  action("dying early", "Exits before it is ready", neverReady, notReady(/exited|ended/)),
+  action("silent deploy", "Never answers the deploy", refusedDeploy, (attack) =>
     notStarted(new RegExp(`no answer to the deploy within ${attack.times.deployMs} ms`))(attack),
   ),
-  deed("artifact unread", "Never reads the artifact", refusedDeploy, (attack) =>
+  action("artifact unread", "Never reads the artifact", refusedDeploy, (attack) =>
     notStarted(new RegExp(`within ${attack.times.deployMs} ms|takes no more`))(attack),
   ),
-  deed("deployed of another shape", "Members of other types", refusedDeploy, notStarted(/not valid/)),
-  deed(
+  action("deployed of another shape", "Members of other types", refusedDeploy, notStarted(/not valid/)),
+  action(
     "boundless concurrency",
     "Claims to take a billion calls at once",
     refusedDeploy,
     notStarted(/not valid/),
   ),
-  deed("long refusal", "Refuses with 40,000 characters", refusedDeploy, notStarted(/not valid/)),
-  deed(
+  action("long refusal", "Refuses with 40,000 characters", refusedDeploy, notStarted(/not valid/)),
+  action(
     "credit overflow",
     "Grants endless credit",
     "Bounded; its workload runs and ends as it says",
     ends(/^status: 0$/),
   ),
-  deed(
+  action(
     "answers twice",
     "Answers again and again, with other answers",
     "The first one counts",
     ends(/^status: 4$/),
   ),
-  deed(
+  action(
     "end in one breath",
     "Says in one breath that its workload runs and has ended",
     "Both are told of",
     ends(/^status: 5$/),
   ),
-  deed("frames of a node", "Sends what only a node may", atOnce, broken(/type 4 is not one of an agent's/)),
-  deed("level of no log", "A log line of no level", atOnce, broken(/its level or length is out of bounds/)),
-  deed(
+  action("frames of a node", "Sends what only a node may", atOnce, broken(/type 4 is not one of an agent's/)),
+  action("level of no log", "A log line of no level", atOnce, broken(/its level or length is out of bounds/)),
+  action(
     "log line too long",
     "A log line of more than 16 KiB",
     atOnce,
     broken(/its level or length is out of bounds/),
   ),
-  deed("log line without end", "Parts of a line that never end", atOnce, broken(/over 65536 bytes/)),
-  deed(
+  action("log line without end", "Parts of a line that never end", atOnce, broken(/over 65536 bytes/)),
+  action(
     "flood of log frames",
     "Sends 100,000 lines of log",
     "Held to the rate; dropped lines are counted and told of",
@@ -130,7 +130,7 @@ export const agentCases: readonly AgentCase[] = [
     // A machine that is emulated writes slower, and is to be held all the same.
     { limits: { logBytesPerSecond: 16_384 } },
   ),
-  deed(
+  action(
     "flood of empty lines",
     "Sends 100,000 lines of log without a character in them",
     "Held to 2,000 lines a second; dropped lines are counted and told of",
@@ -149,30 +149,40 @@ export const agentCases: readonly AgentCase[] = [
       },
     },
   ),
-  deed(
+  action(
     "flood of small frames",
     "Sends 300,000 frames of 12 bytes that nobody asked for",
     "Read at 50,000 a second",
     async (attack) => {
       const line = await attack.line(/^sent in \d+ ms$/);
-      // What the sockets hold goes out at once.
+      // The bytes in the sockets' buffers go out at once.
       const leastMs = (1_000 * smallFrames) / 50_000 / 1.5;
       assert.ok(Number(/\d+/.exec(line)) >= leastMs, line);
     },
     { slow: true },
   ),
-  deed("exit of another shape", "A status of 9,999", atOnce, broken(/Cannot read how a workload ended/)),
-  deed("many exits", "Says a thousand times that its workload has ended", "Told of once", async (attack) => {
-    assert.match(await attack.end(), /^status: 0$/);
-    await attack.nexus.client.flush();
-    assert.equal(attack.story.ends.length, 1);
-  }),
-  deed("silent undeploy", "Never ends its workload, nor itself", "Killed after the grace", async (attack) => {
-    await attack.line(/ready/);
-    const tookMs = await attack.stop();
-    assert.ok(tookMs < stopMsMax, `the stop took ${Math.round(tookMs)} ms`);
-  }),
-  deed(
+  action("exit of another shape", "A status of 9,999", atOnce, broken(/Cannot read how a workload ended/)),
+  action(
+    "many exits",
+    "Says a thousand times that its workload has ended",
+    "Told of once",
+    async (attack) => {
+      assert.match(await attack.end(), /^status: 0$/);
+      await attack.nexus.client.flush();
+      assert.equal(attack.story.ends.length, 1);
+    },
+  ),
+  action(
+    "silent undeploy",
+    "Never ends its workload, nor itself",
+    "Killed after the grace",
+    async (attack) => {
+      await attack.line(/ready/);
+      const tookMs = await attack.stop();
+      assert.ok(tookMs < stopMsMax, `the stop took ${Math.round(tookMs)} ms`);
+    },
+  ),
+  action(
     "channel let go",
     "Ends the channel while its workload runs, and lives on",
     "Its machine is ended, and that is told of",
@@ -188,8 +198,8 @@ export const agentCases: readonly AgentCase[] = [
       },
     },
   ),
-  deed("console flood", "Writes 32 MB to its console", "The last 4 KiB are kept", ends(/^status: 0$/)),
-  deed(
+  action("console flood", "Writes 32 MB to its console", "The last 4 KiB are kept", ends(/^status: 0$/)),
+  action(
     "children left",
     "Starts processes in other sessions and exits",
     "They die with it; the end is told of",
@@ -304,7 +314,7 @@ export const agentCases: readonly AgentCase[] = [
         assert.match(answer, /function_(overloaded|stopped|timed_out)/);
     },
   ),
-  deed(
+  action(
     "host call before the deploy",
     "Calls a host service before it has a workload",
     atOnce,
@@ -339,48 +349,53 @@ export const agentCases: readonly AgentCase[] = [
     },
   ),
   calls("flood of host calls", "Makes two thousand calls in one breath", atOnce, restarted(/256 are open/)),
-  deed(
+  action(
     "relay unasked",
     "Opens a stream although its machine has no network",
     atOnce,
     broken(/type 48 is not one of an agent's/),
     { limits: { network: "none" } },
   ),
-  deed(
+  action(
     "relay before the deploy",
     "Opens a stream before it has a workload",
     neverReady,
     shownBeforeTheDeploy(/type 48 is not one of an agent's/),
   ),
-  deed("relay to nowhere", "Opens streams to servers that there are not", "Reset", held(/reset/)),
-  deed(
+  action("relay to nowhere", "Opens streams to servers that there are not", "Reset", held(/reset/)),
+  action(
     "relay by another's ids",
     "Opens a stream with an id of the node's",
     atOnce,
     broken(/is not a valid new id/),
   ),
-  deed("relay by one id twice", "Opens a stream twice", atOnce, broken(/is not a valid new id/)),
-  deed(
+  action("relay by one id twice", "Opens a stream twice", atOnce, broken(/is not a valid new id/)),
+  action(
     "relay beyond the window",
     "Sends more than it was allowed",
     atOnce,
     broken(/more than its credit allows/),
   ),
-  deed(
+  action(
     "relay of nothing",
     "Data, ends and credit of streams that there are not",
     "Nobody hears them",
     held(/nobody/),
   ),
-  deed("thousands of streams", "Opens 5,000 streams", "4,096; the others are reset", held(/904 are refused/)),
-  deed(
+  action(
+    "thousands of streams",
+    "Opens 5,000 streams",
+    "4,096; the others are reset",
+    held(/904 are refused/),
+  ),
+  action(
     "a walk by Node",
     "Out of its realm: walks all files, environments and command lines",
     "Only its own machine",
     held(/no file/),
     { onProcess: "not isolated" },
   ),
-  deed(
+  action(
     "channels by Node",
     "Out of its realm: plants, removes and renames in the channel directory, connects again, holds the FIFOs",
     "Refused (EROFS, ECONNREFUSED)",
@@ -393,21 +408,21 @@ export const agentCases: readonly AgentCase[] = [
       },
     },
   ),
-  deed(
+  action(
     "network by Node",
     "Out of its realm: connects, sends datagrams and looks up names",
     "Nobody is reached",
     held(/nobody/),
     { onProcess: "not isolated" },
   ),
-  deed(
+  action(
     "programs by Node",
     "Out of its realm: runs shells and planted programs, becomes root, signals the host",
     "Not there (ENOENT), refused (EACCES, EPERM, ESRCH)",
     held(/^held ENOENT,ENOENT,ENOENT, success, EACCES, EPERM,EPERM,ESRCH$/),
     { onProcess: "not isolated" },
   ),
-  deed(
+  action(
     "workers by Node",
     "Out of its realm: starts 200 workers",
     "Stopped at the limit of processes or of memory",

@@ -1,19 +1,19 @@
-/** What a hostile case is. */
+/** A hostile case. */
 import type { WorkloadLimits } from "@nexengine/client";
-import type { DeedName } from "../agent/deeds.ts";
+import type { ActionName } from "../agent/actions.ts";
 import type { Attack } from "../support/attack.ts";
 import type { Place } from "../support/place.ts";
 
 export type Check = (attack: Attack) => Promise<void>;
 
-/** What the guide says of a case, and whether it is true is what the tests find out. */
+/** The guide's text about a case; the tests find out whether it is true. */
 interface Told {
   name: string;
-  /** What it does, in the words of the guide. */
+  /** The technique, in the words of the guide. */
   technique: string;
-  /** What must come of it in a container. */
+  /** The required outcome in a container. */
   outcome: string;
-  /** What must come of it in a microVM, where it is something else. */
+  /** The required outcome in a microVM, where it differs. */
   inMicroVm?: { outcome: string; check: Check };
   /** Whether the process driver holds it too. */
   onProcess: "held" | "not isolated";
@@ -43,11 +43,11 @@ export interface WasmCase extends Told {
   module(): Promise<Uint8Array>;
 }
 
-/** The agent itself is hostile, see agent/deeds.ts: as if a workload had taken its place. */
+/** The agent itself is hostile, see agent/actions.ts: as if a workload had taken its place. */
 export interface AgentCase extends Told {
   kind: "agent";
-  deed: DeedName;
-  /** What is deployed to it; a service when absent. */
+  action: ActionName;
+  /** The kind of workload that is deployed to it; a service when absent. */
   deployed?: "function";
 }
 

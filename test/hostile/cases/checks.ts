@@ -1,4 +1,4 @@
-/** What cases expect, in one word each. */
+/** Expectations of cases, in one word each. */
 import assert from "node:assert/strict";
 import type { Check, HostileCase } from "./case.ts";
 

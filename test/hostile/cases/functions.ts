@@ -7,7 +7,7 @@ interface Facts {
   triedOnProcess?: boolean;
 }
 
-/** Those that do no harm are the same on the process driver: there it is the agent that holds them. */
+/** Harmless cases have the same outcome on the process driver: there it is the agent that holds them. */
 function trick(
   name: string,
   technique: string,

@@ -3,13 +3,13 @@ import assert from "node:assert/strict";
 import { assemble } from "@nexengine/testing";
 import type { Check, WasmCase } from "./case.ts";
 
-/** What it imports beside the two that every function here has. */
+/** Imports beside the two that every function here has. */
 interface Fields {
   imports?: string;
   declarations?: string;
 }
 
-/** What comes of it is the same on the process driver: it is the agent that holds them. */
+/** The outcome is the same on the process driver: it is the agent that holds them. */
 function module(
   name: string,
   technique: string,

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { agentBundlePath } from "@nexengine/testing";
 
 /** Where a host that can't build it has it. */
-export const hostileAgentVariable = "NEX_TEST_HOSTILE_AGENT";
+const hostileAgentVariable = "NEX_TEST_HOSTILE_AGENT";
 
 /** @returns its path. */
 export async function buildHostileAgent(directory: string): Promise<string> {

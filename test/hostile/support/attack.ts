@@ -62,7 +62,7 @@ export class Attack {
     return this.until(`a line ${form}`, ({ lines }) => lines.find((line) => form.test(line)));
   }
 
-  /** What it says of its own attempt. */
+  /** The workload's own report of its attempt. */
   async verdict(): Promise<string> {
     if (this.refusal !== undefined) return this.refusal.message.replace(/^.*?rejected by agent: /, "");
     return await this.line(/^(held|ESCAPED) /);

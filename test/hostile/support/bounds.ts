@@ -1,4 +1,4 @@
-/** What a hostile run stands in: a control group around everything, and a small file system in memory. */
+/** The bounds of a hostile run: a control group around everything, and a small file system in memory. */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,7 +13,7 @@ export class Bounds implements AsyncDisposable {
   readonly cgroup: OuterCgroup;
   /** The file system; it is also the directory for temporary files while the bounds stand. */
   readonly directory: string;
-  readonly #formerTmp = process.env["TMPDIR"];
+  readonly #previousTmp = process.env["TMPDIR"];
   readonly #release = (): void => this.#unmount();
 
   constructor() {
@@ -32,8 +32,8 @@ export class Bounds implements AsyncDisposable {
 
   #unmount(): void {
     process.off("exit", this.#release);
-    if (this.#formerTmp === undefined) delete process.env["TMPDIR"];
-    else process.env["TMPDIR"] = this.#formerTmp;
+    if (this.#previousTmp === undefined) delete process.env["TMPDIR"];
+    else process.env["TMPDIR"] = this.#previousTmp;
     unmount(this.directory);
     rmSync(this.directory, { recursive: true, force: true });
   }

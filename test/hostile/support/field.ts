@@ -19,12 +19,12 @@ import { buildHostileAgent } from "./agent-bundle.ts";
 import { Attack, type Times } from "./attack.ts";
 import { Bounds } from "./bounds.ts";
 import { Neighbours, neighbourCount } from "./neighbours.ts";
+import { type Holdings, Orphans } from "./orphans.ts";
 import { Place } from "./place.ts";
-import { type Holdings, Remains } from "./remains.ts";
 import { Watch } from "./watch.ts";
 
 const poolSize = 2;
-/** Of a machine that asks for nothing else: small, so that a hostile one ends soon. */
+/** Limits of a machine that asks for nothing else: small, so that a hostile one ends soon. */
 const limits = { vcpus: 0.5, memory_bytes: 134_217_728, disk_bytes: 16_777_216, processes: 64 };
 /** With a kernel of its own, which takes memory and boots. */
 const microVmLimits = { ...limits, vcpus: 1, memory_bytes: 201_326_592 };
@@ -38,7 +38,7 @@ const slowTimes: Times = {
   ...{ answerMsMax: 20_000, toldMsMax: 100_000 },
 };
 
-/** What differs between kinds of machine. */
+/** Differences between kinds of machine. */
 interface Ground {
   limits?: typeof limits;
   times: Times;
@@ -68,7 +68,7 @@ export class Field implements AsyncDisposable {
   readonly neighbours: Neighbours;
   readonly place: Place;
   readonly #watch: Watch;
-  readonly #remains: Remains | undefined;
+  readonly #orphans: Orphans | undefined;
   readonly #stack: AsyncDisposableStack;
   readonly #attacker: Artifact;
   readonly #isMicroVm: boolean;
@@ -80,7 +80,7 @@ export class Field implements AsyncDisposable {
     this.neighbours = parts.neighbours;
     this.place = parts.place;
     this.#watch = rest.watch;
-    this.#remains = rest.remains;
+    this.#orphans = rest.orphans;
     this.#stack = rest.stack;
     this.#attacker = rest.attacker;
     this.#isMicroVm = rest.isMicroVm;
@@ -90,7 +90,7 @@ export class Field implements AsyncDisposable {
   static async start({ sandbox, runtime }: FieldOptions): Promise<Field> {
     const attackerFile = await compileC(attackerSource);
     assert.ok(attackerFile, "the hostile service can't be built");
-    // What machines are made from takes long to build, and is the same outside of the bounds.
+    // The files of machines take long to build, and are the same outside of the bounds.
     const driverFiles = testDriverFiles();
     await using stack = new AsyncDisposableStack();
     const bounds = stack.use(new Bounds());
@@ -134,13 +134,13 @@ export class Field implements AsyncDisposable {
     );
     const neighbours = stack.use(await Neighbours.start(nexus, answerMsMax));
     const machines = neighbourCount + poolSize;
-    const remains =
-      ground.holdings && new Remains(bounds, nodeDirectory, files.idsDirectory, machines, ground.holdings);
+    const orphans =
+      ground.holdings && new Orphans(bounds, nodeDirectory, files.idsDirectory, machines, ground.holdings);
     const attacker = { bucket, key };
     const isMicroVm = sandbox === "qemu" || sandbox === "firecracker";
     return new Field(
       { nexus, neighbours, place },
-      { watch, remains, attacker, isMicroVm, times: ground.times, stack: stack.move() },
+      { watch, orphans, attacker, isMicroVm, times: ground.times, stack: stack.move() },
     );
   }
 
@@ -161,8 +161,8 @@ export class Field implements AsyncDisposable {
     await this.neighbours.check();
     assert.equal(this.place.visits, visits, "something has come to a listener of the host");
     assert.deepEqual(
-      await this.#remains?.left(),
-      this.#remains === undefined ? undefined : [],
+      await this.#orphans?.left(),
+      this.#orphans === undefined ? undefined : [],
       "something is left",
     );
   }
@@ -194,7 +194,7 @@ export class Field implements AsyncDisposable {
         return { artifact, options: { type: "wasm", triggerSubjects: [name], ...given } };
       }
       case "agent": {
-        const limited = { limits: { ...hostile.limits, memoryBytes: memoryBytesOf(hostile.deed) } };
+        const limited = { limits: { ...hostile.limits, memoryBytes: memoryBytesOf(hostile.action) } };
         const environment = { PLACE: JSON.stringify(this.place) };
         if (hostile.deployed === "function") {
           const artifact = { bytes: Buffer.from("() => 1") };
@@ -212,7 +212,7 @@ export class Field implements AsyncDisposable {
 
 interface FieldRest {
   watch: Watch;
-  remains: Remains | undefined;
+  orphans: Orphans | undefined;
   attacker: Artifact;
   isMicroVm: boolean;
   times: Times;

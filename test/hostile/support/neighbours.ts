@@ -6,8 +6,8 @@ import { echoService, type TestNexus } from "@nexengine/testing";
 const pauseMs = 25;
 const listenTries = 3;
 const bucketBytesMax = 67_108_864;
-export const neighbourFunction = "neighbour-function";
-export const neighbourService = "neighbour-service";
+const neighbourFunction = "neighbour-function";
+const neighbourService = "neighbour-service";
 
 /** How many machines the neighbours have. */
 export const neighbourCount = 2;

@@ -13,7 +13,7 @@ const namePrefix = "nex-hostile-";
 const removeMsMax = 5_000;
 const removePollMs = 20;
 
-/** What is written into the group's files, by the controller that has them. */
+/** Values written into the group's files, by the controller that has them. */
 const limits: Record<string, Record<1 | 2, Record<string, string>>> = {
   memory: {
     1: { "memory.limit_in_bytes": String(memoryBytesMax) },
@@ -31,14 +31,14 @@ export class OuterCgroup implements AsyncDisposable {
   readonly name = `${namePrefix}${process.pid}`;
   readonly #mounts: readonly CgroupMount[];
   /** Where this process was before, in each hierarchy. */
-  readonly #former: ReadonlyMap<CgroupMount, string>;
+  readonly #previous: ReadonlyMap<CgroupMount, string>;
   readonly #leave = (): void => void this.#left();
 
   /** Goes in. */
   constructor() {
     removeAbandoned();
     this.#mounts = readCgroupMounts().filter(({ controllers }) => controllers.size > 0);
-    this.#former = new Map(this.#mounts.map((mount) => [mount, ownGroup(mount)]));
+    this.#previous = new Map(this.#mounts.map((mount) => [mount, ownGroup(mount)]));
     process.once("exit", this.#leave);
     for (const mount of this.#mounts) this.#enter(mount);
   }
@@ -81,7 +81,7 @@ export class OuterCgroup implements AsyncDisposable {
 
   /** Goes back to where this process was, and removes the group, as far as nothing runs in it. */
   #left(): boolean {
-    const left = [...this.#former].map(([mount, group]) => {
+    const left = [...this.#previous].map(([mount, group]) => {
       try {
         writeFileSync(join(mount.directory, group, "cgroup.procs"), String(process.pid));
       } catch {}
@@ -124,7 +124,7 @@ function pidsIn(path: string): number[] {
   }
 }
 
-/** Those that lie deepest first. @returns whether all are gone. */
+/** Removes the deepest groups first. @returns whether all are gone. */
 function removeGroups(path: string): boolean {
   for (const name of groupsIn(path)) removeGroups(join(path, name));
   try {

@@ -1,4 +1,4 @@
-/** What there is on the host that no machine may reach: files, sockets and processes that a case can name. */
+/** Things on the host that no machine may reach: files, sockets and processes that a case can name. */
 import { randomBytes } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";

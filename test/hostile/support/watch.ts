@@ -1,9 +1,9 @@
-/** What is told of workloads, by their names. */
+/** Collects reports about workloads, by their names. */
 import type { NexClient } from "@nexengine/client";
 
 const linesKeptMax = 4_000;
 
-/** What one workload has written and what was told of it. */
+/** Output of one workload, and the reports about it. */
 export interface Story {
   lines: string[];
   /** Its log lines, also those that are not kept. */

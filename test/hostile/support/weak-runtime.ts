@@ -3,7 +3,7 @@ import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** The parts of a bundle's configuration that defences are in. */
-export interface BundleConfig {
+interface BundleConfig {
   root: { readonly: boolean };
   process: { noNewPrivileges: boolean; capabilities: Record<string, string[]> };
   mounts: { destination: string; options: string[] }[];

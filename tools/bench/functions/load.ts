@@ -1,8 +1,8 @@
 /** A load generator in a process of its own: one connection, one wildcard inbox, a slot for each call at once. */
 import { type MessageHandler, WireConnection } from "./wire.ts";
 
-/** What to do for one round. */
-export interface LoadOrder {
+/** The load of one round. */
+export interface LoadSpec {
   /** Slots take them in turn. */
   subjects: readonly string[];
   concurrency: number;
@@ -11,7 +11,7 @@ export interface LoadOrder {
   durationMs: number;
 }
 
-/** What came of it. */
+/** The result of a round. */
 export interface LoadResult {
   calls: number;
   errors: number;
@@ -26,7 +26,7 @@ const silenceMsMax = 10_000;
 class Load implements MessageHandler {
   readonly #latenciesUs = new Float64Array(latenciesMax);
   #wire: WireConnection | undefined;
-  #order: LoadOrder | undefined;
+  #spec: LoadSpec | undefined;
   #heads: Buffer[] = [];
   #sentAt = new Float64Array(0);
   #calls = 0;
@@ -42,29 +42,29 @@ class Load implements MessageHandler {
     this.#wire.write("SUB _INBOX.load.* 7\r\n");
   }
 
-  async run(order: LoadOrder): Promise<LoadResult> {
+  async run(spec: LoadSpec): Promise<LoadResult> {
     const wire = this.#wire as WireConnection;
-    this.#order = order;
-    const payload = "x".repeat(order.payloadBytes);
-    this.#heads = Array.from({ length: order.concurrency }, (_, slot) => {
-      const subject = order.subjects[slot % order.subjects.length];
+    this.#spec = spec;
+    const payload = "x".repeat(spec.payloadBytes);
+    this.#heads = Array.from({ length: spec.concurrency }, (_, slot) => {
+      const subject = spec.subjects[slot % spec.subjects.length];
       return Buffer.from(`PUB ${subject} _INBOX.load.${slot} ${payload.length}\r\n${payload}\r\n`);
     });
-    this.#sentAt = new Float64Array(order.concurrency);
+    this.#sentAt = new Float64Array(spec.concurrency);
     this.#calls = 0;
     this.#errors = 0;
     this.#stopping = false;
     this.#measuring = false;
-    this.#open = order.concurrency;
+    this.#open = spec.concurrency;
     this.#done = Promise.withResolvers();
-    for (let slot = 0; slot < order.concurrency; slot++) this.#send(slot);
+    for (let slot = 0; slot < spec.concurrency; slot++) this.#send(slot);
     wire.flush();
-    await new Promise((resolve) => setTimeout(resolve, order.warmMs));
+    await new Promise((resolve) => setTimeout(resolve, spec.warmMs));
     this.#calls = 0;
     this.#measuring = true;
     const startedAt = performance.now();
     process.send?.({ measuring: true });
-    await new Promise((resolve) => setTimeout(resolve, order.durationMs));
+    await new Promise((resolve) => setTimeout(resolve, spec.durationMs));
     const seconds = (performance.now() - startedAt) / 1_000;
     this.#measuring = false;
     const calls = this.#calls;
@@ -73,7 +73,7 @@ class Load implements MessageHandler {
     this.#lastMs = performance.now();
     const watch = setInterval(() => {
       if (performance.now() - this.#lastMs > silenceMsMax)
-        this.#done.reject(new Error(`${this.#open} calls on ${order.subjects[0]} were never answered`));
+        this.#done.reject(new Error(`${this.#open} calls on ${spec.subjects[0]} were never answered`));
     }, 500);
     await this.#done.promise;
     clearInterval(watch);
@@ -101,7 +101,7 @@ class Load implements MessageHandler {
     // The digits behind the last dot.
     for (let at = subjectEnd - 1, factor = 1; chunk[at] !== 46; at--, factor *= 10)
       slot += ((chunk[at] as number) - 48) * factor;
-    if (hasHeaders || payloadEnd - payloadStart !== this.#order?.payloadBytes) this.#errors++;
+    if (hasHeaders || payloadEnd - payloadStart !== this.#spec?.payloadBytes) this.#errors++;
     if (this.#measuring) {
       if (this.#calls < latenciesMax)
         this.#latenciesUs[this.#calls] = (performance.now() - (this.#sentAt[slot] as number)) * 1_000;
@@ -117,11 +117,11 @@ class Load implements MessageHandler {
 }
 
 const load = new Load();
-process.on("message", async (order: { connect?: object; run?: LoadOrder }) => {
-  if (order.connect !== undefined) {
-    await load.connect(order.connect);
+process.on("message", async (spec: { connect?: object; run?: LoadSpec }) => {
+  if (spec.connect !== undefined) {
+    await load.connect(spec.connect);
     process.send?.({ ready: true });
   }
-  if (order.run !== undefined) process.send?.({ result: await load.run(order.run) });
+  if (spec.run !== undefined) process.send?.({ result: await load.run(spec.run) });
 });
 process.on("disconnect", () => process.exit());

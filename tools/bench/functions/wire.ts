@@ -52,7 +52,7 @@ export class WireConnection {
   }
 
   static async open(options: ConnectionOptions, handler: MessageHandler): Promise<WireConnection> {
-    // What the client library does by itself must not come in between.
+    // The client library must not send anything by itself meanwhile.
     const quiet = { pingInterval: 2 ** 30, reconnect: false };
     return new WireConnection(await connect({ ...options, ...quiet }), handler);
   }

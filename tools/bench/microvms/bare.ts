@@ -32,7 +32,7 @@ export interface BareMonitor {
 /** How a monitor is run. */
 export interface BareRun {
   command: readonly [program: string, ...args: string[]];
-  /** Of the second disk. */
+  /** The token on the second disk. */
   token: string;
   reseeds: boolean;
   /** Lets the guest boot, or go on. */

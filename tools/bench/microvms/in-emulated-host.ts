@@ -1,4 +1,4 @@
-/** What runs in the emulated host. */
+/** The benchmark that runs in the emulated host. */
 import { benchFirecrackerEmulated } from "../microvms.ts";
 
 if (!(await benchFirecrackerEmulated())) process.exitCode = 1;

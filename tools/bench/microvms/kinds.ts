@@ -15,11 +15,11 @@ import { BareQemu } from "./bare-qemu.ts";
 
 export type MicroVmKind = "qemu" | "firecracker";
 
-/** What is compared of a kind. */
+/** The parts of a kind that are compared. */
 export interface Compared {
   driver: Driver;
   bare: BareMonitor;
-  /** Of the driver. */
+  /** State directory of the driver. */
   stateDirectory: string;
   initramfs: string;
   /** The same driver, whose machines boot another one. */

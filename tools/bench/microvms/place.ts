@@ -17,7 +17,7 @@ const alike = 99;
 const initMode = 0o100755;
 const initWords = "[nex: the first program]";
 const initTimeoutMs = 60_000;
-/** What a node waits for where each step takes seconds. */
+/** Time limits of a node, where each step takes seconds. */
 const patience = { machineWaitMs: 100_000, callTimeMs: 20_000, deployTimeMs: 60_000, stopGraceMs: 15_000 };
 
 /** How often each thing is done. */
@@ -68,7 +68,7 @@ export class Place {
     }
   }
 
-  /** What comes before the first program of a guest: it is one that turns the machine off. */
+  /** Measures the time before the first program of a guest: that program turns the machine off. */
   async #benchInit(): Promise<void> {
     const { initramfs, driverOf } = this.#compared;
     const { boots } = this.#counts;
@@ -78,7 +78,7 @@ export class Place {
       mode: initMode,
       data: Buffer.from(`#!/bin/sh\necho "${initWords}"\nreboot -f\n`),
     };
-    // Of two archives behind each other, the second one's files replace the first one's.
+    // With two archives behind each other, the second one's files replace the first one's.
     await writeFile(endsAtOnce, Buffer.concat([await readFile(initramfs), cpioArchive([init])]));
     const driver = driverOf(endsAtOnce);
     const times: number[] = [];

@@ -105,22 +105,22 @@ async function read(socket: Socket, count: number): Promise<Buffer> {
 
 /** Begins an epoch as a node does, and lets the guest make a call. */
 async function begin(machine: Machine, token: string, epoch: number): Promise<Socket[]> {
-  const mark = markOf(token, epoch);
+  const header = headerOf(token, epoch);
   const calls = await machine.connect("calls");
   const frames = await machine.connect("frames");
-  calls.write(mark);
-  frames.write(mark);
-  assert.deepEqual(await read(frames, mark.length), mark);
+  calls.write(header);
+  frames.write(header);
+  assert.deepEqual(await read(frames, header.length), header);
   frames.write(String(epoch));
-  const called = await read(calls, mark.length + `call ${epoch}`.length);
-  assert.equal(called.subarray(mark.length).toString(), `call ${epoch}`);
+  const called = await read(calls, header.length + `call ${epoch}`.length);
+  assert.equal(called.subarray(header.length).toString(), `call ${epoch}`);
   calls.write(`yes ${epoch}`);
   assert.equal(String(await read(frames, `answered yes ${epoch}`.length)), `answered yes ${epoch}`);
   return [frames, calls];
 }
 
-function markOf(token: string, epoch: number): Buffer {
-  const directory = mkdtempSync(join(tmpdir(), "nex-mark-"));
+function headerOf(token: string, epoch: number): Buffer {
+  const directory = mkdtempSync(join(tmpdir(), "nex-header-"));
   try {
     writeFileSync(join(directory, "token"), token);
     return new EpochHeader(directory).of(epoch);
@@ -136,10 +136,10 @@ test("an agent takes one epoch after the other from the sockets that it inherits
   for (const socket of first) socket.destroy();
   // A connection that begins nothing does no harm.
   const silent = await machine.connect("frames");
-  silent.write("nothing that is a mark");
+  silent.write("nothing that is a header");
   silent.destroy();
   const second = await begin(machine, firstToken, 2);
-  // The next node comes before the former one is seen to go.
+  // The next node comes before the previous one is seen to go.
   const third = await begin(machine, firstToken, 3);
   for (const socket of [...second, ...third]) socket.destroy();
 });
@@ -150,14 +150,14 @@ test("an agent makes its calls over the connection of its epoch, whatever was co
   await using machine = new Machine();
   await machine.start();
   for (const socket of await begin(machine, firstToken, 1)) socket.destroy();
-  // What a template was connected by is there in each of its copies, and has ended.
+  // A template's connection is present in each of its copies, and has ended.
   const stale = await machine.connect("calls");
   stale.destroy();
   const frames = await machine.connect("frames");
-  frames.write(markOf(firstToken, 2));
-  assert.deepEqual(await read(frames, 24), markOf(firstToken, 2));
+  frames.write(headerOf(firstToken, 2));
+  assert.deepEqual(await read(frames, 24), headerOf(firstToken, 2));
   const calls = await machine.connect("calls");
-  calls.write(markOf(firstToken, 2));
+  calls.write(headerOf(firstToken, 2));
   frames.write("2");
   assert.equal(String((await read(calls, 24 + 6)).subarray(24)), "call 2");
   calls.write("late");
@@ -172,8 +172,8 @@ test("an agent that still waits for the calls of an epoch leaves those of the ne
   await machine.start();
   // As in a copy of a machine that was stopped here: the calls of its epoch never come.
   const previous = await machine.connect("frames");
-  previous.write(markOf(firstToken, 1));
-  assert.deepEqual(await read(previous, 24), markOf(firstToken, 1));
+  previous.write(headerOf(firstToken, 1));
+  assert.deepEqual(await read(previous, 24), headerOf(firstToken, 1));
   for (const socket of await begin(machine, firstToken, 2)) socket.destroy();
   previous.destroy();
 });
@@ -182,13 +182,13 @@ test("an agent answers to the token that its machine has by then, and to no othe
   await using machine = new Machine();
   await machine.start();
   for (const socket of await begin(machine, firstToken, 1)) socket.destroy();
-  const mark = markOf(secondToken, 2);
+  const header = headerOf(secondToken, 2);
   const calls = await machine.connect("calls");
   const frames = await machine.connect("frames");
-  calls.write(mark);
-  frames.write(mark);
-  const answered = read(frames, mark.length);
+  calls.write(header);
+  frames.write(header);
+  const answered = read(frames, header.length);
   machine.setToken(secondToken);
-  assert.deepEqual(await answered, mark);
+  assert.deepEqual(await answered, header);
   for (const socket of [calls, frames]) socket.destroy();
 });

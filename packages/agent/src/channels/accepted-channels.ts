@@ -1,9 +1,9 @@
 /**
  * Channels that the host opens, with `--channels=sockets:<directory>`: the agent has inherited two sockets that listen,
- * for frames and for calls. The host connects to both for each epoch, calls first, and begins it on both by a mark.
+ * for frames and for calls. The host connects to both for each epoch, calls first, and begins it on both by a header.
  *
- * The token of the mark is that of the machine. A copy of a machine gets another one as the last thing that makes it a
- * machine of its own, so an agent that waits for a mark looks again what the token is.
+ * The token of the header is that of the machine. A copy of a machine gets another one as the last thing that makes it a
+ * machine of its own, so an agent that waits for a header looks again what the token is.
  */
 import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
@@ -15,17 +15,17 @@ import { EpochHeader } from "./serial-port.ts";
 const framesFd = 3;
 const callsFd = 4;
 const backlog = 8;
-/** So often is the token looked at while a mark is missing. */
+/** Interval for checking the token while a header is missing, in ms. */
 const tokenMs = 2;
 /** Calls are connected before frames are; more than a turn of the loop they don't take. */
 const callsTimeoutMs = 2_000;
 
 /** Accepts what the host connects, of each kind the latest. */
 export class AcceptedChannels {
-  readonly #mark: EpochHeader;
+  readonly #header: EpochHeader;
   readonly #connections: PipeHandle[] = [];
-  /** The latest connection of calls, of which nothing but its mark has been read. */
-  #calls: { line: CallChannel; mark: Buffer; read: number } | undefined;
+  /** The latest connection of calls, of which nothing but its header has been read. */
+  #calls: { line: CallChannel; header: Buffer; read: number } | undefined;
   /** That of the epoch whose frames have begun. */
   #line: { epoch: number; line: CallChannel } | undefined;
   #current: FramePort | undefined;
@@ -33,17 +33,17 @@ export class AcceptedChannels {
   #wake: () => void = () => undefined;
 
   constructor(directory: string) {
-    this.#mark = new EpochHeader(directory);
+    this.#header = new EpochHeader(directory);
     accept(callsFd, (handle) => {
       this.#calls?.line.close();
       handle.setBlocking(true);
       const line = callChannelOf(handle.fd, handle.fd, () => handle.close());
-      this.#calls = { line, mark: Buffer.alloc(this.#mark.byteLength), read: 0 };
+      this.#calls = { line, header: Buffer.alloc(this.#header.byteLength), read: 0 };
       this.#wake();
     });
     accept(framesFd, (handle) => {
       this.#connections.push(handle);
-      // The host has begun anew, whether the end of the former connection has been seen or not.
+      // The host has begun anew, whether the end of the previous connection has been seen or not.
       this.#current?.close();
       this.#wake();
     });
@@ -58,7 +58,7 @@ export class AcceptedChannels {
       for (const previous of this.#connections.splice(0, this.#connections.length - 1)) previous.close();
       const connection = this.#connections.pop();
       if (connection === undefined) continue;
-      const port = new FramePort(socketOf(connection), this.#mark, this.#epoch);
+      const port = new FramePort(socketOf(connection), this.#header, this.#epoch);
       this.#current = port;
       const frames = await this.#begun(port, leftMs);
       this.#epoch = port.epoch;
@@ -87,18 +87,18 @@ export class AcceptedChannels {
   }
 
   /**
-   * Is there a connection of calls that begins with the mark of this epoch? One that has been accepted may be that of an
+   * Is there a connection of calls that begins with the header of this epoch? One that has been accepted may be that of an
    * earlier epoch, also of the time before a copy was made, or already that of a later one, and stays then.
    */
   #callsBegun(epoch: number): boolean {
     const accepted = this.#calls;
     if (accepted === undefined) return false;
-    const wanted = this.#mark.of(epoch);
+    const wanted = this.#header.of(epoch);
     const { line } = accepted;
     try {
-      for (; accepted.read < accepted.mark.length; )
-        accepted.read += line.readSome(accepted.mark, accepted.read);
-      if (!accepted.mark.equals(wanted)) return false;
+      for (; accepted.read < accepted.header.length; )
+        accepted.read += line.readSome(accepted.header, accepted.read);
+      if (!accepted.header.equals(wanted)) return false;
       line.write(wanted);
     } catch {
       line.close();
@@ -111,13 +111,13 @@ export class AcceptedChannels {
     return true;
   }
 
-  /** Waits for the mark of a connection, or for the next connection. */
+  /** Waits for the header of a connection, or for the next connection. */
   async #begun(port: FramePort, timeoutMs: number): Promise<Duplex | undefined> {
     const deadline = performance.now() + timeoutMs;
     while (performance.now() < deadline && !port.ended && this.#connections.length === 0) {
       const frames = await port.next(tokenMs);
       if (frames !== undefined) return frames;
-      if (this.#mark.renew()) port.lookAgain();
+      if (this.#header.renew()) port.lookAgain();
     }
     return undefined;
   }

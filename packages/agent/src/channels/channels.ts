@@ -20,7 +20,7 @@ const retryLaterMs = 100;
 /** After this time `later` begins. */
 const retryFirstForMs = 2_000;
 
-/** What the host tells a machine whose node can be away. */
+/** Options that the host gives to a machine whose node can be away. */
 export interface ChannelOptions {
   /** A node may stay away so long. */
   nodeLostTimeoutMs: number;
@@ -35,9 +35,9 @@ export interface AgentChannels {
 }
 
 /**
- * Opens channels: with `fd` those that were inherited, with `connect:<directory>` new connections and FIFOs whenever the
- * former ones have ended, with `port:<directory>` new epochs of serial ports, with `sockets:<directory>` what the host
- * connects to listening sockets that were inherited.
+ * Opens channels. `fd` takes those that were inherited. `connect:<directory>` makes new connections and FIFOs whenever
+ * the previous ones have ended. `port:<directory>` starts new epochs of serial ports. `sockets:<directory>` accepts the
+ * host's connections on listening sockets that were inherited.
  *
  * @param kind The value of `--channels`.
  * @throws NexError `usage`
@@ -86,9 +86,9 @@ async function* connections(path: string, nodeLostTimeoutMs: number): AsyncGener
 async function* portEpochs(directory: string, nodeLostTimeoutMs: number): AsyncGenerator<Duplex> {
   let lostAtMs = performance.now();
   let epoch = 0;
-  const mark = new EpochHeader(directory);
+  const header = new EpochHeader(directory);
   for (;;) {
-    const port = new FramePort(portStream(`${directory}/frames`), mark, epoch);
+    const port = new FramePort(portStream(`${directory}/frames`), header, epoch);
     const leftMs = (): number => nodeLostTimeoutMs - (performance.now() - lostAtMs);
     for (let frames = await port.next(leftMs()); frames; frames = await port.next(leftMs())) {
       yield frames;

@@ -7,7 +7,7 @@ export interface PipeHandle {
   listen(backlog: number): number;
   setBlocking(blocking: boolean): number;
   close(): void;
-  /** What listens hands each connection over. */
+  /** The listening handle passes each connection to this function. */
   onconnection?: (status: number, handle: PipeHandle | undefined) => void;
 }
 

@@ -3,7 +3,7 @@ import { readSync, writeSync } from "node:fs";
 import { type CallChannel, channelEnded, type OpenCalls } from "./call-channel.ts";
 import { EpochHeader, openPort } from "./serial-port.ts";
 
-/** How long a mark may be on its way when the frames have begun already. */
+/** How long a header may be on its way when the frames have begun already. */
 const markTimeoutMs = 2_000;
 /** Between two looks at a port that has nothing, first and later. */
 const pauseFirstMs = 0.05;
@@ -23,13 +23,13 @@ export function portCalls(directory: string): OpenCalls {
 
 /** The port of calls. No call waits in the kernel, since that would not end with the host. */
 class CallPort {
-  readonly #mark: EpochHeader;
+  readonly #header: EpochHeader;
   readonly #fd: number;
   readonly #chunk = Buffer.allocUnsafe(readBytesMax);
   #bytes: Buffer = Buffer.alloc(0);
 
   constructor(directory: string) {
-    this.#mark = new EpochHeader(directory);
+    this.#header = new EpochHeader(directory);
     this.#fd = openPort(`${directory}/calls`);
   }
 
@@ -37,13 +37,13 @@ class CallPort {
   open(epoch: number): CallChannel {
     const deadline = performance.now() + markTimeoutMs;
     for (const pause = pauses(); ; ) {
-      const mark = this.#mark.find(this.#bytes);
-      if (mark !== undefined) {
-        this.#bytes = this.#bytes.subarray(mark.end);
-        if (mark.epoch === epoch) break;
+      const header = this.#header.find(this.#bytes);
+      if (header !== undefined) {
+        this.#bytes = this.#bytes.subarray(header.end);
+        if (header.epoch === epoch) break;
         continue;
       }
-      this.#bytes = this.#bytes.subarray(-this.#mark.byteLength);
+      this.#bytes = this.#bytes.subarray(-this.#header.byteLength);
       if (this.#fill() <= 0) pause();
       if (performance.now() > deadline) throw channelEnded();
     }
@@ -52,7 +52,7 @@ class CallPort {
       readSome: (to, at) => this.#readSome(to, at),
       close: () => undefined,
     };
-    line.write(this.#mark.of(epoch));
+    line.write(this.#header.of(epoch));
     return line;
   }
 
@@ -73,8 +73,8 @@ class CallPort {
       if (count === 0) throw channelEnded();
       if (count < 0) pause();
     }
-    // When the next node has begun, nothing more comes of the former's answer.
-    const end = this.#mark.find(this.#bytes)?.start ?? this.#bytes.length;
+    // Once the next node has started, nothing more of the previous node's answer arrives.
+    const end = this.#header.find(this.#bytes)?.start ?? this.#bytes.length;
     if (end === 0) throw channelEnded();
     const count = this.#bytes.copy(to, at, 0, end);
     this.#bytes = this.#bytes.subarray(count);

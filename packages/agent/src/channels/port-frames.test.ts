@@ -15,7 +15,7 @@ const skip = process.platform !== "linux" && "serial ports are Linux's";
 /** A port whose host is this test. It is a FIFO, so what the guest writes comes back to it, as from an echoing host. */
 class Port implements Disposable {
   readonly directory = mkdtempSync(join(tmpdir(), "nex-port-"));
-  readonly mark: EpochHeader;
+  readonly header: EpochHeader;
   readonly guest: FramePort;
   readonly #fd: number;
 
@@ -24,13 +24,13 @@ class Port implements Disposable {
     execFileSync("mkfifo", [path]);
     writeFileSync(join(this.directory, "token"), `ffffffff${"ab".repeat(12)}\n`);
     this.#fd = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
-    this.mark = new EpochHeader(this.directory);
-    this.guest = new FramePort(portStream(join(this.directory, "frames")), this.mark, 0);
+    this.header = new EpochHeader(this.directory);
+    this.guest = new FramePort(portStream(join(this.directory, "frames")), this.header, 0);
   }
 
   say(...parts: (string | number)[]): void {
     for (const part of parts) {
-      writeSync(this.#fd, typeof part === "string" ? Buffer.from(part) : this.mark.of(part));
+      writeSync(this.#fd, typeof part === "string" ? Buffer.from(part) : this.header.of(part));
     }
   }
 
@@ -49,7 +49,7 @@ async function read(frames: Duplex): Promise<string> {
   return String(chunk);
 }
 
-test("FramePort throws away what came before the first mark, and takes one that is said again once", {
+test("FramePort throws away what came before the first header, and takes one that is said again once", {
   skip,
 }, async () => {
   using port = new Port();

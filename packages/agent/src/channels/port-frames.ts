@@ -31,9 +31,9 @@ class PortFrames extends Duplex {
 /** One opening of the port of frames, or one connection to it. */
 export class FramePort {
   readonly #socket: Socket;
-  readonly #mark: EpochHeader;
+  readonly #header: EpochHeader;
   #epoch: number;
-  /** What came before the first mark, as much of it as a part of one may be. */
+  /** Bytes that came before the first header, up to the length of a partial header. */
   #before: Buffer | undefined = Buffer.alloc(0);
   #current: PortFrames | undefined;
   #fresh: PortFrames | undefined;
@@ -43,8 +43,8 @@ export class FramePort {
    * @param socket Owned from now on.
    * @param epoch The latest that has begun: a lower one is none.
    */
-  constructor(socket: Socket, mark: EpochHeader, epoch: number) {
-    this.#mark = mark;
+  constructor(socket: Socket, header: EpochHeader, epoch: number) {
+    this.#header = header;
     this.#epoch = epoch;
     this.#socket = socket;
     this.#socket.on("data", (chunk: Buffer) => this.#take(chunk));
@@ -64,7 +64,7 @@ export class FramePort {
     return this.#epoch;
   }
 
-  /** Looks again for a mark in what has come: what a mark is may have changed since. */
+  /** Looks again for a header in what has come: what a header is may have changed since. */
   lookAgain(): void {
     if (this.#before !== undefined) this.#take(Buffer.alloc(0));
   }
@@ -107,15 +107,15 @@ export class FramePort {
 
   #take(chunk: Buffer): void {
     let bytes = this.#before === undefined ? chunk : Buffer.concat([this.#before, chunk]);
-    for (let mark = this.#mark.find(bytes); mark; mark = this.#mark.find(bytes)) {
-      this.#deliver(bytes.subarray(0, mark.start));
-      bytes = bytes.subarray(mark.end);
+    for (let header = this.#header.find(bytes); header; header = this.#header.find(bytes)) {
+      this.#deliver(bytes.subarray(0, header.start));
+      bytes = bytes.subarray(header.end);
       // The host says it again until it is answered.
-      const isNew = this.#before === undefined ? mark.epoch > this.#epoch : mark.epoch >= this.#epoch;
-      if (isNew) this.#begin(mark.epoch);
+      const isNew = this.#before === undefined ? header.epoch > this.#epoch : header.epoch >= this.#epoch;
+      if (isNew) this.#begin(header.epoch);
     }
     if (this.#before === undefined) this.#deliver(bytes);
-    else this.#before = bytes.subarray(-this.#mark.byteLength);
+    else this.#before = bytes.subarray(-this.#header.byteLength);
   }
 
   #deliver(bytes: Buffer): void {
@@ -130,7 +130,7 @@ export class FramePort {
     this.#fresh = this.#current;
     previous?.push(null);
     previous?.destroy();
-    this.#socket.write(this.#mark.of(epoch));
+    this.#socket.write(this.#header.of(epoch));
     this.#wake();
   }
 }

@@ -1,12 +1,12 @@
 /**
  * A serial port of a microVM. Its host may go and come back, which the port shows as an end or does not show at all.
- * So the host begins each epoch with a mark, and what came before that is thrown away; the agent answers with the same.
+ * So the host begins each epoch with a header, and what came before that is thrown away; the agent answers with the same.
  */
 import { constants, openSync, readFileSync } from "node:fs";
 import type { Socket } from "node:net";
 import { newPipe, socketOf } from "./pipe-handle.ts";
 
-/** The mark of an epoch: 16 bytes that the host chose for this machine, and the number of the epoch. */
+/** The header of an epoch: 16 bytes that the host chose for this machine, and the number of the epoch. */
 export class EpochHeader {
   readonly #directory: string;
   #token: Buffer;
@@ -34,7 +34,7 @@ export class EpochHeader {
     return Buffer.concat([this.#token, number]);
   }
 
-  /** Finds a whole mark. */
+  /** Finds a whole header. */
   find(bytes: Buffer, from = 0): { start: number; end: number; epoch: number } | undefined {
     const start = bytes.indexOf(this.#token, from);
     const end = start + this.byteLength;

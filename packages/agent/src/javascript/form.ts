@@ -1,5 +1,5 @@
 /**
- * The forms in which a function may be written: the reference's (a script whose value is a function), CommonJS
+ * The forms in which a function may be written: Go Nex's (a script whose value is a function), CommonJS
  * (`module.exports`), and an ES module with a default export.
  */
 import { isNativeError } from "node:util/types";
@@ -91,7 +91,7 @@ function parseModule(source: string, realm: Realm): SourceTextModule {
   });
 }
 
-/** What a bundler makes of a default export stands below `default`. */
+/** A bundler puts a default export below `default`. */
 function defaultOf(exported: unknown): unknown {
   if (typeof exported !== "object" || exported === null) return exported;
   return (exported as { default?: unknown }).default;

@@ -29,7 +29,7 @@ async function refusal(source: string): Promise<string> {
 }
 
 describe("forms of a function", () => {
-  test("the reference's form gets subject and payload and answers JSON", async () => {
+  test("Go Nex's form gets subject and payload and answers JSON", async () => {
     await withFunction(
       "(subject, payload) => ({ subject, text: String.fromCharCode(...payload) });",
       async (agent) => {
@@ -64,7 +64,7 @@ describe("forms of a function", () => {
     });
   });
 
-  test("an async function in the reference's form", async () => {
+  test("an async function in Go Nex's form", async () => {
     await withFunction("async (subject) => subject", async (agent) => {
       assert.equal(await agent.call("", "x.y"), '"x.y"');
     });

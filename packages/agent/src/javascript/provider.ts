@@ -22,7 +22,7 @@ export class JavaScriptProvider implements Provider {
     this.#frozen = frozenRealm(this.#realmHost(host));
   }
 
-  /** What a realm logs shows the places of the original files. */
+  /** Log lines of a realm show the places of the original files. */
   #realmHost(host: ProviderHost): RealmProviderHost {
     return {
       get hostCalls() {

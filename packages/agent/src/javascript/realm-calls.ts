@@ -2,6 +2,7 @@
 import type { CallContexts } from "./realm-types.ts";
 
 /** Handed over as source text: it must not refer to anything outside itself. */
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: its parts can't stand outside of it
 export function makeCallContexts(): CallContexts {
   const { freeze } = Object;
   const RealmTypeError = TypeError;
@@ -128,13 +129,13 @@ export function makeCallContexts(): CallContexts {
       this.#headers = block;
     }
 
-    /** Those of the request. */
+    /** Headers of the request. */
     get headers(): CallHeaders {
       if (typeof this.#headers !== "object") this.#headers = new CallHeaders(this.#headers);
       return this.#headers;
     }
 
-    /** Those of the reply. */
+    /** Headers of the reply. */
     get replyHeaders(): CallHeaders {
       this.#replyHeaders ??= new CallHeaders();
       return this.#replyHeaders;

@@ -2,6 +2,7 @@
 import type { GlobalsKeeper } from "./realm-types.ts";
 
 /** Handed over as source text: it must not refer to anything outside itself. */
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: its parts can't stand outside of it
 export function keepGlobals(): GlobalsKeeper {
   const global = globalThis as unknown as Record<PropertyKey, unknown>;
   const { ownKeys, getOwnPropertyDescriptor, defineProperty, deleteProperty, getPrototypeOf, apply } =
@@ -118,7 +119,7 @@ export function keepGlobals(): GlobalsKeeper {
       }
     };
   };
-  /** What can add members that are not listed says so. */
+  /** Functions that can add members without listing them report it here. */
   const noteDefinitions = (holder: object, name: string): void => {
     const original = (holder as Record<string, unknown>)[name] as (...args: unknown[]) => unknown;
     const noting = {

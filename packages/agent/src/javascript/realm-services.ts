@@ -2,6 +2,7 @@
 import type { HostServiceTools, RealmHost } from "./realm-types.ts";
 
 /** Handed over as source text: it must not refer to anything outside itself. */
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: its parts can't stand outside of it
 export function makeHostServices(host: RealmHost): HostServiceTools {
   const { freeze, create } = Object;
   const { apply, defineProperty, ownKeys } = Reflect;

@@ -1,7 +1,7 @@
 /**
- * What is evaluated inside a function's realm. `setUpRealm` is handed over as source text, so it must not refer to
- * anything outside itself; the agent's functions are called by wrappers made in the realm and never reach the
- * function's code, and only primitives and objects made in the realm cross.
+ * The code that is evaluated inside a function's realm. `setUpRealm` is handed over as source text, so it must not
+ * refer to anything outside itself. The agent's functions are called by wrappers made in the realm and never reach the
+ * function's code. Only primitives and objects made in the realm cross.
  */
 import type {
   CallContexts,
@@ -20,6 +20,7 @@ import type {
  * @param makeHostServices `makeHostServices` of realm-services.ts, evaluated in the same realm.
  * @param makeCallContexts `makeCallContexts` of realm-calls.ts, evaluated in the same realm.
  */
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: handed over as source text, so its parts can't stand outside of it
 export function setUpRealm(
   agent: RealmHost,
   makeWebTools: (host: RealmHost) => WebTools,

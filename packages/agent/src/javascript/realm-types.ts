@@ -1,6 +1,6 @@
-/** What passes between the agent and a function's realm. */
+/** Types of everything that passes between the agent and a function's realm. */
 
-/** What the agent lends to a realm. */
+/** Functions that the agent lends to a realm. */
 export interface RealmHost {
   console(level: number, args: unknown[]): void;
   setTimer(id: number, delayMs: number, repeat: boolean): void;
@@ -26,7 +26,7 @@ export interface RealmHost {
     done: (reply: RealmHostReply) => void,
   ): void;
 }
-/** What a host service answers; the agent's objects, which must not reach the function's code. */
+/** The answer of a host service. It holds the agent's objects, which must not reach the function's code. */
 export type RealmHostReply =
   | { kind: "nothing" }
   | { kind: "bytes"; bytes: Uint8Array }
@@ -36,7 +36,7 @@ export type RealmHostReply =
 
 export type UrlParts = Record<string, string>;
 
-/** What a realm gives the agent. */
+/** Functions that a realm gives to the agent. */
 export interface RealmApi {
   /** A `Uint8Array` of the realm with room for so many bytes. */
   bytes(length: number): Uint8Array;
@@ -50,7 +50,7 @@ export interface RealmApi {
   settle(value: unknown, done: (value: unknown) => void, failed: (error: unknown) => void): void;
   /** JSON of a value; `undefined` where it has none. */
   stringify(value: unknown): string | undefined;
-  /** What was thrown, as text: short for the caller, long for the log. */
+  /** The thrown value as text: short for the caller, long for the log. */
   describe(error: unknown): { short: string; long: string };
   /** The completion value of a script, evaluated in the global scope. */
   evaluate(source: string): unknown;

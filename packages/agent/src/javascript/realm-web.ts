@@ -2,6 +2,7 @@
 import type { RealmHost, UrlParts, WebTools } from "./realm-types.ts";
 
 /** Handed over as source text: it must not refer to anything outside itself. */
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: its parts can't stand outside of it
 export function makeWebTools(host: RealmHost): WebTools {
   const { defineProperty } = Reflect;
   const RealmUint8Array = Uint8Array;
@@ -47,7 +48,7 @@ export function makeWebTools(host: RealmHost): WebTools {
       try {
         text = host.decodeUtf8(this.#label, this.#fatal, this.#ignoreBom, bytes);
       } catch {
-        // What the agent throws stays in the agent.
+        // Errors that the agent throws stay in the agent.
       }
       if (text === undefined) throw new RealmTypeError(`The bytes can't be decoded as ${this.#label}`);
       return text;

@@ -13,7 +13,7 @@ import { setUpRealm } from "./realm-setup.ts";
 import type { RealmApi, RealmHost, RealmHostReply, UrlParts } from "./realm-types.ts";
 import { makeWebTools } from "./realm-web.ts";
 
-/** What one console call may print; the rest is cut off. */
+/** Maximum number of characters that one console call prints; the rest is cut off. */
 const consoleTextMax = 16_384;
 const timerDelayMsMax = 2 ** 31 - 1;
 
@@ -32,7 +32,7 @@ export interface Realm {
   readonly refuseImport: (specifier: string) => never;
 }
 
-/** What a realm needs of the host of its provider. */
+/** The part of a provider's host that a realm needs. */
 export type RealmProviderHost = Pick<ProviderHost, "hostCalls" | "log" | "drained">;
 
 /** Makes a realm. */

@@ -1,4 +1,4 @@
-/** What a function returned, as the bytes of a reply. */
+/** Converts a function's return value into the bytes of a reply. */
 import { isAnyArrayBuffer, isUint8Array } from "node:util/types";
 import type { RealmApi } from "./realm-types.ts";
 

@@ -66,11 +66,11 @@ async function startNative(
 }
 
 /**
- * The environment of a service: exactly what was given, with upper-cased names as the reference has it.
+ * The environment of a service: exactly what was given, with upper-cased names as Go Nex has it.
  *
  * @throws NexError `workload_rejected` when two names become one.
  */
-export function nativeEnvironment(given: Readonly<Record<string, string>>): Record<string, string> {
+function nativeEnvironment(given: Readonly<Record<string, string>>): Record<string, string> {
   const environment: Record<string, string> = {};
   for (const [name, value] of Object.entries(given)) {
     const upper = name.toUpperCase();

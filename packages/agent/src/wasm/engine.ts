@@ -1,4 +1,4 @@
-/** What of the engine's `WebAssembly` is used here; the types of Node have none of it. */
+/** The part of the engine's `WebAssembly` that is used here; the types of Node have none of it. */
 
 export interface WasmMemory {
   readonly buffer: ArrayBuffer;

@@ -17,7 +17,7 @@ export interface Instance {
 /** The state of an instance that was made and never called. */
 interface Snapshot {
   memoryBytes: number;
-  /** What is not zero in its memory. */
+  /** The parts of its memory that are not zero. */
   parts: readonly { at: number; bytes: Uint8Array }[];
   globals: readonly unknown[];
 }

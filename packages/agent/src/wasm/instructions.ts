@@ -1,7 +1,7 @@
-/** What the code of a module can change in its instance beside memory and globals. */
+/** Finds what the code of a module can change in its instance beside memory and globals. */
 import { malformed, type WasmReader } from "./reader.ts";
 
-/** What follows an instruction. */
+/** Kinds of operands that follow an instruction. */
 const none = 0;
 const number = 1;
 const twoNumbers = 2;

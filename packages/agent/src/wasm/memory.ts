@@ -28,7 +28,7 @@ export class FunctionMemory {
     return this.#bytes.subarray(start, start + (size >>> 0));
   }
 
-  /** A memory that has grown has another buffer, which is looked for here first: the former one is empty. */
+  /** A memory that has grown has another buffer, which is looked for here first: the previous one is empty. */
   #within(place: number, size: number): number {
     if (this.#bytes.length === 0) this.#look();
     const start = place >>> 0;

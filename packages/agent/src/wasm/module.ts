@@ -1,13 +1,15 @@
-/** What a module declares, read from its binary form, and the same module with limits and with its state to be seen. */
+/**
+ * Reads a module's declarations from its binary form, and rewrites the module with limits and with its state exported.
+ */
 import { NexError } from "@nexengine/protocol/errors";
 import { isSimpleType, keepsTables, passConstant } from "./instructions.ts";
 import { malformed, WasmReader } from "./reader.ts";
 
-export const pageBytes = 65_536;
-/** Of the 4 GiB that an address reaches. */
+const pageBytes = 65_536;
+/** Maximum number of pages, in the 4 GiB that an address reaches. */
 const pagesMax = 65_536;
 /** The most elements that a table may begin with or grow to. */
-export const tableElementsMax = 1_000_000;
+const tableElementsMax = 1_000_000;
 /** Modules with more code get a new instance for each call, as if nothing were known of it. */
 const analysedCodeBytesMax = 8 * 1024 * 1024;
 const headerBytes = 8;
@@ -32,7 +34,7 @@ const Section = {
 
 const kindNames = ["function", "table", "memory", "global", "tag"];
 
-export interface WasmImport {
+interface WasmImport {
   module: string;
   name: string;
   kind: string;
@@ -69,7 +71,7 @@ interface Part {
   content: WasmReader;
 }
 
-/** What is known of a module. */
+/** Facts about a module. */
 export interface WasmModule {
   bytes: Uint8Array;
   sections: readonly Part[];
@@ -180,7 +182,7 @@ function readImport(from: WasmReader, signatures: (string | undefined)[] | undef
   const module = from.name();
   const name = from.name();
   const kind = from.u8();
-  // What nobody offers is refused by its name, and its type is not needed.
+  // An unknown import is refused by its name, and its type is not needed.
   const known = kindNames[kind];
   if (known === "function") return { module, name, kind: known, signature: signatures?.[from.u32()] };
   throw malformed(

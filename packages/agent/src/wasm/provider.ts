@@ -13,10 +13,10 @@ import { boundModule, readModule, type WasmModule } from "./module.ts";
 import { CommandExit, Wasi } from "./wasi.ts";
 
 const memoryBytesDefault = 256 * 1024 * 1024;
-/** What of a machine's memory the agent itself needs. */
+/** Memory of a machine that the agent itself needs. */
 const agentBytes = 64 * 1024 * 1024;
 const memoryBytesLeast = 16 * 1024 * 1024;
-/** What of a function's memory may be held by instances that are gone. */
+/** Discarded instances may hold a quarter of a function's memory. */
 const droppedShare = 4;
 const logTextMax = 4_096;
 

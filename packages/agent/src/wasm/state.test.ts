@@ -15,7 +15,7 @@ const callTable = "(call $digit (call_indirect (type $number) (i32.const 0)))";
 interface Case {
   what: string;
   fields: string;
-  /** What every call answers. */
+  /** The reply to every call. */
   reply: string;
   /** The instance is used again. */
   resettable: boolean;

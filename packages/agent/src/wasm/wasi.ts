@@ -1,6 +1,6 @@
 /**
- * What a command of WASI preview 1 finds in its machine: arguments, environment, standard input, output and errors, clocks,
- * random bytes and sleep. There are no files and no sockets.
+ * The system that a command of WASI preview 1 finds in its machine: arguments, environment, standard input, output and
+ * errors, clocks, random bytes and sleep. There are no files and no sockets.
  */
 import type { Call } from "../call-queue.ts";
 import { LineSplitter } from "../line-splitter.ts";
@@ -12,7 +12,7 @@ import { StderrLog } from "./stderr-log.ts";
 
 const Errno = { success: 0, badFile: 8, invalid: 28, notSupported: 52, seekOnPipe: 70 } as const;
 
-/** What a call may write to its standard output. */
+/** Maximum number of bytes that a call may write to its standard output. */
 const outputBytesMax = 8 * 1024 * 1024;
 const outputBytesFirst = 4_096;
 const stderrChunkBytes = 65_536;
@@ -76,7 +76,7 @@ export class Wasi {
     if (this.#output.length > 16 * outputBytesFirst) this.#output = Buffer.allocUnsafeSlow(outputBytesFirst);
   }
 
-  /** What the call has written to its standard output; it stays until the end of the call. */
+  /** The bytes that the call has written to its standard output; they stay until the end of the call. */
   get output(): Uint8Array {
     return this.#output.subarray(0, this.#outputBytes);
   }
@@ -136,7 +136,7 @@ export class Wasi {
     return Errno.success;
   }
 
-  /** Of no known kind, with the rights to read or to write: what a pipe is. */
+  /** Reports a descriptor of no known kind, with the rights to read or to write, as a pipe has. */
   #status(fd: number, to: number): number {
     if (!this.#isOpen(fd)) return Errno.badFile;
     this.#memory.range(to, 24).fill(0);

@@ -17,7 +17,7 @@ import {
   addWorkloadOptions,
   argvOf,
   deployOptionsOf,
-  ownConnectionsOf,
+  perRequestConnectionsOf,
   reportDeployment,
   splitArguments,
   type WorkloadOptions,
@@ -68,7 +68,7 @@ async function devrun(file: string, operands: string[], command: Command): Promi
   const triggers = triggersOf(options.trigger_subject, type, options.namespace, name);
   const artifact = await artifactOf(file, type);
   const issuer = issuerKey();
-  const ownConnections = ownConnectionsOf(options);
+  const perRequestConnections = perRequestConnectionsOf(options);
   await withClient(options, async (client, connection) => {
     // Started before the new copy: finding the old ones costs no time then.
     const previous = (options.stop ?? true) ? client.workloadDetails(name) : Promise.resolve([]);
@@ -83,7 +83,7 @@ async function devrun(file: string, operands: string[], command: Command): Promi
       description: "Workload published in devmode",
       triggerSubjects: triggers,
       ...deployOptionsOf(options, connection),
-      ...ownConnections,
+      ...perRequestConnections,
       ...argv,
       ...(options.bucketmaxbytes === undefined ? {} : { bucketBytesMax: options.bucketmaxbytes }),
     };
@@ -161,11 +161,6 @@ async function deployToFreePort(
 }
 
 /** A function that was given no trigger gets one. */
-export function triggersOf(
-  given: readonly string[],
-  type: string,
-  namespace: string,
-  name: string,
-): string[] {
+function triggersOf(given: readonly string[], type: string, namespace: string, name: string): string[] {
   return given.length === 0 && functionTypes.has(type) ? [defaultTrigger(namespace, name)] : [...given];
 }

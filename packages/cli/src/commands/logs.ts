@@ -109,7 +109,7 @@ async function showTail(
   }
 }
 
-/** `*` is everything, as the reference has it. */
+/** `*` is everything, as Go Nex has it. */
 function unlessAll(filter: string | undefined): string | undefined {
   return filter === "*" ? undefined : filter;
 }

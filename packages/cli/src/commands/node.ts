@@ -12,10 +12,10 @@ import { claimPidFile } from "../pid-file.ts";
 import {
   addSandboxOptions,
   driverOf,
+  probeLine,
   type SandboxOptions,
   sandboxOf,
   stateOf,
-  trialLine,
 } from "../sandbox.ts";
 import { addLameDuck } from "./lameduck.ts";
 import { addNodeInfo } from "./node-info.ts";
@@ -79,7 +79,7 @@ async function nodeUp(options: NodeUpOptions): Promise<void> {
       config,
       ...stateOf(options),
       driver: driverOf(sandbox, config, {
-        onTrial: (trial) => nodeLog.log.info(`sandbox ${trialLine(trial)}`),
+        onProbe: (probe) => nodeLog.log.info(`sandbox ${probeLine(probe)}`),
       }),
       log: nodeLog.log,
       version: version(),

@@ -11,7 +11,7 @@ import {
   type QemuFiles,
   readConfigFile,
   type SandboxChoice,
-  type SandboxTrial,
+  type SandboxProbe,
   trySandboxes,
 } from "@nexengine/node/internal";
 import { errorText, NexError } from "@nexengine/protocol/errors";
@@ -21,7 +21,7 @@ import { colors as pc } from "../colors.ts";
 import { commandName } from "../hints.ts";
 import { addIdle, addSwitch, idleWarnings } from "../option-values.ts";
 import { note, print, printJson } from "../output.ts";
-import { driverFiles, sandboxOf, trialLine } from "../sandbox.ts";
+import { driverFiles, probeLine, sandboxOf } from "../sandbox.ts";
 import { addInstallOptions, type InstallOptions, install } from "./preflight-install.ts";
 
 interface PreflightOptions extends InstallOptions {
@@ -55,7 +55,7 @@ const samples = {
   nosandbox: { sandbox: "process", machine_pool_size: 1, valid_issuers: [] },
 } as const;
 
-/** What the reference is told by these, we do unasked or not at all. */
+/** Options of Go Nex that have no effect here: we do the same without them, or not at all. */
 const idleSwitches = ["force", "verify", "verbose"] as const;
 const idleValues = ["install_version", "cni_ns"] as const;
 
@@ -63,7 +63,7 @@ const idleValues = ["install_version", "cni_ns"] as const;
 export function addPreflight(parent: Command): void {
   const command = parent
     .command("preflight")
-    .description("try what a node needs here, and say what to do about what lacks")
+    .description("probe what a node needs here, and list what is missing and how to install it")
     .option("--config <file>", `configuration file of the node (JSON); ${usualConfig} where there is one`)
     .addOption(
       new Option("--init <kind>", "first write a configuration, where there is none").choices(
@@ -92,12 +92,12 @@ async function preflight(options: PreflightOptions): Promise<void> {
     await install(options, driverFiles(config).rootfsDirectory ?? defaultRootfsDirectory());
   }
   const sandbox = sandboxOf({}, config);
-  const trials = await tryAll(config, sandbox, options.check === true);
-  const works = ({ kind, found }: SandboxTrial): boolean =>
+  const probes = await tryAll(config, sandbox, options.check === true);
+  const works = ({ kind, found }: SandboxProbe): boolean =>
     found.available && (sandbox === "auto" ? kind !== "process" : kind === sandbox);
-  const chosen = trials.find(works)?.kind;
-  const findings = [finding, ...trials.map((trial) => ofTrial(trial, sandbox)), await findServer()];
-  if (options.json) printJson({ sandbox: chosen ?? null, findings, trials });
+  const chosen = probes.find(works)?.kind;
+  const findings = [finding, ...probes.map((probe) => ofProbe(probe, sandbox)), await findServer()];
+  if (options.json) printJson({ sandbox: chosen ?? null, findings, trials: probes });
   else for (const one of findings) print(findingText(one));
   const ready = chosen !== undefined && findings.every(({ ok, needed }) => ok || !needed);
   if (!ready) throw notReady(sandbox);
@@ -165,7 +165,7 @@ async function tryAll(
   config: NodeConfigInput,
   sandbox: SandboxChoice,
   leavesNothing: boolean,
-): Promise<SandboxTrial[]> {
+): Promise<SandboxProbe[]> {
   const directory = await mkdtemp(join(tmpdir(), "nex-preflight-"));
   const files = driverFiles(config);
   try {
@@ -185,10 +185,10 @@ function withBootFiles({ qemu = {}, rootfsDirectory }: DriverFiles): QemuFiles {
   return { ...bootFilesIn(rootfsDirectory ?? defaultRootfsDirectory()), ...qemu };
 }
 
-function ofTrial(trial: SandboxTrial, sandbox: string): Finding {
-  const { kind, found } = trial;
+function ofProbe(probe: SandboxProbe, sandbox: string): Finding {
+  const { kind, found } = probe;
   const text =
-    kind === "process" && found.available ? "process: works, and isolates nothing" : trialLine(trial);
+    kind === "process" && found.available ? "process: works, and isolates nothing" : probeLine(probe);
   return {
     ok: found.available,
     needed: kind === sandbox,

@@ -42,7 +42,7 @@ interface RootfsOptions {
   json: boolean;
 }
 
-/** What stands for the kernel of the distribution. */
+/** The value that stands for the kernel of the distribution. */
 const distributionKernel = "apt";
 const placesShownMax = 5;
 
@@ -147,7 +147,7 @@ function buildTree(options: RootfsOptions): Promise<Rootfs> {
   });
 }
 
-/** What people may wonder about: what their base has lost. */
+/** Lines about the parts that the base has lost, because people may wonder about them. */
 function baseLines(notes?: BaseNotes): string[] {
   if (notes === undefined) return [];
   const lines: [places: string[], what: string][] = [

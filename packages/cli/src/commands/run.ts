@@ -14,7 +14,7 @@ import {
   addWorkloadOptions,
   argvOf,
   deployOptionsOf,
-  ownConnectionsOf,
+  perRequestConnectionsOf,
   reportDeployment,
   splitArguments,
   type WorkloadOptions,
@@ -57,7 +57,7 @@ async function run(where: string, rest: string[], command: Command): Promise<voi
   const { artifact, type } = await locate(where, options);
   const issuer = issuerKey(options.issuer);
   const publisher = publisherKey(options.xkey);
-  const ownConnections = ownConnectionsOf(options);
+  const perRequestConnections = perRequestConnectionsOf(options);
   const argv = argvOf(options, args);
   await withClient(options, async (client, connection) => {
     const node =
@@ -73,7 +73,7 @@ async function run(where: string, rest: string[], command: Command): Promise<voi
       environment,
       triggerSubjects: options.trigger_subject,
       ...deployOptionsOf(options, connection),
-      ...ownConnections,
+      ...perRequestConnections,
       ...argv,
       ...(node === undefined ? {} : { node }),
       ...(options.description === undefined ? {} : { description: options.description }),

@@ -1,4 +1,4 @@
-/** `nex stop`: by name or id, or as the reference has it: node and id. */
+/** `nex stop`: by name or id, or as Go Nex has it: node and id. */
 import type { WorkloadDetails } from "@nexengine/client";
 import { NexError } from "@nexengine/protocol/errors";
 import type { Command } from "commander";

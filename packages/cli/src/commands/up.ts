@@ -74,7 +74,7 @@ async function up(options: UpOptions): Promise<void> {
   const nodeLog = stack.use(createNodeLog(options, options.loglevel === "info" ? "warn" : options.loglevel));
   for (const warning of warnings) nodeLog.log.warn(warning);
   if (config.pid_filepath !== undefined) stack.use(claimPidFile(config.pid_filepath));
-  const trials: string[] = [];
+  const probes: string[] = [];
   const node = stack.use(
     await startNode({
       login: { ...login, name: options.connName ?? "nex-up" },
@@ -83,7 +83,7 @@ async function up(options: UpOptions): Promise<void> {
       ...stateOf(options),
       driver: driverOf(sandboxOf(options, config), config, {
         processAsLast: true,
-        onTrial: (trial) => trials.push(shortReason(trial)),
+        onProbe: (probe) => probes.push(shortReason(probe)),
       }),
       log: nodeLog.log,
       version: version(),
@@ -97,13 +97,13 @@ async function up(options: UpOptions): Promise<void> {
   });
   // Before anything is shown: whoever sees it may press Ctrl-C.
   const ended = untilEnded(node.ended, () => node.stop(), server && failureOf(server));
-  greet((login.servers ?? []).map(withoutSecrets).join(","), node, trials);
+  greet((login.servers ?? []).map(withoutSecrets).join(","), node, probes);
   // Both at once: a Ctrl-C while the log still connects is obeyed too.
   await Promise.all([ended, nodeLog.publish(login, node.id)]);
   note("Ended; nothing is left running");
 }
 
-/** What happened, once the server has ended by itself. */
+/** The failure of a server that has ended by itself. */
 async function failureOf(server: NatsServer): Promise<NexError> {
   const { code, signal } = await server.exited;
   const how = signal === null ? `status ${code}` : `signal ${signal}`;
@@ -149,7 +149,7 @@ async function startServer(options: UpOptions): Promise<NatsServer> {
 function greet(
   url: string,
   node: { id: string; tags: Readonly<Record<string, string>> },
-  trials: readonly string[],
+  probes: readonly string[],
 ): void {
   const isolated = node.tags["nex.unsafe"] === undefined;
   if (!isolated) note(isolationBanner());
@@ -157,9 +157,9 @@ function greet(
   print(`Node     ${node.id} (${node.tags["node_name"] ?? ""})`);
   print(`Sandbox  ${node.tags["nex.sandbox"] ?? ""}`);
   // Why nothing better; what to do about it says the preflight.
-  const lacks = isolated ? [] : trials.slice(0, -1);
-  for (const lack of lacks) note(pc.dim(`         not ${lack}`));
-  if (lacks.length > 0) note(pc.dim(`         see: ${commandName()} preflight`));
+  const unavailable = isolated ? [] : probes.slice(0, -1);
+  for (const reason of unavailable) note(pc.dim(`         not ${reason}`));
+  if (unavailable.length > 0) note(pc.dim(`         see: ${commandName()} preflight`));
   print("");
   const nex = commandName();
   const hints = [

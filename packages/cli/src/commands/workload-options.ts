@@ -1,4 +1,4 @@
-/** What `nex devrun` and `nex run` have in common: the options of a workload, and what they mean for a deploy. */
+/** The options of a workload that `nex devrun` and `nex run` share, and their effect on a deploy. */
 import type { Deployment, DeployOptions } from "@nexengine/client";
 import { NexError } from "@nexengine/protocol/errors";
 import type { Restart } from "@nexengine/protocol/messages";
@@ -67,7 +67,7 @@ export function addWorkloadOptions(command: Command): Command {
 }
 
 /** The connections that the function brings along; what is wrong with them is said before anybody is asked. */
-export function ownConnectionsOf(
+export function perRequestConnectionsOf(
   options: WorkloadOptions,
 ): Pick<DeployOptions, "triggerConnection" | "hostServices"> {
   const triggerConnection = connectionOf("trigger", options);
@@ -95,7 +95,7 @@ export function deployOptionsOf(options: WorkloadOptions, { jsDomain }: Connecti
   };
 }
 
-/** What stands after `--` on the command line are arguments of the workload, whatever they look like. */
+/** Words after `--` on the command line are arguments of the workload, whatever they look like. */
 export function splitArguments(
   command: Command,
   operands: readonly string[],

@@ -61,7 +61,7 @@ export class TestBench implements AsyncDisposable {
   }
 }
 
-/** What a bench is made of. */
+/** Options of a bench. */
 export interface BenchOptions {
   /** More configuration of the server. */
   config?: string;

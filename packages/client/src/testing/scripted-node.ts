@@ -16,12 +16,12 @@ import {
 /** A JSON body as it stands on the wire. */
 export type Body = Record<string, unknown>;
 
-/** What the node says to one kind of request: members over the honest ones, raw bytes, a failure, or nothing. */
+/** The node's answer to one kind of request: members over the honest ones, raw bytes, a failure, or nothing. */
 export type Answer = Body | Uint8Array | NexError | "silence";
 
-/** What the node does differently; an absent member is the honest answer. */
+/** Deviations of the node; an absent member is the honest answer. */
 export interface Script {
-  /** `false`: as a node of the reference, without our additions. */
+  /** `false`: as a Go node, without our additions. */
   extras?: Body | false;
   ping?: (node: ScriptedNode) => Answer;
   auction?: (node: ScriptedNode, request: Body) => Answer;
@@ -49,7 +49,7 @@ export class ScriptedNode implements AsyncDisposable {
     return this.signer.publicKey;
   }
 
-  /** What this version's nodes say beyond the reference. */
+  /** Members of an answer that only this version's nodes send, beyond those of Go Nex. */
   get extras(): Body {
     const proof = signXkeyProof(this.signer, this.xkey.publicKey, Date.now());
     return { version: 1, sandbox: "process", xkey_proof: proof, features: [...nodeFeatures] };

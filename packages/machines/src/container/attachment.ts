@@ -35,7 +35,7 @@ export async function openChannels(
   const calls = openCalls(here, names);
   try {
     const frames = await acceptOne(here, channelNames.frames, signal);
-    await removeFormer(directory, epoch);
+    await removePrevious(directory, epoch);
     return { frames, calls, hangUp: () => calls.hangUp() };
   } catch (error) {
     calls.destroy();
@@ -63,7 +63,7 @@ function openCalls(directory: string, [requests = "", replies = ""]: string[]): 
   }
 }
 
-async function removeFormer(directory: string, epoch: number): Promise<void> {
+async function removePrevious(directory: string, epoch: number): Promise<void> {
   for (const name of await readdir(directory)) {
     if ((epochOf(name) ?? epoch) < epoch) await rm(join(directory, name), { force: true });
   }

@@ -9,7 +9,9 @@ import type { ContainerDriverOptions } from "./options.ts";
 const containers = await prepareContainers();
 after(() => containers[Symbol.asyncDispose]());
 
-async function lackOf(change: Partial<ContainerDriverOptions>): Promise<{ reason: string; advice: string }> {
+async function unmetRequirement(
+  change: Partial<ContainerDriverOptions>,
+): Promise<{ reason: string; advice: string }> {
   const fingerprint = await makeContainerDriver(change).fingerprint();
   return fingerprint.available ? assert.fail("Nothing is missing") : fingerprint;
 }
@@ -25,20 +27,23 @@ suite("fingerprint of the container driver", { skip: containers.unmetRequirement
   });
 
   test("says how to install a missing runtime", async () => {
-    const known = await lackOf({ runtime: "/nowhere/runc" });
+    const known = await unmetRequirement({ runtime: "/nowhere/runc" });
     assert.match(known.reason, /"\/nowhere\/runc" is not installed/);
     assert.match(known.advice, /name another OCI runtime/);
   });
 
   test("quotes the error of a broken runtime", async () => {
-    const { reason, advice } = await lackOf({ runtime: "false" });
+    const { reason, advice } = await unmetRequirement({ runtime: "false" });
     assert.match(reason, /the probe failed.*false exited with 1/);
     assert.match(advice, /another sandbox/);
   });
 
   test("says what is missing in a rootfs", async () => {
-    assert.match((await lackOf({ rootfs: "/nowhere" })).reason, /the rootfs "\/nowhere" has no program/);
-    const { reason } = await lackOf({ command: ["/usr/bin/perl"] });
+    assert.match(
+      (await unmetRequirement({ rootfs: "/nowhere" })).reason,
+      /the rootfs "\/nowhere" has no program/,
+    );
+    const { reason } = await unmetRequirement({ command: ["/usr/bin/perl"] });
     assert.match(reason, /has no program "\/usr\/bin\/perl"/);
   });
 
@@ -49,7 +54,10 @@ suite("fingerprint of the container driver", { skip: containers.unmetRequirement
     await writeFile(program, "");
     await chmod(program, 0o755);
     try {
-      const { reason, advice } = await lackOf({ rootfs: join(closed, "rootfs"), command: ["/program"] });
+      const { reason, advice } = await unmetRequirement({
+        rootfs: join(closed, "rootfs"),
+        command: ["/program"],
+      });
       assert.match(reason, new RegExp(`through "${closed}"`));
       assert.match(advice, /every user of the host/);
     } finally {

@@ -6,7 +6,7 @@
  */
 
 /** A rule of the OCI runtime specification. */
-export interface SeccompRule {
+interface SeccompRule {
   names: string[];
   action: "SCMP_ACT_ALLOW" | "SCMP_ACT_ERRNO";
   errnoRet?: number;

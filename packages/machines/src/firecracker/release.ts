@@ -1,7 +1,7 @@
 /** The release of Firecracker used in tests, and notes about other releases. */
 
 /** Release used in tests: the newest one in package registries that includes both programs. */
-export const testedRelease = "1.12";
+const testedRelease = "1.12";
 /** End of support. Firecracker supports a release for at most a year; 1.12 was published in May 2025. */
 const testedSupportEnd = "May 2026";
 /** Advice for the operator. */

@@ -119,7 +119,7 @@ export class MicroVm extends DetachedMachine {
  *
  * @throws MachineError `destroy_failed` if anything is left.
  */
-export async function cleanUp(monitor: Monitor, { id, directory }: Kept, facts: MachineFacts): Promise<void> {
+async function cleanUp(monitor: Monitor, { id, directory }: Kept, facts: MachineFacts): Promise<void> {
   const steps = await Promise.allSettled([monitor.release(id, facts), cleanUpOrphans(directory)]);
   for (const step of steps) if (step.status === "rejected") throw step.reason;
 }

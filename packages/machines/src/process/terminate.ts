@@ -85,7 +85,7 @@ export class Terminator {
     else this.#sendToGroup();
   }
 
-  /** Members that can't be read now, for lack of descriptors, are found again during the kill. */
+  /** Members that can't be read now, because no descriptor is free, are found again during the kill. */
   #learnMembers(): void {
     try {
       this.#processTree?.members(this.#table.ofThisTurn());

@@ -5,8 +5,8 @@ import { defaultEgressNetwork } from "../network/egress.ts";
 import type { BootFiles } from "../rootfs/boot-manifest.ts";
 
 /** CPU virtualization methods. */
-export const accelerators = ["kvm", "tcg"] as const;
-export type Accelerator = (typeof accelerators)[number];
+const accelerators = ["kvm", "tcg"] as const;
+type Accelerator = (typeof accelerators)[number];
 
 /** Options of a QEMU driver. */
 export interface QemuDriverOptions {

@@ -7,7 +7,7 @@
  */
 
 /** Argument of a call: a number, the address of bytes, or an address in scratch memory. */
-export type Argument = number | Buffer | { spareOffset: number };
+type Argument = number | Buffer | { spareOffset: number };
 
 /** A system call with at most three arguments. */
 export interface SystemCall {

@@ -227,7 +227,7 @@ function addToList(list: TreeList, place: string, { children }: DirectoryNode): 
   }
 }
 
-/** Of an inaccessible directory, only entries that Nex added are kept. */
+/** For an inaccessible directory, only entries that Nex added are kept. */
 function addOwn(list: TreeList, place: string, { children }: DirectoryNode): void {
   for (const [name, child] of children) {
     const inside = join(place, name);

@@ -1,7 +1,7 @@
 /** The init of a microVM's guest, a shell script. */
 import { newTokenPath } from "./guest-programs.ts";
 
-/** What the init of a copy says when it is a machine of its own. */
+/** Printed by the init of a copy when it is a machine of its own. */
 export const copyReadyWords = "[nex: a machine of its own]";
 
 /** By which an init that sets up the network of a machine can be known: the address that it is told. */
@@ -132,7 +132,7 @@ END
 end "$code" "$ooms"
 `;
 
-/** What the init calls, all of one program. */
+/** Applets that the init calls; all are one program. */
 export const guestApplets = [
   ...["sh", "mount", "insmod", "cat", "mknod", "ln", "chown", "cp", "ip", "mkdir", "env", "setpriv"],
   ...["chmod", "chroot", "grep", "reboot", "printf", "stty"],

@@ -13,13 +13,13 @@ export interface Kernel {
   modules: KernelModule[];
 }
 
-export interface KernelModule {
+interface KernelModule {
   name: string;
   data: Buffer;
 }
 
 /** Modules for disks, channels, buses, entropy and egress. Built-in ones are skipped. */
-export const guestModules: readonly string[] = [
+const guestModules: readonly string[] = [
   ...["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_console", "virtio_rng", "virtio_net"],
   ...["vmw_vsock_virtio_transport", "ext4", "squashfs"],
 ];

@@ -31,11 +31,11 @@ import type { NamespaceRules } from "../config/namespaces.ts";
 import type { WorkloadSpec } from "../workloads/spec.ts";
 import { grantLimits, grantReplicas, type LimitFacts } from "./limits.ts";
 import { openSecrets } from "./open-secrets.ts";
-import { admitConnections, type OwnConnectionFacts } from "./own-connections.ts";
+import { admitConnections, type PerRequestConnectionFacts } from "./per-request-connections.ts";
 import { asToken, type ReadToken, readToken, type TokenFacts } from "./tokens.ts";
 
 /** The node's facts for admission. */
-export interface DeployFacts extends TokenFacts, OwnConnectionFacts {
+export interface DeployFacts extends TokenFacts, PerRequestConnectionFacts {
   lameDuck: boolean;
   workloadCount: number;
   /** 0 is no limit. */
@@ -136,7 +136,7 @@ export function admitDeploy(arrival: DeployArrival, facts: DeployFacts): Admitte
     { issuer: claims.iss, namespace, name: claims.sub },
     facts.xkey,
   );
-  const ownConnections = admitConnections(request, opened, facts);
+  const perRequestConnections = admitConnections(request, opened, facts);
   const sha256 = signedDigest(claims.nats.hash);
   const spec: WorkloadSpec = {
     namespace,
@@ -148,7 +148,7 @@ export function admitDeploy(arrival: DeployArrival, facts: DeployFacts): Admitte
     argv: request.argv ?? [],
     environment: opened.environment,
     triggers: triggerSubjects.map((subject) => ({ type: "subject", subject })),
-    ownConnections: functionTypes.has(type) ? ownConnections : [],
+    perRequestConnections: functionTypes.has(type) ? perRequestConnections : [],
     ...location,
     ...(request.jsdomain ? { jsDomain: request.jsdomain } : {}),
     ...(sha256 === undefined ? {} : { sha256 }),

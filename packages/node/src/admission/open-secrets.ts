@@ -9,7 +9,7 @@ import {
   type SealedFor,
   type SealedRequest,
 } from "@nexengine/protocol/tokens";
-import type { OwnConnectionName } from "../connections/own-connection.ts";
+import type { PerRequestConnectionName } from "../connections/per-request-connection.ts";
 
 /** The sealed parts of a deploy. */
 export interface SealedParts {
@@ -26,7 +26,7 @@ export interface SealedParts {
 }
 
 /** The opened parts. */
-export type OpenedSecrets = Pick<SealedRequest, "environment" | OwnConnectionName>;
+export type OpenedSecrets = Pick<SealedRequest, "environment" | PerRequestConnectionName>;
 
 /**
  * Opens the environment and the per-request connections.

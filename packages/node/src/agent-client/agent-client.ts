@@ -26,6 +26,7 @@ import {
   readResult,
   readU32,
   sendInvocation,
+  type Welcome,
 } from "@nexengine/protocol/agent";
 import { NexError } from "@nexengine/protocol/errors";
 import { checkJson } from "@nexengine/protocol/formats";
@@ -124,7 +125,7 @@ export class AgentClient {
       side: "node",
       accept: createDialer(targets),
       abort: (socket) => breakOff(socket as Socket),
-      streams: this.#shares.relayStreams,
+      streams: this.#shares.sockets,
       waiting: this.#shares.heldBytes,
     });
   }
@@ -152,7 +153,7 @@ export class AgentClient {
       const versions = `the agent speaks ${hello.protocol}, this node ${agentProtocolVersion}`;
       throw new NexError("agent_protocol", `Cannot attach to an agent: ${versions}`);
     }
-    this.#connection.sendJson(FrameType.welcome, { epoch });
+    this.#connection.sendJson(FrameType.welcome, { epoch } satisfies Welcome);
   }
 
   /**
@@ -475,7 +476,7 @@ export class AgentClient {
     this.#waits.fail(cause);
     this.#relay?.close();
     this.#shares.heldBytes.close();
-    this.#shares.relayStreams.close();
+    this.#shares.sockets.close();
     this.#creditWait?.resolve();
     this.#events.ended(error);
   }

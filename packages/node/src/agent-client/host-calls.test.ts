@@ -12,7 +12,9 @@ import {
   type HostReply,
   PayloadAssembler,
 } from "@nexengine/protocol/agent";
+import { Budget } from "../budget/budget.ts";
 import { Quota } from "../budget/quota.ts";
+import { AgentClient } from "./agent-client.ts";
 import { HostCalls } from "./host-calls.ts";
 
 const mebibyte = 1_048_576;
@@ -92,4 +94,41 @@ test("HostCalls answers a blocking call that the budget has no room for with 429
   assert.ok(refused.kind === "error" && refused.code === CallError.overloaded, JSON.stringify(refused));
   assert.deepEqual(await reply(100, 2), { kind: "nothing" });
   assert.deepEqual([held.used, errors], [0, []]);
+});
+
+test("a machine lives on while others fill the node's budget, and its calls get 429 until they give back", async () => {
+  const budget = new Budget({ memoryBytes: 64 * mebibyte, bootsMax: 1, unsentBytesMax: 1 });
+  const [ours, theirs] = duplexPair();
+  const ended: (string | undefined)[] = [];
+  const events = { log: () => undefined, exited: () => undefined };
+  const shares = budget.ofMachine();
+  const client = new AgentClient(ours, { ...events, ended: (error) => ended.push(error?.message) }, shares);
+  const open: (() => void)[] = [];
+  client.hostCalls.serve(() => new Promise((resolve) => open.push(() => resolve({ kind: "nothing" }))));
+  const replies: HostReply[] = [];
+  const agent = new FrameConnection(theirs, {
+    frame: (type, _flags, id, payload) => {
+      if (type === FrameType.ping) agent.send(FrameType.pong, 0, id);
+      else replies.push(decodeHostReply(payload));
+    },
+    end: () => undefined,
+  });
+  const call = (id: number, bytes: number): void => {
+    const body = encodeHostCall(HostMethod.publish, [Buffer.from("s"), Buffer.alloc(bytes)]);
+    agent.sendLong(FrameType.hostCall, 0, id, body);
+  };
+  call(1, 3 * mebibyte);
+  await until(() => open.length === 1);
+  const greedy = budget.heldBytes.share();
+  while (greedy.take(65_536));
+  // Each frame to the machine is counted; none of them may end its channel.
+  assert.equal(await client.ping(5_000), true);
+  call(2, mebibyte);
+  await until(() => replies.length === 1);
+  assert.ok(replies[0]?.kind === "error" && replies[0].code === CallError.overloaded);
+  greedy.close();
+  open[0]?.();
+  await until(() => replies.length === 2);
+  assert.deepEqual([replies[1], ended], [{ kind: "nothing" }, []]);
+  client.close();
 });

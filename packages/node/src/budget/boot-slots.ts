@@ -1,10 +1,14 @@
-/** A bounded number of concurrent boots; later ones wait for a bounded time, in order. */
+/**
+ * A bounded number of concurrent boots. Later ones wait for a bounded time, in the order of their owner, and owners take
+ * turns: one that asks for many boots does not keep the others waiting.
+ */
 import { NexError } from "@nexengine/protocol/errors";
 
 export class BootSlots {
   readonly #max: number;
   #used = 0;
-  readonly #waiting: (() => void)[] = [];
+  /** Waiting boots by owner; the first owner is the next one. */
+  readonly #waiting = new Map<string, (() => void)[]>();
 
   /** @param max Maximum number of concurrent boots. */
   constructor(max: number) {
@@ -14,24 +18,38 @@ export class BootSlots {
   /**
    * Runs `work` in a slot.
    *
+   * @param owner For whom it boots: a namespace, or the warm pool.
    * @throws NexError `no_ready_machine` when no slot became free within `timeoutMs`.
    */
-  async run<T>(timeoutMs: number, work: () => Promise<T>): Promise<T> {
+  async run<T>(owner: string, timeoutMs: number, work: () => Promise<T>): Promise<T> {
     if (this.#used < this.#max) this.#used++;
-    else await this.#wait(timeoutMs);
+    else await this.#wait(owner, timeoutMs);
     try {
       return await work();
     } finally {
-      const next = this.#waiting.shift();
+      const next = this.#next();
       if (next === undefined) this.#used--;
       else next();
     }
   }
 
-  #wait(timeoutMs: number): Promise<void> {
+  /** Takes the first boot of the next owner, which then goes to the end of the row. */
+  #next(): (() => void) | undefined {
+    const [entry] = this.#waiting;
+    if (entry === undefined) return undefined;
+    const [owner, boots] = entry;
+    const next = boots.shift();
+    this.#waiting.delete(owner);
+    if (boots.length > 0) this.#waiting.set(owner, boots);
+    return next;
+  }
+
+  #wait(owner: string, timeoutMs: number): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const timer = setTimeout(() => {
-      this.#waiting.splice(this.#waiting.indexOf(take), 1);
+      const boots = this.#waiting.get(owner)?.filter((boot) => boot !== take) ?? [];
+      if (boots.length > 0) this.#waiting.set(owner, boots);
+      else this.#waiting.delete(owner);
       const why = `${this.#max} machines boot already, and none was ready within ${timeoutMs} ms`;
       reject(new NexError("no_ready_machine", `Failed to get agent client from pool: ${why}`));
     }, timeoutMs);
@@ -39,7 +57,9 @@ export class BootSlots {
       clearTimeout(timer);
       resolve();
     };
-    this.#waiting.push(take);
+    const boots = this.#waiting.get(owner);
+    if (boots === undefined) this.#waiting.set(owner, [take]);
+    else boots.push(take);
     return promise;
   }
 }

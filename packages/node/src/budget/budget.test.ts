@@ -67,13 +67,13 @@ test("BootSlots runs no more than its number at once, in order, and names what a
   const slots = new BootSlots(1);
   const first = Promise.withResolvers<void>();
   const order: string[] = [];
-  const running = slots.run(1, async () => {
+  const running = slots.run("n", 1, async () => {
     await first.promise;
     order.push("first");
   });
-  const second = slots.run(60_000, async () => order.push("second"));
+  const second = slots.run("n", 60_000, async () => order.push("second"));
   await assert.rejects(
-    slots.run(1, async () => order.push("never")),
+    slots.run("n", 1, async () => order.push("never")),
     { code: "no_ready_machine", message: /1 machines boot already, and none was ready within 1 ms/ },
   );
   first.resolve();
@@ -81,10 +81,40 @@ test("BootSlots runs no more than its number at once, in order, and names what a
   assert.deepEqual(order, ["first", "second"]);
 });
 
-test("Budget leaves descriptors to the node: relays have no more than half of the rest", () => {
-  const { relayStreams } = new Budget({ descriptors: 1_024, bootsMax: 4, unsentBytesMax: 1 });
-  const share = relayStreams.share();
-  assert.equal(share.take(193), false);
-  assert.ok(share.take(192));
+test("BootSlots lets owners take turns: many boots of one do not keep another waiting", async () => {
+  const slots = new BootSlots(1);
+  const first = Promise.withResolvers<void>();
+  const order: string[] = [];
+  const boots = [slots.run("greedy", 60_000, () => first.promise)];
+  for (let at = 0; at < 5; at++)
+    boots.push(slots.run("greedy", 60_000, async () => void order.push("greedy")));
+  boots.push(slots.run("other", 60_000, async () => void order.push("other")));
+  first.resolve();
+  await Promise.all(boots);
+  assert.equal(order.indexOf("other"), 1);
+  assert.equal(order.length, 6);
+});
+
+test("Share counts what can't be refused any more, and others get nothing until it is given back", () => {
+  const quota = new Quota({ common: 100, guaranteed: 10, ownerMax: 50 });
+  const share = quota.share();
+  share.count(500);
+  assert.deepEqual([share.used, quota.commonUsed], [500, 490]);
+  const other = quota.share();
+  assert.equal(other.take(20), false);
+  share.give(500);
+  assert.ok(other.take(20));
+  assert.equal(quota.commonUsed, 10);
+});
+
+test("Budget shares descriptors out: the node's own, sockets of workloads, and machines with their guaranteed sockets", () => {
+  const { sockets, machines } = new Budget({ descriptors: 1_024, bootsMax: 4, unsentBytesMax: 1 });
+  const share = sockets.share();
+  assert.equal(share.take(97), false);
+  assert.ok(share.take(96));
+  const { common: machinesMax } = machines.options;
+  assert.ok(machinesMax >= 16, `${machinesMax} machines`);
+  const perMachine = 16 + 2 * sockets.options.guaranteed;
+  assert.ok(256 + sockets.options.common + machinesMax * perMachine <= 1_024);
   assert.ok(readDescriptorLimit() >= 256);
 });

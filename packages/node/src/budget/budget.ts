@@ -11,11 +11,13 @@ import { Rate, type RateShare } from "./rate.ts";
 const mebibyte = 1_048_576;
 /** Assumed where the system does not tell. */
 const descriptorsAssumed = 1_024;
-/** Descriptors that relays must leave to the node itself: its files, its servers, its machines' channels. */
+/** Descriptors of the node itself: its files, its connections to NATS, artifacts that it reads. */
 const descriptorsReserved = 256;
-const relayStreamsMax = 16_384;
-const relayStreamsOfMachineMax = 4_096;
-const relayStreamsGuaranteed = 8;
+/** Descriptors of one machine: its channels, its console, what its driver opens while it boots. */
+const descriptorsOfMachine = 16;
+const socketsMax = 16_384;
+const socketsOfOwnerMax = 4_096;
+const socketsGuaranteed = 8;
 const heldBytesMax = 512 * mebibyte;
 /** Part of the host's memory that is held at most. */
 const heldPartOfMemory = 1 / 8;
@@ -30,7 +32,7 @@ const logLinesOfWorkloadPerSecondMax = 2_000;
 const logLinesGuaranteedPerSecond = 50;
 const msPerSecond = 1_000;
 
-/** What a budget is made of. */
+/** Options of a budget. */
 export interface BudgetOptions {
   /** Open files that the process may have. */
   descriptors?: number;
@@ -42,16 +44,18 @@ export interface BudgetOptions {
   unsentBytesMax: number;
 }
 
-/** What one machine has of its node's budget. */
+/** Shares of one machine in its node's budget. */
 export interface MachineShares {
-  readonly relayStreams: Share;
+  readonly sockets: Share;
   readonly heldBytes: Share;
   readonly frames: RateShare;
 }
 
 export class Budget {
-  /** Streams that the node relays for its machines; each takes a descriptor here. */
-  readonly relayStreams: Quota;
+  /** Sockets that the node opens for workloads, for relayed streams and HTTP requests. Each takes a descriptor. */
+  readonly sockets: Quota;
+  /** Machines that the node can have at once with its descriptors. */
+  readonly machines: Quota;
   /** Bytes that the node holds: for agents what they have sent in part or not taken yet, for callers what waits. */
   readonly heldBytes: Quota;
   /** Frames of agents that nobody asked for. */
@@ -59,16 +63,22 @@ export class Budget {
   /** Log lines that are published. */
   readonly logLines: Rate;
   readonly boots: BootSlots;
+  /** Number of replies that were dropped, because the NATS server was gone or did not read. */
+  droppedReplies = 0;
   readonly unsentBytesMax: number;
 
   constructor({ descriptors, memoryBytes, bootsMax, unsentBytesMax }: BudgetOptions) {
-    const open = descriptors ?? readDescriptorLimit();
-    const streams = Math.min(relayStreamsMax, Math.max(0, Math.floor((open - descriptorsReserved) / 2)));
-    this.relayStreams = new Quota({
-      common: streams,
-      guaranteed: relayStreamsGuaranteed,
-      ownerMax: Math.max(relayStreamsGuaranteed, Math.min(relayStreamsOfMachineMax, Math.floor(streams / 2))),
+    const open = Math.max(0, (descriptors ?? readDescriptorLimit()) - descriptorsReserved);
+    // A quarter for the common part of sockets, the rest for machines with the sockets that each has in any case.
+    const sockets = Math.min(socketsMax, Math.floor(open / 4));
+    this.sockets = new Quota({
+      common: sockets,
+      guaranteed: socketsGuaranteed,
+      ownerMax: Math.max(socketsGuaranteed, Math.min(socketsOfOwnerMax, Math.floor(sockets / 2))),
     });
+    // A function's host services are an owner of sockets beside its machine.
+    const machines = Math.floor((open - sockets) / (descriptorsOfMachine + 2 * socketsGuaranteed));
+    this.machines = new Quota({ common: machines, guaranteed: 0, ownerMax: machines });
     this.heldBytes = new Quota({
       common: Math.min(heldBytesMax, Math.floor((memoryBytes ?? totalmem()) * heldPartOfMemory)),
       guaranteed: heldBytesGuaranteed,
@@ -88,10 +98,20 @@ export class Budget {
     this.unsentBytesMax = unsentBytesMax;
   }
 
+  /** Counters of what was refused or dropped so far. */
+  get refusals(): Readonly<Record<string, () => number>> {
+    return {
+      refused_sockets: () => this.sockets.refused,
+      refused_bytes: () => this.heldBytes.refused,
+      refused_machines: () => this.machines.refused,
+      dropped_replies: () => this.droppedReplies,
+    };
+  }
+
   /** The shares of a new machine, which gives them back by closing them. */
   ofMachine(): MachineShares {
     return {
-      relayStreams: this.relayStreams.share(),
+      sockets: this.sockets.share(),
       heldBytes: this.heldBytes.share(),
       frames: this.frames.share(),
     };

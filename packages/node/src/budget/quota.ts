@@ -7,7 +7,7 @@
 export interface QuotaOptions {
   /** The common part. */
   common: number;
-  /** What each owner has in any case. The node holds at most `common` plus this for each owner. */
+  /** Guaranteed part of each owner. The node holds at most `common` plus this for each owner. */
   guaranteed: number;
   /** The most that one owner has. */
   ownerMax: number;
@@ -22,7 +22,7 @@ export class Quota {
     this.options = options;
   }
 
-  /** What owners hold of the common part now. */
+  /** The amount of the common part that owners hold now. */
   get commonUsed(): number {
     return this.#commonUsed;
   }
@@ -39,12 +39,14 @@ export class Quota {
 
   /** Moves the common part by what an owner's excess changes. @returns whether there is room for it. */
   moveCommon(change: number): boolean {
-    if (change > 0 && this.#commonUsed + change > this.options.common) {
-      this.#refused++;
-      return false;
-    }
+    if (change > 0 && this.#commonUsed + change > this.options.common) return this.refuse();
     this.#commonUsed += change;
     return true;
+  }
+
+  /** Moves the common part, also beyond its limit. */
+  forceCommon(change: number): void {
+    this.#commonUsed += change;
   }
 
   /** An owner asked for more than it may have. */
@@ -54,7 +56,7 @@ export class Quota {
   }
 }
 
-/** What one owner holds of a quota. */
+/** One owner's share of a quota. */
 export class Share {
   readonly #quota: Quota;
   #used = 0;
@@ -79,6 +81,15 @@ export class Share {
     return true;
   }
 
+  /** Counts an amount that is there already, also beyond the limits. */
+  count(amount: number): void {
+    if (this.#isClosed) return;
+    const { guaranteed } = this.#quota.options;
+    const next = this.#used + amount;
+    this.#quota.forceCommon(excess(next, guaranteed) - excess(this.#used, guaranteed));
+    this.#used = next;
+  }
+
   /** Could this amount be taken now? */
   fits(amount: number): boolean {
     const { common, guaranteed, ownerMax } = this.#quota.options;
@@ -92,7 +103,7 @@ export class Share {
     if (this.#isClosed) return;
     const { guaranteed } = this.#quota.options;
     const next = Math.max(0, this.#used - amount);
-    this.#quota.moveCommon(excess(next, guaranteed) - excess(this.#used, guaranteed));
+    this.#quota.forceCommon(excess(next, guaranteed) - excess(this.#used, guaranteed));
     this.#used = next;
   }
 

@@ -5,7 +5,7 @@ export interface RateOptions {
   windowMs: number;
   /** The common part. */
   common: number;
-  /** What each owner has in any case. */
+  /** Guaranteed rate of each owner. */
   guaranteed: number;
   /** The most that one owner has. */
   ownerMax: number;
@@ -51,7 +51,7 @@ export class Rate {
   }
 }
 
-/** What one owner uses of a rate. */
+/** One owner's share of a rate. */
 export class RateShare {
   readonly #rate: Rate;
   #window = -1;

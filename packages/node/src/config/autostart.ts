@@ -4,7 +4,7 @@ import { z } from "zod";
 const entriesMax = 256;
 
 /** A workload: the members of Go Nex, and `sha256`. */
-export const autostartEntrySchema = z.object({
+const autostartEntrySchema = z.object({
   name: z.string().min(1),
   namespace: z.string().min(1),
   argv: z.array(z.string()).optional(),

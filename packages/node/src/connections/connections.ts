@@ -6,7 +6,7 @@ import type { Logger } from "pino";
 import { closeConnection, connectNats } from "./connect.ts";
 import { KeptConnection } from "./kept-connection.ts";
 import type { NamespaceLogin } from "./logins.ts";
-import { type OwnConnection, openOwnConnection } from "./own-connection.ts";
+import { openPerRequestConnection, type PerRequestConnection } from "./per-request-connection.ts";
 
 /** Connections of one workload. */
 export interface WorkloadConnections extends AsyncDisposable {
@@ -28,7 +28,7 @@ export interface ConnectionsRequest {
   /** Only functions have triggers and host services. */
   isFunction: boolean;
   /** Per-request connections. */
-  own: readonly OwnConnection[];
+  own: readonly PerRequestConnection[];
   /** Called when a per-request connection was closed for good. */
   lost(why: string): void;
 }
@@ -141,7 +141,7 @@ export class Connections implements AsyncDisposable {
   }
 
   async #openOwn(
-    own: OwnConnection,
+    own: PerRequestConnection,
     lost: (why: string) => void,
     stack: AsyncDisposableStack,
   ): Promise<NatsConnection> {
@@ -157,7 +157,7 @@ export class Connections implements AsyncDisposable {
     stack.defer(() => {
       this.#ofRequests--;
     });
-    const connection = await openOwnConnection(own, connectTimeMs);
+    const connection = await openPerRequestConnection(own, connectTimeMs);
     let isWanted = true;
     stack.defer(async () => {
       isWanted = false;

@@ -13,7 +13,7 @@ import type { AutostartEntry } from "../config/autostart.ts";
 import type { Reporter } from "../telemetry/reporter.ts";
 
 /** The handler of a DEPLOY. */
-export type Deploy = (namespace: string, body: Uint8Array) => Promise<object>;
+type Deploy = (namespace: string, body: Uint8Array) => Promise<object>;
 
 /** Parts of the node that autostart uses. */
 export interface AutostartContext {

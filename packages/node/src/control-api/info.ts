@@ -1,4 +1,4 @@
-/** What a node reports about itself. */
+/** Facts that a node reports about itself. */
 
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";

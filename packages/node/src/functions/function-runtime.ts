@@ -4,7 +4,11 @@ import { type CallFailure, runTickNs } from "@nexengine/protocol/agent";
 import type { HostCallHandler } from "../agent-client/host-calls.ts";
 import type { Budget } from "../budget/budget.ts";
 import { subscribePermitted } from "../connections/denied-subscriptions.ts";
-import type { HostServiceConnections, HostServices } from "../host-services/host-services.ts";
+import type {
+  HostServiceConnections,
+  HostServices,
+  HostServicesOptions,
+} from "../host-services/host-services.ts";
 import type { Owner } from "../host-services/service.ts";
 import type { Machine } from "../machines/machine.ts";
 import type { NodeTuning } from "../options.ts";
@@ -27,7 +31,11 @@ export interface FunctionServices {
   /** Subjects to which a namespace's functions may reply. */
   replyRulesOf(namespace: string, isOwnConnection: boolean): ReplyRules;
   /** Host services of a function. */
-  hostServicesOf(owner: Owner, connections: HostServiceConnections): HostServices;
+  hostServicesOf(
+    owner: Owner,
+    connections: HostServiceConnections,
+    shares: Pick<HostServicesOptions, "held" | "sockets">,
+  ): HostServices;
 }
 
 /** Options for running a function. */
@@ -66,7 +74,8 @@ export class FunctionRuntime {
       deadlineGraceMs: tuning.deadlineGraceMs,
       abandon,
     });
-    this.#hostServices = services.hostServicesOf(owner, options.hostServices);
+    const shares = { held: budget.heldBytes.share(), sockets: budget.sockets.share() };
+    this.#hostServices = services.hostServicesOf(owner, options.hostServices, shares);
     const parts = {
       owner,
       connection: triggerConnectionOf(options.connection),
@@ -126,7 +135,7 @@ export class FunctionRuntime {
 
   #report(): CallReport {
     const { owner, counters, services } = this.#options;
-    const { reporter } = services;
+    const { reporter, budget } = services;
     return {
       succeeded: (call: Call, triggerSubject: string, runTicks: number) => {
         const runNs = runTicks * runTickNs;
@@ -138,6 +147,9 @@ export class FunctionRuntime {
         const runNs = runTicks * runTickNs;
         counters.failed(failure.code, runNs);
         reporter.callFailed(owner, triggerSubject, failure, runNs);
+      },
+      replyDropped: () => {
+        budget.droppedReplies++;
       },
       replyDenied: (subject: string) => {
         if (this.#hasToldOfReply) return;

@@ -1,12 +1,13 @@
 /** The host services of one function: methods, owner, and limits. */
 import type { NatsConnection } from "@nats-io/nats-core";
 import { HostMethod, type HostReply } from "@nexengine/protocol/agent";
+import type { Share } from "../budget/quota.ts";
 import type { AddressRules } from "./addresses.ts";
 import { HttpService } from "./http.ts";
 import { KeyValueService } from "./key-value.ts";
 import { MessagingService } from "./messaging.ts";
 import { ObjectStoreService } from "./object-store.ts";
-import { failureOf, type Method, type Owner, ServiceError } from "./service.ts";
+import { AnswerRoom, failureOf, type Method, type Owner, ServiceError } from "./service.ts";
 import type { HostServiceSettings } from "./settings.ts";
 
 /** Maximum number of open calls of one function. */
@@ -28,10 +29,16 @@ export interface HostServicesOptions {
   /** Denied subjects, besides those that are always denied. */
   deniedSubjects: readonly string[];
   addressRules: AddressRules;
+  /** The function's share of the budget for the bytes of answers. It is closed with the services. */
+  held: Share;
+  /** The function's share of the node's sockets. It is closed with the services. */
+  sockets: Share;
 }
 
 export class HostServices {
   readonly #methods: ReadonlyMap<number, Method>;
+  readonly #held: Share;
+  readonly #sockets: Share;
   #open = 0;
   #ended = false;
 
@@ -41,7 +48,11 @@ export class HostServices {
     settings,
     deniedSubjects,
     addressRules,
+    held,
+    sockets,
   }: HostServicesOptions) {
+    this.#held = held;
+    this.#sockets = sockets;
     const methods = new Map<number, Method>();
     const add = (name: string, enabled: boolean, entries: readonly (readonly [number, Method])[]): void => {
       for (const [method, run] of entries) methods.set(method, enabled ? run : disabled(name));
@@ -70,7 +81,7 @@ export class HostServices {
       [HostMethod.request, messaging.request],
       [HostMethod.requestMany, messaging.requestMany],
     ]);
-    const http = new HttpService(addressRules, settings.http.config.timeout_ms);
+    const http = new HttpService(addressRules, settings.http.config.timeout_ms, sockets);
     add("http", settings.http.enabled, [[HostMethod.http, http.send]]);
     this.#methods = methods;
   }
@@ -78,6 +89,7 @@ export class HostServices {
   /** Answers a call. Never rejects. */
   readonly call = async (method: number, args: readonly Buffer[]): Promise<HostReply> => {
     let timer: NodeJS.Timeout | undefined;
+    const room = new AnswerRoom(this.#held);
     try {
       const run = this.#methods.get(method);
       if (run === undefined)
@@ -90,8 +102,10 @@ export class HostServices {
         const error = new ServiceError(408, `no answer within ${callTimeMsMax} ms`);
         timer = setTimeout(reject, callTimeMsMax, error);
       });
-      const running = run(args).finally(() => {
+      const running = run(args, room).finally(() => {
         this.#open--;
+        // The answer counts as unsent bytes of the machine from here on.
+        room.giveBack();
       });
       return await Promise.race([running, late]);
     } catch (error) {
@@ -104,6 +118,8 @@ export class HostServices {
   /** Refuses all further calls. */
   end(): void {
     this.#ended = true;
+    this.#held.close();
+    this.#sockets.close();
   }
 }
 

@@ -8,8 +8,9 @@ import { request as requestTls } from "node:https";
 import { isIP, type LookupFunction } from "node:net";
 import { createBrotliDecompress, createGunzip, createInflate } from "node:zlib";
 import { hostCallBytesMax } from "@nexengine/protocol/agent";
+import type { Share } from "../budget/quota.ts";
 import type { AddressRules } from "./addresses.ts";
-import { type Method, numberOf, optionsOf, ServiceError, textOf } from "./service.ts";
+import { type AnswerRoom, type Method, numberOf, optionsOf, ServiceError, textOf } from "./service.ts";
 
 const redirectsMax = 5;
 const timeMsMax = 60_000;
@@ -48,14 +49,17 @@ interface Answer {
 export class HttpService {
   readonly #rules: AddressRules;
   readonly #timeoutMs: number;
+  readonly #sockets: Share;
 
-  constructor(rules: AddressRules, timeoutMs: number) {
+  /** @param sockets The function's share of the node's sockets; each request takes one. */
+  constructor(rules: AddressRules, timeoutMs: number, sockets: Share) {
     this.#rules = rules;
     this.#timeoutMs = timeoutMs;
+    this.#sockets = sockets;
   }
 
   /** Arguments: method, URL, optional body, options. Answers with a JSON head and the body. */
-  readonly send: Method = async ([methodArg, urlArg, body, optionsArg]) => {
+  readonly send: Method = async ([methodArg, urlArg, body, optionsArg], room) => {
     const method = textOf(methodArg, "the method is missing");
     if (!methods.has(method)) throw new ServiceError(400, `the method ${method.slice(0, 20)} is not known`);
     const options = optionsOf(optionsArg);
@@ -70,24 +74,29 @@ export class HttpService {
       body: hasBody ? body : undefined,
     };
     const signal = AbortSignal.timeout(timeoutMs);
+    if (!this.#sockets.take(1))
+      throw new ServiceError(429, "the node has no socket left for this request; try again later");
     try {
-      const answer = await this.#follow(errand, signal);
+      const answer = await this.#follow(errand, signal, room);
       const head = { status: answer.status, headers: answer.headers };
       return { kind: "list", items: [Buffer.from(JSON.stringify(head)), answer.body] };
     } catch (error) {
       if (signal.aborted)
         throw new ServiceError(408, `no answer from ${errand.url.host} within ${timeoutMs} ms`);
       throw error;
+    } finally {
+      this.#sockets.give(1);
     }
   };
 
-  async #follow(first: Errand, signal: AbortSignal): Promise<Answer> {
+  async #follow(first: Errand, signal: AbortSignal, room: AnswerRoom): Promise<Answer> {
     let errand = first;
     for (let redirects = 0; ; redirects++) {
       const response = await this.#ask(errand, signal);
       const { location } = response.headers;
       const status = response.statusCode ?? 0;
-      if (!redirectStatuses.has(status) || location === undefined) return await readAnswer(response, signal);
+      if (!redirectStatuses.has(status) || location === undefined)
+        return await readAnswer(response, signal, room);
       response.destroy();
       if (redirects === redirectsMax) throw new ServiceError(500, `over ${redirectsMax} redirects`);
       errand = redirected(errand, status, urlOf(location, errand.url));
@@ -182,7 +191,7 @@ function headersOf(value: unknown): Record<string, string> {
   return headers;
 }
 
-async function readAnswer(response: IncomingMessage, signal: AbortSignal): Promise<Answer> {
+async function readAnswer(response: IncomingMessage, signal: AbortSignal, room: AnswerRoom): Promise<Answer> {
   const coding = response.headers["content-encoding"]?.toLowerCase();
   const decoder =
     coding === "gzip" || coding === "x-gzip"
@@ -204,6 +213,7 @@ async function readAnswer(response: IncomingMessage, signal: AbortSignal): Promi
       // Room for the head.
       if (size > hostCallBytesMax - 2 * headerBytesMax)
         throw new ServiceError(413, `the answer has over ${hostCallBytesMax - 2 * headerBytesMax} bytes`);
+      room.take(chunk.length);
       chunks.push(chunk);
     }
   } finally {

@@ -22,10 +22,11 @@ export class KeyValueService {
     });
   }
 
-  readonly get: Method = async ([key]) => {
+  readonly get: Method = async ([key], room) => {
     const name = keyOf(key, "key is required");
     const entry = await this.#bucket.use((bucket) => bucket.get(name));
     if (entry === null || entry.operation !== "PUT") throw new ServiceError(404, `there is no key "${name}"`);
+    room.take(entry.value.length);
     return { kind: "bytes", bytes: entry.value };
   };
 
@@ -42,11 +43,12 @@ export class KeyValueService {
     return nothing;
   };
 
-  readonly keys: Method = async () => {
+  readonly keys: Method = async (_, room) => {
     const keys = await this.#bucket.use(async (bucket) => {
       const found: string[] = [];
       for await (const key of await bucket.keys()) {
         if (found.length === keysMax) throw new ServiceError(413, `there are over ${keysMax} keys`);
+        room.take(key.length);
         found.push(key);
       }
       return found;

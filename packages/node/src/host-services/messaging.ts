@@ -34,7 +34,7 @@ export class MessagingService {
     return nothing;
   };
 
-  readonly request: Method = async ([subject, payload, options]) => {
+  readonly request: Method = async ([subject, payload, options], room) => {
     const { to, bytes } = this.#message(subject, payload);
     const timeout = numberOf(optionsOf(options), "timeoutMs", {
       min: 1,
@@ -43,13 +43,15 @@ export class MessagingService {
     });
     try {
       const reply = await this.#connection.request(to, bytes, { timeout });
+      room.take(reply.data.length);
       return { kind: "bytes", bytes: reply.data };
     } catch (error) {
+      if (error instanceof ServiceError) throw error;
       throw requestFailure(error, to, timeout);
     }
   };
 
-  readonly requestMany: Method = async ([subject, payload, optionsArg]) => {
+  readonly requestMany: Method = async ([subject, payload, optionsArg], room) => {
     const { to, bytes } = this.#message(subject, payload);
     const options = optionsOf(optionsArg);
     const maxWait = numberOf(options, "timeoutMs", {
@@ -70,6 +72,7 @@ export class MessagingService {
         size += data.length + 4;
         if (size >= hostCallBytesMax)
           throw new ServiceError(413, `the replies have over ${hostCallBytesMax} bytes`);
+        room.take(data.length);
         items.push(data);
       }
     } catch (error) {

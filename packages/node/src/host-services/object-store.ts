@@ -27,7 +27,7 @@ export class ObjectStoreService {
     });
   }
 
-  readonly get: Method = async ([arg]) => {
+  readonly get: Method = async ([arg], room) => {
     const name = nameOf(arg, "name is required");
     const bytes = await this.#bucket.use(async (bucket) => {
       const info = await bucket.info(name);
@@ -39,6 +39,7 @@ export class ObjectStoreService {
           `the object has ${info.size} bytes, a function takes ${hostCallBytesMax}`,
         );
       }
+      room.take(info.size);
       const blob = await this.#read(bucket, name);
       if (blob === null) throw new ServiceError(404, `there is no object "${name}"`);
       return blob;

@@ -1,6 +1,7 @@
 /** Parts that all host services share. */
 import type { HostErrorCode, HostReply } from "@nexengine/protocol/agent";
 import { errorText } from "@nexengine/protocol/errors";
+import type { Share } from "../budget/quota.ts";
 
 /** A failed host call, for the function's code. */
 export class ServiceError extends Error {
@@ -12,8 +13,30 @@ export class ServiceError extends Error {
   }
 }
 
+/** Room for the answer of one call, in the node's budget. It is given back when the call is over. */
+export class AnswerRoom {
+  readonly #held: Share;
+  #bytes = 0;
+
+  constructor(held: Share) {
+    this.#held = held;
+  }
+
+  /** Takes room before, or while, an answer is collected. @throws ServiceError `429` when there is none */
+  take(bytes: number): void {
+    if (!this.#held.take(bytes))
+      throw new ServiceError(429, "the node holds too many bytes of answers; try again later");
+    this.#bytes += bytes;
+  }
+
+  giveBack(): void {
+    this.#held.give(this.#bytes);
+    this.#bytes = 0;
+  }
+}
+
 /** One method. `args` are unchecked. */
-export type Method = (args: readonly Buffer[]) => Promise<HostReply>;
+export type Method = (args: readonly Buffer[], room: AnswerRoom) => Promise<HostReply>;
 
 /** Owner of the services. The node sets it, never the agent. */
 export interface Owner {

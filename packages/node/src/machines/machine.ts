@@ -1,7 +1,6 @@
 /** A machine in the node's view: a sandbox, its agent, and at most one workload. */
 import { mkdir } from "node:fs/promises";
-import type { Duplex } from "node:stream";
-import type { Driver, MachineExit, MachineSpec, Machine as Sandbox } from "@nexengine/machines";
+import type { Channels, Driver, MachineExit, MachineSpec, Machine as Sandbox } from "@nexengine/machines";
 import { settlesWithin } from "@nexengine/machines/internal";
 import type { Deploy, Deployed, Exited } from "@nexengine/protocol/agent";
 import { errorText, NexError } from "@nexengine/protocol/errors";
@@ -9,6 +8,7 @@ import type { LogLevel } from "@nexengine/protocol/messages";
 import type { Logger } from "pino";
 import { AgentClient, channelEnded } from "../agent-client/agent-client.ts";
 import type { Budget } from "../budget/budget.ts";
+import type { Share } from "../budget/quota.ts";
 import type { MachineRecords } from "../state/machine-records.ts";
 
 /**
@@ -31,7 +31,7 @@ export interface MachineEvents {
   lost(why: string): void;
 }
 
-/** What a machine needs from the pool. */
+/** The parts of the pool that a machine needs. */
 export interface MachineHost {
   records: MachineRecords;
   budget: Budget;
@@ -52,6 +52,7 @@ export class Machine {
   readonly #sandbox: Sandbox;
   readonly #agent: AgentClient;
   readonly #host: MachineHost;
+  readonly #place: Share;
   #state: MachineState = "booting";
   #events: MachineEvents | undefined;
   #idleLoss: ((why: string) => void) | undefined;
@@ -59,10 +60,11 @@ export class Machine {
   #loss: string | undefined;
   #ending: Promise<Exited | undefined> | undefined;
 
-  private constructor(sandbox: Sandbox, frames: Duplex, calls: Duplex, host: MachineHost) {
+  private constructor(sandbox: Sandbox, { frames, calls }: Channels, host: MachineHost, place: Share) {
     this.id = sandbox.id;
     this.#sandbox = sandbox;
     this.#host = host;
+    this.#place = place;
     const events = {
       log: (level: LogLevel, text: string) => this.#events?.log(level, text),
       exited: (exit: Exited) => this.#events?.exited(exit),
@@ -83,14 +85,14 @@ export class Machine {
     const { records } = host;
     const recorded = driver.recover !== undefined;
     let sandbox: Sandbox | undefined;
+    const place = takePlace(host.budget);
     try {
       if (recorded) await records.write({ driver: driver.kind, id, directory, facts: {} });
       await mkdir(directory, { mode: 0o700 });
       sandbox = await driver.boot(spec);
       const record = sandbox.record?.();
       if (record !== undefined) await records.write(record);
-      const { frames, calls } = await sandbox.attach(epoch);
-      const machine = new Machine(sandbox, frames, calls, host);
+      const machine = new Machine(sandbox, await sandbox.attach(epoch), host, place);
       await machine.#handshake(host.handshakeTimeoutMs);
       return machine;
     } catch (error) {
@@ -99,6 +101,7 @@ export class Machine {
         await sandbox?.destroy();
         if (recorded) await records.remove(id);
       });
+      place.close();
       throw new NexError("no_ready_machine", `Cannot boot a machine: ${errorText(error)}${tail}`, {
         cause: error,
       });
@@ -184,6 +187,7 @@ export class Machine {
       await this.#sandbox.destroy();
       await this.#host.records.remove(this.id);
     });
+    this.#place.close();
     this.#state = "stopped";
     return exit;
   }
@@ -210,6 +214,17 @@ export class Machine {
     if (this.#state === state) return;
     throw new NexError("wrong_state", `Cannot ${action} machine ${this.id}: it is ${this.#state}`);
   }
+}
+
+/** Takes the place of one machine. @throws NexError `no_ready_machine` when the node has no descriptors for one more */
+function takePlace({ machines }: Budget): Share {
+  const place = machines.share();
+  if (place.take(1)) return place;
+  throw new NexError(
+    "no_ready_machine",
+    `Cannot boot a machine: the node has ${machines.options.common}, as many as its limit of open files allows`,
+    { advice: "Raise the limit of the node's process (ulimit -n), or deploy to another node" },
+  );
 }
 
 /** Releases resources. If that fails, the record stays, so that the next node tries again. */

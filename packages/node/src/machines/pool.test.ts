@@ -44,8 +44,8 @@ class Bench implements AsyncDisposable {
     return new Bench(await StateDirectory.open(), driver, size, log);
   }
 
-  /** What of machines is left: those that were not destroyed, and records. */
-  async remains(): Promise<string[]> {
+  /** Orphans: machines that were not destroyed, and records. */
+  async orphans(): Promise<string[]> {
     const machines = this.driver.machines.filter(({ destroyed }) => !destroyed).map(({ id }) => id);
     const records = (await this.state.records.list()).map(({ id }) => `record ${id}`);
     return [...machines, ...records];
@@ -53,7 +53,7 @@ class Bench implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.pool[Symbol.asyncDispose]();
-    assert.deepEqual(await this.remains(), []);
+    assert.deepEqual(await this.orphans(), []);
     await this.state[Symbol.asyncDispose]();
   }
 }
@@ -78,7 +78,7 @@ test("Pool keeps as many machines ready as it is told, each in a directory and a
 test("Pool gives a machine that waits, and boots another one in its place", async () => {
   await using bench = await Bench.make(1);
   await bench.pool.start();
-  const machine = await bench.pool.reserve(template, 5_000);
+  const machine = await bench.pool.reserve(template, "n", 5_000);
   assert.equal(machine.id, bench.driver.machines[0]?.id);
   assert.equal(machine.state, "reserved");
   await until(() => bench.pool.readyCount === 1);
@@ -89,12 +89,12 @@ test("Pool gives a machine that waits, and boots another one in its place", asyn
 test("Pool boots a machine of another template apart, and leaves those that wait alone", async () => {
   await using bench = await Bench.make(1);
   await bench.pool.start();
-  const machine = await bench.pool.reserve(other, 5_000);
+  const machine = await bench.pool.reserve(other, "n", 5_000);
   const [waiting, special] = bench.driver.machines;
   assert.equal(machine.id, special?.id);
   assert.deepEqual(special?.spec.limits, other.limits);
   assert.equal(bench.pool.readyCount, 1);
-  const waited = await bench.pool.reserve(template, 5_000);
+  const waited = await bench.pool.reserve(template, "n", 5_000);
   assert.equal(waited.id, waiting?.id);
   await Promise.all([machine.end(0), waited.end(0)]);
 });
@@ -102,7 +102,7 @@ test("Pool boots a machine of another template apart, and leaves those that wait
 test("Pool says why a machine of another template did not boot, and keeps the others", async () => {
   await using bench = await Bench.make(1, (index) => (index === 0 ? {} : { fails: "no luck today" }));
   await bench.pool.start();
-  await assert.rejects(bench.pool.reserve(other, 5_000), {
+  await assert.rejects(bench.pool.reserve(other, "n", 5_000), {
     code: "no_ready_machine",
     message: /no luck today/,
   });
@@ -118,8 +118,8 @@ for (const [what, wanted] of [
     await using bench = await Bench.make(1, (index) => (index === 0 ? {} : { until: gate.promise }));
     await bench.pool.start();
     // With the one that waits taken, the next one is booted in its place.
-    const taken = wanted === template ? await bench.pool.reserve(template, 5_000) : undefined;
-    const refused = assert.rejects(bench.pool.reserve(wanted, 5_000), {
+    const taken = wanted === template ? await bench.pool.reserve(template, "n", 5_000) : undefined;
+    const refused = assert.rejects(bench.pool.reserve(wanted, "n", 5_000), {
       code: "no_ready_machine",
       message: /the node is stopping/,
     });
@@ -145,7 +145,7 @@ test("Pool that is closed gives no machine", async () => {
   await bench.pool.start();
   await bench.pool[Symbol.asyncDispose]();
   for (const wanted of [template, other]) {
-    await assert.rejects(bench.pool.reserve(wanted, 60_000), { message: /the node is stopping/ });
+    await assert.rejects(bench.pool.reserve(wanted, "n", 60_000), { message: /the node is stopping/ });
   }
   assert.equal(bench.driver.boots.length, 1);
 });
@@ -158,8 +158,8 @@ test("Pool does not start when the first machine does not boot", async () => {
 test("Pool waits no longer for a machine than it is told, and says why none boots", async () => {
   await using bench = await Bench.make(1, (index) => (index === 0 ? {} : { fails: "out of luck" }));
   await bench.pool.start();
-  const first = await bench.pool.reserve(template, 5_000);
-  await assert.rejects(bench.pool.reserve(template, 50), {
+  const first = await bench.pool.reserve(template, "n", 5_000);
+  await assert.rejects(bench.pool.reserve(template, "n", 50), {
     code: "no_ready_machine",
     message: /none became ready within 50 ms \(.*out of luck/,
   });
@@ -192,7 +192,7 @@ test("Pool gives no machine that is lost in the breath of its hello", async () =
     index === 0 ? {} : { serves: (guest) => greet(guest, nonsense) },
   );
   await bench.pool.start();
-  await assert.rejects(bench.pool.reserve(other, 5_000), {
+  await assert.rejects(bench.pool.reserve(other, "n", 5_000), {
     code: "no_ready_machine",
     message: /type 238 is not one/,
   });

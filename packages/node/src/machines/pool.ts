@@ -14,6 +14,9 @@ const retryMaxMs = 30_000;
 /** Delay before a reserved machine is replaced. */
 const refillDelayMs = 50;
 
+/** Owner of the warm pool's boots; no namespace has this name. */
+const poolOwner = "";
+
 /** Template for booting a machine. */
 export type MachineTemplate = Omit<MachineSpec, "id" | "directory" | "nodeLostTimeoutMs">;
 
@@ -82,12 +85,13 @@ export class Pool implements AsyncDisposable {
   /**
    * Reserves a ready machine, or waits for one. A machine with another template is booted.
    *
+   * @param namespace Its boots take turns with those of other namespaces and of the pool.
    * @throws NexError `no_ready_machine`
    */
-  async reserve(template: MachineTemplate, timeoutMs: number): Promise<Machine> {
+  async reserve(template: MachineTemplate, namespace: string, timeoutMs: number): Promise<Machine> {
     if (this.#closed) throw noMachine("the node is stopping", undefined);
     const machine = !this.fits(template)
-      ? await this.#bootSpecial(template, timeoutMs)
+      ? await this.#bootSpecial(template, namespace, timeoutMs)
       : (this.#ready.shift() ?? (await this.#wait(timeoutMs)));
     if (machine.state !== "ready") {
       // Lost after its hello.
@@ -107,8 +111,8 @@ export class Pool implements AsyncDisposable {
     }, refillDelayMs);
   }
 
-  async #bootSpecial(template: MachineTemplate, timeoutMs: number): Promise<Machine> {
-    const booting = this.#options.budget.boots.run(timeoutMs, async () => {
+  async #bootSpecial(template: MachineTemplate, namespace: string, timeoutMs: number): Promise<Machine> {
+    const booting = this.#options.budget.boots.run(namespace, timeoutMs, async () => {
       if (this.#closed) throw noMachine("the node is stopping", undefined);
       const machine = await this.#bootMachine(template);
       if (!this.#closed) return machine;
@@ -165,7 +169,7 @@ export class Pool implements AsyncDisposable {
   async #boot(first: boolean): Promise<void> {
     const { log, template, size, budget } = this.#options;
     try {
-      const machine = await budget.boots.run(retryMaxMs, async () => {
+      const machine = await budget.boots.run(poolOwner, retryMaxMs, async () => {
         // Others may have become ready, or given up, in the meantime.
         const isWanted = this.#ready.length < size + this.#waiters.length;
         return isWanted && !this.#closed ? await this.#bootMachine(template) : undefined;

@@ -3,11 +3,11 @@ import { type Driver, type Fingerprint, MachineError, type SandboxKind } from "@
 import { NexError } from "@nexengine/protocol/errors";
 import { type DriverFiles, sandboxKinds } from "./kinds.ts";
 
-/** What a node may be told to keep its workloads in; `auto` takes the strongest that works. */
+/** Choice of a node's sandbox; `auto` takes the strongest that works. */
 export type SandboxChoice = SandboxKind | "auto";
 
 /** Whether one kind of sandbox works here. */
-export interface SandboxTrial {
+export interface SandboxProbe {
   kind: SandboxKind;
   found: Fingerprint;
 }
@@ -30,7 +30,7 @@ export interface DriverChoice {
   /** With `auto`: takes plain processes where nothing else works. Only for people who run their own code. */
   processAsLast?: boolean;
   /** Hears of each kind that was tried. */
-  onTrial?: (trial: SandboxTrial) => void;
+  onProbe?: (probe: SandboxProbe) => void;
 }
 
 /** Where a node's driver comes from. */
@@ -51,7 +51,7 @@ export async function trySandbox(
   kind: SandboxKind,
   files: DriverFiles,
   stateDirectory: string,
-): Promise<SandboxTrial> {
+): Promise<SandboxProbe> {
   return { kind, found: (await tryKind(kind, files, stateDirectory)).found };
 }
 
@@ -64,30 +64,30 @@ export async function trySandboxes(
   files: DriverFiles,
   stateDirectory: string,
   sandbox: SandboxChoice,
-): Promise<SandboxTrial[]> {
-  const trials: SandboxTrial[] = [];
+): Promise<SandboxProbe[]> {
+  const probes: SandboxProbe[] = [];
   for (const kind of [...autoKinds, "process"] as const) {
-    trials.push(await trySandbox(kind, sandbox === "qemu" ? files : unemulated(files), stateDirectory));
+    probes.push(await trySandbox(kind, sandbox === "qemu" ? files : unemulated(files), stateDirectory));
   }
-  return trials;
+  return probes;
 }
 
 async function chooseDriver(choice: DriverChoice, stateDirectory: string): Promise<Driver> {
-  const { sandbox, files, processAsLast = false, onTrial } = choice;
+  const { sandbox, files, processAsLast = false, onProbe } = choice;
   const last: readonly SandboxKind[] = processAsLast ? ["process"] : [];
   const kinds = sandbox === "auto" ? [...autoKinds, ...last] : [sandbox];
-  const lacks: SandboxTrial[] = [];
+  const tried: SandboxProbe[] = [];
   for (const kind of kinds) {
     const { driver, found } = await tryKind(
       kind,
       sandbox === "auto" ? unemulated(files) : files,
       stateDirectory,
     );
-    onTrial?.({ kind, found });
+    onProbe?.({ kind, found });
     if (driver !== undefined && found.available) return driver;
-    lacks.push({ kind, found });
+    tried.push({ kind, found });
   }
-  throw unavailable(sandbox, lacks);
+  throw unavailable(sandbox, tried);
 }
 
 async function tryKind(
@@ -95,8 +95,8 @@ async function tryKind(
   files: DriverFiles,
   stateDirectory: string,
 ): Promise<{ driver?: Driver; found: Fingerprint }> {
-  const lack = await sandboxKinds[kind].unmetRequirement(files, stateDirectory);
-  if (lack !== undefined) return { found: { available: false, ...lack } };
+  const unmet = await sandboxKinds[kind].unmetRequirement(files, stateDirectory);
+  if (unmet !== undefined) return { found: { available: false, ...unmet } };
   try {
     const driver = await sandboxKinds[kind].make(files, stateDirectory);
     return { driver, found: await driver.fingerprint() };
@@ -112,8 +112,8 @@ function unemulated(files: DriverFiles): DriverFiles {
 }
 
 /** Says of every kind that was tried why it does not work. */
-function unavailable(sandbox: SandboxChoice, lacks: readonly SandboxTrial[]): NexError {
-  const lines = lacks.flatMap(({ kind, found }) => (found.available ? [] : [{ kind, ...found }]));
+function unavailable(sandbox: SandboxChoice, tried: readonly SandboxProbe[]): NexError {
+  const lines = tried.flatMap(({ kind, found }) => (found.available ? [] : [{ kind, ...found }]));
   const why = lines.map(({ kind, reason }) => `${kind}: ${reason}`).join("; ");
   const advice = lines.map((line) => line.advice).filter((text) => text !== "");
   return new NexError("sandbox_unavailable", `Cannot make machines (${sandbox}): ${why}`, {

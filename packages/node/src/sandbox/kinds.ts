@@ -26,7 +26,7 @@ import {
 import { findFirecracker } from "@nexengine/provision";
 import { defaultRootfsDirectory, hostIdsDirectory } from "../state/default-directories.ts";
 
-/** What the kinds of machine are made from. */
+/** Files and programs that the kinds of machine are made from. */
 export interface DriverFiles {
   /** The agent's bundle. */
   agentPath: string;
@@ -46,7 +46,7 @@ export interface DriverFiles {
   cgroupParent?: string;
 }
 
-/** What both kinds of microVM boot. */
+/** Files that both kinds of microVM boot. */
 interface MicroVmFiles {
   program?: string;
   /** An image of their root; built by the node when absent. */
@@ -55,17 +55,17 @@ interface MicroVmFiles {
   initramfs?: string;
 }
 
-/** What machines of QEMU are made from. */
+/** Files and programs that machines of QEMU are made from. */
 export interface QemuFiles extends MicroVmFiles {
   accelerator?: "kvm" | "tcg";
 }
 
-/** What machines of Firecracker are made from. */
+/** Files and programs that machines of Firecracker are made from. */
 export interface FirecrackerFiles
   extends MicroVmFiles,
     Pick<FirecrackerDriverOptions, "jailer" | "rateLimiters"> {}
 
-/** What the agent's Node is started with, in every sandbox. */
+/** Options of the agent's Node, in every sandbox. */
 const agentNodeFlags = ["--experimental-vm-modules", "--disable-warning=ExperimentalWarning"];
 /** The part of a machine's memory that JavaScript objects may take; buffers and Node itself need the rest. */
 const heapShare = 0.75;
@@ -141,7 +141,7 @@ function rootfsDirectoryOf({ rootfsDirectory }: DriverFiles): string {
   return rootfsDirectory ?? defaultRootfsDirectory();
 }
 
-/** What both kinds of microVM are told, without an image, which only booting needs. */
+/** Options of both kinds of microVM, without an image, which only booting needs. */
 function microVmOptions(
   kind: "qemu" | "firecracker",
   { kernel, initramfs, program }: MicroVmFiles,
@@ -159,7 +159,7 @@ function microVmOptions(
   };
 }
 
-/** What a node tells its QEMU driver, but for the image. */
+/** Options of a node's QEMU driver, but for the image. */
 export function qemuOptions(files: DriverFiles, stateDirectory: string): QemuDriverOptions {
   const { accelerator, ...common } = files.qemu ?? {};
   return {
@@ -168,7 +168,7 @@ export function qemuOptions(files: DriverFiles, stateDirectory: string): QemuDri
   };
 }
 
-/** What a node tells its Firecracker driver, but for the image. */
+/** Options of a node's Firecracker driver, but for the image. */
 export function firecrackerOptions(files: DriverFiles, stateDirectory: string): FirecrackerDriverOptions {
   const { rateLimiters, ...told } = files.firecracker ?? {};
   const { jailer, ...common } = { ...findFirecracker(), ...told };

@@ -8,7 +8,7 @@ import { MachineRecords } from "./machine-records.ts";
 
 export class StateDirectory implements AsyncDisposable {
   readonly path: string;
-  /** Machines that this node or its crashed predecessor has booted and not destroyed. */
+  /** Machines that this node, or the node that crashed before it, has booted and not destroyed. */
   readonly records: MachineRecords;
   readonly #own: boolean;
   readonly #lock: AsyncDisposable;

@@ -18,9 +18,9 @@ import {
 } from "@nexengine/protocol/tokens";
 
 /** Maximum number of tokens. When it is reached, bound tokens are refused until some have expired. */
-export const usedTokensMax = 100_000;
+const usedTokensMax = 100_000;
 /** Maximum number of one issuer's tokens, so that no issuer fills the memory for all. */
-export const usedTokensOfIssuerMax = 20_000;
+const usedTokensOfIssuerMax = 20_000;
 /** Longest time for which a token must be remembered, by a clock that nobody sets, in ms. */
 const rememberedMsMax = (boundLifeSecondsMax + 2 * clockLeewaySeconds) * 1_000;
 /** Maximum number of lines of a file, and maximum time in which lines are added to it. */
@@ -34,7 +34,7 @@ const linePattern = /^([A-Za-z0-9_-]{43}) (\d{1,15})(?: ([A-Z2-7]{56}))?$/;
 interface End {
   /** Seconds. */
   until: number;
-  /** Of `performance.now`. */
+  /** Expiry by the clock of `performance.now`. */
   untilMs: number;
 }
 

@@ -18,13 +18,13 @@ interface Refusal {
 }
 
 /** An operator's request to end the node. */
-export interface DrainRequest {
+interface DrainRequest {
   operator: string;
   deadlineMs: number;
 }
 
 /** Facts by type. Facts about calls are separate, because there are too many for an object each. */
-export interface Facts {
+interface Facts {
   node_started: { nodeId: string; version: string; tags: Readonly<Record<string, string>> };
   /** `status` has members of a PING response. */
   heartbeat: { status: Readonly<Record<string, unknown>> };
@@ -48,7 +48,7 @@ export interface Facts {
   reply_denied: { workload: ReportedWorkload; subject: string };
 }
 
-export type FactType = keyof Facts;
+type FactType = keyof Facts;
 export type Fact = { [Type in FactType]: { type: Type } & Facts[Type] }[FactType];
 
 /** Handlers of facts by type. */

@@ -12,7 +12,7 @@ export interface WorkloadEnd {
   reason: string;
 }
 
-/** What a replica needs from its workload. */
+/** The parts of a workload that its replica needs. */
 export interface ReplicaHost {
   /** Reserves a machine of the workload's template. @throws NexError */
   reserve(): Promise<Machine>;
@@ -153,9 +153,9 @@ export class Replica {
     }, delayMs);
   }
 
-  async #restartNow(formerEnded: Promise<unknown>): Promise<void> {
+  async #restartNow(previousEnded: Promise<unknown>): Promise<void> {
     try {
-      if (!this.#host.mayOverlap) await formerEnded;
+      if (!this.#host.mayOverlap) await previousEnded;
       if (this.#state !== "restarting") return;
       await this.#place();
       if ((this.#state as ReplicaState) === "restarting") this.run();

@@ -3,7 +3,7 @@ import type { MachineLimits } from "@nexengine/machines";
 import type { Globals } from "@nexengine/protocol/agent";
 import type { Network, PublishedPort, Restart, WorkloadType } from "@nexengine/protocol/messages";
 import type { Claims, Environment } from "@nexengine/protocol/tokens";
-import type { OwnConnection } from "../connections/own-connection.ts";
+import type { PerRequestConnection } from "../connections/per-request-connection.ts";
 import type { TriggerSpec } from "../functions/triggers/trigger.ts";
 
 /** The limits of a workload, as granted. */
@@ -31,7 +31,7 @@ export interface WorkloadSpec {
   environment: Environment;
   triggers: TriggerSpec[];
   /** Per-request connections. */
-  ownConnections: readonly OwnConnection[];
+  perRequestConnections: readonly PerRequestConnection[];
   bucket: string;
   key: string;
   jsDomain?: string;

@@ -160,7 +160,7 @@ export class Workload {
       this.#connections = await this.#services.connections.of({
         namespace: this.namespace,
         isFunction: this.isFunction,
-        own: this.spec.ownConnections,
+        own: this.spec.perRequestConnections,
         lost: (why) => this.#disconnected(why),
       });
       this.#demand("admitted");
@@ -197,7 +197,7 @@ export class Workload {
 
   /** Connections of host services. Messages use the per-request trigger connection, if there is one. */
   #messages({ hostServices, triggers }: WorkloadConnections): HostServiceConnections {
-    const own = this.spec.ownConnections.some(({ what }) => what === "trigger_connection");
+    const own = this.spec.perRequestConnections.some(({ what }) => what === "trigger_connection");
     return { buckets: hostServices, messages: own ? triggers : hostServices };
   }
 
@@ -228,7 +228,8 @@ export class Workload {
       mayOverlap: this.isFunction,
       reserve: async () => {
         const relay = this.#services.relayOf(this.namespace);
-        return await pool.reserve(await templateOf(this.spec.limits, relay), tuning.machineWaitMs);
+        const template = await templateOf(this.spec.limits, relay);
+        return await pool.reserve(template, this.namespace, tuning.machineWaitMs);
       },
       deploy: async (machine, machineEvents) => {
         const artifact = this.#artifact as Artifact;

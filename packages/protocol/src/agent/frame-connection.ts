@@ -23,6 +23,8 @@ const pendingBytesMax = 64 * 1024 * 1024;
 export interface Holding {
   /** Reserves an amount. @returns false, and reserves nothing, if too little is left. */
   take(bytes: number): boolean;
+  /** Counts an amount that can't be refused any more, also beyond the limit. */
+  count(bytes: number): void;
   /** Releases a reserved amount. */
   give(bytes: number): void;
 }
@@ -41,7 +43,11 @@ export interface FrameConnectionEvents {
 }
 
 /** A budget without a limit, for the side that trusts its peer. */
-export const unboundedHolding: Holding = { take: () => true, give: () => undefined };
+export const unboundedHolding: Holding = {
+  take: () => true,
+  count: () => undefined,
+  give: () => undefined,
+};
 
 const noBytes = new Uint8Array(0);
 const encoder = new TextEncoder();
@@ -203,15 +209,16 @@ export class FrameConnection {
     if (this.#used === 0 || this.#ended) return;
     const chunk = this.#chunk;
     const used = this.#used;
-    const isHeld = this.#pending.take(used);
+    // Whoever sends something large asks the budget before. A full budget is no fault of this channel.
+    this.#pending.count(used);
     // The stream references the bytes until they are written.
     this.#stream.write(chunk.subarray(0, used), () => {
-      if (isHeld) this.#pending.give(used);
+      this.#pending.give(used);
       if (this.#spare.length < spareChunksMax) this.#spare.push(chunk);
     });
     this.#chunk = this.#spare.pop() ?? Buffer.allocUnsafeSlow(chunkBytes);
     this.#used = 0;
-    if (!isHeld || this.#stream.writableLength > pendingBytesMax) {
+    if (this.#stream.writableLength > pendingBytesMax) {
       this.close(new NexError("agent_protocol", "Cannot write frames: the other side does not read"));
     }
   }

@@ -28,7 +28,7 @@ export const HostMethod = {
 } as const;
 export type HostMethod = (typeof HostMethod)[keyof typeof HostMethod];
 
-export const HostReplyKind = { nothing: 0, bytes: 1, json: 2, list: 3, error: 4 } as const;
+const HostReplyKind = { nothing: 0, bytes: 1, json: 2, list: 3, error: 4 } as const;
 
 /** Maximum size of a call or a reply. */
 export const hostCallBytesMax = 8 * 1024 * 1024;

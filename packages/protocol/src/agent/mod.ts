@@ -53,5 +53,6 @@ export {
   helloSchema,
   type RelayListen,
   type Undeploy,
+  type Welcome,
 } from "./messages.ts";
 export { breakOff, Relay, relayWindowBytes } from "./relay.ts";

@@ -38,6 +38,10 @@ class Bounded implements Holding {
     return true;
   }
 
+  count(amount: number): void {
+    this.used += amount;
+  }
+
   give(amount: number): void {
     this.used -= amount;
     assert.ok(this.used >= 0, "more was released than reserved");

@@ -28,7 +28,7 @@ export interface RelayFrames {
   credit: number;
 }
 
-export const relayFramesOfNode: RelayFrames = {
+const relayFramesOfNode: RelayFrames = {
   open: FrameType.nodeRelayOpen,
   data: FrameType.nodeRelayData,
   end: FrameType.nodeRelayEnd,
@@ -36,7 +36,7 @@ export const relayFramesOfNode: RelayFrames = {
   credit: FrameType.nodeRelayCredit,
 };
 
-export const relayFramesOfAgent: RelayFrames = {
+const relayFramesOfAgent: RelayFrames = {
   open: FrameType.agentRelayOpen,
   data: FrameType.agentRelayData,
   end: FrameType.agentRelayEnd,

@@ -3,7 +3,7 @@
  * Format: https://github.com/rs/xid
  */
 import { randomBytes, randomInt } from "node:crypto";
-import { base32Hex, encodeBase32 } from "./base32.ts";
+import { base32hexnopad } from "@scure/base";
 
 export const xidPattern = /^[0-9a-v]{20}$/;
 
@@ -21,6 +21,6 @@ export function createXidMaker(now: () => number): () => string {
     maker.copy(bytes, 4);
     bytes.writeUIntBE(counter, 9, 3);
     counter = (counter + 1) & 0xffffff;
-    return encodeBase32(bytes, base32Hex);
+    return base32hexnopad.encode(bytes).toLowerCase();
   };
 }

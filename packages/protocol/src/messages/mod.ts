@@ -10,7 +10,6 @@ export {
   encodeEvent,
   encodeLogLine,
   type LogLevel,
-  type LogLine,
   logLevels,
 } from "./feeds.ts";
 export {

@@ -4,12 +4,12 @@ import { goObject } from "../formats/go-json.ts";
 import { nodeExtrasSchema, sandboxes } from "./features.ts";
 import { limitsSchema } from "./limits.ts";
 
-export const workloadTypes = ["native", "v8", "oci", "wasm"] as const;
+const workloadTypes = ["native", "v8", "oci", "wasm"] as const;
 export type WorkloadType = (typeof workloadTypes)[number];
 /** Types of workloads that run when a trigger fires. */
 export const functionTypes: ReadonlySet<string> = new Set<WorkloadType>(["v8", "wasm"]);
 
-export const tagsSchema = z.record(z.string(), z.string());
+const tagsSchema = z.record(z.string(), z.string());
 export type Tags = z.infer<typeof tagsSchema>;
 
 /** Maximum number of tags in a request. */
@@ -108,7 +108,7 @@ export type Published = z.infer<typeof publishedSchema>;
 const quantilesSchema = z.object({ p50: z.number(), p99: z.number() });
 
 /** A node's counters of the calls of a function. */
-export const countersSchema = z.object({
+const countersSchema = z.object({
   calls: z.number(),
   /** By error code. */
   failures: z.record(z.string(), z.number()),
@@ -184,11 +184,11 @@ const recentLineSchema = z.object({
 });
 
 /** A log line in the node's memory. */
-export const tailLineSchema = recentLineSchema.extend({ id: z.string(), name: z.string() });
+const tailLineSchema = recentLineSchema.extend({ id: z.string(), name: z.string() });
 export type TailLine = z.infer<typeof tailLineSchema>;
 
 /** An exited workload, which a node remembers for a while. */
-export const endedWorkloadSchema = z.object({
+const endedWorkloadSchema = z.object({
   id: z.string(),
   name: z.string(),
   type: z.string(),

@@ -29,7 +29,7 @@ export function saysConnection(connection: RequestConnection | undefined): conne
 }
 
 /** When to replace an exited machine of a workload. */
-export const restartSchema = z.strictObject({
+const restartSchema = z.strictObject({
   policy: z.enum(["never", "on-failure", "always"]),
   /** Maximum number of restarts of one machine. When absent, the node limits the restarts per time. */
   max_restarts: z.number().int().min(0).max(1_000_000).optional(),

@@ -23,7 +23,6 @@ export { parseServer, type ServerAddress } from "./server-address.ts";
 export type { NatsTls } from "./tls.ts";
 export {
   formatCredentials,
-  type NatsCredentials,
   type NatsPermissions,
   parseCredentials,
   signNatsUser,

@@ -2,7 +2,7 @@
 import { NexError } from "../errors.ts";
 
 /** Allowed workload names; Go Nex prints this pattern in its refusal. */
-export const workloadNamePattern = /^[a-zA-Z0-9_-]+$/;
+const workloadNamePattern = /^[a-zA-Z0-9_-]+$/;
 export const workloadNameBytesMax = 128;
 export const namespaceBytesMax = 64;
 

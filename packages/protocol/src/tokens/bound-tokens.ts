@@ -3,8 +3,8 @@
  * Go Nex ignores.
  */
 import { createHash, randomBytes } from "node:crypto";
+import { base32nopad } from "@scure/base";
 import { NexError } from "../errors.ts";
-import { encodeBase32 } from "../formats/base32.ts";
 import { canonicalJson, type JsonObject, parseStrictJson } from "../formats/canonical-json.ts";
 import { signedDigest } from "../messages/workload.ts";
 import { type Claims, clockLeewaySeconds, encodeClaims, isTimely } from "./claims.ts";
@@ -104,7 +104,7 @@ function signBound(
 ): string {
   const issuedAt = Math.floor(nowMs / 1000);
   // A random id, so that two requests in the same second have different tokens.
-  const id = encodeBase32(randomBytes(20));
+  const id = base32nopad.encode(randomBytes(20));
   return encodeClaims({ ...claims, issuedAt, expires: issuedAt + boundLifeSeconds, id }, signer);
 }
 

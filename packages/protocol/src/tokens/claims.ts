@@ -3,9 +3,9 @@
  * byte for byte: key order, escapes and token id (see `goJson` and `tokenId`).
  */
 import { createHash } from "node:crypto";
+import { base32nopad } from "@scure/base";
 import { z } from "zod";
 import { NexError } from "../errors.ts";
-import { encodeBase32 } from "../formats/base32.ts";
 import { isPublicKey, type Signer, verifySignature } from "./keys.ts";
 
 /** Maximum length of a token; a longer one is refused before its signature is checked. */
@@ -82,7 +82,7 @@ export function encodeClaims(claims: ClaimsToSign, signer: Signer): string {
 
 /** Token id as Go derives it: base32 of SHA-512/256 over the standard claims. */
 function tokenId(standard: object): string {
-  return encodeBase32(createHash("sha512-256").update(goJson(standard)).digest());
+  return base32nopad.encode(createHash("sha512-256").update(goJson(standard)).digest());
 }
 
 /** JSON with Go's escapes of `<`, `>`, `&` and the two line separators. */

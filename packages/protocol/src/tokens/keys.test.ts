@@ -37,6 +37,22 @@ test("signerOfSeed refuses a curve key, a public key and a damaged seed, without
   }
 });
 
+test("signerOfSeed and curveKeyOfSeed refuse foreign characters, and ignore the unused bits of the last one like Go", () => {
+  for (const [read, seed] of [
+    [signerOfSeed, vectors.issuerSeed],
+    [curveKeyOfSeed, vectors.senderSeed],
+  ] as const) {
+    for (const foreign of ["a", "1", "=", " ", "é"]) {
+      for (const at of [4, 30, seed.length - 1]) {
+        const error = refusal(() => read(seed.slice(0, at) + foreign + seed.slice(at + foreign.length)));
+        assert.equal(error.code, "key_invalid", `"${foreign}" at ${at}`);
+      }
+    }
+    const last = String.fromCharCode(seed.charCodeAt(seed.length - 1) + 1);
+    assert.equal(read(seed.slice(0, -1) + last).publicKey, read(seed).publicKey);
+  }
+});
+
 test("curveKeyOfSeed derives the public keys of the vectors", () => {
   assert.equal(curveKeyOfSeed(`${vectors.senderSeed}\n`).publicKey, vectors.sender);
   assert.equal(curveKeyOfSeed(vectors.recipientSeed).publicKey, vectors.recipient);

@@ -14,8 +14,8 @@ import {
   fromSeed,
   type KeyPair,
 } from "@nats-io/nkeys";
+import { base32nopad } from "@scure/base";
 import { NexError } from "../errors.ts";
-import { decodeBase32 } from "../formats/base32.ts";
 import { printable } from "../subjects/names.ts";
 import { curvePrivateKey, openBox, sealBox } from "./curve-box.ts";
 
@@ -41,14 +41,9 @@ const derPrefixPublic = Buffer.from("302a300506032b6570032100", "hex");
 
 /** Creates a signer from the text of a seed file. White space around the seed is ignored. */
 export function signerOfSeed(seedText: string, what = "the key"): Signer {
-  const pair = pairOfSeed(seedText, what);
-  return signerOfPair(pair);
-}
-
-function pairOfSeed(seedText: string, what: string): KeyPair {
   const seed = seedText.trim();
   try {
-    if (!seed.startsWith("SX")) return fromSeed(new TextEncoder().encode(seed));
+    if (!seed.startsWith("SX")) return signerOfPair(fromSeed(new TextEncoder().encode(seed)));
   } catch (cause) {
     throw new NexError("key_invalid", `Cannot read ${what}: it is not an nkey seed`, { cause });
   }
@@ -68,16 +63,14 @@ function signerOfPair(pair: KeyPair): Signer {
 /** Creates a curve key from the text of a seed file. */
 export function curveKeyOfSeed(seedText: string, what = "the curve key"): CurveKey {
   const seed = seedText.trim();
-  let pair: ReturnType<typeof fromCurveSeed>;
   try {
     if (!seed.startsWith("SX"))
       throw new NexError("key_invalid", `Cannot use ${what}: it is not a curve key (SX…)`);
-    pair = fromCurveSeed(new TextEncoder().encode(seed));
+    return curveKeyOfPair(fromCurveSeed(new TextEncoder().encode(seed)));
   } catch (cause) {
     if (cause instanceof NexError) throw cause;
     throw new NexError("key_invalid", `Cannot read ${what}: it is not a curve nkey seed`, { cause });
   }
-  return curveKeyOfPair(pair);
 }
 
 function curveKeyOfPair(pair: ReturnType<typeof createCurve>): CurveKey {
@@ -99,14 +92,17 @@ function curveKeyOfPair(pair: ReturnType<typeof createCurve>): CurveKey {
   };
 }
 
-/** A seed is a 2-byte prefix, a 32-byte key, and a 2-byte checksum. */
+/**
+ * A seed is a 2-byte prefix, a 32-byte key, and a 2-byte checksum, which the nkeys package has compared. Its first 56
+ * characters hold the key, and have no unused bits, which Go ignores and `@scure/base` refuses.
+ */
 function rawSeed(seed: Uint8Array): Uint8Array {
-  return decodeBase32(new TextDecoder().decode(seed)).subarray(2, 34);
+  return base32nopad.decode(new TextDecoder().decode(seed.subarray(0, 56))).subarray(2, 34);
 }
 
 /** A public key is a 1-byte prefix, a 32-byte key, and a 2-byte checksum. */
 function rawCurveKey(publicKey: string): Uint8Array | undefined {
-  return isPublicKey(publicKey, "X") ? decodeBase32(publicKey).subarray(1, 33) : undefined;
+  return isPublicKey(publicKey, "X") ? base32nopad.decode(publicKey).subarray(1, 33) : undefined;
 }
 
 /** Kinds of keys that users can create. */
@@ -142,7 +138,7 @@ function verifyKey(publicKey: string): KeyObject | undefined {
   const cached = keyCache.get(publicKey);
   if (cached !== undefined) return cached;
   if (!isPublicKey(publicKey) || publicKey.startsWith("X")) return undefined;
-  const raw = decodeBase32(publicKey).subarray(1, 33);
+  const raw = base32nopad.decode(publicKey).subarray(1, 33);
   const key = createPublicKey({ key: Buffer.concat([derPrefixPublic, raw]), format: "der", type: "spki" });
   if (keyCache.size >= keyCacheSizeMax) keyCache.clear();
   keyCache.set(publicKey, key);

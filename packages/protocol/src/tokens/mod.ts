@@ -31,7 +31,6 @@ export {
   createKey,
   curveKeyOfSeed,
   isPublicKey,
-  type NewKeyKind,
   type Signer,
   signerOfSeed,
 } from "./keys.ts";

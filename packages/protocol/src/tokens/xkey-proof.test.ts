@@ -49,8 +49,8 @@ test("checkXkeyProof refuses a token for another use", () => {
   for (const use of tokenUses) {
     if (use !== "xkey-proof") refused(proofOf({ use }), /its proof is a token for something else$/);
   }
-  const loose = encodeClaims({ subject: node.publicKey, issuedAt: nowSeconds, data: { xkey } }, node);
-  refused(loose, /its proof is a token for something else$/);
+  const legacy = encodeClaims({ subject: node.publicKey, issuedAt: nowSeconds, data: { xkey } }, node);
+  refused(legacy, /its proof is a token for something else$/);
 });
 
 test("checkXkeyProof refuses the proof of another node, and one signed by another node for this one", () => {

@@ -11,7 +11,7 @@ const readyPollMsMax = 50;
 const probeTimeoutMs = 5_000;
 const logShownCharactersMax = 4096;
 
-/** What one run of the server needs. */
+/** Options of one run of the server. */
 export interface LaunchOptions {
   binaryPath: string;
   args: string[];

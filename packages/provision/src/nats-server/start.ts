@@ -160,7 +160,7 @@ class OwnNatsServer implements NatsServer {
     }
     await this.#launched.end(this.#stopGraceMs);
     this.#launched = await this.#start(this.port);
-    // Stopped meanwhile: that has ended the former process only.
+    // Stopped meanwhile: that has ended the previous process only.
     if (this.#stopped !== undefined) await this.#launched.end(this.#stopGraceMs);
   }
 

@@ -12,7 +12,7 @@ import type { DriverAbilities } from "./contract/abilities.ts";
 import { guestFiles } from "./guest/guest-files.ts";
 
 /** Variable with the directory of the prepared boot files. */
-export const bootDirectoryVariable = "NEX_TEST_BOOT_DIRECTORY";
+const bootDirectoryVariable = "NEX_TEST_BOOT_DIRECTORY";
 
 /** Image and boot files for microVMs in the contract suite. */
 export interface ContractImage {

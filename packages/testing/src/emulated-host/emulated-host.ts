@@ -16,7 +16,7 @@ import { hostApplets, hostInit } from "./init.ts";
 
 const run = promisify(execFile);
 const toolTimeoutMs = 120_000;
-/** What is not used is not taken of this host. */
+/** The host gives only the memory that is in use. */
 const memoryMebibytes = 6_144;
 /** With two, emulated virtualization damages its kernel now and then. */
 const processors = 1;
@@ -37,7 +37,7 @@ const deviceMode = 0o20600;
 const mountPoints = ["proc", "sys", "dev", "tmp", "run", "etc", "bin"];
 const endForm = /\[the command ended with (\d+)\]\s*$/;
 
-/** What an emulated host is made of. */
+/** Options of an emulated host. */
 export interface EmulatedHostOptions {
   packages: BootPackages;
   /** Files and directories of this host, by their places there. */
@@ -57,7 +57,7 @@ export interface EmulatedRun {
   /** `undefined` when it did not end in time. */
   status: number | undefined;
   output: string;
-  /** What the host's kernel wrote. */
+  /** The output of the host's kernel. */
   console: string;
 }
 

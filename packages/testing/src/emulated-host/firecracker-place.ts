@@ -1,4 +1,4 @@
-/** What an emulated host needs to run both contracts on Firecracker. */
+/** Files that an emulated host needs to run both contracts on Firecracker. */
 import { execFile } from "node:child_process";
 import { mkdir, readdir, symlink } from "node:fs/promises";
 import { join } from "node:path";
@@ -21,7 +21,7 @@ import { fetchTestFirecracker } from "./fetch-firecracker.ts";
 
 const root = join(import.meta.dirname, "../../../..");
 const versionTimeoutMs = 10_000;
-/** What of the project's packages no test in the emulated host needs, and what is large. */
+/** Large packages of the project that no test in the emulated host needs. */
 const modulesLeftOut = [
   "@nexengine",
   "@biomejs",
@@ -39,7 +39,7 @@ export interface FirecrackerPlace {
   /** For `runInEmulatedHost`. */
   files: Readonly<Record<string, string>>;
   links: Readonly<Record<string, string>>;
-  /** Of Firecracker. */
+  /** Version of Firecracker. */
   version: string;
 }
 
@@ -105,14 +105,14 @@ export async function prepareFirecrackerPlace(
   }
 }
 
-/** What machines with egress need of their host, as far as this one has it, with its libraries. */
+/** Programs of this host that machines with egress need, as far as they are here, with their libraries. */
 async function networkPrograms(): Promise<Record<string, string>> {
   const found = ["ip", "nft", "nsenter", "unshare"].flatMap((name) => programsNamed(name).slice(0, 1));
   const libraries = (await Promise.all(found.map(findLibraries))).flat();
   return Object.fromEntries([...found, ...libraries].map((path) => [path, path]));
 }
 
-/** What nodes need in the emulated host, and rootfs images that they find built. */
+/** Files that nodes need in the emulated host, and rootfs images that they find built. */
 async function nodeFiles(directory: string, agents: readonly string[]): Promise<Record<string, string>> {
   const prepared = join(directory, "prepared");
   await mkdir(prepared);

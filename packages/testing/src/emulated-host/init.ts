@@ -31,7 +31,7 @@ echo "[the command ended with $?]" >&3
 reboot -f
 `;
 
-/** What the init and its command call, all of one program. */
+/** Applets that the init and its command call; all are one program. */
 export const hostApplets: readonly string[] = [
   ...[
     "sh",

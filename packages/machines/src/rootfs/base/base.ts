@@ -22,7 +22,7 @@ export const othersEnter = 0o005;
 export const anyExecute = 0o111;
 
 /** Maximum total size of a base's files, and of one unpacked layer, in bytes. */
-export const baseBytesMax = 8_589_934_592;
+const baseBytesMax = 8_589_934_592;
 
 /** @throws MachineError `rootfs_failed` if the base is too large. */
 export function demandBytes(bytes: number, path: string): void {

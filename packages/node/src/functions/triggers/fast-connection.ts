@@ -12,6 +12,7 @@ import {
   type MessageContent,
   type MessageTaker,
   type ReplySubject,
+  repliesUnsentBytesMax,
   type TriggerConnection,
   type TriggerMessage,
   type TriggerSubscription,
@@ -23,8 +24,6 @@ const chunkBytes = 65_536;
 const gatheredBytesMax = 16_384;
 /** Maximum number of written chunks kept for reuse: fresh memory costs more than the copy. */
 const spareChunksMax = 4;
-/** Maximum unsent bytes. Above it, replies are dropped: the server does not read. */
-const unsentBytesMax = 64 * 1024 * 1024;
 /** Maximum size of a message and of a control line. Larger announcements are treated as corruption. */
 const messageBytesMax = 64 * 1024 * 1024;
 const controlLineBytesMax = 1024 * 1024;
@@ -271,19 +270,19 @@ class FastTriggerConnection implements TriggerConnection {
     this.#filled = bytes.length - at;
   }
 
-  publish(subject: ReplySubject, content: MessageContent): void {
+  publish(subject: ReplySubject, content: MessageContent): boolean {
     const { replyStart, replyEnd } = subject;
     const { bytes, headersStart, payloadStart, payloadEnd } = content;
     const { connected, transport } = this.#protocol;
     const { socket } = transport;
     // As with nats.js, replies without a server are lost.
-    if (!connected || socket === undefined) return;
+    if (!connected || socket === undefined) return false;
     const size = payloadEnd - headersStart;
     const gathered = size <= gatheredBytesMax;
     const room = lineBytesMax + replyEnd - replyStart + (gathered ? size : 0);
     if (this.#used + room > chunkBytes) {
       this.#send();
-      if (socket.writableLength > unsentBytesMax) return;
+      if (socket.writableLength > repliesUnsentBytesMax) return false;
     }
     const to = this.#chunk;
     const hasHeaders = payloadStart > headersStart;
@@ -310,7 +309,7 @@ class FastTriggerConnection implements TriggerConnection {
       socket.write(bytes.subarray(headersStart, payloadEnd));
       socket.write(lineEnd);
       socket.uncork();
-      return;
+      return true;
     }
     copyBytes(bytes, headersStart, payloadEnd, to, at);
     at += size;
@@ -321,6 +320,7 @@ class FastTriggerConnection implements TriggerConnection {
       this.#scheduled = true;
       setImmediate(this.#flush);
     }
+    return true;
   }
 
   #send(): void {

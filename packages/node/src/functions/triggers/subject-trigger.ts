@@ -14,10 +14,12 @@ export interface CallReport {
   failed(call: Call, triggerSubject: string, failure: CallFailure, runTicks: number): void;
   /** A reply was not sent, because its subject is not allowed. */
   replyDenied(replySubject: string): void;
+  /** A reply was dropped, because the NATS server is gone or does not read. */
+  replyDropped(): void;
 }
 
 /** The function of a trigger. */
-export interface TriggerOwner {
+interface TriggerOwner {
   namespace: string;
   name: string;
 }
@@ -122,7 +124,7 @@ export class SubjectTrigger implements Trigger, CallTrigger {
       this.failed(call, { code: CallError.threw, text }, runTicks);
       return;
     }
-    if (this.#mayReply(call)) this.#connection.publish(call, reply);
+    if (this.#mayReply(call) && !this.#connection.publish(call, reply)) this.#report.replyDropped();
     this.#report.succeeded(call, this.spec.subject, runTicks);
   }
 
@@ -135,7 +137,7 @@ export class SubjectTrigger implements Trigger, CallTrigger {
       );
       const bytes = Buffer.concat([headers, Buffer.from(failure.text)]);
       const content = { headersStart: 0, payloadStart: headers.length, payloadEnd: bytes.length };
-      this.#connection.publish(call, { bytes, ...content });
+      if (!this.#connection.publish(call, { bytes, ...content })) this.#report.replyDropped();
     }
     this.#report.failed(call, this.spec.subject, failure, runTicks);
   }

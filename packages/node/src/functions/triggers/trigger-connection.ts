@@ -2,6 +2,7 @@
 import type { Msg, NatsConnection, Subscription } from "@nats-io/nats-core";
 import { MsgHdrsImpl } from "@nats-io/nats-core/internal";
 import type { MessageView, ReplyView } from "@nexengine/protocol/agent";
+import { unsentBytes } from "../../connections/unsent-bytes.ts";
 
 /** The reply subject of a message, as a range of a buffer. The range is empty when there is none. */
 export interface ReplySubject {
@@ -33,11 +34,18 @@ export interface TriggerConnection {
   readonly isClosed: boolean;
   /** @param queue The queue group, if any. */
   subscribe(subject: string, queue: string | undefined, take: MessageTaker): TriggerSubscription;
-  /** Replies at the end of the turn. The bytes are copied or sent before this returns. */
-  publish(to: ReplySubject, content: MessageContent): void;
+  /**
+   * Replies at the end of the turn. The bytes are copied or sent before this returns.
+   *
+   * @returns false when the reply was dropped: there is no server, or it does not read.
+   */
+  publish(to: ReplySubject, content: MessageContent): boolean;
   /** Returns once the server has all subscriptions. */
   flush(): Promise<void>;
 }
+
+/** Maximum unsent bytes of a connection. Above it, replies are dropped: the server does not read. */
+export const repliesUnsentBytesMax = 64 * 1024 * 1024;
 
 const noBytes = Buffer.alloc(0);
 
@@ -67,8 +75,8 @@ export class PlainTriggerConnection implements TriggerConnection {
     return { drain: () => subscription.drain() };
   }
 
-  publish(to: ReplySubject, { bytes, headersStart, payloadStart, payloadEnd }: MessageContent): void {
-    if (this.#connection.isClosed()) return;
+  publish(to: ReplySubject, { bytes, headersStart, payloadStart, payloadEnd }: MessageContent): boolean {
+    if (this.#connection.isClosed() || unsentBytes(this.#connection) > repliesUnsentBytesMax) return false;
     const subject = to.bytes.toString("utf8", to.replyStart, to.replyEnd);
     // The connection may keep what it is given until it flushes.
     const payload = Buffer.from(bytes.subarray(payloadStart, payloadEnd));
@@ -78,6 +86,7 @@ export class PlainTriggerConnection implements TriggerConnection {
       payload,
       block.length === 0 ? {} : { headers: MsgHdrsImpl.decode(block) },
     );
+    return true;
   }
 
   async flush(): Promise<void> {

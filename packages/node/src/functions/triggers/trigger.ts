@@ -18,14 +18,14 @@ export type TriggerSpec = SubjectTriggerSpec;
  */
 export type TriggerState = "stopped" | "active" | "paused" | "draining";
 
-/** What a trigger says about itself. */
+/** State that a trigger reports about itself. */
 export interface TriggerHealth {
   state: TriggerState;
   /** Why it does not fire, where it should. */
   problem?: string;
 }
 
-/** What invokes a function. A call in the wrong state does nothing. */
+/** A trigger invokes a function. A call in the wrong state does nothing. */
 export interface Trigger {
   readonly spec: TriggerSpec;
   readonly health: TriggerHealth;

@@ -13,7 +13,7 @@ function length(bytes: number): Buffer {
   return head;
 }
 
-export const helloDeeds = {
+export const helloActions = {
   garbage: async (wire: Wire) => {
     await wire.first(FrameType.attach);
     wire.raw(randomBytes(100_000));

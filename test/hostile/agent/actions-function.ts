@@ -10,9 +10,9 @@ const orphanParts = 1_500;
 const lateMs = 3_000;
 
 /** Answers each call with its own payload, as soon as the handler has done what it wants. */
-async function serve(wire: Wire, deed: (frame: Frame) => Promise<void> | void): Promise<void> {
+async function serve(wire: Wire, action: (frame: Frame) => Promise<void> | void): Promise<void> {
   wire.onFrame = (frame) => {
-    if (frame.type === FrameType.invoke) void deed(frame);
+    if (frame.type === FrameType.invoke) void action(frame);
   };
   await wire.run();
 }
@@ -37,7 +37,7 @@ function reply(wire: Wire, frame: Frame): void {
   wire.send(FrameType.result, result(payloadOf(frame)), frame.id);
 }
 
-export const functionDeeds = {
+export const functionActions = {
   "forged results": (wire: Wire) =>
     serve(wire, (frame) => {
       for (let forgery = 0; forgery < forgeriesMax; forgery++) {

@@ -3,7 +3,9 @@ import type { SandboxKind } from "@nexengine/machines";
 import { unmetSandboxRequirement } from "@nexengine/testing";
 
 /** Why they can't; printed by the tests that are left out. */
-export async function hostileLack(sandbox: SandboxKind = "container"): Promise<string | undefined> {
+export async function unmetHostileRequirement(
+  sandbox: SandboxKind = "container",
+): Promise<string | undefined> {
   if (process.getuid?.() !== 0) return "control groups and mounts around hostile workloads need root";
   return await unmetSandboxRequirement(sandbox);
 }

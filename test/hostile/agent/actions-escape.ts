@@ -1,4 +1,4 @@
-/** What Node itself can try in a machine: as if the code of a function had got out of its realm. */
+/** Attacks that Node itself can try in a machine, as if the code of a function had got out of its realm. */
 import { spawnSync } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { lookup } from "node:dns/promises";
@@ -15,7 +15,7 @@ const filesMax = 100_000;
 const connectMs = 1_000;
 const workersMax = 200;
 
-/** What of the host a case names, see support/place.ts. */
+/** Things of the host that a case names, see support/place.ts. */
 interface Place {
   secret: string;
   secretName: string;
@@ -75,7 +75,7 @@ async function codeOfConnect(to: NetConnectOpts): Promise<string> {
   return outcome;
 }
 
-export const escapeDeeds = {
+export const escapeActions = {
   "a walk by Node": (wire: Wire) =>
     attempt(wire, async ({ secret, secretName, paths }, succeed) => {
       let files = 0;

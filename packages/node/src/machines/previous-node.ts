@@ -12,7 +12,7 @@ import type { StateDirectory } from "../state/state-directory.ts";
  *
  * @param driverOf The driver that ends machines of a kind.
  */
-export async function endPredecessor(
+export async function cleanUpAfterPreviousNode(
   directory: StateDirectory,
   driverOf: (kind: string) => Driver | undefined,
   log: Logger,
@@ -25,7 +25,7 @@ export async function endPredecessor(
       await directory.records.remove(record.id);
       endedCount++;
     } catch (error) {
-      log.error({ machine: record.id, reason: errorText(error) }, "a machine of the former node is left");
+      log.error({ machine: record.id, reason: errorText(error) }, "a machine of the previous node is left");
     }
   });
   await Promise.all(ended);
@@ -35,10 +35,10 @@ export async function endPredecessor(
     try {
       await cleanUpOrphans(join(directory.machines, name));
     } catch (error) {
-      log.error({ machine: name, reason: errorText(error) }, "processes of the former node are left");
+      log.error({ machine: name, reason: errorText(error) }, "processes of the previous node are left");
     }
   }
-  if (endedCount > 0) log.warn({ machines: endedCount }, "ended the machines of the former node");
+  if (endedCount > 0) log.warn({ machines: endedCount }, "ended the machines of the previous node");
 }
 
 async function endMachine(record: MachineRecord, driver: Driver | undefined): Promise<void> {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { planOwnConnection } from "./own-connection.ts";
+import { planPerRequestConnection } from "./per-request-connection.ts";
 
 const node = {
   servers: ["nats://user:hunter2@a.example", "tls://b.example:80"],
@@ -10,8 +10,8 @@ const node = {
   tls: { ca: "ca", cert: "hunter2", key: "hunter2", first: true },
 };
 
-test("planOwnConnection gives a request's connection the node's servers and authorities, and nothing by which it is the node", () => {
-  const { login, others } = planOwnConnection(
+test("planPerRequestConnection gives a request's connection the node's servers and authorities, and nothing by which it is the node", () => {
+  const { login, others } = planPerRequestConnection(
     "trigger_connection",
     { nats_url: "tls://B.example:80, a.example", nats_user_jwt: "j", nats_user_seed: "s" },
     node,
@@ -24,17 +24,17 @@ test("planOwnConnection gives a request's connection the node's servers and auth
   assert.deepEqual(others, []);
 });
 
-test("planOwnConnection takes the node's servers where none is named, and a login that stands in a URL", () => {
+test("planPerRequestConnection takes the node's servers where none is named, and a login that stands in a URL", () => {
   const plan = (nats_url: string, seed?: string) =>
-    planOwnConnection("host_services", { nats_url, nats_user_seed: seed }, node, "node-servers").login;
+    planPerRequestConnection("host_services", { nats_url, nats_user_seed: seed }, node, "node-servers").login;
   assert.deepEqual(plan("", "s").servers, ["nats://a.example", "tls://b.example:80"]);
   const { user, password, servers } = plan("nats://me:p@a.example:4222");
   assert.deepEqual([user, password, servers], ["me", "p", ["nats://a.example"]]);
 });
 
-test("planOwnConnection refuses what is no server of the node's, and where any may be named what is no NATS server", () => {
+test("planPerRequestConnection refuses what is no server of the node's, and where any may be named what is no NATS server", () => {
   const plan = (nats_url: string, policy: "node-servers" | "any") => () =>
-    planOwnConnection("host_services", { nats_url }, node, policy);
+    planPerRequestConnection("host_services", { nats_url }, node, policy);
   for (const url of [
     "a.example:4223",
     "nats://c.example",

@@ -3,19 +3,19 @@ import { NexError } from "@nexengine/protocol/errors";
 import { type RequestConnection, saysConnection } from "@nexengine/protocol/messages";
 import type { NatsLogin } from "@nexengine/protocol/nats";
 import {
-  type OwnConnection,
-  type OwnConnectionName,
-  planOwnConnection,
+  type PerRequestConnection,
+  type PerRequestConnectionName,
+  planPerRequestConnection,
   type RequestConnections,
-} from "../connections/own-connection.ts";
+} from "../connections/per-request-connection.ts";
 
-const names: readonly OwnConnectionName[] = ["trigger_connection", "host_services"];
+const names: readonly PerRequestConnectionName[] = ["trigger_connection", "host_services"];
 
 /** Members that hold connections. */
-export type ConnectionMembers = Partial<Record<OwnConnectionName, RequestConnection | undefined>>;
+export type ConnectionMembers = Partial<Record<PerRequestConnectionName, RequestConnection | undefined>>;
 
 /** Where per-request connections may lead. */
-export interface OwnConnectionFacts {
+export interface PerRequestConnectionFacts {
   /** The namespace's usual login. */
   login: NatsLogin;
   requestConnections: RequestConnections;
@@ -29,8 +29,8 @@ export interface OwnConnectionFacts {
 export function admitConnections(
   clear: ConnectionMembers,
   sealed: ConnectionMembers,
-  { login, requestConnections }: OwnConnectionFacts,
-): OwnConnection[] {
+  { login, requestConnections }: PerRequestConnectionFacts,
+): PerRequestConnection[] {
   return names.flatMap((name) => {
     if (saysConnection(clear[name]) && saysConnection(sealed[name])) {
       throw new NexError(
@@ -39,6 +39,6 @@ export function admitConnections(
       );
     }
     const given = saysConnection(sealed[name]) ? sealed[name] : clear[name];
-    return saysConnection(given) ? [planOwnConnection(name, given, login, requestConnections)] : [];
+    return saysConnection(given) ? [planPerRequestConnection(name, given, login, requestConnections)] : [];
   });
 }

@@ -5,14 +5,14 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { leftovers } from "./leftovers.ts";
+import { orphans } from "./orphans.ts";
 
 const skip = process.platform !== "linux";
 
-test("leftovers finds processes by environment, command line and folder, until they end", {
+test("orphans finds processes by environment, command line and folder, until they end", {
   skip,
 }, async (context) => {
-  const directory = await mkdtemp(join(tmpdir(), "nex-leftovers-"));
+  const directory = await mkdtemp(join(tmpdir(), "nex-orphans-"));
   context.after(() => rm(directory, { recursive: true, force: true }));
   const mark = { environment: "NEX_TEST_MARK=abc", directory };
   const wait = ["-e", "setTimeout(() => {}, 30_000)"];
@@ -27,11 +27,11 @@ test("leftovers finds processes by environment, command line and folder, until t
   await Promise.all(children.map((child) => once(child, "spawn")));
 
   const pids = children.slice(0, 3).map(({ pid }) => pid);
-  const found = await leftovers(mark, 0);
+  const found = await orphans(mark, 0);
   assert.deepEqual(found.map(({ pid }) => pid).sort(), pids.sort());
   assert.match(found[0]?.command ?? "", /setTimeout/);
 
-  const ending = leftovers(mark, 10_000);
+  const ending = orphans(mark, 10_000);
   await Promise.all(children.map(end));
   assert.deepEqual(await ending, []);
 });

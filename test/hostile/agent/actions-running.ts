@@ -21,7 +21,7 @@ function frame(type: number): Buffer {
   return bytes;
 }
 
-export const runningDeeds = {
+export const runningActions = {
   "frames of a node": async (wire: Wire) => {
     await wire.run();
     wire.sendJson(FrameType.deploy, { type: "native" });

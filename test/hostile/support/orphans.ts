@@ -1,4 +1,4 @@
-/** What machines have left on the host, beside those that are meant to run. */
+/** Finds orphans of machines on the host, beside the machines that are meant to run. */
 import { existsSync, readdirSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { type Bounds, mountsNow } from "./bounds.ts";
@@ -8,14 +8,14 @@ const pollMs = 20;
 /** The node, which is in this process, and its server. */
 const ownProcesses = 2;
 
-/** What a kind of machine has of the host beside its directory. */
+/** Resources of the host that a kind of machine has beside its directory. */
 export interface Holdings {
   cgroup: boolean;
   idRange: boolean;
 }
 
 /** Compares with what there was when it was made. */
-export class Remains {
+export class Orphans {
   readonly #bounds: Bounds;
   readonly #directories: string;
   readonly #idsDirectory: string;

@@ -11,7 +11,7 @@ async function exitSoon(wire: Wire, code: number): Promise<void> {
   await delay(longMs);
 }
 
-export const deployDeeds = {
+export const deployActions = {
   "silent deploy": async (wire: Wire) => {
     await wire.order();
   },

@@ -35,7 +35,7 @@ function* largeCall(id: number): Generator<Buffer> {
     yield body.subarray(at, at + framePayloadBytesMax);
 }
 
-export const hostCallDeeds = {
+export const hostCallActions = {
   "large host calls": async (wire: Wire) => {
     const answered = Promise.withResolvers<void>();
     let answers = 0;

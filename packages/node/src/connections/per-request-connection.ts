@@ -43,16 +43,16 @@ for (const [network, bits] of [
 }
 
 /** A checked per-request connection. */
-export interface OwnConnection {
+export interface PerRequestConnection {
   /** Member of the request. */
-  what: OwnConnectionName;
+  what: PerRequestConnectionName;
   /** Servers of the node, in the node's spelling. */
   login: NatsLogin & { servers: string[] };
   /** Other servers, where a request may name any. */
   others: readonly { address: ServerAddress; tls: boolean }[];
 }
 
-export type OwnConnectionName = "trigger_connection" | "host_services";
+export type PerRequestConnectionName = "trigger_connection" | "host_services";
 
 /**
  * Checks the servers of a per-request connection. Nothing is resolved, and only the node's own spelling of its servers
@@ -63,12 +63,12 @@ export type OwnConnectionName = "trigger_connection" | "host_services";
  * @param node The namespace's usual login.
  * @throws NexError `connection_not_allowed`
  */
-export function planOwnConnection(
-  what: OwnConnectionName,
+export function planPerRequestConnection(
+  what: PerRequestConnectionName,
   connection: RequestConnection,
   node: NatsLogin,
   policy: RequestConnections,
-): OwnConnection {
+): PerRequestConnection {
   const servers = (node.servers ?? [defaultServer]).map(withoutSecrets);
   const urls = (connection.nats_url ?? "").split(",").flatMap((url) => url.trim() || []);
   if (urls.length > serversMax) throw notAllowed(what, `it names more than ${serversMax} servers`);
@@ -119,7 +119,10 @@ function secretsOf({ nats_user_jwt, nats_user_seed }: RequestConnection, urls: r
  *
  * @throws NexError `connection_failed`, `connection_not_allowed`
  */
-export async function openOwnConnection(own: OwnConnection, timeMs: number): Promise<NatsConnection> {
+export async function openPerRequestConnection(
+  own: PerRequestConnection,
+  timeMs: number,
+): Promise<NatsConnection> {
   const { what, others } = own;
   const places = others.map(({ address: { host, port } }) => `${host}:${port}`);
   const login = { ...own.login, servers: [...own.login.servers, ...places] };
@@ -141,7 +144,7 @@ export async function openOwnConnection(own: OwnConnection, timeMs: number): Pro
  *
  * @throws NexError `connection_not_allowed`
  */
-async function optionsOfOthers({ what, login, others }: OwnConnection): Promise<ConnectionOptions> {
+async function optionsOfOthers({ what, login, others }: PerRequestConnection): Promise<ConnectionOptions> {
   const servers: string[] = [...login.servers];
   for (const { address } of others) {
     const found = await lookup(address.host, { all: true });
@@ -186,7 +189,7 @@ function isHostsOwn(ip: string): boolean {
   return hostsOwn.check(mapped, isIPv6(mapped) ? "ipv6" : "ipv4");
 }
 
-function notAllowed(what: OwnConnectionName, why: string): NexError {
+function notAllowed(what: PerRequestConnectionName, why: string): NexError {
   return new NexError("connection_not_allowed", `Cannot use the request's ${what}: ${why}`, {
     advice: "Name a server as the node's configuration does, or leave the URL empty",
   });

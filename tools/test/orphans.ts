@@ -5,7 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 const endPollMs = 100;
 
 /** A process that a test run has left behind. */
-export interface Leftover {
+export interface Orphan {
   pid: number;
   command: string;
 }
@@ -19,7 +19,7 @@ export interface RunMark {
 }
 
 /** Waits at most `waitMs` for the processes of a run to end. @returns those that have not. */
-export async function leftovers(mark: RunMark, waitMs: number): Promise<Leftover[]> {
+export async function orphans(mark: RunMark, waitMs: number): Promise<Orphan[]> {
   const deadline = Date.now() + waitMs;
   for (;;) {
     const found = await processesOf(mark);
@@ -29,13 +29,13 @@ export async function leftovers(mark: RunMark, waitMs: number): Promise<Leftover
 }
 
 /** None where there is no `/proc`. */
-async function processesOf(mark: RunMark): Promise<Leftover[]> {
+async function processesOf(mark: RunMark): Promise<Orphan[]> {
   const pids = (await readdir("/proc").catch(() => [])).filter((name) => /^\d+$/.test(name)).map(Number);
   const found = await Promise.all(pids.filter((pid) => pid !== process.pid).map((pid) => ofRun(pid, mark)));
-  return found.filter((leftover) => leftover !== undefined);
+  return found.filter((orphan) => orphan !== undefined);
 }
 
-async function ofRun(pid: number, { environment, directory }: RunMark): Promise<Leftover | undefined> {
+async function ofRun(pid: number, { environment, directory }: RunMark): Promise<Orphan | undefined> {
   const [environ, cmdline, cwd, mounts] = await Promise.all([
     readFile(`/proc/${pid}/environ`, "utf8").catch(() => ""),
     readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => ""),

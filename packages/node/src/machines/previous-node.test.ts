@@ -6,7 +6,7 @@ import type { Driver, MachineRecord } from "@nexengine/machines";
 import { type MockBoot, MockDriver, type MockMachine } from "@nexengine/testing/internal";
 import { pino } from "pino";
 import { StateDirectory } from "../state/state-directory.ts";
-import { endPredecessor } from "./predecessor.ts";
+import { cleanUpAfterPreviousNode } from "./previous-node.ts";
 
 /** A state directory as a dead node has left it. */
 class Estate implements AsyncDisposable {
@@ -47,7 +47,7 @@ class Estate implements AsyncDisposable {
   /** Ends all, as the next node does. */
   async end(driver: Driver | undefined = this.driver): Promise<void> {
     const log = pino({}, { write: (line: string) => void this.said.push(JSON.parse(line)) });
-    await endPredecessor(this.directory, (kind) => (kind === "process" ? driver : undefined), log);
+    await cleanUpAfterPreviousNode(this.directory, (kind) => (kind === "process" ? driver : undefined), log);
   }
 
   async left(): Promise<string[]> {
@@ -61,13 +61,13 @@ class Estate implements AsyncDisposable {
   }
 }
 
-test("endPredecessor has nothing to do, and nothing to say, where nothing is left", async () => {
+test("cleanUpAfterPreviousNode has nothing to do, and nothing to say, where nothing is left", async () => {
   await using estate = await Estate.make();
   await estate.end();
   assert.deepEqual(estate.said, []);
 });
 
-test("endPredecessor ends every machine that stands in the records", async () => {
+test("cleanUpAfterPreviousNode ends every machine that stands in the records", async () => {
   await using estate = await Estate.make();
   const machines = [await estate.machine(), await estate.machine()];
   await estate.end();
@@ -75,11 +75,11 @@ test("endPredecessor ends every machine that stands in the records", async () =>
   assert.deepEqual(await estate.left(), []);
   assert.deepEqual(
     estate.said.map(({ msg, machines: count }) => [msg, count]),
-    [["ended the machines of the former node", 2]],
+    [["ended the machines of the previous node", 2]],
   );
 });
 
-test("endPredecessor removes what is left of machines that have ended by themselves", async () => {
+test("cleanUpAfterPreviousNode removes what is left of machines that have ended by themselves", async () => {
   await using estate = await Estate.make();
   const machine = await estate.machine();
   machine.guest.exit(0);
@@ -87,7 +87,7 @@ test("endPredecessor removes what is left of machines that have ended by themsel
   assert.deepEqual(await estate.left(), []);
 });
 
-test("endPredecessor ends a machine of a kind that no driver recovers by its directory", async () => {
+test("cleanUpAfterPreviousNode ends a machine of a kind that no driver recovers by its directory", async () => {
   await using estate = await Estate.make();
   const directory = estate.folder("m7");
   writeFileSync(join(directory, "artifact"), "x");
@@ -96,14 +96,14 @@ test("endPredecessor ends a machine of a kind that no driver recovers by its dir
   assert.deepEqual(await estate.left(), []);
 });
 
-test("endPredecessor removes directories that no record names", async () => {
+test("cleanUpAfterPreviousNode removes directories that no record names", async () => {
   await using estate = await Estate.make();
   writeFileSync(join(estate.folder("unknown"), "artifact"), "x");
   await estate.end();
   assert.deepEqual(await estate.left(), []);
 });
 
-test("endPredecessor tells what it can't end, and keeps its record for the next node", async () => {
+test("cleanUpAfterPreviousNode tells what it can't end, and keeps its record for the next node", async () => {
   await using estate = await Estate.make({ destroyFailures: 1 }, {});
   const stubborn = await estate.machine();
   const obedient = await estate.machine();
@@ -113,8 +113,8 @@ test("endPredecessor tells what it can't end, and keeps its record for the next 
   assert.deepEqual(
     estate.said.map(({ msg, machine, machines }) => [msg, machine ?? machines]),
     [
-      ["a machine of the former node is left", stubborn.id],
-      ["ended the machines of the former node", 1],
+      ["a machine of the previous node is left", stubborn.id],
+      ["ended the machines of the previous node", 1],
     ],
   );
 });

@@ -7,7 +7,7 @@ import type { Body, ScriptedNode } from "./testing/scripted-node.ts";
 
 const triggerConnection = { url: "nats://a", jwt: "a.b.c", seed: "swordfish\n" };
 
-test("a deploy's own connections are sealed, and stand nowhere else in it", async () => {
+test("a deploy's per-request connections are sealed, and stand nowhere else in it", async () => {
   await using bench = await startBench();
   const node = await bench.node();
   const options = bench.functionOptions({ triggerConnection, hostServices: { seed: "hunter2" } });
@@ -23,7 +23,7 @@ test("a deploy's own connections are sealed, and stand nowhere else in it", asyn
   assert.deepEqual(opened.host_services, { nats_url: "", nats_user_jwt: "", nats_user_seed: "hunter2" });
 });
 
-test("a deploy's own connections go to no node that can't be told in secret, and the refusal says so", async () => {
+test("a deploy's per-request connections go to no node that can't be told in secret, and the refusal says so", async () => {
   const without = (node: ScriptedNode): Body => ({
     nex: { ...node.extras, features: nodeFeatures.filter((name) => name !== "sealed-request") },
   });
@@ -34,7 +34,7 @@ test("a deploy's own connections go to no node that can't be told in secret, and
     for (const place of [{}, { node: node.id }]) {
       const error = await refusal(bench.client.deploy({ ...options, ...place }));
       assert.equal(error.code, "feature_missing");
-      assert.match(error.message, /connections of its own are sent sealed or not at all/);
+      assert.match(error.message, /per-request connections are sent sealed or not at all/);
     }
     assert.deepEqual(node.deploys, []);
     await bench.client.deploy(bench.functionOptions({ triggerConnection: {} }));
@@ -42,7 +42,7 @@ test("a deploy's own connections go to no node that can't be told in secret, and
   }
 });
 
-test("a service has no connections of its own", async () => {
+test("a service has no per-request connections", async () => {
   await using bench = await startBench();
   await bench.node();
   const options = bench.functionOptions({ type: "native", triggerSubjects: [], hostServices: { seed: "x" } });

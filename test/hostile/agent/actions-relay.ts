@@ -12,7 +12,7 @@ function open(wire: Wire, id: number, target = 0): void {
   wire.send(FrameType.agentRelayOpen, payload, id);
 }
 
-export const relayDeeds = {
+export const relayActions = {
   "relay unasked": async (wire: Wire) => {
     await wire.run();
     open(wire, 2);
