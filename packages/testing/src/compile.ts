@@ -1,13 +1,11 @@
 /** Builds small static executables with whatever compiler is at hand. */
-import { execFile } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { defaultCacheDirectory } from "@nexengine/provision";
+import { runProgram } from "@nexengine/provision/internal";
 import { installPackages, type Report } from "./install.ts";
 
-const run = promisify(execFile);
 const compileTimeoutMs = 240_000;
 
 /** A program that was built. */
@@ -71,14 +69,12 @@ export async function buildOnce(builds: readonly Build[], output: string): Promi
   for (const { program, args, environment } of builds) {
     // Under another name first: several builds may run at once.
     const path = `${output}.${randomBytes(4).toString("hex")}`;
-    try {
-      const env = { ...process.env, CGO_ENABLED: "0", ...environment };
-      await run(program, args(path), { timeout: compileTimeoutMs, env });
+    const env = { ...process.env, CGO_ENABLED: "0", ...environment };
+    if ((await runProgram(program, args(path), { timeoutMs: compileTimeoutMs, env })).ok) {
       renameSync(path, output);
       return { path: output, compiler: program };
-    } catch {
-      rmSync(path, { force: true });
     }
+    rmSync(path, { force: true });
   }
   return undefined;
 }

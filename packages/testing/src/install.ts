@@ -1,11 +1,9 @@
 /** Puts programs of the distribution on the host, where that can be done without asking. */
-import { execFile } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
-import { promisify } from "node:util";
 import { bootFilesIn, buildBootFiles, fetchBootPackages } from "@nexengine/machines";
+import { runProgram } from "@nexengine/provision/internal";
 
-const run = promisify(execFile);
 const installTimeoutMs = 300_000;
 
 /** Is told, in a line, what is done that takes a while. */
@@ -43,14 +41,12 @@ export function programsNamed(name: string): string[] {
 export async function installPackages(names: readonly string[], report: Report): Promise<boolean> {
   if (process.getuid?.() !== 0 || !hasProgram("apt-get")) return false;
   report(`Installing ${names.join(", ")} with apt-get`);
-  const options = { timeout: installTimeoutMs, env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } };
-  try {
-    await run("apt-get", ["update", "-qq"], options);
-    await run("apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...names], options);
-    return true;
-  } catch {
-    return false;
-  }
+  const options = { timeoutMs: installTimeoutMs, env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } };
+  const install = ["install", "-y", "-qq", "--no-install-recommends", ...names];
+  return (
+    (await runProgram("apt-get", ["update", "-qq"], options)).ok &&
+    (await runProgram("apt-get", install, options)).ok
+  );
 }
 
 /** Installs what containers need and this host lacks; as another user than root it leaves the host as it is. */

@@ -3,14 +3,16 @@ import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { MachineSpec } from "../driver.ts";
 import { cleanUpOrphans } from "../host/orphans.ts";
+import { isAlive, readProcess } from "../host/process-table.ts";
 import { removeTree } from "../host/remove-tree.ts";
 import type { MicroVm, Monitor } from "./machine.ts";
-import { isAbandonedTemplate, newTemplateId } from "./template-id.ts";
 
 /** Maximum number of templates. Each is as large as the memory of its machines. */
 const templatesMax = 4;
 /** Maximum number of remembered machine kinds; the oldest is dropped. */
 const askedMax = 64;
+
+let templatesCreated = 0;
 
 /** Operations of one monitor that create machines. `Template` is the data needed for a copy. */
 export interface Copier<Template> {
@@ -131,4 +133,16 @@ export class Templates<Template> {
 /** Machines with equal values of these members are identical until their agents receive a message. */
 function kindOf({ limits, network, root, hosts, loopbackAddresses, nodeLostTimeoutMs }: MachineSpec): string {
   return JSON.stringify({ limits, network, root, hosts, loopbackAddresses, nodeLostTimeoutMs });
+}
+
+/** Creates the id of a template machine. It identifies the owning process, because the machine has no record. */
+function newTemplateId(): string {
+  const { pid, startTicks } = readProcess(process.pid) ?? { pid: process.pid, startTicks: 0 };
+  return `template${pid}x${startTicks}x${++templatesCreated}`;
+}
+
+/** Reports whether the template's owning process has exited. */
+function isAbandonedTemplate(id: string): boolean {
+  const [, pid, startTicks] = /^template(\d+)x(\d+)x\d+$/.exec(id) ?? [];
+  return pid !== undefined && !isAlive({ pid: Number(pid), startTicks: Number(startTicks) });
 }

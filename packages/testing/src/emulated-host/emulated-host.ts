@@ -2,19 +2,23 @@
  * A host with a working KVM, emulated: an outer guest of QEMU whose processor has AMD's virtualization, in software. It
  * is slow, and the only place for a real Firecracker where KVM does not work.
  */
-import { execFile, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createReadStream } from "node:fs";
 import { chmod, copyFile, cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { promisify } from "node:util";
-import type { BootPackages } from "@nexengine/machines";
-import { cpioArchive, findKernel, findLibraries, unpackPackage } from "@nexengine/machines/internal";
+import { type BootPackages, MachineError } from "@nexengine/machines";
+import {
+  cpioArchive,
+  findKernel,
+  findLibraries,
+  runProgram,
+  unpackPackage,
+} from "@nexengine/machines/internal";
 import { hostApplets, hostInit } from "./init.ts";
 
-const run = promisify(execFile);
 const toolTimeoutMs = 120_000;
 /** The host gives only the memory that is in use. */
 const memoryMebibytes = 6_144;
@@ -103,15 +107,19 @@ async function makeDisk(
   await writeFile(join(root, "command"), command);
   await chmod(root, 0o755);
   const disk = join(directory, "disk.img");
-  const { stdout } = await run("du", ["-sm", root], { timeout: toolTimeoutMs });
+  const stdout = await toolOutput("du", ["-sm", root]);
   const mebibytes = Math.ceil(Number.parseInt(stdout, 10) * 1.1) + 32;
   const features = "^has_journal,^resize_inode";
   const args = ["-q", "-F", "-t", "ext4", "-O", features, "-m", "0", "-E", "root_owner=0:0", "-d", root];
-  await run("mke2fs", [...args, disk, `${mebibytes}M`], {
-    timeout: toolTimeoutMs,
-    env: { PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` },
-  });
+  await toolOutput("mke2fs", [...args, disk, `${mebibytes}M`]);
   await rm(root, { recursive: true });
+}
+
+async function toolOutput(program: string, args: readonly string[]): Promise<string> {
+  const env = { PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` };
+  const { output, failure } = await runProgram(program, args, { timeoutMs: toolTimeoutMs, env });
+  if (failure === undefined) return output;
+  throw new MachineError("boot_failed", `Cannot make the disk of an emulated host: ${failure}`);
 }
 
 async function busyboxIn({ busybox }: BootPackages, directory: string): Promise<string> {

@@ -1,7 +1,7 @@
 /** A Firecracker for tests: built by a third party, pinned by its digest, and not for production. */
 import { chmod, mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { NexError } from "@nexengine/protocol";
+import { NexError } from "@nexengine/protocol/errors";
 import {
   demandSha256,
   isProgram,

@@ -1,8 +1,6 @@
 /** Files that an emulated host needs to run both contracts on Firecracker. */
-import { execFile } from "node:child_process";
 import { mkdir, readdir, symlink } from "node:fs/promises";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import {
   type BootPackages,
   bootFilesIn,
@@ -12,7 +10,7 @@ import {
   imageName,
   packExt4,
 } from "@nexengine/machines";
-import { findLibraries } from "@nexengine/machines/internal";
+import { findLibraries, runProgram } from "@nexengine/machines/internal";
 import { errorText } from "@nexengine/protocol/errors";
 import { defaultCacheDirectory } from "@nexengine/provision";
 import { packContractImage } from "../drivers/microvm.ts";
@@ -81,13 +79,11 @@ export async function prepareFirecrackerPlace(
     await linkModules(join(root, "node_modules"), modules);
     await buildBootFiles(packages, bootFilesIn(contract));
     await packContractImage(contract);
-    const told = await promisify(execFile)(programs.firecracker, ["--version"], {
-      timeout: versionTimeoutMs,
-    });
+    const told = await runProgram(programs.firecracker, ["--version"], { timeoutMs: versionTimeoutMs });
     return {
       packages,
       links: await workspaceLinks(),
-      version: /v(\d\S+)/.exec(told.stdout)?.[1] ?? "unknown",
+      version: /v(\d\S+)/.exec(told.output)?.[1] ?? "unknown",
       files: {
         "/contract/boot": join(contract, "boot"),
         "/contract/guest.ext4": join(contract, "guest.ext4"),
