@@ -233,8 +233,9 @@ export const agentCases: readonly AgentCase[] = [
     "Parts of results for calls that it does not have, 96 MB of them",
     "Thrown away as they come; its calls are answered",
     async (attack) => {
+      const before = process.memoryUsage().arrayBuffers / 2 ** 20;
       await repliesRight(attack);
-      await holdsLessThan(80);
+      await holdsLessThan(before + 48);
     },
   ),
   calls("results twice", "Several results for one call", "The first one counts", repliesRight),
@@ -286,8 +287,9 @@ export const agentCases: readonly AgentCase[] = [
     async (attack) => {
       attack.demandDeployed();
       const answers = await answersOf([1, 2, 3].map(() => attack.call("x")));
-      // The next one may have begun, for all that its node knows.
-      assert.deepEqual(answers, Array(3).fill("function_timed_out"));
+      // The first one runs, for all that its node knows, and the others may. On a busy host they wait too long before.
+      for (const answer of answers) assert.match(answer, /^function_(timed_out|overloaded)$/);
+      assert.ok(answers.includes("function_timed_out"));
     },
     {
       inMicroVm: {
