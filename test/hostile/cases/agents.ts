@@ -317,7 +317,7 @@ export const agentCases: readonly AgentCase[] = [
   calls(
     "nothing read",
     "Reads nothing, while calls of 900 kB come",
-    "What waits for it is bounded; each caller is told",
+    "Waiting calls are bounded; each caller is told",
     async (attack) => {
       attack.demandDeployed();
       const payload = Buffer.alloc(900_000);
