@@ -21,7 +21,7 @@ import { buildHostileAgent } from "./hostile/support/agent-bundle.ts";
 
 const isLong = process.env["NEX_TEST_FIRECRACKER"] === "long";
 const tries = 2;
-const shortTimeoutMs = 240_000;
+const shortTimeoutMs = 600_000;
 const longTimeoutMs = 1_800_000;
 /** Cases of the short form: boot, copies, both channels, the end, another node, and egress. */
 const shortCases = [

@@ -79,6 +79,15 @@ test("checkLanguage refuses a phrase that a paragraph has twice", () => {
   assert.deepEqual(findings("docs/a.md", "A file of its own.\n\nA name of its own."), []);
 });
 
+test("checkLanguage refuses the same starts in any sentence of a document, but for questions and headings", () => {
+  assert.deepEqual(findings("docs/a.md", "# What\n\nFine. What is\nleft goes. **Of these.** What is it?"), [
+    'docs/a.md:3 a sentence begins with "What"; begin with the subject',
+    'docs/a.md:3 a sentence begins with "Of"; begin with the subject',
+  ]);
+  assert.equal(findings("docs/a.md", "| a | What waits |").length, 1);
+  assert.deepEqual(findings("docs/a.md", "<!-- What follows is generated -->\n```\nWhat\n```"), []);
+});
+
 test("checkLanguage refuses a long sentence in a document, also in a list and a table", () => {
   const words = (count: number) => Array.from({ length: count }, () => "word").join(" ");
   const long = `${words(sentenceWordsMax + 1)}.`;

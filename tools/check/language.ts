@@ -2,11 +2,11 @@
 import type { Finding } from "./finding.ts";
 import { type Paragraph, paragraphsOf, sentencesOf, wordCount } from "./prose.ts";
 import {
-  commentStartRefused,
   lackAsNoun,
   oncePerParagraph,
   rulesFolder,
   sentenceWordsMax,
+  startRefused,
   wordsReplaced,
 } from "./rules.ts";
 import { type CommentToken, scan } from "./scan.ts";
@@ -36,7 +36,11 @@ function checkDocument(path: string, text: string): Finding[] {
   return [
     ...located(path, text, replacedWords(text)),
     ...located(path, text, nounsIn(text)),
-    ...paragraphs.flatMap((paragraph) => [...longSentences(path, paragraph), ...repeated(path, paragraph)]),
+    ...paragraphs.flatMap((paragraph) => [
+      ...startsOf(path, paragraph),
+      ...longSentences(path, paragraph),
+      ...repeated(path, paragraph),
+    ]),
   ];
 }
 
@@ -52,13 +56,24 @@ function checkSource(path: string, text: string): Finding[] {
 }
 
 function checkComment(path: string, line: number, { text }: CommentToken): Finding[] {
-  const start = commentStartRefused.exec(text);
-  const isQuestion = sentencesOf(text)[0]?.endsWith("?") === true;
+  const start = refusedStart(sentencesOf(text)[0] ?? "");
   const findings: Finding[] = nounsIn(text).map(({ message }) => ({ path, line, message }));
-  if (start !== null && !isQuestion)
-    findings.push({ path, line, message: `a comment begins with "${start[0]}"; begin with the subject` });
+  if (start !== undefined)
+    findings.push({ path, line, message: `a comment begins with "${start}"; begin with the subject` });
   for (const paragraph of text.split(/\n\s*\n/)) findings.push(...repeated(path, { line, text: paragraph }));
   return findings;
+}
+
+function refusedStart(sentence: string): string | undefined {
+  return /\?[*_]*$/.test(sentence) ? undefined : startRefused.exec(sentence)?.[1];
+}
+
+function startsOf(path: string, { line, text }: Paragraph): Finding[] {
+  return sentencesOf(text).flatMap((sentence) => {
+    const start = refusedStart(sentence);
+    if (start === undefined) return [];
+    return [{ path, line, message: `a sentence begins with "${start}"; begin with the subject` }];
+  });
 }
 
 function longSentences(path: string, { line, text }: Paragraph): Finding[] {

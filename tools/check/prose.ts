@@ -8,21 +8,24 @@ export interface Paragraph {
 
 const fence = /^\s*(?:```|~~~)/;
 const listItem = /^\s*(?:[-*+]|\d+\.)\s+/;
-const ownLine = /^\s*(?:#|<|>)/;
+const heading = /^\s*#/;
+const markup = /^\s*<!--.*-->\s*$/;
+const quote = /^\s*>/;
 
-/** The prose of a Markdown text; code blocks are left out, and code in a line is one word. */
+/** The prose of a Markdown text without headings, comments and code blocks. */
 export function paragraphsOf(markdown: string): Paragraph[] {
   const found: Paragraph[] = [];
   let open: Paragraph | undefined;
   let inCode = false;
   for (const [index, line] of markdown.split("\n").entries()) {
     if (fence.test(line)) inCode = !inCode;
-    if (inCode || fence.test(line) || line.trim() === "") open = undefined;
+    const isGap = line.trim() === "" || heading.test(line) || markup.test(line);
+    if (inCode || fence.test(line) || isGap) open = undefined;
     else if (line.trimStart().startsWith("|")) {
       open = undefined;
       for (const cell of line.split(/(?<!\\)\|/)) found.push({ line: index + 1, text: cell.trim() });
-    } else if (open === undefined || listItem.test(line) || ownLine.test(line)) {
-      open = { line: index + 1, text: line.replace(listItem, "").trim() };
+    } else if (open === undefined || listItem.test(line) || quote.test(line)) {
+      open = { line: index + 1, text: line.replace(listItem, "").replace(quote, "").trim() };
       found.push(open);
     } else open.text += ` ${line.trim()}`;
   }

@@ -69,8 +69,11 @@ export const wordsRefused: readonly { pattern: RegExp; why: string }[] = [
   },
 ];
 
-/** Words that a comment does not begin with: they begin an inverted clause or a noun phrase without its noun. */
-export const commentStartRefused = /^(?:What|Of|Those|So many|So often|So long)\b/;
+/**
+ * Words that begin no comment, and no sentence of a document, unless it is a question: they begin an inverted clause, or
+ * a phrase without its noun.
+ */
+export const startRefused = /^[*_]*(What|Of|Those|So many|So often|So long)\b/;
 
 /** Words that stand nowhere, also not in a name, and the word of the field. */
 export const wordsReplaced: readonly { word: string; use: string }[] = [

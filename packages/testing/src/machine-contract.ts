@@ -113,7 +113,7 @@ export async function testMachines(sandbox: SandboxKind): Promise<void> {
       await nexus.function("(s, p) => p", { name: "copy", triggerSubjects: ["shared"] });
       await nexus.function("(s, p) => p", { name: "copy", triggerSubjects: ["shared"] });
       const replies: string[] = [];
-      const inbox = "test.replies";
+      const inbox = "_INBOX.copies";
       const subscription = nexus.client.connection.subscribe(inbox, {
         callback: (_, message) => void replies.push(message.string()),
       });

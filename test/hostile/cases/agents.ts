@@ -1,9 +1,26 @@
 /** Agents that break the protocol, flood, forge and fall silent: as if a workload had taken its agent's place. */
 import assert from "node:assert/strict";
+import { setTimeout as delay } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import type { ActionName } from "../agent/actions.ts";
 import { smallFrames } from "../agent/actions-running.ts";
 import type { AgentCase, Check } from "./case.ts";
 import { broken, ends, held, refused, restarted } from "./checks.ts";
+
+/** Waits until this process, and so its node, holds less than this many MiB of buffers that can't be collected. */
+async function holdsLessThan(mebibytes: number): Promise<void> {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  let held = Number.POSITIVE_INFINITY;
+  // Memory is given back some time after a collection.
+  for (let attempt = 0; attempt < 100 && held >= mebibytes; attempt++) {
+    collect();
+    await delay(50);
+    held = process.memoryUsage().arrayBuffers / 2 ** 20;
+  }
+  assert.ok(held < mebibytes, `the node holds ${Math.round(held)} MiB`);
+}
 
 function action(
   name: ActionName,
@@ -216,9 +233,9 @@ export const agentCases: readonly AgentCase[] = [
     "Parts of results for calls that it does not have, 96 MB of them",
     "Thrown away as they come; its calls are answered",
     async (attack) => {
+      const before = process.memoryUsage().arrayBuffers / 2 ** 20;
       await repliesRight(attack);
-      const bufferMib = process.memoryUsage().arrayBuffers / 2 ** 20;
-      assert.ok(bufferMib < 80, `the node holds ${Math.round(bufferMib)} MiB`);
+      await holdsLessThan(before + 48);
     },
   ),
   calls("results twice", "Several results for one call", "The first one counts", repliesRight),
@@ -239,8 +256,7 @@ export const agentCases: readonly AgentCase[] = [
       attack.demandDeployed();
       const [answer = ""] = await answersOf([attack.call("x")]);
       assert.match(answer, /function_(overloaded|stopped|timed_out)/);
-      const bufferMib = process.memoryUsage().arrayBuffers / 2 ** 20;
-      assert.ok(bufferMib < 400, `the node holds ${Math.round(bufferMib)} MiB`);
+      await holdsLessThan(400);
     },
   ),
   calls(
@@ -271,8 +287,9 @@ export const agentCases: readonly AgentCase[] = [
     async (attack) => {
       attack.demandDeployed();
       const answers = await answersOf([1, 2, 3].map(() => attack.call("x")));
-      // The next one may have begun, for all that its node knows.
-      assert.deepEqual(answers, Array(3).fill("function_timed_out"));
+      // The first one runs, for all that its node knows, and the others may. On a busy host they wait too long before.
+      for (const answer of answers) assert.match(answer, /^function_(timed_out|overloaded)$/);
+      assert.ok(answers.includes("function_timed_out"));
     },
     {
       inMicroVm: {
@@ -300,7 +317,7 @@ export const agentCases: readonly AgentCase[] = [
   calls(
     "nothing read",
     "Reads nothing, while calls of 900 kB come",
-    "What waits for it is bounded; each caller is told",
+    "Waiting calls are bounded; each caller is told",
     async (attack) => {
       attack.demandDeployed();
       const payload = Buffer.alloc(900_000);
@@ -344,8 +361,7 @@ export const agentCases: readonly AgentCase[] = [
     "At most 128 MiB of them are held; each is answered",
     async (attack) => {
       await held(/each is answered/)(attack);
-      const bufferMib = process.memoryUsage().arrayBuffers / 2 ** 20;
-      assert.ok(bufferMib < 400, `the node holds ${Math.round(bufferMib)} MiB`);
+      await holdsLessThan(400);
     },
   ),
   calls("flood of host calls", "Makes two thousand calls in one breath", atOnce, restarted(/256 are open/)),
