@@ -288,11 +288,13 @@ const stalls: [what: string, stall: (bench: Bench) => void, goOn: () => void][] 
 
 for (const [what, stall, goOn] of stalls) {
   test(`Artifacts.fetch waits no longer than it may for ${what}, and leaves nothing`, async () => {
-    await using bench = await Bench.make();
+    // More bytes than are on their way at once.
+    const large = randomBytes(33_554_432);
+    await using bench = await Bench.make(large);
     const timeMs = 200;
     using _ = { [Symbol.dispose]: goOn };
     const beganMs = performance.now();
-    await assert.rejects(bench.fetch({ reserve: () => stall(bench) }, timeMs), {
+    await assert.rejects(bench.fetch({ bytesMax: large.length, reserve: () => stall(bench) }, timeMs), {
       code: "artifact_unavailable",
       message: /not there within 200 ms/,
     });
