@@ -27,6 +27,7 @@ class Bench implements AsyncDisposable {
       budget: new Budget({ bootsMax: 4, unsentBytesMax: 1_048_576 }),
       template,
       size,
+      epoch: 1,
       handshakeTimeoutMs: 5_000,
       nodeLostTimeoutMs: 1_000,
       log,

@@ -39,6 +39,10 @@ interface Facts {
   stop_refused: Refusal & { namespace: string };
   autostart_refused: Refusal & { namespace: string; name: string };
   workload_deployed: { workload: ReportedWorkload };
+  /** A workload of an earlier node goes on, on some of its machines or on new ones. */
+  workload_adopted: { workload: ReportedWorkload; adopted: number; replicas: number };
+  /** A workload of an earlier node does not run any more. */
+  restore_refused: Refusal & { workloadId: string; namespace: string };
   workload_restarting: { workload: ReportedWorkload; reason: string; delayMs: number };
   workload_disconnected: { workload: ReportedWorkload; reason: string };
   workload_undeployed: { workload: ReportedWorkload; code: number; reason: string };

@@ -5,6 +5,14 @@ import type { LogLevel } from "@nexengine/protocol/messages";
 import type { Machine, MachineEvents } from "../machines/machine.ts";
 import type { RestartBackoff } from "./restart.ts";
 
+/** Errors that another attempt does not change. */
+const finalCodes: ReadonlySet<string> = new Set([
+  "artifact_not_found",
+  "artifact_digest_mismatch",
+  "artifact_invalid",
+  "artifact_too_large",
+]);
+
 /** How a workload or a replica ended. */
 export interface WorkloadEnd {
   /** Exit status; -1 after a signal, or when none is known. */
@@ -76,6 +84,22 @@ export class Replica {
     return placing;
   }
 
+  /** Continues on a machine of an earlier node. Called before its agent is heard. */
+  take(machine: Machine): MachineEvents {
+    this.#machine = machine;
+    return this.#events(machine);
+  }
+
+  /** Starts on a machine as soon as there is one: its machine did not outlive an earlier node. */
+  startAgain(why: string): void {
+    this.#state = "restarting";
+    this.#machine = undefined;
+    this.#early = undefined;
+    this.#restarts++;
+    this.#host.restarting(why, 0);
+    this.#placing = this.#restartNow(Promise.resolve());
+  }
+
   async #place(): Promise<void> {
     const machine = await this.#host.reserve();
     if (this.#state === "over") {
@@ -85,11 +109,15 @@ export class Replica {
     }
     this.#machine = machine;
     this.#early = undefined;
-    await this.#host.deploy(machine, {
+    await this.#host.deploy(machine, this.#events(machine));
+  }
+
+  #events(machine: Machine): MachineEvents {
+    return {
       log: (level, text) => this.#host.log(level, text),
       exited: (exit) => this.#exited(machine, exit),
       lost: (why) => this.#lost(machine, why),
-    });
+    };
   }
 
   /** Counts as running. An early exit is reported now, after the caller of the deploy has its answer. */
@@ -153,6 +181,19 @@ export class Replica {
     }, delayMs);
   }
 
+  /** There was no machine, so there is none to end. */
+  #tryAgain(why: string): void {
+    const delayMs = this.#host.backoff.next(Date.now());
+    if (delayMs === undefined) {
+      this.#finish({ code: -1, reason: `${why}; restarted too often` });
+      return;
+    }
+    this.#host.restarting(why, delayMs);
+    this.#restart = setTimeout(() => {
+      this.#placing = this.#restartNow(Promise.resolve());
+    }, delayMs);
+  }
+
   async #restartNow(previousEnded: Promise<unknown>): Promise<void> {
     try {
       if (!this.#host.mayOverlap) await previousEnded;
@@ -162,8 +203,10 @@ export class Replica {
     } catch (error) {
       if (this.#state !== "restarting") return;
       const machine = this.#machine;
-      if (machine !== undefined) this.#restartLater(machine, errorText(error), -1);
-      else this.#finish({ code: -1, reason: errorText(error) });
+      if (error instanceof NexError && finalCodes.has(error.code)) {
+        this.#finish({ code: -1, reason: error.message });
+      } else if (machine !== undefined) this.#restartLater(machine, errorText(error), -1);
+      else this.#tryAgain(errorText(error));
     }
   }
 

@@ -1,13 +1,15 @@
 /** One workload: its spec, its machines, and its life. */
+import type { MachineRecord } from "@nexengine/machines";
 import type { Deploy, Exited } from "@nexengine/protocol/agent";
-import { NexError } from "@nexengine/protocol/errors";
+import { errorText, NexError } from "@nexengine/protocol/errors";
 import { functionTypes, type Published } from "@nexengine/protocol/messages";
 import type { Claims } from "@nexengine/protocol/tokens";
-import type { Artifact } from "../artifacts/artifacts.ts";
+import type { Artifact, ArtifactDigest } from "../artifacts/artifacts.ts";
 import type { WorkloadConnections } from "../connections/connections.ts";
 import { CallCounters } from "../functions/counters.ts";
 import { FunctionRuntime } from "../functions/function-runtime.ts";
 import type { HostServiceConnections } from "../host-services/host-services.ts";
+import type { Machine } from "../machines/machine.ts";
 import { templateOf } from "./machine-template.ts";
 import { PublishedPorts } from "./published-ports.ts";
 import { Replica, type WorkloadEnd } from "./replica.ts";
@@ -33,10 +35,24 @@ export type WorkloadState =
   | "stopped"
   | "failed";
 
+/** Earlier life of a restored workload. */
+export interface WorkloadHistory {
+  /** Time of its admission. */
+  startedAtMs?: number;
+  restarts?: number;
+}
+
+/** Facts of a deploy's record, beyond its request. */
+export interface RestoredFacts {
+  artifact: ArtifactDigest;
+  published: readonly Published[];
+}
+
 export class Workload {
   readonly id: string;
   readonly spec: Readonly<WorkloadSpec>;
-  readonly startedAtMs = Date.now();
+  readonly startedAtMs: number;
+  readonly #restartsBefore: number;
   readonly #services: WorkloadServices;
   readonly #ended: (workload: Workload, end: WorkloadEnd) => void;
   readonly #replicas: Replica[];
@@ -49,6 +65,9 @@ export class Workload {
   #connections: WorkloadConnections | undefined;
   #artifact: Artifact | undefined;
   #artifactBytes = 0;
+  /** The artifact of a restored workload, which is looked for when a machine needs it. */
+  #restoredArtifact: ArtifactDigest | undefined;
+  #findingArtifact: Promise<Artifact> | undefined;
   /** The function half; absent for a service. */
   #function: FunctionRuntime | undefined;
   #ports: PublishedPorts | undefined;
@@ -63,8 +82,11 @@ export class Workload {
     spec: WorkloadSpec,
     services: WorkloadServices,
     ended: (workload: Workload, end: WorkloadEnd) => void,
+    { startedAtMs = Date.now(), restarts = 0 }: WorkloadHistory = {},
   ) {
     this.id = id;
+    this.startedAtMs = startedAtMs;
+    this.#restartsBefore = restarts;
     this.spec = spec;
     this.#essential = spec.essential;
     this.#services = services;
@@ -96,7 +118,7 @@ export class Workload {
 
   /** Number of restarts of all its machines. */
   get restarts(): number {
-    return this.#replicas.reduce((sum, { restarts }) => sum + restarts, 0);
+    return this.#replicas.reduce((sum, { restarts }) => sum + restarts, this.#restartsBefore);
   }
 
   /** Reason of the last restart. */
@@ -115,7 +137,7 @@ export class Workload {
 
   /** SHA-256 of the artifact in lower-case hex; empty until it has been read. */
   get sha256(): string {
-    return this.#artifact?.sha256 ?? "";
+    return (this.#artifact ?? this.#restoredArtifact)?.sha256 ?? "";
   }
 
   /** Bytes that its artifact takes on disk, reserved before the first byte. */
@@ -164,19 +186,9 @@ export class Workload {
         lost: (why) => this.#disconnected(why),
       });
       this.#demand("admitted");
-      const jsDomain = this.spec.jsDomain ?? this.#connections.jsDomain;
-      this.#artifact = await this.#services.artifacts.fetch(this.#connections.artifacts, {
-        id: this.id,
-        bucket: this.spec.bucket,
-        key: this.spec.key,
-        ...(jsDomain === undefined ? {} : { jsDomain }),
-        ...(this.spec.sha256 === undefined ? {} : { sha256: this.spec.sha256 }),
-        bytesMax: this.spec.artifactBytesMax,
-        type: this.spec.type,
-        reserve: (bytes) => {
-          checkRoom(bytes);
-          this.#artifactBytes = bytes;
-        },
+      this.#artifact = await this.#fetch(this.#connections, this.spec.sha256, (bytes) => {
+        checkRoom(bytes);
+        this.#artifactBytes = bytes;
       });
       this.#demand("admitted");
       this.#state = "starting";
@@ -193,6 +205,104 @@ export class Workload {
       await this.#fail();
       throw error;
     }
+  }
+
+  /**
+   * Continues a workload of an earlier node: on the machines that still run, and on new ones for those that do not.
+   *
+   * @param restored What its record says.
+   * @param machines Records of the machines that may still run it.
+   * @throws NexError when it can't be continued at all; the workload has `failed` then.
+   */
+  async restore(restored: RestoredFacts, machines: readonly MachineRecord[]): Promise<void> {
+    this.#restoredArtifact = restored.artifact;
+    this.#artifactBytes = restored.artifact.bytes;
+    try {
+      this.#connections = await this.#services.connections.of({
+        namespace: this.namespace,
+        isFunction: this.isFunction,
+        own: this.spec.perRequestConnections,
+        lost: (why) => this.#disconnected(why),
+      });
+      this.#demand("admitted");
+      this.#state = "starting";
+      if (this.isFunction) this.#function = this.#functionRuntime(this.#connections);
+      await this.#publish(restored.published);
+      const whyNot = await Promise.all(
+        this.#replicas.map((replica, at) => this.#adopt(replica, machines[at])),
+      );
+      await this.#function?.start();
+      this.#demand("starting");
+      this.#state = "running";
+      for (const [at, replica] of this.#replicas.entries()) {
+        const why = whyNot[at];
+        if (why === undefined) replica.run();
+        else replica.startAgain(why);
+      }
+    } catch (error) {
+      await this.#fail();
+      throw error;
+    }
+  }
+
+  /** @returns why the replica needs another machine; `undefined` when it has this one */
+  async #adopt(replica: Replica, record: MachineRecord | undefined): Promise<string | undefined> {
+    if (record === undefined) return "the node was restarted, and its machine did not outlive it";
+    try {
+      const adopted = await this.#services.pool.adopt(record, {
+        workloadId: this.id,
+        prepare: (machine) => {
+          this.#serve(machine);
+          return replica.take(machine);
+        },
+      });
+      if (adopted === undefined) return "the node was restarted, and its machine is gone";
+      this.#function?.addMachine(adopted.machine, adopted.concurrency);
+      return undefined;
+    } catch (error) {
+      return errorText(error);
+    }
+  }
+
+  async #fetch(
+    connections: WorkloadConnections,
+    sha256: string | undefined,
+    reserve: (bytes: number) => void,
+  ): Promise<Artifact> {
+    const jsDomain = this.spec.jsDomain ?? connections.jsDomain;
+    return await this.#services.artifacts.fetch(connections.artifacts, {
+      id: this.id,
+      bucket: this.spec.bucket,
+      key: this.spec.key,
+      ...(jsDomain === undefined ? {} : { jsDomain }),
+      ...(sha256 === undefined ? {} : { sha256 }),
+      bytesMax: this.spec.artifactBytesMax,
+      type: this.spec.type,
+      reserve,
+    });
+  }
+
+  /** The artifact for a machine. That of a restored workload is found on the disk, or read again. */
+  async #artifactForMachine(): Promise<Artifact> {
+    if (this.#artifact !== undefined) return this.#artifact;
+    this.#findingArtifact ??= this.#findArtifact().finally(() => {
+      this.#findingArtifact = undefined;
+    });
+    return await this.#findingArtifact;
+  }
+
+  async #findArtifact(): Promise<Artifact> {
+    const digest = this.#restoredArtifact as ArtifactDigest;
+    const found =
+      (await this.#services.artifacts.find(digest)) ??
+      // Only the same content, whatever stands at its place now.
+      (await this.#fetch(this.#connections as WorkloadConnections, digest.sha256, () => undefined));
+    if (this.#stopping !== undefined) {
+      await found[Symbol.asyncDispose]();
+      throw new NexError("workload_not_started", "Failed to deploy workload: it ended before it ran");
+    }
+    this.#artifact = found;
+    return found;
   }
 
   /** Connections of host services. Messages use the per-request trigger connection, if there is one. */
@@ -223,7 +333,7 @@ export class Workload {
   }
 
   #replica(): Replica {
-    const { pool, tuning, reporter } = this.#services;
+    const { pool, tuning, reporter, recorded } = this.#services;
     return new Replica({
       mayOverlap: this.isFunction,
       reserve: async () => {
@@ -232,10 +342,8 @@ export class Workload {
         return await pool.reserve(template, this.namespace, tuning.machineWaitMs);
       },
       deploy: async (machine, machineEvents) => {
-        const artifact = this.#artifact as Artifact;
-        if (this.spec.limits.network !== "none")
-          machine.agent.allowRelay(this.#services.relayOf(this.namespace).targets);
-        if (this.#function !== undefined) machine.agent.hostCalls.serve(this.#function.hostCalls);
+        const artifact = await this.#artifactForMachine();
+        this.#serve(machine);
         const message = this.#deployMessage(artifact);
         const deployed = await machine.deploy(message, artifact.path, tuning.deployTimeMs, machineEvents);
         this.#function?.addMachine(machine, deployed.concurrency ?? 1);
@@ -243,10 +351,15 @@ export class Workload {
       removed: (machine, why) => this.#function?.removeMachine(machine, why),
       log: (level, text) => reporter.line(this, level, text),
       restarts: (code) => this.#restarts(code),
-      backoff: new RestartBackoff(this.spec.restart?.max_restarts, this.spec.restart?.backoff_ms),
+      backoff: new RestartBackoff(
+        this.spec.restart?.max_restarts,
+        this.spec.restart?.backoff_ms,
+        this.#restartsBefore,
+      ),
       restarting: (reason, delayMs) => {
         this.#lastRestart = reason;
         reporter.tell({ type: "workload_restarting", workload: this, reason, delayMs });
+        recorded.restarted(this);
       },
       ended: (end) => {
         // The workload ends with its last replica.
@@ -256,8 +369,19 @@ export class Workload {
     });
   }
 
-  async #publish(): Promise<void> {
-    const { publish } = this.spec.limits;
+  /** Opens the machine's ways to the outside: relayed streams, and host services for a function. */
+  #serve(machine: Machine): void {
+    if (this.spec.limits.network !== "none")
+      machine.agent.allowRelay(this.#services.relayOf(this.namespace).targets);
+    if (this.#function !== undefined) machine.agent.hostCalls.serve(this.#function.hostCalls);
+  }
+
+  /** @param given Host ports that it had before, which it gets again. */
+  async #publish(given: readonly Published[] = []): Promise<void> {
+    const publish = this.spec.limits.publish.map((port) => {
+      const before = given.find(({ machine_port }) => machine_port === port.machine_port);
+      return before === undefined ? port : { ...port, host_port: before.host_port };
+    });
     if (publish.length === 0) return;
     this.#ports = await PublishedPorts.open(publish, this.#services.publishAddress, (socket, port) => {
       const running = this.#replicas.filter(({ isRunning }) => isRunning);
@@ -332,6 +456,8 @@ export class Workload {
   async #endOnce(end: WorkloadEnd, graceMs: number): Promise<void> {
     const ran = this.isDeployed;
     this.#state = "draining";
+    // First, so that a node which dies now does not run it again.
+    if (ran) await this.#services.recorded.ended(this.id);
     const exit = await this.#release(graceMs);
     this.#state = ran ? "stopped" : "failed";
     if (ran) this.#ended(this, { ...end, code: exit?.code ?? end.code });
