@@ -3,6 +3,7 @@
 import { type Driver, MachineError } from "@nexengine/machines";
 import { NexError } from "@nexengine/protocol/errors";
 import { defaultServer, type NatsLogin } from "@nexengine/protocol/nats";
+import { repairEmbeddingProgram } from "@nexengine/protocol/node-runtime";
 import type { Signer } from "@nexengine/protocol/tokens";
 import { pino } from "pino";
 import { AdmissionFacts, limitFactsOf } from "./admission/facts.ts";
@@ -48,12 +49,14 @@ import type { GrantedLimits } from "./workloads/spec.ts";
 import { Workloads } from "./workloads/workloads.ts";
 
 /**
- * Starts a node and joins its nexus; when this returns it takes deploys.
+ * Starts a node and joins its nexus; when this returns it takes deploys. On a Node that computes wrong results it switches
+ * the faulty optimization off, and warns.
  *
  * @throws NexError `config_invalid`, `state_locked`, `state_unusable`, `sandbox_unavailable`, `connection_failed`, `no_ready_machine`; nothing is left
  *   behind then.
  */
 export async function startNode(given: NodeOptions): Promise<NexNode> {
+  repairEmbeddingProgram();
   const options = completeOptions(given, pino({ level: "silent" }));
   await using stack = new AsyncDisposableStack();
   const directory = stack.use(await openDirectory(options));

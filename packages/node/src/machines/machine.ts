@@ -219,6 +219,11 @@ export class Machine {
     }
   }
 
+  /** Whether the kernel has killed a process of the machine for memory, as far as the driver can tell. */
+  get ranOutOfMemory(): boolean {
+    return (this.#sandbox.oomKills?.() ?? 0) > 0;
+  }
+
   get agent(): AgentClient {
     return this.#agent;
   }

@@ -46,6 +46,8 @@ interface Facts {
   workload_restarting: { workload: ReportedWorkload; reason: string; delayMs: number };
   workload_disconnected: { workload: ReportedWorkload; reason: string };
   workload_undeployed: { workload: ReportedWorkload; code: number; reason: string };
+  /** Something that an ended workload held was not released. */
+  workload_not_released: { workload: ReportedWorkload; reason: string };
   /** A replaced workload did not stop. */
   replaced_not_stopped: { workloadId: string; reason: string };
   /** A reply was not sent, because its subject is not allowed. Told once per workload. */

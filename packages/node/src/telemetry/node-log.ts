@@ -37,6 +37,8 @@ export class NodeLog implements Listener {
         log.warn({ workload: id, name, reason }, "workload lost its connection"),
       workload_undeployed: ({ workload: { id, name }, reason, code }) =>
         log.info({ workload: id, name, reason, code }, "workload ended"),
+      workload_not_released: ({ workload: { id, name }, reason }) =>
+        log.error({ workload: id, name, reason }, "something of a workload is left"),
       replaced_not_stopped: ({ workloadId, reason }) =>
         log.error({ workload: workloadId, reason }, "replaced workload did not stop"),
     };

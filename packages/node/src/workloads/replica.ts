@@ -48,6 +48,9 @@ export interface ReplicaHost {
  */
 type ReplicaState = "starting" | "running" | "restarting" | "over";
 
+/** Reason of an exit, in the words that also describe a machine that the kernel has killed. */
+const outOfMemory = "out of memory";
+
 export class Replica {
   readonly #host: ReplicaHost;
   #state: ReplicaState = "starting";
@@ -141,12 +144,14 @@ export class Replica {
     if (this.#isEarly(machine, () => this.#exited(machine, exit))) return;
     if (machine !== this.#machine || this.#state !== "running") return;
     const code = exit.code ?? -1;
+    // The agent survives the kernel's kill of its service, so the machine's own exit does not tell.
+    const isMemory = exit.signal === "SIGKILL" && machine.ranOutOfMemory;
     if (this.#host.restarts(code)) {
-      this.#restartLater(machine, `exited with status ${code}`, code);
+      this.#restartLater(machine, isMemory ? outOfMemory : `exited with status ${code}`, code);
       return;
     }
     const signal = exit.signal === undefined ? "" : ` (${exit.signal})`;
-    this.#finish({ code, reason: `status: ${code}${signal}` });
+    this.#finish({ code, reason: isMemory ? outOfMemory : `status: ${code}${signal}` });
   }
 
   #lost(machine: Machine, why: string): void {

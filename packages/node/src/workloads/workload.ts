@@ -448,6 +448,7 @@ export class Workload {
     return this.#end({ code: 0, reason }, this.#services.tuning.stopGraceMs);
   }
 
+  /** Never rejects: most callers do not wait for it. */
   #end(end: WorkloadEnd, graceMs: number): Promise<void> {
     this.#stopping ??= this.#endOnce(end, graceMs);
     return this.#stopping;
@@ -475,12 +476,26 @@ export class Workload {
     await this.#release(0);
   }
 
+  /** Releases everything it holds. A step that fails is reported, and the others run all the same. */
   async #release(graceMs: number): Promise<Exited | undefined> {
-    await this.#function?.stop(graceMs > 0 ? this.#services.tuning.callDrainMs : 0);
-    const exits = await Promise.all(this.#replicas.map((replica) => replica.end(graceMs)));
-    await this.#ports?.[Symbol.asyncDispose]();
-    await this.#artifact?.[Symbol.asyncDispose]();
-    await this.#connections?.[Symbol.asyncDispose]();
+    let exits: (Exited | undefined)[] = [];
+    const steps = [
+      () => this.#function?.stop(graceMs > 0 ? this.#services.tuning.callDrainMs : 0),
+      async () => {
+        exits = await Promise.all(this.#replicas.map((replica) => replica.end(graceMs)));
+      },
+      () => this.#ports?.[Symbol.asyncDispose](),
+      () => this.#artifact?.[Symbol.asyncDispose](),
+      () => this.#connections?.[Symbol.asyncDispose](),
+    ];
+    for (const step of steps) {
+      try {
+        await step();
+      } catch (error) {
+        const reason = errorText(error);
+        this.#services.reporter.tell({ type: "workload_not_released", workload: this, reason });
+      }
+    }
     return exits.find((exit) => exit !== undefined);
   }
 }
