@@ -105,9 +105,11 @@ export function admitDeploy(arrival: DeployArrival, facts: DeployFacts): Admitte
     );
   }
   const extras = parseDeployExtras(request.nex);
-  // Whether it may be replaced depends on the token, which is checked later.
-  const replaced = extras.replace === undefined ? undefined : facts.replaceable(extras.replace);
-  checkRoom(facts, extras.replicas ?? 1, replaced);
+  if (facts.lameDuck) {
+    throw new NexError("lame_duck", "Node is in lame duck mode. Workload deploy request denied");
+  }
+  // The room that a replaced workload makes depends on the token, which is checked later.
+  if (extras.replace === undefined) checkRoom(facts, extras.replicas ?? 1, undefined);
   const type = checkType(request, facts);
   const replicas = grantReplicas(extras.replicas ?? 1, facts.limits);
   const limits = grantLimits(extras.limits ?? {}, type, facts.limits);
@@ -123,7 +125,8 @@ export function admitDeploy(arrival: DeployArrival, facts: DeployFacts): Admitte
   const { claims, bound } = checkToken(arrival, facts);
   if (extras.replace !== undefined) {
     const by = { namespace, issuer: claims.iss };
-    checkReplaced(extras.replace, replaced, bound !== undefined, by);
+    const replaced = checkReplaced(extras.replace, facts, bound !== undefined, by);
+    checkRoom(facts, replicas, replaced);
   }
   const opened = openSecrets(
     {
@@ -168,12 +171,8 @@ export function admitDeploy(arrival: DeployArrival, facts: DeployFacts): Admitte
 
 /** @param replaced The workload that ends for this one. */
 function checkRoom(facts: DeployFacts, replicas: number, replaced: Replaceable | undefined): void {
-  if (facts.lameDuck) {
-    throw new NexError("lame_duck", "Node is in lame duck mode. Workload deploy request denied");
-  }
-  if (isFull(facts, replicas, replaced)) {
-    throw new NexError("workload_limit", "Node is at maximum workload limit. Deploy request denied");
-  }
+  if (!isFull(facts, replicas, replaced)) return;
+  throw new NexError("workload_limit", "Node is at maximum workload limit. Deploy request denied");
 }
 
 /**
@@ -262,11 +261,12 @@ function checkToken({ namespace, request, body }: DeployArrival, facts: DeployFa
 /** The error says nothing about another issuer's workload, not even that it exists. */
 function checkReplaced(
   id: string,
-  replaced: Replaceable | undefined,
+  facts: DeployFacts,
   bound: boolean,
   by: Pick<Replaceable, "namespace" | "issuer">,
-): void {
-  if (bound && replaced?.issuer === by.issuer && replaced.namespace === by.namespace) return;
+): Replaceable {
+  const replaced = facts.replaceable(id);
+  if (bound && replaced?.issuer === by.issuer && replaced.namespace === by.namespace) return replaced;
   throw new NexError(
     "replace_refused",
     `Cannot replace ${printable(id)}: ${

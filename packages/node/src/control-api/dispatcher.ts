@@ -6,6 +6,7 @@
 import type { Msg, NatsConnection, Subscription } from "@nats-io/nats-core";
 import { NexError, toNexError } from "@nexengine/protocol/errors";
 import { encodeFailure, encodeResponse, type ResponseKind } from "@nexengine/protocol/messages";
+import { printable } from "@nexengine/protocol/subjects";
 import type { Logger } from "pino";
 
 /** Maximum number of requests handled per turn: a signature check takes a good part of a millisecond. */
@@ -109,7 +110,7 @@ export class Dispatcher {
   }
 
   #refuse(action: Action, message: Msg, error: NexError): void {
-    if (action.isScattered !== true) this.#answer(action, message, encodeFailure(action.kind, error));
+    if (action.isScattered !== true) this.#fail(action, message, error);
   }
 
   #isInRate(action: Action): boolean {
@@ -164,13 +165,33 @@ export class Dispatcher {
     try {
       const data = await this.#timed(action, () => action.handle(message.subject, body));
       if (data === undefined) return;
-      this.#timed(action, () => this.#answer(action, message, encodeResponse(action.kind, data)));
+      this.#timed(action, () => this.#answer(action, message, this.#fitting(action, data)));
     } catch (thrown) {
       const error = toNexError(thrown);
       if (error.code === "internal")
         this.#log.error({ subject: message.subject, err: thrown }, "request failed");
-      if (action.silent !== true) this.#answer(action, message, encodeFailure(action.kind, error));
+      if (action.silent !== true) this.#fail(action, message, error);
     }
+  }
+
+  /** @throws NexError `internal` when the answer does not fit a message, so that the requester gets an error instead. */
+  #fitting(action: Action, data: object): Uint8Array {
+    const bytes = encodeResponse(action.kind, data);
+    if (this.#fits(bytes)) return bytes;
+    throw new NexError(
+      "internal",
+      `Cannot answer the request: the answer has ${bytes.length} bytes, which is more than the NATS server takes`,
+    );
+  }
+
+  #fits(bytes: Uint8Array): boolean {
+    return bytes.length <= (this.#connection.info?.max_payload ?? bytes.length);
+  }
+
+  #fail(action: Action, message: Msg, error: NexError): void {
+    const bytes = encodeFailure(action.kind, error);
+    const short = (): NexError => new NexError(error.code, printable(error.message));
+    this.#answer(action, message, this.#fits(bytes) ? bytes : encodeFailure(action.kind, short()));
   }
 
   #answer(action: Action, message: Msg, bytes: Uint8Array): void {
