@@ -16,6 +16,7 @@ import { Replica, type WorkloadEnd } from "./replica.ts";
 import { RestartBackoff } from "./restart.ts";
 import type { WorkloadServices } from "./services.ts";
 import type { WorkloadSpec } from "./spec.ts";
+import { WorkloadArtifact } from "./workload-artifact.ts";
 
 /**
  * - `admitted`: the request was accepted, and the artifact is being read.
@@ -63,11 +64,7 @@ export class Workload {
   #staysDown = false;
   #lastRestart: string | undefined;
   #connections: WorkloadConnections | undefined;
-  #artifact: Artifact | undefined;
-  #artifactBytes = 0;
-  /** The artifact of a restored workload, which is looked for when a machine needs it. */
-  #restoredArtifact: ArtifactDigest | undefined;
-  #findingArtifact: Promise<Artifact> | undefined;
+  readonly #artifact: WorkloadArtifact;
   /** The function half; absent for a service. */
   #function: FunctionRuntime | undefined;
   #ports: PublishedPorts | undefined;
@@ -90,6 +87,7 @@ export class Workload {
     this.spec = spec;
     this.#essential = spec.essential;
     this.#services = services;
+    this.#artifact = new WorkloadArtifact(id, spec, services.artifacts);
     this.#ended = ended;
     this.#replicas = Array.from({ length: spec.replicas }, () => this.#replica());
   }
@@ -137,12 +135,12 @@ export class Workload {
 
   /** SHA-256 of the artifact in lower-case hex; empty until it has been read. */
   get sha256(): string {
-    return (this.#artifact ?? this.#restoredArtifact)?.sha256 ?? "";
+    return this.#artifact.sha256;
   }
 
   /** Bytes that its artifact takes on disk, reserved before the first byte. */
   get artifactBytes(): number {
-    return this.#artifactBytes;
+    return this.#artifact.bytes;
   }
 
   /** Published ports and their addresses on this host. */
@@ -186,10 +184,7 @@ export class Workload {
         lost: (why) => this.#disconnected(why),
       });
       this.#demand("admitted");
-      this.#artifact = await this.#fetch(this.#connections, this.spec.sha256, (bytes) => {
-        checkRoom(bytes);
-        this.#artifactBytes = bytes;
-      });
+      await this.#artifact.read(this.#connections, checkRoom);
       this.#demand("admitted");
       this.#state = "starting";
       if (this.isFunction) {
@@ -215,8 +210,6 @@ export class Workload {
    * @throws NexError when it can't be continued at all; the workload has `failed` then.
    */
   async restore(restored: RestoredFacts, machines: readonly MachineRecord[]): Promise<void> {
-    this.#restoredArtifact = restored.artifact;
-    this.#artifactBytes = restored.artifact.bytes;
     try {
       this.#connections = await this.#services.connections.of({
         namespace: this.namespace,
@@ -224,6 +217,7 @@ export class Workload {
         own: this.spec.perRequestConnections,
         lost: (why) => this.#disconnected(why),
       });
+      this.#artifact.restore(this.#connections, restored.artifact);
       this.#demand("admitted");
       this.#state = "starting";
       if (this.isFunction) this.#function = this.#functionRuntime(this.#connections);
@@ -264,47 +258,6 @@ export class Workload {
     }
   }
 
-  async #fetch(
-    connections: WorkloadConnections,
-    sha256: string | undefined,
-    reserve: (bytes: number) => void,
-  ): Promise<Artifact> {
-    const jsDomain = this.spec.jsDomain ?? connections.jsDomain;
-    return await this.#services.artifacts.fetch(connections.artifacts, {
-      id: this.id,
-      bucket: this.spec.bucket,
-      key: this.spec.key,
-      ...(jsDomain === undefined ? {} : { jsDomain }),
-      ...(sha256 === undefined ? {} : { sha256 }),
-      bytesMax: this.spec.artifactBytesMax,
-      type: this.spec.type,
-      reserve,
-    });
-  }
-
-  /** The artifact for a machine. That of a restored workload is found on the disk, or read again. */
-  async #artifactForMachine(): Promise<Artifact> {
-    if (this.#artifact !== undefined) return this.#artifact;
-    this.#findingArtifact ??= this.#findArtifact().finally(() => {
-      this.#findingArtifact = undefined;
-    });
-    return await this.#findingArtifact;
-  }
-
-  async #findArtifact(): Promise<Artifact> {
-    const digest = this.#restoredArtifact as ArtifactDigest;
-    const found =
-      (await this.#services.artifacts.find(digest)) ??
-      // Only the same content, whatever stands at its place now.
-      (await this.#fetch(this.#connections as WorkloadConnections, digest.sha256, () => undefined));
-    if (this.#stopping !== undefined) {
-      await found[Symbol.asyncDispose]();
-      throw new NexError("workload_not_started", "Failed to deploy workload: it ended before it ran");
-    }
-    this.#artifact = found;
-    return found;
-  }
-
   /** Connections of host services. Messages use the per-request trigger connection, if there is one. */
   #messages({ hostServices, triggers }: WorkloadConnections): HostServiceConnections {
     const own = this.spec.perRequestConnections.some(({ what }) => what === "trigger_connection");
@@ -342,7 +295,7 @@ export class Workload {
         return await pool.reserve(template, this.namespace, tuning.machineWaitMs);
       },
       deploy: async (machine, machineEvents) => {
-        const artifact = await this.#artifactForMachine();
+        const artifact = await this.#artifact.forMachine();
         this.#serve(machine);
         const message = this.#deployMessage(artifact);
         const deployed = await machine.deploy(message, artifact.path, tuning.deployTimeMs, machineEvents);
@@ -468,7 +421,7 @@ export class Workload {
     if (this.#stopping !== undefined) {
       await this.#stopping;
       // Resources that arrived after the stop had started.
-      await this.#artifact?.[Symbol.asyncDispose]();
+      await this.#artifact[Symbol.asyncDispose]();
       await this.#connections?.[Symbol.asyncDispose]();
       return;
     }
@@ -485,7 +438,7 @@ export class Workload {
         exits = await Promise.all(this.#replicas.map((replica) => replica.end(graceMs)));
       },
       () => this.#ports?.[Symbol.asyncDispose](),
-      () => this.#artifact?.[Symbol.asyncDispose](),
+      () => this.#artifact[Symbol.asyncDispose](),
       () => this.#connections?.[Symbol.asyncDispose](),
     ];
     for (const step of steps) {
