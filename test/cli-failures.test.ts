@@ -330,8 +330,14 @@ describe("limits of a machine", { skip: noContainers }, () => {
       ...s,
     ]);
     assert.equal(eaten.status, 8);
-    assertClear(eaten, /Service "eat" (?:ran out of memory|was ended by SIGKILL) right after its start/);
-    assert.match(eaten.stderr, /give it more with: --memory SIZE/);
+    assertClear(eaten, /Service "eat" ran out of memory right after its start/);
+    assert.match(eaten.stderr, /Next: {2}give it more with: --memory SIZE/);
+    const ended = await inContainers.client.endedWorkloads();
+    assert.deepEqual(
+      ended.map(({ code, reason }) => [code, reason]),
+      [[-1, "out of memory"]],
+    );
+    assert.match((await home.run(["ps", "--all", ...s])).stdout, /eat .*out of memory/);
   });
 });
 

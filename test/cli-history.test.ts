@@ -52,6 +52,19 @@ test("nex logs --tail shows the latest lines, also of a workload that has ended,
   assert.doesNotMatch(one.stdout, /alive/);
 });
 
+test("nex logs --tail shows the lines of a workload with the longest name", async () => {
+  const name = "n".repeat(128);
+  await nexus.function("() => console.log('far away')", { name });
+  await nexus.call(name);
+  await eventually(async () => {
+    const lines = await nexus.client.recentLines({ count: 10, workload: name });
+    return lines.some(({ text }) => text === "far away") ? true : undefined;
+  });
+  const { status, stdout } = await run(["logs", name, "--tail", "5"]);
+  assert.equal(status, 0);
+  assert.match(stdout, /n{128} far away\n/);
+});
+
 test("nex logs --tail --follow goes on with what comes", { skip }, async () => {
   await using watch = home.start([
     "logs",

@@ -4,10 +4,14 @@ import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
-import { startTestNexus, type TestNexus } from "@nexengine/testing";
+import { NexError } from "@nexengine/protocol/errors";
+import { probeService, startTestNatsServer, startTestNexus, type TestNexus } from "@nexengine/testing";
+import { startScriptedNode } from "../packages/client/src/testing/scripted-node.ts";
 import { NexHome, nexPath } from "./support/nex.ts";
 
 const home = new NexHome();
+const probe = await probeService();
+const noProbe = probe === undefined ? "no compiler here builds static executables" : false;
 let nexus: TestNexus;
 /** Sets a title, clears the screen, rings; C1's CSI and DEL, which JSON leaves as they are; turns text around. */
 const hostile = "\x1b]0;title\x07\x1b[2J\u009b31m\u007f\u202eevil\tend";
@@ -96,6 +100,55 @@ describe("control characters of others are shown, not obeyed", () => {
 
   test("a reply goes to a program as it is", async () => {
     assert.equal((await run(["request", "echo"])).stdout, hostile);
+  });
+});
+
+/** A node that gives a hostile name and hostile ids in each of its answers. */
+describe("a node's name and ids of workloads", () => {
+  test("nex devrun of a function shows them, in its hints and notes too", async () => {
+    await using server = await startTestNatsServer();
+    const id = `old${hostile}`;
+    const workload = { name: "fn", type: "v8" };
+    await using node = await startScriptedNode(server.url, {
+      info: () => ({
+        machines: [
+          { id, workload },
+          { id: `${id}2`, workload },
+        ],
+      }),
+      deploy: () => ({ id: `new${hostile}`, name: `fn${hostile}` }),
+    });
+    const file = home.write("fn.js", "() => 1;");
+    const { status, stdout, stderr } = await home.run(["devrun", file, "-s", server.url]);
+    assert.equal(status, 0, stderr);
+    assert.doesNotMatch(stdout + stderr, dangerous);
+    assert.ok(stdout.includes(`Stop it:  `) && stdout.includes(`stop 'fn${shown}'`), stdout);
+    assert.ok(stderr.includes(`Replaced the previous copy old${shown}\n`), stderr);
+    assert.ok(stderr.includes(`Replaced the previous copy old${shown}2\n`), stderr);
+    assert.equal(node.stops.length, 1);
+  });
+
+  test("nex devrun shows the id of a copy that holds its port", { skip: noProbe }, async () => {
+    await using server = await startTestNatsServer();
+    let deploys = 0;
+    const published = [{ machine_port: 80, host: "127.0.0.1", host_port: 8080 }];
+    await using node = await startScriptedNode(server.url, {
+      info: () => ({
+        machines: [
+          { id: `old${hostile}`, workload: { name: "web", type: "native" }, nex: { version: 1, published } },
+        ],
+      }),
+      deploy: () =>
+        deploys++ === 0
+          ? new NexError("port_taken", `taken${hostile}`)
+          : { id: `new${hostile}`, name: "web" },
+    });
+    const args = ["devrun", probe?.path ?? "", "--name", "web", "--publish", "8080:80", "--settle", "0s"];
+    const { status, stdout, stderr } = await home.run([...args, "-s", server.url]);
+    assert.equal(status, 8, stderr);
+    assert.doesNotMatch(stdout + stderr, dangerous);
+    assert.ok(stderr.includes(`Stopping the previous copy old${shown} first`), stderr);
+    assert.equal(node.stops.length, 1);
   });
 });
 

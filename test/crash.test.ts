@@ -1,11 +1,8 @@
-/** A killed node leaves nothing for long, and nothing at all once another one starts in its place. */
+/** A killed node whose workloads end with it leaves nothing for long, and nothing once another one starts in its place. */
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { describe, test } from "node:test";
 import { connectNex, type Deployment, type NexClient } from "@nexengine/client";
 import { createKey, curveKeyOfSeed } from "@nexengine/protocol";
@@ -18,96 +15,10 @@ import {
   unmetSandboxRequirement,
   until,
 } from "@nexengine/testing";
-import type { NodeProcessOptions } from "./support/node-process.ts";
+import { entries, isBelow, mounts, Victim } from "./support/victim.ts";
 
-const script = join(import.meta.dirname, "support/node-process.ts");
 const issuer = newSigner();
 const publisher = curveKeyOfSeed(createKey("curve").seed);
-
-/** A node that can be killed, and its state directory, which outlives it. */
-class Victim implements AsyncDisposable {
-  readonly directory = mkdtempSync(join(tmpdir(), "nex-victim-"));
-  readonly #options: Omit<NodeProcessOptions, "directory">;
-  #child: ChildProcess | undefined;
-
-  constructor(options: Omit<NodeProcessOptions, "directory">) {
-    this.#options = options;
-  }
-
-  async start(): Promise<void> {
-    this.launch();
-    const lines = createInterface({ input: this.#child?.stdout as NodeJS.ReadableStream });
-    const [line] = await once(lines, "line");
-    assert.match(String(line), /^ready N/);
-  }
-
-  /** Starts it without waiting until it is there. */
-  launch(): void {
-    const options: NodeProcessOptions = { ...this.#options, directory: this.directory };
-    this.#child = spawn(process.execPath, ["--conditions=nex-src", script, JSON.stringify(options)], {
-      stdio: ["ignore", "pipe", "inherit"],
-    });
-  }
-
-  async end(signal: "SIGKILL" | "SIGTERM"): Promise<void> {
-    const child = this.#child;
-    this.#child = undefined;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    child.kill(signal);
-    const [status] = await once(child, "exit");
-    if (signal === "SIGTERM") assert.equal(status, 0);
-  }
-
-  /** The agents of its machines. */
-  agents(): number[] {
-    return readdirSync("/proc")
-      .filter((name) => /^\d+$/.test(name) && /agent\.mjs\0/.test(commandLineOf(name)))
-      .filter((pid) => isBelow(pid, this.directory))
-      .map(Number);
-  }
-
-  /** All that its machines hold on this host. */
-  orphans(): string[] {
-    const below = (name: string): string[] =>
-      entries(join(this.directory, name)).map((entry) => `${name}/${entry}`);
-    return [
-      ...this.agents().map((pid) => `agent ${pid}`),
-      ...below("machines"),
-      ...below("records"),
-      ...below("artifacts"),
-      ...below("drivers/container/runtime"),
-      ...mounts().filter((line) => line.includes(this.directory)),
-    ];
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.end("SIGTERM");
-    rmSync(this.directory, { recursive: true, force: true });
-  }
-}
-
-function entries(path: string): string[] {
-  try {
-    return readdirSync(path);
-  } catch {
-    return [];
-  }
-}
-
-function mounts(): string[] {
-  return readFileSync("/proc/self/mountinfo", "utf8").split("\n");
-}
-
-function isBelow(pid: string, directory: string): boolean {
-  try {
-    const mounted = readFileSync(`/proc/${pid}/mountinfo`, "utf8").includes(
-      `${directory.slice(1)}/machines/`,
-    );
-    return mounted || readlinkSync(`/proc/${pid}/cwd`).startsWith(`${directory}/`);
-  } catch {
-    return false;
-  }
-}
 
 async function deploy(client: NexClient, name: string): Promise<Deployment> {
   return await client.deploy({
@@ -126,7 +37,12 @@ for (const sandbox of ["process", "container"] as const) {
     test("leaves nothing once another one has started in its directory (B24)", async () => {
       await using server = await startTestNatsServer();
       await using client = await connectNex({ servers: [server.url] });
-      await using victim = new Victim({ server: server.url, sandbox, nodeLostTimeoutMs: 600_000 });
+      await using victim = new Victim({
+        server: server.url,
+        ephemeral: true,
+        sandbox,
+        nodeLostTimeoutMs: 600_000,
+      });
       await victim.start();
       await deploy(client, "first");
       const before = victim.agents();
@@ -147,7 +63,12 @@ for (const sandbox of ["process", "container"] as const) {
     test("has its machines end by themselves when no other one comes", async () => {
       await using server = await startTestNatsServer();
       await using client = await connectNex({ servers: [server.url] });
-      await using victim = new Victim({ server: server.url, sandbox, nodeLostTimeoutMs: 500 });
+      await using victim = new Victim({
+        server: server.url,
+        ephemeral: true,
+        sandbox,
+        nodeLostTimeoutMs: 500,
+      });
       await victim.start();
       await deploy(client, "lonely");
       await victim.end("SIGKILL");
@@ -160,7 +81,12 @@ for (const sandbox of ["process", "container"] as const) {
 
     test("leaves nothing, at whatever moment it is killed", async () => {
       await using server = await startTestNatsServer();
-      await using victim = new Victim({ server: server.url, sandbox, nodeLostTimeoutMs: 600_000 });
+      await using victim = new Victim({
+        server: server.url,
+        ephemeral: true,
+        sandbox,
+        nodeLostTimeoutMs: 600_000,
+      });
       for (const momentMs of [150, 300, 400, 500, 600, 750]) {
         victim.launch();
         await new Promise((resolve) => setTimeout(resolve, momentMs));
@@ -216,7 +142,12 @@ test(
   async () => {
     await using server = await startTestNatsServer();
     await using client = await connectNex({ servers: [server.url] });
-    await using victim = new Victim({ server: server.url, sandbox: "process", nodeLostTimeoutMs: 600_000 });
+    await using victim = new Victim({
+      server: server.url,
+      ephemeral: true,
+      sandbox: "process",
+      nodeLostTimeoutMs: 600_000,
+    });
     await victim.start();
     const run = (name: string, argv: string[]): Promise<Deployment> =>
       client.deploy({ name, type: "native", issuer, publisher, artifact: { path: probe?.path ?? "" }, argv });

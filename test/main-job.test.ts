@@ -4,6 +4,9 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { Objm } from "@nats-io/obj";
+import { toNexError } from "@nexengine/protocol/errors";
 import { daemonsRunning, newSigner, probeService, startTestNexus } from "@nexengine/testing";
 import { pino } from "pino";
 
@@ -98,6 +101,39 @@ describe("limits of the node", () => {
       message: /total/,
     });
     assert.equal((await nexus.client.workloadDetails()).length, 1);
+  });
+
+  test("two deploys at once don't pass max_total_bytes together, before a byte of either has come", async () => {
+    await using nexus = await startTestNexus({
+      config: { node_limits: { max_total_bytes: 70 }, machine_pool_size: 2 },
+    });
+    const { connection } = nexus.client;
+    const bytes = Buffer.from(`() => "${"x".repeat(40)}"`);
+    const jsm = await jetstreamManager(connection);
+    // A store that is slow: it has told the sizes, and its chunks come later.
+    const stored = await Promise.all(
+      ["one", "two"].map(async (key) => {
+        const { bucket, sha256 } = await nexus.client.upload({ bytes }, { key });
+        const nuid = (await (await new Objm(connection).open(bucket)).info(key))?.nuid;
+        const chunks = `$O.${bucket}.C.${nuid}`;
+        await jsm.streams.purge(`OBJ_${bucket}`, { filter: chunks });
+        return { artifact: { bucket, key, sha256 }, chunks };
+      }),
+    );
+    const outcomes = stored.map(async ({ artifact, chunks }) => {
+      const options = { name: artifact.key, type: "v8", triggerSubjects: [artifact.key] } as const;
+      try {
+        await nexus.deploy(artifact, { ...options, node: nexus.node.id });
+        return "runs";
+      } catch (error) {
+        for (const other of stored) if (other.chunks !== chunks) connection.publish(other.chunks, bytes);
+        const { code, message } = toNexError(error);
+        return `${code}: ${message}`;
+      }
+    });
+    const [refused, runs] = (await Promise.all(outcomes)).sort();
+    assert.match(refused ?? "", /^artifact_too_large: .* total limitations/);
+    assert.equal(runs, "runs");
   });
 
   test("denied trigger subjects are refused, the built-in ones too", async () => {

@@ -2,6 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createInbox } from "@nats-io/nats-core";
+import type { Limits } from "@nexengine/protocol/messages";
+import { MockDriver } from "@nexengine/testing/internal";
+import { greet } from "../packages/node/src/testing/mock-agent.ts";
 import { startTestNexus } from "../packages/testing/src/nexus.ts";
 import { eventually } from "../packages/testing/src/observe.ts";
 import { probeService } from "../packages/testing/src/samples.ts";
@@ -47,6 +50,22 @@ test("max_workloads bounds machines too where max_machines says nothing", async 
   await assert.rejects(nexus.function("() => 1", { replicas: 3, node: nexus.node.id }), {
     code: "workload_limit",
   });
+});
+
+test("a bid counts ready machines only where they fit: none for limits that need a boot of their own", async () => {
+  const driver = new MockDriver({ script: [{ serves: (guest) => greet(guest) }] });
+  await using nexus = await startTestNexus({ driver, config: { machine_pool_size: 2 } });
+  const ready = async (limits?: Limits) => {
+    const [bid] = await nexus.client.auction({
+      workload_types: ["v8"],
+      nex: { version: 1, ...(limits === undefined ? {} : { limits }) },
+    });
+    return bid?.nex?.ready_machines;
+  };
+  await eventually(async () => ((await ready()) === 2 ? true : undefined));
+  assert.equal(await ready({ call_time_ms: 1_000 }), 2);
+  assert.equal(await ready({ memory_bytes: 64 * 2 ** 20 }), 0);
+  assert.equal((await nexus.client.nodes())[0]?.nex?.ready_machines, 2);
 });
 
 test("limits.max.replicas bounds one workload", async () => {

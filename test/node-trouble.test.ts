@@ -1,18 +1,19 @@
 /** Trouble of a node's own: a thread that stood still, a disk that is full, functions that fail at length. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { duplexPair } from "node:stream";
 import { test } from "node:test";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { FrameConnection, FrameType } from "@nexengine/protocol/agent";
-import { startTestNexus } from "@nexengine/testing";
+import { probeService, startTestNexus } from "@nexengine/testing";
+import { pino } from "pino";
 import { AgentClient } from "../packages/node/src/agent-client/agent-client.ts";
 import { Artifacts } from "../packages/node/src/artifacts/artifacts.ts";
 import { Budget } from "../packages/node/src/budget/budget.ts";
-import { eventually } from "../packages/testing/src/observe.ts";
+import { commandLineOf, eventually } from "../packages/testing/src/observe.ts";
 
 /** Keeps the thread busy. */
 function stall(ms: number): void {
@@ -116,32 +117,72 @@ test("host calls of 90 MB in parallel don't end an honest function", async () =>
   assert.equal((await nexus.client.info(nexus.node.id)).machines[0]?.nex?.restarts, 0);
 });
 
+const probe = await probeService();
 const canMount = process.getuid?.() === 0 && process.platform === "linux";
 
-test("an artifact for which the disk has no room is refused, and nothing of it stays", {
-  skip: canMount ? false : "only root can mount a small disk",
-}, async () => {
-  await using nexus = await startTestNexus();
-  const folder = mkdtempSync(join(tmpdir(), "nex-test-disk-"));
-  const directory = join(folder, "small");
-  mkdirSync(directory);
-  assert.equal(spawnSync("mount", ["-t", "tmpfs", "-o", "size=64k", "none", directory]).status, 0);
+for (const [what, bytes] of [
+  ["an artifact", 1_000_000],
+  // Its one chunk is written in part before the disk is full, which is no error of the write.
+  ["an artifact of one chunk", 100_000],
+] as const) {
+  test(`${what} for which the disk has no room is refused, and nothing of it stays`, {
+    skip: canMount ? false : "only root can mount a small disk",
+  }, async () => {
+    await using nexus = await startTestNexus();
+    const folder = mkdtempSync(join(tmpdir(), "nex-test-disk-"));
+    const directory = join(folder, "small");
+    mkdirSync(directory);
+    assert.equal(spawnSync("mount", ["-t", "tmpfs", "-o", "size=64k", "none", directory]).status, 0);
+    try {
+      const { bucket, key } = await nexus.client.upload({ bytes: Buffer.alloc(bytes, 1) }, { key: "large" });
+      const artifacts = new Artifacts(directory, 10_000);
+      await assert.rejects(
+        artifacts.fetch(nexus.client.connection, {
+          ...{ id: "w1", bucket, key, bytesMax: 2_000_000, type: "v8" },
+          reserve: () => undefined,
+        }),
+        { code: "artifact_unavailable", message: /ENOSPC/ },
+      );
+      assert.deepEqual(readdirSync(directory), []);
+    } finally {
+      assert.equal(spawnSync("umount", [directory]).status, 0);
+      rmSync(folder, { recursive: true });
+    }
+  });
+}
+
+test("what can't be released of a workload that ends is logged, and the workload has ended all the same", async () => {
+  const errors: { name: string; reason: string; msg: string }[] = [];
+  const log = pino({ level: "error" }, { write: (line: string) => void errors.push(JSON.parse(line)) });
+  const directory = mkdtempSync(join(tmpdir(), "nex-test-release-"));
   try {
-    const { bucket, key } = await nexus.client.upload(
-      { bytes: Buffer.alloc(1_000_000, 1) },
-      { key: "large" },
+    await using nexus = await startTestNexus({ directory, log });
+    const deployments = [await nexus.function("() => 1", { name: "stopped" })];
+    if (probe !== undefined) deployments.push(await nexus.probe(["wait"], { name: "exits" }));
+    // A file is removed, and a folder in its place is not.
+    for (const { id } of deployments) {
+      const path = join(directory, "artifacts", id);
+      rmSync(path);
+      mkdirSync(path);
+    }
+    const [first, service] = deployments;
+    if (first !== undefined) await nexus.stop(first);
+    if (service !== undefined) {
+      const pid = readdirSync("/proc").find((one) => commandLineOf(one).startsWith(`${service.name}\0wait`));
+      process.kill(Number(pid), "SIGKILL");
+    }
+    const ended = await eventually(async () => {
+      const all = await nexus.client.endedWorkloads();
+      return all.length === deployments.length ? all : undefined;
+    });
+    assert.deepEqual(ended.map(({ name }) => name).sort(), deployments.map(({ name }) => name).sort());
+    assert.deepEqual(
+      errors.map(({ name, msg }) => [name, msg]),
+      deployments.map(({ name }) => [name, "something of a workload is left"]),
     );
-    const artifacts = new Artifacts(directory, 10_000);
-    await assert.rejects(
-      artifacts.fetch(nexus.client.connection, {
-        ...{ id: "w1", bucket, key, bytesMax: 2_000_000, type: "v8" },
-        reserve: () => undefined,
-      }),
-      { code: "artifact_unavailable", message: /ENOSPC/ },
-    );
+    for (const { reason } of errors) assert.match(reason, /EISDIR/);
   } finally {
-    assert.equal(spawnSync("umount", [directory]).status, 0);
-    rmSync(folder, { recursive: true });
+    rmSync(directory, { recursive: true });
   }
 });
 

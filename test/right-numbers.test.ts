@@ -3,10 +3,11 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
-import { test } from "node:test";
+import { after, describe, test } from "node:test";
 import { promisify } from "node:util";
 import { repairFlag } from "@nexengine/protocol/node-runtime";
-import { startTestNexus, unmetSandboxRequirement } from "@nexengine/testing";
+import { startTestNatsServer, startTestNexus, unmetSandboxRequirement } from "@nexengine/testing";
+import { NexHome } from "./support/nex.ts";
 
 const root = join(import.meta.dirname, "..");
 const programsPath = join(import.meta.dirname, "fixtures/number-programs.js");
@@ -69,6 +70,46 @@ test("the first script judges a Node by the same rule as the command line and th
   const flag = /^const repairFlag = "(\S+)";$/m.exec(script)?.[1];
   assert.equal(repairFlag(`${from}.0.0`), flag);
   assert.equal(repairFlag(`${Number(from) - 1}.99.0`), undefined);
+});
+
+describe("on a Node that computes wrong results", () => {
+  const home = new NexHome();
+  after(() => home[Symbol.dispose]());
+  const version = home.write(
+    "version.cjs",
+    'Object.defineProperty(process, "versions", { value: { ...process.versions, node: "26.10.0" } });',
+  );
+  const env = { NODE_OPTIONS: `--require "${version}"` };
+  const note = /^(?:.*Warning: )?Node 26\.10\.0 computes wrong results .*--no-function-context-cells/gm;
+
+  test("the command line repairs it, and says so once", async () => {
+    await using server = await startTestNatsServer();
+    const { status, stdout, stderr } = await home.run(["node", "ls", "--json", "-s", server.url], { env });
+    assert.equal(status, 0, stderr);
+    assert.equal(stdout, "[]\n");
+    assert.equal(stderr.match(note)?.length, 1, stderr);
+  });
+
+  test("the command line says nothing where the option was given, or is not needed", async () => {
+    const flag = home.write("flag.cjs", 'process.execArgv.push("--no-function-context-cells");');
+    const given = { NODE_OPTIONS: `--require "${version}" --require "${flag}"` };
+    for (const options of [{ env: given }, {}])
+      assert.equal((await home.run(["--version"], options)).stderr, "");
+  });
+
+  for (const [what, where, given] of [
+    ["connectNex", "client", '{ servers: ["nats://127.0.0.1:1"], timeoutMs: 100 }'],
+    ["startNode", "node", '{ directory: "/dev/null/none" }'],
+  ]) {
+    test(`${what} repairs it in a program, and warns once`, async () => {
+      const program = `import { ${what} } from "@nexengine/${where}";
+        for (let at = 0; at < 2; at++) await ${what}(${given}).catch(() => undefined);`;
+      const args = ["--conditions=nex-src", "--input-type=module", "-e", program];
+      const { stderr } = await promisify(execFile)(process.execPath, args, { cwd: root, env });
+      assert.equal(stderr.match(note)?.length, 1, stderr);
+      assert.match(stderr, /NEX_RUNTIME_REPAIRED/);
+    });
+  }
 });
 
 for (const sandbox of ["process", "container"] as const) {

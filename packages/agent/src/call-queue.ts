@@ -143,6 +143,21 @@ export class CallQueue implements RunningWorkload {
     if (at >= 0) this.#waiting.splice(at, 1);
   }
 
+  /** Drops all calls, and counts from the start. Code that still runs for a dropped call answers nobody. */
+  reset(): void {
+    this.#waiting.length = 0;
+    this.#waitingAt = 0;
+    for (const call of [...this.#running.values()]) {
+      call.over = true;
+      this.#running.delete(call.id);
+      this.#runner.ended?.();
+    }
+    this.#known = 0;
+    this.#begun = 0;
+    this.#answered = 0;
+    this.#window = 1;
+  }
+
   /** Answers what has not begun. */
   async stop(): Promise<Exited> {
     for (const call of this.#waiting.splice(0).slice(this.#waitingAt)) {

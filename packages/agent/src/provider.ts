@@ -50,6 +50,8 @@ export interface RunningWorkload {
   batchEnd?(): void;
   /** Nobody waits for this call any longer. */
   cancel?(callId: number): void;
+  /** Drops all calls: the node that made them is gone. */
+  reset?(): void;
   /** Ends the workload: asks, waits at most `graceMs`, then forces. */
   stop(graceMs: number): Promise<Exited>;
 }

@@ -57,6 +57,10 @@ export class Session implements ProviderHost {
   /** Calls of this epoch, in 32 bits. */
   #given = 0;
   #workload: RunningWorkload | undefined;
+  /** Id of the workload that was started. */
+  #workloadId: string | undefined;
+  /** How the workload exited by itself. */
+  #exit: Exited | undefined;
   #deploying = false;
   #prepared = false;
   #drain: PromiseWithResolvers<void> | undefined;
@@ -172,10 +176,26 @@ export class Session implements ProviderHost {
       instance: this.#instance,
       lastEpoch: this.#lastEpoch,
       providers: [...this.#providers.keys()],
+      ...this.#running(),
     };
     this.#lastEpoch = attach.epoch;
+    // The calls of an earlier epoch are nobody's, and their ids are given again.
+    this.#workload?.reset?.();
     if (this.#connection !== undefined) this.hostCalls.attach(this.#connection, attach.epoch);
     this.#connection?.sendJson(FrameType.hello, hello);
+  }
+
+  #running(): Pick<Hello, "running"> {
+    const workload = this.#workload;
+    if (workload === undefined || this.#workloadId === undefined) return {};
+    const { concurrency } = workload;
+    return {
+      running: {
+        workloadId: this.#workloadId,
+        ...(concurrency === undefined ? {} : { concurrency }),
+        ...(this.#exit === undefined ? {} : { exit: this.#exit }),
+      },
+    };
   }
 
   /** The machine is ready: what is made now, no deploy waits for. */
@@ -209,6 +229,7 @@ export class Session implements ProviderHost {
     try {
       await this.#listen(deploy);
       this.#workload = await provider.start(deploy, this.#artifact.path, this);
+      this.#workloadId = deploy.workloadId;
       const { concurrency } = this.#workload;
       return { accepted: true, ...(concurrency === undefined ? {} : { concurrency }) };
     } catch (error) {
@@ -293,6 +314,7 @@ export class Session implements ProviderHost {
   }
 
   exited(exit: Exited): void {
+    this.#exit = exit;
     this.#connection?.sendJson(FrameType.exited, exit);
   }
 

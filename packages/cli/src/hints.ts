@@ -4,6 +4,7 @@ import { delimiter, join, resolve } from "node:path";
 import { withoutSecrets } from "@nexengine/protocol/nats";
 import { defaultNamespace } from "@nexengine/protocol/subjects";
 import type { GlobalOptions } from "./global-options.ts";
+import { visible } from "./output.ts";
 
 const root = join(import.meta.dirname, "..");
 
@@ -44,7 +45,7 @@ export function shellQuoted(word: string): string {
 
 /**
  * A command to type next: quoted, with the options by which this one found its server and namespace. What comes from the
- * environment is there the next time, too. Secrets are left out.
+ * environment is there the next time, too. Secrets are left out. Words may come from a node, so the text is made visible.
  */
 export function hint(options: GlobalOptions, ...words: readonly string[]): string {
   const env = (name: string): string | undefined => process.env[name] || undefined;
@@ -61,7 +62,7 @@ export function hint(options: GlobalOptions, ...words: readonly string[]): strin
   const carried = given.flatMap(([flag, value, variable]) =>
     value === undefined || value === env(variable) ? [] : [flag, shellQuoted(withoutSecrets(value))],
   );
-  return [commandName(), ...words.map(shellQuoted), ...carried].join(" ");
+  return visible([commandName(), ...words.map(shellQuoted), ...carried].join(" "));
 }
 
 /** A subject that can be called: an example in the place of each wildcard. */

@@ -26,7 +26,11 @@ export class LogToNats {
 
   /** @throws NexError `connection_failed` */
   async open(login: NatsLogin, nodeId: string): Promise<void> {
-    const connection = await connectNats({ ...login, name: `${login.name ?? "nex"}-log` });
+    // A refused login, as after a changed password, is retried for ever, as the node's own is.
+    const connection = await connectNats(
+      { ...login, name: `${login.name ?? "nex"}-log` },
+      { ignoreAuthErrorAbort: true },
+    );
     this.#publish = (line, isError) => {
       if (!connection.isClosed() && unsentBytes(connection) < unsentBytesMax)
         connection.publish(nodeLogSubject(nodeId, isError ? "stderr" : "stdout"), line);

@@ -7,7 +7,8 @@ import { runCommandLine } from "./program.ts";
 /** The exit status that a shell shows for a program that SIGPIPE ended. */
 const brokenPipeStatus = 141;
 
-repairRuntime();
+const repaired = repairRuntime();
+if (repaired !== undefined) note(repaired);
 
 // Results that can't be written: a command ends at once, and what stays ends as it should.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {

@@ -50,7 +50,7 @@ export class PreviousCopies {
     for (const { id, nodeId, workload } of await this.left(newest)) {
       try {
         await this.stop(id, nodeId, workload.name);
-        note(`Replaced the previous copy ${id}`);
+        note(visible(`Replaced the previous copy ${id}`));
       } catch (error) {
         if (error instanceof NexError && error.code === "no_such_workload") continue;
         note(visible(`Left the previous copy ${id} running: ${errorText(error)}`));

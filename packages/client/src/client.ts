@@ -21,6 +21,7 @@ import {
   workloadPingResponseSchema,
 } from "@nexengine/protocol/messages";
 import type { NatsLogin } from "@nexengine/protocol/nats";
+import { repairEmbeddingProgram } from "@nexengine/protocol/node-runtime";
 import {
   assertNamespace,
   auctionSubject,
@@ -124,11 +125,12 @@ export interface EventEntry {
 }
 
 /**
- * Joins a nexus.
+ * Joins a nexus. On a Node that computes wrong results it switches the faulty optimization off, and warns.
  *
  * @throws NexError `connection_failed`, `namespace_invalid`, `key_invalid`
  */
 export async function connectNex(options: ClientOptions = {}): Promise<NexClient> {
+  repairEmbeddingProgram();
   const { namespace = defaultNamespace, connection, endorser, nexus, allowGoNodes, ...login } = options;
   assertNamespace(namespace);
   if (endorser !== undefined && (!isPublicKey(endorser) || endorser.startsWith("X"))) {

@@ -135,6 +135,11 @@ export interface Machine {
   attach(epoch: number): Promise<Channels>;
   usage(): Promise<MachineUsage>;
   /**
+   * Number of processes in the machine that the kernel has killed because memory ran out. The machine may have survived
+   * them. Absent if the driver can't tell.
+   */
+  oomKills?(): number;
+  /**
    * Asks the machine to exit, waits up to `graceMs`, then kills all its processes. Idempotent: a later call can
    * shorten the grace period but not extend it. Resolves when no process of the machine is running.
    *

@@ -3,6 +3,7 @@
 import { type Driver, MachineError } from "@nexengine/machines";
 import { NexError } from "@nexengine/protocol/errors";
 import { defaultServer, type NatsLogin } from "@nexengine/protocol/nats";
+import { repairEmbeddingProgram } from "@nexengine/protocol/node-runtime";
 import type { Signer } from "@nexengine/protocol/tokens";
 import { pino } from "pino";
 import { AdmissionFacts, limitFactsOf } from "./admission/facts.ts";
@@ -16,20 +17,23 @@ import { reportOpenDoors } from "./config/open-doors.ts";
 import { Connections } from "./connections/connections.ts";
 import { hostServicesLogin, namespaceLogins } from "./connections/logins.ts";
 import { deploy, nodeActions } from "./control-api/actions.ts";
-import { autostart, readAutostartIssuer } from "./control-api/autostart.ts";
+import { autostart, digestOfEntry, readAutostartIssuer } from "./control-api/autostart.ts";
 import type { ActionContext } from "./control-api/context.ts";
 import { Dispatcher } from "./control-api/dispatcher.ts";
 import { NodeInfo } from "./control-api/info.ts";
+import { type PreviousWork, restoreWorkloads } from "./control-api/restore.ts";
 import type { FunctionServices } from "./functions/function-runtime.ts";
 import { ReplyRules } from "./functions/triggers/reply-rules.ts";
 import { AddressRules } from "./host-services/addresses.ts";
 import { HostServices } from "./host-services/host-services.ts";
 import { Pool } from "./machines/pool.ts";
-import { cleanUpAfterPreviousNode } from "./machines/previous-node.ts";
+import { cleanUpAfterPreviousNode, endMachine } from "./machines/previous-node.ts";
 import { type CompleteNodeOptions, completeOptions, type NodeOptions } from "./options.ts";
 import { type NexNode, RunningNode } from "./running-node.ts";
 import type { DriverSource } from "./sandbox/choose.ts";
+import type { DeployRecord } from "./state/deploy-records.ts";
 import { Identity } from "./state/identity.ts";
+import type { StoredMachine } from "./state/machine-records.ts";
 import { openAbandoned, openNumbered, StateDirectory } from "./state/state-directory.ts";
 import { UsedTokens } from "./state/used-tokens.ts";
 import { EventFeed } from "./telemetry/event-feed.ts";
@@ -40,19 +44,23 @@ import { RefusalLog } from "./telemetry/refusal-log.ts";
 import { Reporter } from "./telemetry/reporter.ts";
 import { Drain } from "./workloads/drain.ts";
 import { plainTemplate } from "./workloads/machine-template.ts";
+import { RecordedDeploys } from "./workloads/recorded-deploys.ts";
 import type { GrantedLimits } from "./workloads/spec.ts";
 import { Workloads } from "./workloads/workloads.ts";
 
 /**
- * Starts a node and joins its nexus; when this returns it takes deploys.
+ * Starts a node and joins its nexus; when this returns it takes deploys. On a Node that computes wrong results it switches
+ * the faulty optimization off, and warns.
  *
  * @throws NexError `config_invalid`, `state_locked`, `state_unusable`, `sandbox_unavailable`, `connection_failed`, `no_ready_machine`; nothing is left
  *   behind then.
  */
 export async function startNode(given: NodeOptions): Promise<NexNode> {
+  repairEmbeddingProgram();
   const options = completeOptions(given, pino({ level: "silent" }));
   await using stack = new AsyncDisposableStack();
   const directory = stack.use(await openDirectory(options));
+  const previous = await takeStock(options, directory);
   const identity = await Identity.open(directory.path);
   const { config, nexus, log } = options;
   checkOwnEndorsement(config.endorsement, { nodeId: identity.id, nexus }, log);
@@ -60,7 +68,7 @@ export async function startNode(given: NodeOptions): Promise<NexNode> {
   // One that was given may serve other nodes too.
   if ("choose" in options.driver) stack.defer(async () => await driver.close?.());
   const connections = stack.use(await openConnections(options, identity.id));
-  const node = await compose({ options, identity, connections, directory, driver }, stack);
+  const node = await compose({ options, identity, connections, directory, driver, previous }, stack);
   return node.running(stack.move());
 }
 
@@ -85,21 +93,47 @@ function openConnections(
   });
 }
 
-/** Opens the state directory, and ends what dead nodes have left in it and beside it. */
-async function openDirectory(options: CompleteNodeOptions): Promise<StateDirectory> {
+/**
+ * Cleans up what dead nodes have left in the state directory and beside it.
+ *
+ * @returns what this node continues.
+ */
+async function takeStock(options: CompleteNodeOptions, directory: StateDirectory): Promise<PreviousWork> {
   const { directory: path, nodesDirectory, driver, log } = options;
-  const numbered = path === undefined ? nodesDirectory : undefined;
-  const directory = numbered === undefined ? await StateDirectory.open(path) : await openNumbered(numbered);
-  const end = (one: StateDirectory): Promise<void> =>
-    cleanUpAfterPreviousNode(one, (kind) => driverOfKind(driver, kind, one), log);
-  await end(directory);
-  if (numbered !== undefined) {
-    for await (const abandoned of openAbandoned(numbered)) {
+  const cleanUp = async (one: StateDirectory, isContinued: boolean): Promise<PreviousWork> => {
+    const { records, unreadable } = await one.deploys.list();
+    for (const { id, reason } of unreadable) {
+      log.error({ workload: id, reason }, "a deploy's record is unreadable; its machines are left alone");
+    }
+    const deploys = isContinued ? records : [];
+    const kept = new Set([...deploys, ...unreadable].map(({ id }) => id));
+    const driverOf = (kind: string): Driver | undefined => driverOfKind(driver, kind, one);
+    const machines = await cleanUpAfterPreviousNode(one, driverOf, log, (id) => kept.has(id));
+    return { deploys, machines };
+  };
+  const work = await cleanUp(directory, isLasting(options, directory));
+  if (path === undefined && nodesDirectory !== undefined) {
+    for await (const abandoned of openAbandoned(nodesDirectory)) {
       await using other = abandoned;
-      await end(other);
+      // Whoever opens that directory is the node of its workloads.
+      if (await other.hasDeploys()) continue;
+      await cleanUp(other, false);
     }
   }
-  return directory;
+  return work;
+}
+
+async function openDirectory({
+  directory: path,
+  nodesDirectory,
+}: CompleteNodeOptions): Promise<StateDirectory> {
+  if (path !== undefined || nodesDirectory === undefined) return await StateDirectory.open(path);
+  return await openNumbered(nodesDirectory);
+}
+
+/** Whether workloads outlive the node. */
+function isLasting({ ephemeral }: CompleteNodeOptions, directory: StateDirectory): boolean {
+  return !ephemeral && !directory.isTemporary;
 }
 
 /** @throws NexError `sandbox_unavailable` */
@@ -130,6 +164,8 @@ interface Foundations {
   connections: Connections;
   directory: StateDirectory;
   driver: Driver;
+  /** Workloads of the node that ran before in this directory. */
+  previous: PreviousWork;
 }
 
 async function compose(foundations: Foundations, stack: AsyncDisposableStack): Promise<RunningNode> {
@@ -147,9 +183,11 @@ async function compose(foundations: Foundations, stack: AsyncDisposableStack): P
   const logs = new LogFeed(outlet, identity.id, tuning.logBytesPerSecondMax, budget.logLines);
   const reporter = new Reporter([new EventFeed(outlet, identity.id), logs, new NodeLog(log)]);
   const recentLines = logs.recent.bind(logs);
+  const artifacts = await openArtifacts(foundations);
+  const recorded = new RecordedDeploys(isLasting(options, directory) ? directory.deploys : undefined, log);
   const services = {
     ...{ connections, pool, budget, reporter, recentLines, tuning },
-    artifacts: new Artifacts(directory.artifacts, tuning.artifactTimeMs),
+    ...{ artifacts, recorded },
     relayOf: (namespace: string) => relayTo(connections.loginOf(namespace)),
     publishAddress: config.publish_address,
     ...servicesOfFunctions(foundations),
@@ -175,6 +213,7 @@ async function compose(foundations: Foundations, stack: AsyncDisposableStack): P
       return granted.network !== "egress" && pool.fits(plainTemplate(granted.machine, plan));
     },
   };
+  await restore(foundations, context, stack);
   await dispatcher.start(nodeActions(context));
   startAutostart(foundations, context, issuer);
   const { heartbeatMs } = tuning;
@@ -185,6 +224,49 @@ async function compose(foundations: Foundations, stack: AsyncDisposableStack): P
   });
 }
 
+/** The directory of artifacts, without those that no workload needs any more. */
+async function openArtifacts({ directory, options }: Foundations): Promise<Artifacts> {
+  const artifacts = new Artifacts(directory.artifacts, options.tuning.artifactTimeMs);
+  const { records } = await directory.deploys.list();
+  await artifacts.sweep(new Set(records.map(({ artifact }) => artifact.sha256)));
+  return artifacts;
+}
+
+/** Continues the workloads of the previous node, but those of autostart whose entry has changed. */
+async function restore(
+  { options: { config, log, driver: source }, directory, driver, previous }: Foundations,
+  context: ActionContext,
+  stack: AsyncDisposableStack,
+): Promise<void> {
+  const stopping = new AbortController();
+  stack.defer(() => stopping.abort());
+  const endOne = async (machine: StoredMachine): Promise<void> => {
+    await endMachine(machine, driverOfKind(source, machine.driver, directory));
+    await directory.records.remove(machine.id);
+  };
+  const entries = new Set((config.autostart?.workloads ?? []).map(digestOfEntry));
+  const isWanted = ({ autostart: digest }: DeployRecord): boolean =>
+    digest === undefined || entries.has(digest);
+  const unwanted = previous.deploys.filter((record) => !isWanted(record));
+  for (const { id } of unwanted) {
+    const machines = previous.machines.filter(({ workload_id }) => workload_id === id);
+    await Promise.all(machines.map(endOne));
+    await directory.deploys.remove(id);
+    log.info({ workload: id }, "a workload of autostart is ended: its entry has changed");
+  }
+  await restoreWorkloads(
+    {
+      ...context,
+      log,
+      machineKind: driver.kind,
+      endMachine: endOne,
+      forget: (id) => directory.deploys.remove(id),
+      signal: stopping.signal,
+    },
+    { deploys: previous.deploys.filter(isWanted), machines: previous.machines },
+  );
+}
+
 function makePool({ options, directory, driver }: Foundations, budget: Budget, relay: RelayPlan): Pool {
   const { config, tuning, log } = options;
   const { machine } = grantLimits({}, "native", limitFactsOf(config, config, driver));
@@ -193,6 +275,7 @@ function makePool({ options, directory, driver }: Foundations, budget: Budget, r
     budget,
     directory: directory.machines,
     records: directory.records,
+    epoch: directory.epoch,
     template: plainTemplate(machine, relay),
     size: config.machine_pool_size,
     handshakeTimeoutMs: config.agent_handshake_timeout_ms,
@@ -255,7 +338,7 @@ function makeInfo({ options, identity, driver }: Foundations, facts: AdmissionFa
 
 /** The operator's own configuration needs no token of a client; for the rest it is like any request. */
 function startAutostart(
-  { options: { config }, identity }: Foundations,
+  { options: { config }, identity, previous }: Foundations,
   context: ActionContext,
   issuer: Signer,
 ): void {
@@ -263,11 +346,14 @@ function startAutostart(
     ...context,
     deployFacts: (namespace) => ({ ...context.deployFacts(namespace), requireBoundClaims: false }),
   };
-  void autostart(config.autostart?.workloads ?? [], issuer, {
+  const restored = new Set(previous.deploys.map(({ autostart: digest }) => digest));
+  const entries = config.autostart?.workloads ?? [];
+  const missing = entries.filter((entry) => !restored.has(digestOfEntry(entry)));
+  void autostart(missing, issuer, {
     nodeId: identity.id,
     xkey: identity.xkey.publicKey,
     reporter: context.reporter,
-    deploy: (namespace, body) => deploy(own, namespace, body),
+    deploy: (namespace, body, entryDigest) => deploy(own, namespace, body, entryDigest),
   });
 }
 

@@ -91,6 +91,11 @@ export interface NodeOptions {
   driver: Driver | DriverSource;
   /** The state directory. When absent, a temporary one that is removed with the node. */
   directory?: string;
+  /**
+   * Whether workloads end with this node. Otherwise accepted deploys are recorded in the state directory, and the next
+   * node in it continues them. A temporary directory records nothing.
+   */
+  ephemeral?: boolean;
   /** Parent of numbered state directories, used without `directory`: the node takes the first free one. */
   nodesDirectory?: string;
   log?: Logger;
@@ -107,6 +112,7 @@ export interface CompleteNodeOptions {
   driver: Driver | DriverSource;
   directory: string | undefined;
   nodesDirectory: string | undefined;
+  ephemeral: boolean;
   log: Logger;
   tuning: NodeTuning;
   version: string;
@@ -122,6 +128,7 @@ export function completeOptions(options: NodeOptions, silent: Logger): CompleteN
     driver: options.driver,
     directory: options.directory ?? config.state_directory,
     nodesDirectory: options.nodesDirectory,
+    ephemeral: options.ephemeral ?? false,
     log: options.log ?? silent,
     tuning: {
       ...defaultTuning,

@@ -9,7 +9,7 @@ import { hint } from "../hints.ts";
 import { issuerKey, publisherKey } from "../key-files.ts";
 import { withClient } from "../login.ts";
 import { addSwitch, parseDuration, positive } from "../option-values.ts";
-import { note, visibleLines } from "../output.ts";
+import { note, visible, visibleLines } from "../output.ts";
 import { PreviousCopies } from "../previous-copies.ts";
 import { artifactOf, typeNames, typeOfFile } from "../source.ts";
 import { StartWatch } from "../start-watch.ts";
@@ -91,7 +91,7 @@ async function devrun(file: string, operands: string[], command: Command): Promi
     const deployment = functionTypes.has(type)
       ? await client.deploy({ ...request, replaces: previous })
       : await deployService(client, request, copies, options);
-    if (deployment.replaced !== undefined) note(`Replaced the previous copy ${deployment.replaced}`);
+    if (deployment.replaced !== undefined) note(visible(`Replaced the previous copy ${deployment.replaced}`));
     await copies.stopAll(deployment);
     reportDeployment(deployment, triggers, options);
   });
@@ -147,7 +147,7 @@ async function deployToFreePort(
     const [first] = holders;
     if (first === undefined) throw error;
     for (const { id, nodeId, workload, port } of holders) {
-      note(`Stopping the previous copy ${id} first: it holds port ${port}, which a new copy needs`);
+      note(visible(`Stopping the previous copy ${id} first: it holds port ${port}, which a new copy needs`));
       await copies.stop(id, nodeId, workload.name);
     }
     try {

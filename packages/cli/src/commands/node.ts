@@ -21,10 +21,12 @@ import { addLameDuck } from "./lameduck.ts";
 import { addNodeInfo } from "./node-info.ts";
 import { addNodeList } from "./node-list.ts";
 import { addNodeProbe } from "./node-probe.ts";
+import { addNodeState } from "./node-state.ts";
 import { addPreflight } from "./preflight.ts";
 
 interface NodeUpOptions extends GlobalOptions, SandboxOptions {
   config?: string;
+  ephemeral: boolean;
 }
 
 /** Telemetry is not exported yet. */
@@ -50,6 +52,7 @@ export function addNode(program: Command): void {
     .command("up")
     .description("start a node that joins the nexus of a NATS server")
     .option("--config <file>", `configuration file (JSON); ./${usualConfig} where there is one`)
+    .option("--ephemeral", "end workloads with the node, and record none of them", false)
     .action(async (_: unknown, self: Command) => {
       await nodeUp(self.optsWithGlobals<NodeUpOptions>());
     });
@@ -58,6 +61,7 @@ export function addNode(program: Command): void {
   addNodeList(node);
   addNodeInfo(node);
   addNodeProbe(node);
+  addNodeState(node);
   addPreflight(node);
   addLameDuck(node);
 }
@@ -78,6 +82,7 @@ async function nodeUp(options: NodeUpOptions): Promise<void> {
       nexus: options.nexus ?? defaultNexus,
       config,
       ...stateOf(options),
+      ephemeral: options.ephemeral,
       driver: driverOf(sandbox, config, {
         onProbe: (probe) => nodeLog.log.info(`sandbox ${probeLine(probe)}`),
       }),

@@ -81,6 +81,8 @@ async function up(options: UpOptions): Promise<void> {
       config,
       ...(options.nexus === undefined ? {} : { nexus: options.nexus }),
       ...stateOf(options),
+      // Ctrl-C ends all that was started here.
+      ephemeral: true,
       driver: driverOf(sandboxOf(options, config), config, {
         processAsLast: true,
         onProbe: (probe) => probes.push(shortReason(probe)),

@@ -46,6 +46,10 @@ export class ContainerMachine extends DetachedMachine {
     return this.isRunning ? usage : { ...usage, processes: 0 };
   }
 
+  oomKills(): number {
+    return this.#cgroup.oomKills();
+  }
+
   record(): MachineRecord {
     const { id, directory } = this;
     return { driver: "container", id, directory, facts: recordFacts(this.#facts) };
@@ -77,7 +81,7 @@ export class ContainerMachine extends DetachedMachine {
   protected describe({ code, signal }: ExitStatus, console: string): MachineExit {
     if (code !== undefined) return { reason: "exited", code, console };
     const couldBeMemory = signal === outOfMemorySignal || (signal === undefined && !this.wasAsked);
-    if (couldBeMemory && this.#cgroup.oomKills() > 0) return { reason: "out_of_memory", console };
+    if (couldBeMemory && this.oomKills() > 0) return { reason: "out_of_memory", console };
     if (signal !== undefined) return { reason: "killed", console };
     return { reason: this.wasAsked ? "exited" : "unknown", console };
   }

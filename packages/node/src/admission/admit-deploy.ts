@@ -164,6 +164,7 @@ export function admitDeploy(arrival: DeployArrival, facts: DeployFacts): Admitte
     artifactBytesMax: facts.artifactBytesMax,
     namespaceBytesMax: facts.rules.totalBytesMax,
     ...(extras.replace === undefined ? {} : { replaces: extras.replace }),
+    request: arrival.body,
   };
   return { spec, token: bound };
 }

@@ -17,6 +17,7 @@ import {
   FrameFlag,
   FrameType,
   framePayloadBytesMax,
+  type Hello,
   helloSchema,
   logLineBytesMax,
   PayloadAssembler,
@@ -145,7 +146,7 @@ export class AgentClient {
    *
    * @throws NexError `timeout`, `agent_protocol`
    */
-  async handshake(epoch: number, timeoutMs: number): Promise<void> {
+  async handshake(epoch: number, timeoutMs: number): Promise<Hello> {
     const answer = this.#waits.begin(FrameType.hello, timeoutMs, "hello");
     this.#connection.sendJson(FrameType.attach, { protocol: agentProtocolVersion, epoch });
     const hello = checkJson(await answer, helloSchema, "Cannot attach to an agent: its hello is not valid");
@@ -154,6 +155,7 @@ export class AgentClient {
       throw new NexError("agent_protocol", `Cannot attach to an agent: ${versions}`);
     }
     this.#connection.sendJson(FrameType.welcome, { epoch } satisfies Welcome);
+    return hello;
   }
 
   /**

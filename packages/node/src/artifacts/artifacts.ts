@@ -1,7 +1,10 @@
-/** Reads artifacts from the object store to disk: streamed against the limits, and hashed on the way. */
+/**
+ * Artifacts on disk, by digest. They are streamed from the object store against the limits, and hashed on the way.
+ * Workloads with the same artifact share one file, which is removed with the last of them.
+ */
 import { createHash } from "node:crypto";
 import { closeSync, openSync, readSync } from "node:fs";
-import { type FileHandle, open, rm } from "node:fs/promises";
+import { type FileHandle, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { JetStreamApiCodes, JetStreamApiError, jetstream } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/nats-core";
@@ -16,12 +19,16 @@ const apiTimeoutMs = 5_000;
 /** Go names of processors. */
 const goArch: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
 
-/** An artifact on disk. It is removed when it is disposed. */
-export interface Artifact extends AsyncDisposable {
-  readonly path: string;
-  readonly bytes: number;
+/** Names an artifact. */
+export interface ArtifactDigest {
   /** Lower-case hex. */
   readonly sha256: string;
+  readonly bytes: number;
+}
+
+/** An artifact on disk. Disposing it lets go of the file. */
+export interface Artifact extends ArtifactDigest, AsyncDisposable {
+  readonly path: string;
 }
 
 /** An artifact to read, and its requirements. */
@@ -42,11 +49,52 @@ export interface ArtifactRequest {
 export class Artifacts {
   readonly #directory: string;
   readonly #timeMs: number;
+  /** Number of workloads that hold each file, by digest. */
+  readonly #holders = new Map<string, number>();
 
   constructor(directory: string, timeMs: number) {
     this.#directory = directory;
     this.#timeMs = timeMs;
   }
+
+  /** Removes all files but those of these digests: an earlier node has left them. */
+  async sweep(kept: ReadonlySet<string>): Promise<void> {
+    for (const name of await readdir(this.#directory)) {
+      if (!kept.has(name)) await rm(join(this.#directory, name), { recursive: true, force: true });
+    }
+  }
+
+  /** Takes hold of a file that an earlier node has left. @returns `undefined` when it is gone, or not whole */
+  async find({ sha256, bytes }: ArtifactDigest): Promise<Artifact | undefined> {
+    const path = join(this.#directory, sha256);
+    const size = await stat(path).then(
+      (found) => found.size,
+      () => -1,
+    );
+    if (size !== bytes || (await hashOf(path)) !== sha256) return undefined;
+    return this.#hold({ sha256, bytes });
+  }
+
+  #hold({ sha256, bytes }: ArtifactDigest): Artifact {
+    this.#holders.set(sha256, (this.#holders.get(sha256) ?? 0) + 1);
+    const path = join(this.#directory, sha256);
+    let isHeld = true;
+    const letGo = async (): Promise<void> => {
+      if (!isHeld) return;
+      isHeld = false;
+      const holders = (this.#holders.get(sha256) ?? 1) - 1;
+      if (holders > 0) {
+        this.#holders.set(sha256, holders);
+        return;
+      }
+      this.#holders.delete(sha256);
+      if (!this.keepsFiles) await rm(path, { force: true });
+    };
+    return { path, bytes, sha256, [Symbol.asyncDispose]: letGo };
+  }
+
+  /** Whether files stay when nobody holds them: set when the node stops and the next one needs them. */
+  keepsFiles = false;
 
   /**
    * Reads one artifact.
@@ -56,7 +104,7 @@ export class Artifacts {
    *   `artifact_invalid`; nothing is left on the disk then.
    */
   async fetch(connection: NatsConnection, request: ArtifactRequest): Promise<Artifact> {
-    const path = join(this.#directory, request.id);
+    const path = join(this.#directory, `incoming-${request.id}`);
     const discard = (): Promise<void> => rm(path, { force: true });
     try {
       const { object, consumers } = await openObject(connection, request);
@@ -77,7 +125,10 @@ export class Artifacts {
         );
       }
       if (request.type === "native") checkExecutable(path);
-      return { path, bytes, sha256, [Symbol.asyncDispose]: discard };
+      // Held before the name is given, so that nobody removes a file of the same content meanwhile.
+      const artifact = this.#hold({ sha256, bytes });
+      await rename(path, artifact.path);
+      return artifact;
     } catch (error) {
       await discard();
       throw error;
@@ -125,6 +176,13 @@ export class Artifacts {
     }
     return { bytes, sha256: hash.digest("hex") };
   }
+}
+
+async function hashOf(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  await using file = await open(path, "r");
+  for await (const chunk of file.createReadStream({ autoClose: false })) hash.update(chunk as Buffer);
+  return hash.digest("hex");
 }
 
 /** Writes everything: a file can take less than it is given when its disk is nearly full. */

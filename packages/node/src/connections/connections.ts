@@ -6,6 +6,7 @@ import type { Logger } from "pino";
 import { closeConnection, connectNats } from "./connect.ts";
 import { KeptConnection } from "./kept-connection.ts";
 import type { NamespaceLogin } from "./logins.ts";
+import { followLosses } from "./losses.ts";
 import { openPerRequestConnection, type PerRequestConnection } from "./per-request-connection.ts";
 
 /** Connections of one workload. */
@@ -176,12 +177,11 @@ export class Connections implements AsyncDisposable {
 }
 
 /** Logs losses: a node without its server gets no requests and no calls, and its operator must know. */
-async function tellOfLosses(connection: NatsConnection, log: Logger): Promise<void> {
-  for await (const status of connection.status()) {
-    if (status.type === "disconnect") {
-      log.warn({ server: status.server }, "the connection to NATS was lost; it is tried again");
-    } else if (status.type === "reconnect") {
-      log.info({ server: status.server }, "the connection to NATS is back");
-    }
-  }
+function tellOfLosses(connection: NatsConnection, log: Logger): Promise<void> {
+  return followLosses(connection, {
+    lost: (server) => log.warn({ server }, "the connection to NATS was lost; it is tried again"),
+    refused: (reason, isLogin) =>
+      log.error({ reason }, `NATS refuses the node${isLogin ? "'s login" : ""}; it is tried again`),
+    back: (server) => log.info({ server }, "the connection to NATS is back"),
+  });
 }

@@ -6,6 +6,7 @@ import { errorText, NexError } from "@nexengine/protocol/errors";
 import type { NatsLogin } from "@nexengine/protocol/nats";
 import type { Logger } from "pino";
 import { closeConnection, connectWithin } from "./connect.ts";
+import { followLosses } from "./losses.ts";
 
 const retryFirstMs = 1_000;
 const retryMaxMs = 30_000;
@@ -100,19 +101,23 @@ export class KeptConnection implements AsyncDisposable {
     }
   }
 
-  async #watch(connection: NatsConnection): Promise<void> {
+  #watch(connection: NatsConnection): Promise<void> {
     const { purpose, log } = this.#options;
-    for await (const status of connection.status()) {
-      if (status.type === "disconnect") {
+    return followLosses(connection, {
+      lost: () => {
         this.#set(false, "it was lost");
         log.warn(`the connection for ${purpose} was lost; it is tried again`);
-      } else if (status.type === "reconnect") {
+      },
+      refused: (reason, isLogin) => {
+        this.#whyNot = reason;
+        const what = isLogin ? "the login" : "the connection";
+        log.error({ reason }, `NATS refuses ${what} for ${purpose}; it is tried again`);
+      },
+      back: () => {
         this.#set(true, "");
         log.info(`the connection for ${purpose} is back`);
-      } else if (status.type === "error" && !this.#isConnected) {
-        this.#whyNot = errorText(status.error);
-      }
-    }
+      },
+    });
   }
 
   #set(isConnected: boolean, whyNot: string): void {

@@ -152,11 +152,23 @@ function auctionRequest(body: Uint8Array): AuctionRequest | undefined {
   }
 }
 
-/** Handles a DEPLOY from any source. @throws NexError; the refusal has been logged then. */
-export async function deploy(context: ActionContext, namespace: string, body: Uint8Array): Promise<object> {
+/**
+ * Handles a DEPLOY from any source.
+ *
+ * @param autostart Digest of the configuration's entry that asks for it.
+ * @throws NexError; the refusal has been told then.
+ */
+export async function deploy(
+  context: ActionContext,
+  namespace: string,
+  body: Uint8Array,
+  autostart?: string,
+): Promise<object> {
   try {
     const request = parseJson(body, deployRequestSchema, "Unable to deserialize deploy request");
-    const { spec, token } = admitDeploy({ namespace, request, body }, context.deployFacts(namespace));
+    const admitted = admitDeploy({ namespace, request, body }, context.deployFacts(namespace));
+    const { token } = admitted;
+    const spec = autostart === undefined ? admitted.spec : { ...admitted.spec, autostart };
     const remembered = useUp(context.usedTokens, invalidDeploy, token);
     const { name: given, type: workloadType, issuer } = spec;
     context.reporter.tell({ type: "deploy_accepted", namespace, name: given, workloadType, issuer });

@@ -1,4 +1,5 @@
 /** Starts the workloads of the configuration. Each goes through the same admission as a request. */
+import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { errorText, NexError, toNexError } from "@nexengine/protocol/errors";
 import {
@@ -13,7 +14,12 @@ import type { AutostartEntry } from "../config/autostart.ts";
 import type { Reporter } from "../telemetry/reporter.ts";
 
 /** The handler of a DEPLOY. */
-type Deploy = (namespace: string, body: Uint8Array) => Promise<object>;
+type Deploy = (namespace: string, body: Uint8Array, entryDigest: string) => Promise<object>;
+
+/** Digest of an entry, by which a restored workload is known as its own. */
+export function digestOfEntry(entry: AutostartEntry): string {
+  return createHash("sha256").update(JSON.stringify(entry)).digest("base64url");
+}
 
 /** Parts of the node that autostart uses. */
 export interface AutostartContext {
@@ -49,7 +55,8 @@ export async function autostart(
   for (const entry of entries) {
     const { name, namespace } = entry;
     try {
-      await context.deploy(namespace, Buffer.from(JSON.stringify(requestOf(entry, issuer, context))));
+      const body = Buffer.from(JSON.stringify(requestOf(entry, issuer, context)));
+      await context.deploy(namespace, body, digestOfEntry(entry));
     } catch (error) {
       const { code, message } = toNexError(error);
       context.reporter.tell({ type: "autostart_refused", name, namespace, code, reason: message });

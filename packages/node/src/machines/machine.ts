@@ -1,8 +1,15 @@
 /** A machine in the node's view: a sandbox, its agent, and at most one workload. */
 import { mkdir } from "node:fs/promises";
-import type { Channels, Driver, MachineExit, MachineSpec, Machine as Sandbox } from "@nexengine/machines";
+import type {
+  Channels,
+  Driver,
+  MachineExit,
+  MachineRecord,
+  MachineSpec,
+  Machine as Sandbox,
+} from "@nexengine/machines";
 import { settlesWithin } from "@nexengine/machines/internal";
-import type { Deploy, Deployed, Exited } from "@nexengine/protocol/agent";
+import type { Deploy, Deployed, Exited, Hello } from "@nexengine/protocol/agent";
 import { errorText, NexError } from "@nexengine/protocol/errors";
 import type { LogLevel } from "@nexengine/protocol/messages";
 import type { Logger } from "pino";
@@ -31,15 +38,23 @@ export interface MachineEvents {
   lost(why: string): void;
 }
 
+/** A workload that runs in a machine of an earlier node. */
+export interface Adoption {
+  workloadId: string;
+  /** Called before the agent is heard: it may ask for host services and streams at once. @returns whom to tell */
+  prepare(machine: Machine): MachineEvents;
+}
+
 /** The parts of the pool that a machine needs. */
 export interface MachineHost {
   records: MachineRecords;
   budget: Budget;
+  /** Number of this node in its state directory. */
+  epoch: number;
   handshakeTimeoutMs: number;
   log: Logger;
 }
 
-const epoch = 1;
 /** Extra time for a stop, beyond the workload's grace period. */
 const undeployMarginMs = 1_000;
 const machineGraceMs = 500;
@@ -92,7 +107,7 @@ export class Machine {
       sandbox = await driver.boot(spec);
       const record = sandbox.record?.();
       if (record !== undefined) await records.write(record);
-      const machine = new Machine(sandbox, await sandbox.attach(epoch), host, place);
+      const machine = new Machine(sandbox, await sandbox.attach(host.epoch), host, place);
       await machine.#handshake(host.handshakeTimeoutMs);
       return machine;
     } catch (error) {
@@ -108,7 +123,46 @@ export class Machine {
     }
   }
 
-  async #handshake(timeoutMs: number): Promise<void> {
+  /**
+   * Takes over a machine that another node has booted, with the workload that runs in it.
+   *
+   * @returns the machine, and the number of calls that it accepts at once. `undefined` when the machine is gone. What is left of it has been cleaned up then.
+   * @throws NexError when it can't be attached, or runs something else; it has been ended then.
+   */
+  static async adopt(
+    driver: Driver,
+    record: MachineRecord,
+    host: MachineHost,
+    { workloadId, prepare }: Adoption,
+  ): Promise<{ machine: Machine; concurrency: number } | undefined> {
+    const sandbox = await driver.recover?.(record);
+    if (sandbox === undefined) return undefined;
+    const place = takePlace(host.budget);
+    try {
+      const machine = new Machine(sandbox, await sandbox.attach(host.epoch), host, place);
+      machine.#events = prepare(machine);
+      const { running } = await machine.#handshake(host.handshakeTimeoutMs);
+      if (running?.workloadId !== workloadId) {
+        throw new NexError("agent_protocol", `its agent does not run workload ${workloadId}`);
+      }
+      machine.#state = "running";
+      // It exited while it had no node.
+      if (running.exit !== undefined) machine.#events.exited(running.exit);
+      return { machine, concurrency: running.concurrency ?? 1 };
+    } catch (error) {
+      await giveBack(host, record.id, async () => {
+        await sandbox.destroy();
+        await host.records.remove(record.id);
+      });
+      place.close();
+      throw new NexError("no_ready_machine", `Cannot take over machine ${record.id}: ${errorText(error)}`, {
+        cause: error,
+      });
+    }
+  }
+
+  async #handshake(timeoutMs: number): Promise<Hello> {
+    const { epoch } = this.#host;
     const gone = this.#sandbox.exited.then((exit): never => {
       throw new NexError("no_ready_machine", `it ended before its agent was ready: ${describeExit(exit)}`);
     });
@@ -116,10 +170,11 @@ export class Machine {
       if (isHangUp(error)) await settlesWithin(this.#sandbox.exited, exitAfterChannelMs);
       throw error;
     });
-    await Promise.race([ready, gone]);
+    const hello = await Promise.race([ready, gone]);
     // It may have been lost right after its hello.
     if (this.#state !== "booting") throw new NexError("no_ready_machine", this.#loss ?? "it was lost");
     this.#state = "ready";
+    return hello;
   }
 
   get state(): MachineState {
@@ -151,6 +206,10 @@ export class Machine {
       const deployed = await this.#agent.deploy(deploy, artifactPath, timeoutMs);
       this.#demand("reserved", "deploy to");
       this.#state = "running";
+      const record = this.#sandbox.record?.();
+      if (record !== undefined) await this.#host.records.write({ ...record, workload_id: deploy.workloadId });
+      // It may have been ended while its record was written.
+      if (this.state !== "running") await this.#host.records.remove(this.id);
       return deployed;
     } catch (error) {
       if (error instanceof NexError && error.code === "workload_rejected") throw error;
@@ -158,6 +217,11 @@ export class Machine {
       const why = withHead("Failed to deploy workload: ", this.#loss ?? errorText(error));
       throw new NexError("workload_not_started", why, { cause: error });
     }
+  }
+
+  /** Whether the kernel has killed a process of the machine for memory, as far as the driver can tell. */
+  get ranOutOfMemory(): boolean {
+    return (this.#sandbox.oomKills?.() ?? 0) > 0;
   }
 
   get agent(): AgentClient {

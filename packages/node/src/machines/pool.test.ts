@@ -27,6 +27,7 @@ class Bench implements AsyncDisposable {
       budget: new Budget({ bootsMax: 4, unsentBytesMax: 1_048_576 }),
       template,
       size,
+      epoch: 1,
       handshakeTimeoutMs: 5_000,
       nodeLostTimeoutMs: 1_000,
       log,
@@ -107,6 +108,23 @@ test("Pool says why a machine of another template did not boot, and keeps the ot
     message: /no luck today/,
   });
   assert.equal(bench.pool.readyCount, 1);
+});
+
+test("Pool boots no more machines of other templates at once than it may, and the next ones after those", async () => {
+  const gate = Promise.withResolvers<void>();
+  await using bench = await Bench.make(1, (index) => (index === 0 ? {} : { until: gate.promise }));
+  await bench.pool.start();
+  const reserved = Array.from({ length: 6 }, () => bench.pool.reserve(other, "n", 60_000));
+  await until(() => bench.driver.boots.length === 5);
+  await assert.rejects(bench.pool.reserve(other, "n", 50), {
+    code: "no_ready_machine",
+    message: /4 machines boot already, and none was ready within 50 ms/,
+  });
+  assert.equal(bench.driver.boots.length, 5);
+  gate.resolve();
+  const machines = await Promise.all(reserved);
+  assert.equal(new Set(machines).size, 6);
+  await Promise.all(machines.map((machine) => machine.end(0)));
 });
 
 for (const [what, wanted] of [

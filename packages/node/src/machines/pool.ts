@@ -1,12 +1,12 @@
 /** The warm pool: machines that boot before anybody asks for them. */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
-import type { Driver, MachineSpec } from "@nexengine/machines";
+import type { Driver, MachineRecord, MachineSpec } from "@nexengine/machines";
 import { NexError, toNexError } from "@nexengine/protocol/errors";
 import type { Logger } from "pino";
 import type { Budget } from "../budget/budget.ts";
 import type { MachineRecords } from "../state/machine-records.ts";
-import { Machine } from "./machine.ts";
+import { type Adoption, Machine } from "./machine.ts";
 
 /** Delay after a failed boot, doubling up to the maximum. */
 const retryFirstMs = 100;
@@ -27,6 +27,8 @@ export interface PoolOptions {
   directory: string;
   records: MachineRecords;
   budget: Budget;
+  /** Number of this node in its state directory. */
+  epoch: number;
   /** Template of the warm machines. */
   template: MachineTemplate;
   size: number;
@@ -129,6 +131,11 @@ export class Pool implements AsyncDisposable {
     } finally {
       this.#special.delete(settled);
     }
+  }
+
+  /** Takes over a machine of an earlier node; see `Machine.adopt`. */
+  async adopt(record: MachineRecord, adoption: Adoption): ReturnType<typeof Machine.adopt> {
+    return await Machine.adopt(this.#options.driver, record, this.#options, adoption);
   }
 
   #bootMachine(template: MachineTemplate): Promise<Machine> {

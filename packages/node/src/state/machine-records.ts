@@ -1,9 +1,10 @@
 /** Records of machines, so that the next node can end them after a crash. */
-import { readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { readdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type MachineRecord, sandboxKinds } from "@nexengine/machines";
 import { errorText, NexError } from "@nexengine/protocol/errors";
 import { z } from "zod";
+import { readIfThere } from "./files.ts";
 
 const suffix = ".json";
 const recordSchema = z.object({
@@ -11,7 +12,12 @@ const recordSchema = z.object({
   id: z.string().regex(/^[a-z0-9]{1,32}$/),
   directory: z.string(),
   facts: z.record(z.string(), z.union([z.string(), z.number()])),
+  /** Id of the workload that runs in it. */
+  workload_id: z.string().max(64).optional(),
 });
+
+/** The record of a machine, and the workload that runs in it. */
+export type StoredMachine = MachineRecord & { workload_id?: string | undefined };
 
 export class MachineRecords {
   readonly path: string;
@@ -21,7 +27,7 @@ export class MachineRecords {
   }
 
   /** Writes a record atomically. */
-  async write(record: MachineRecord): Promise<void> {
+  async write(record: StoredMachine): Promise<void> {
     const path = this.#pathOf(record.id);
     await writeFile(`${path}.new`, JSON.stringify(record), { mode: 0o600 });
     await rename(`${path}.new`, path);
@@ -31,17 +37,26 @@ export class MachineRecords {
     await rm(this.#pathOf(id), { force: true });
   }
 
+  /** Reads the records that are valid, and changes nothing. */
+  async read(): Promise<StoredMachine[]> {
+    const names = (await readdir(this.path)).filter((name) => name.endsWith(suffix));
+    const records = await Promise.all(
+      names.map(async (name) => parseRecord((await readIfThere(join(this.path, name))) ?? "")),
+    );
+    return records.filter((record) => record !== undefined);
+  }
+
   /**
    * Lists all records. An invalid or incomplete one belongs to no machine and is removed.
    *
    * @throws NexError `state_unusable` when they are unreadable: they may name machines that run.
    */
-  async list(): Promise<MachineRecord[]> {
-    const records: MachineRecord[] = [];
+  async list(): Promise<StoredMachine[]> {
+    const records: StoredMachine[] = [];
     try {
       for (const name of await readdir(this.path)) {
         const path = join(this.path, name);
-        const record = name.endsWith(suffix) ? parseRecord(await readText(path)) : undefined;
+        const record = name.endsWith(suffix) ? parseRecord((await readIfThere(path)) ?? "") : undefined;
         if (record === undefined) await rm(path, { force: true });
         else records.push(record);
       }
@@ -58,17 +73,7 @@ export class MachineRecords {
   }
 }
 
-/** Reads a file; one that was removed meanwhile counts as empty. */
-async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return "";
-    throw error;
-  }
-}
-
-function parseRecord(text: string): MachineRecord | undefined {
+function parseRecord(text: string): StoredMachine | undefined {
   try {
     return recordSchema.parse(JSON.parse(text));
   } catch {

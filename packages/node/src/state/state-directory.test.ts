@@ -5,7 +5,6 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
-  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -125,12 +124,34 @@ describe("StateDirectory", () => {
     );
   });
 
-  test("removes the artifacts that a killed node has left", async () => {
+  test("counts the nodes that have opened it, and refuses a later layout without a change", async () => {
     using folder = new Folder();
-    mkdirSync(folder.at("artifacts"), { mode: 0o700 });
-    writeFileSync(folder.at("artifacts/left"), "x");
-    await using directory = await StateDirectory.open(folder.path);
-    assert.deepEqual(readdirSync(directory.artifacts), []);
+    for (const expected of [1, 2, 3]) {
+      await using directory = await StateDirectory.open(folder.path);
+      assert.equal(directory.epoch, expected);
+    }
+    for (const [text, message] of [
+      ['{"version":2,"epoch":3}', /a later version of Nex has written it \(layout 2, this one knows 1\)/],
+      ['{"version":', /its file "state.json" is damaged/],
+    ] as const) {
+      writeFileSync(folder.at("state.json"), text);
+      await assert.rejects(StateDirectory.open(folder.path), { code: "state_unusable", message });
+      assert.equal(readFileSync(folder.at("state.json"), "utf8"), text);
+    }
+  });
+
+  test("keeps its artifacts at its end while deploys are recorded", async () => {
+    using folder = new Folder();
+    {
+      await using directory = await StateDirectory.open(folder.path);
+      writeFileSync(folder.at("artifacts/kept"), "x");
+      writeFileSync(folder.at("deploys/one.json"), "{}");
+      assert.equal(await directory.hasDeploys(), true);
+    }
+    assert.ok(existsSync(folder.at("artifacts/kept")));
+    rmSync(folder.at("deploys/one.json"));
+    await (await StateDirectory.open(folder.path))[Symbol.asyncDispose]();
+    assert.equal(existsSync(folder.at("artifacts")), false);
   });
 
   test("keeps everything at its end that a record still names", async () => {

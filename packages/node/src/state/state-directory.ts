@@ -3,18 +3,30 @@ import { chmod, mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/pro
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { errorText, NexError } from "@nexengine/protocol/errors";
+import { z } from "zod";
+import { DeployRecords } from "./deploy-records.ts";
+import { prepareFile, readIfThere } from "./files.ts";
 import { lockDirectory } from "./lock.ts";
 import { MachineRecords } from "./machine-records.ts";
 
 export class StateDirectory implements AsyncDisposable {
   readonly path: string;
+  /** Deploys that were accepted and not stopped. */
+  readonly deploys: DeployRecords;
+  /**
+   * Number of the node in this directory. Each one that opens it has a larger number, so that agents can tell their node
+   * from the one before.
+   */
+  readonly epoch: number;
   /** Machines that this node, or the node that crashed before it, has booted and not destroyed. */
   readonly records: MachineRecords;
   readonly #own: boolean;
   readonly #lock: AsyncDisposable;
 
-  private constructor(path: string, own: boolean, lock: AsyncDisposable) {
+  private constructor(path: string, own: boolean, lock: AsyncDisposable, epoch: number) {
     this.path = path;
+    this.epoch = epoch;
+    this.deploys = new DeployRecords(join(path, "deploys"));
     this.records = new MachineRecords(join(path, "records"));
     this.#own = own;
     this.#lock = lock;
@@ -41,10 +53,10 @@ export class StateDirectory implements AsyncDisposable {
     await mkdir(root, { recursive: true, mode: 0o700 });
     await assertOurs(root);
     await using stack = new AsyncDisposableStack();
-    const directory = new StateDirectory(root, own, stack.use(await lockDirectory(root)));
-    // Artifacts of a killed node: its workloads are ended, so nobody needs them.
-    await rm(directory.artifacts, { recursive: true, force: true });
-    for (const part of [directory.machines, directory.artifacts, directory.records.path]) {
+    const lock = stack.use(await lockDirectory(root));
+    const directory = new StateDirectory(root, own, lock, await nextEpoch(root));
+    const { machines, artifacts, records, deploys } = directory;
+    for (const part of [machines, artifacts, records.path, deploys.path]) {
       await mkdir(part, { recursive: true, mode: 0o700 });
     }
     await writeFile(directory.#pidFile, `${process.pid}\n`, { mode: 0o600 });
@@ -55,6 +67,16 @@ export class StateDirectory implements AsyncDisposable {
   /** Shows people which process uses the directory. The lock keeps others out. */
   get #pidFile(): string {
     return join(this.path, "nex.pid");
+  }
+
+  /** Whether it is a temporary directory, which is removed with the node. */
+  get isTemporary(): boolean {
+    return this.#own;
+  }
+
+  /** Whether workloads of a node are recorded here. */
+  async hasDeploys(): Promise<boolean> {
+    return (await readdir(this.deploys.path)).length > 0;
   }
 
   /** Parent of the machine directories. */
@@ -78,14 +100,49 @@ export class StateDirectory implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     try {
-      // Files of recorded machines are left for the next node.
+      // Files of recorded machines and deploys are left for the next node.
       const gone = this.#own ? [this.path] : [this.artifacts];
-      const kept = (await this.records.list()).length > 0;
-      if (!kept) for (const path of gone) await rm(path, { recursive: true, force: true });
+      const isKept = (await this.records.list()).length > 0 || (!this.#own && (await this.hasDeploys()));
+      if (!isKept) for (const path of gone) await rm(path, { recursive: true, force: true });
       await rm(this.#pidFile, { force: true });
     } finally {
       await this.#lock[Symbol.asyncDispose]();
     }
+  }
+}
+
+const versionFile = "state.json";
+const versionSchema = z.object({ version: z.number().int().min(1), epoch: z.number().int().min(0) });
+/** Layout of the directory. A node refuses a later one, since it does not know what stands in it. */
+const layoutVersion = 1;
+
+/** Checks the version of the directory, and counts this node. @throws NexError `state_unusable` */
+async function nextEpoch(root: string): Promise<number> {
+  const path = join(root, versionFile);
+  const text = await readIfThere(path);
+  let kept = { version: layoutVersion, epoch: 0 };
+  if (text !== undefined) {
+    const parsed = versionSchema.safeParse(parseJson(text));
+    if (!parsed.success) throw unusable(root, `its file "${versionFile}" is damaged`);
+    kept = parsed.data;
+  }
+  if (kept.version > layoutVersion) {
+    throw unusable(
+      root,
+      `a later version of Nex has written it (layout ${kept.version}, this one knows ${layoutVersion}); nothing in it was changed`,
+    );
+  }
+  const epoch = kept.epoch + 1;
+  const file = await prepareFile(path, `${JSON.stringify({ version: layoutVersion, epoch })}\n`);
+  await file.commit();
+  return epoch;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
   }
 }
 

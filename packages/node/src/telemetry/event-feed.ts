@@ -33,6 +33,12 @@ export class EventFeed implements Listener {
       stop_refused: (refusal) => this.#refusal("stop_refused", refusal),
       workload_deployed: ({ workload }) =>
         this.#workload("workload_deployed", workload, { workload_name: workload.name, code: 0 }),
+      workload_adopted: ({ workload, adopted, replicas }) =>
+        this.#workload("workload_adopted", workload, { workload_name: workload.name, adopted, replicas }),
+      restore_refused: ({ workloadId, namespace, code, reason }) => {
+        const data = { code, reason, vmid: workloadId };
+        this.#publish(namespace, { type: "deploy_refused", source: this.#nodeId, namespace, data });
+      },
       workload_restarting: ({ workload, reason, delayMs }) => {
         const data = { workload_name: workload.name, reason, delay_ms: delayMs };
         this.#workload("workload_restarting", workload, data);

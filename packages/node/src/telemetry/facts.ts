@@ -39,9 +39,15 @@ interface Facts {
   stop_refused: Refusal & { namespace: string };
   autostart_refused: Refusal & { namespace: string; name: string };
   workload_deployed: { workload: ReportedWorkload };
+  /** A workload of an earlier node goes on, on some of its machines or on new ones. */
+  workload_adopted: { workload: ReportedWorkload; adopted: number; replicas: number };
+  /** A workload of an earlier node does not run any more. */
+  restore_refused: Refusal & { workloadId: string; namespace: string };
   workload_restarting: { workload: ReportedWorkload; reason: string; delayMs: number };
   workload_disconnected: { workload: ReportedWorkload; reason: string };
   workload_undeployed: { workload: ReportedWorkload; code: number; reason: string };
+  /** Something that an ended workload held was not released. */
+  workload_not_released: { workload: ReportedWorkload; reason: string };
   /** A replaced workload did not stop. */
   replaced_not_stopped: { workloadId: string; reason: string };
   /** A reply was not sent, because its subject is not allowed. Told once per workload. */

@@ -35,6 +35,14 @@ export class LogFeed implements Listener {
     this.#lines = lines;
     this.facts = {
       workload_deployed: ({ workload }) => this.line(workload, "INFO", `Workload ${workload.name} deployed`),
+      workload_adopted: ({ workload, adopted, replicas }) => {
+        const where = adopted === replicas ? "its machines" : `${adopted} of ${replicas} machines`;
+        this.line(
+          workload,
+          "INFO",
+          `Workload ${workload.name} goes on after a restart of its node, on ${where}`,
+        );
+      },
       workload_undeployed: ({ workload, reason }) =>
         this.line(workload, "INFO", `Workload ${workload.name} ended: ${reason}`),
       reply_denied: ({ workload, subject }) => {

@@ -21,12 +21,24 @@ export class NodeLog implements Listener {
       autostart_refused: (refusal) => log.error(members(refusal), "a workload of autostart did not start"),
       workload_deployed: ({ workload: { id, name, namespace } }) =>
         log.info({ workload: id, name, namespace }, "workload runs"),
+      workload_adopted: ({ workload: { id, name, namespace }, adopted, replicas }) =>
+        log.info(
+          { workload: id, name, namespace, adopted, replicas },
+          "workload of the previous node goes on",
+        ),
+      restore_refused: ({ workloadId, namespace, code, reason }) =>
+        log.error(
+          { workload: workloadId, namespace, code, reason },
+          "workload of the previous node is refused",
+        ),
       workload_restarting: ({ workload: { id, name }, reason, delayMs }) =>
         log.warn({ workload: id, name, reason, delayMs }, "workload restarts"),
       workload_disconnected: ({ workload: { id, name }, reason }) =>
         log.warn({ workload: id, name, reason }, "workload lost its connection"),
       workload_undeployed: ({ workload: { id, name }, reason, code }) =>
         log.info({ workload: id, name, reason, code }, "workload ended"),
+      workload_not_released: ({ workload: { id, name }, reason }) =>
+        log.error({ workload: id, name, reason }, "something of a workload is left"),
       replaced_not_stopped: ({ workloadId, reason }) =>
         log.error({ workload: workloadId, reason }, "replaced workload did not stop"),
     };

@@ -5,6 +5,14 @@ import type { LogLevel } from "@nexengine/protocol/messages";
 import type { Machine, MachineEvents } from "../machines/machine.ts";
 import type { RestartBackoff } from "./restart.ts";
 
+/** Errors that another attempt does not change. */
+const finalCodes: ReadonlySet<string> = new Set([
+  "artifact_not_found",
+  "artifact_digest_mismatch",
+  "artifact_invalid",
+  "artifact_too_large",
+]);
+
 /** How a workload or a replica ended. */
 export interface WorkloadEnd {
   /** Exit status; -1 after a signal, or when none is known. */
@@ -39,6 +47,9 @@ export interface ReplicaHost {
  * - `over`: it was stopped, or has ended by itself.
  */
 type ReplicaState = "starting" | "running" | "restarting" | "over";
+
+/** Reason of an exit, in the words that also describe a machine that the kernel has killed. */
+const outOfMemory = "out of memory";
 
 export class Replica {
   readonly #host: ReplicaHost;
@@ -76,6 +87,22 @@ export class Replica {
     return placing;
   }
 
+  /** Continues on a machine of an earlier node. Called before its agent is heard. */
+  take(machine: Machine): MachineEvents {
+    this.#machine = machine;
+    return this.#events(machine);
+  }
+
+  /** Starts on a machine as soon as there is one: its machine did not outlive an earlier node. */
+  startAgain(why: string): void {
+    this.#state = "restarting";
+    this.#machine = undefined;
+    this.#early = undefined;
+    this.#restarts++;
+    this.#host.restarting(why, 0);
+    this.#placing = this.#restartNow(Promise.resolve());
+  }
+
   async #place(): Promise<void> {
     const machine = await this.#host.reserve();
     if (this.#state === "over") {
@@ -85,11 +112,15 @@ export class Replica {
     }
     this.#machine = machine;
     this.#early = undefined;
-    await this.#host.deploy(machine, {
+    await this.#host.deploy(machine, this.#events(machine));
+  }
+
+  #events(machine: Machine): MachineEvents {
+    return {
       log: (level, text) => this.#host.log(level, text),
       exited: (exit) => this.#exited(machine, exit),
       lost: (why) => this.#lost(machine, why),
-    });
+    };
   }
 
   /** Counts as running. An early exit is reported now, after the caller of the deploy has its answer. */
@@ -113,12 +144,14 @@ export class Replica {
     if (this.#isEarly(machine, () => this.#exited(machine, exit))) return;
     if (machine !== this.#machine || this.#state !== "running") return;
     const code = exit.code ?? -1;
+    // The agent survives the kernel's kill of its service, so the machine's own exit does not tell.
+    const isMemory = exit.signal === "SIGKILL" && machine.ranOutOfMemory;
     if (this.#host.restarts(code)) {
-      this.#restartLater(machine, `exited with status ${code}`, code);
+      this.#restartLater(machine, isMemory ? outOfMemory : `exited with status ${code}`, code);
       return;
     }
     const signal = exit.signal === undefined ? "" : ` (${exit.signal})`;
-    this.#finish({ code, reason: `status: ${code}${signal}` });
+    this.#finish({ code, reason: isMemory ? outOfMemory : `status: ${code}${signal}` });
   }
 
   #lost(machine: Machine, why: string): void {
@@ -153,6 +186,19 @@ export class Replica {
     }, delayMs);
   }
 
+  /** There was no machine, so there is none to end. */
+  #tryAgain(why: string): void {
+    const delayMs = this.#host.backoff.next(Date.now());
+    if (delayMs === undefined) {
+      this.#finish({ code: -1, reason: `${why}; restarted too often` });
+      return;
+    }
+    this.#host.restarting(why, delayMs);
+    this.#restart = setTimeout(() => {
+      this.#placing = this.#restartNow(Promise.resolve());
+    }, delayMs);
+  }
+
   async #restartNow(previousEnded: Promise<unknown>): Promise<void> {
     try {
       if (!this.#host.mayOverlap) await previousEnded;
@@ -162,8 +208,10 @@ export class Replica {
     } catch (error) {
       if (this.#state !== "restarting") return;
       const machine = this.#machine;
-      if (machine !== undefined) this.#restartLater(machine, errorText(error), -1);
-      else this.#finish({ code: -1, reason: errorText(error) });
+      if (error instanceof NexError && finalCodes.has(error.code)) {
+        this.#finish({ code: -1, reason: error.message });
+      } else if (machine !== undefined) this.#restartLater(machine, errorText(error), -1);
+      else this.#tryAgain(errorText(error));
     }
   }
 

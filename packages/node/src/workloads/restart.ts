@@ -16,10 +16,12 @@ export class RestartBackoff {
   /**
    * @param totalMax Maximum number of restarts in total; only the window counts when absent.
    * @param firstDelayMs Delay before the first restart.
+   * @param total Number of restarts so far.
    */
-  constructor(totalMax?: number, firstDelayMs = firstMs) {
+  constructor(totalMax?: number, firstDelayMs = firstMs, total = 0) {
     this.#totalMax = totalMax;
     this.#firstMs = firstDelayMs;
+    this.#total = total;
   }
 
   /**

@@ -51,4 +51,8 @@ export interface WorkloadSpec {
   namespaceBytesMax: number;
   /** Id of the workload that ends once this one runs. */
   replaces?: string;
+  /** The request as it was received, for the record of the deploy. */
+  request: Uint8Array;
+  /** Digest of the configuration's entry that starts it. */
+  autostart?: string;
 }

@@ -1,19 +1,22 @@
 /** One workload: its spec, its machines, and its life. */
+import type { MachineRecord } from "@nexengine/machines";
 import type { Deploy, Exited } from "@nexengine/protocol/agent";
-import { NexError } from "@nexengine/protocol/errors";
+import { errorText, NexError } from "@nexengine/protocol/errors";
 import { functionTypes, type Published } from "@nexengine/protocol/messages";
 import type { Claims } from "@nexengine/protocol/tokens";
-import type { Artifact } from "../artifacts/artifacts.ts";
+import type { Artifact, ArtifactDigest } from "../artifacts/artifacts.ts";
 import type { WorkloadConnections } from "../connections/connections.ts";
 import { CallCounters } from "../functions/counters.ts";
 import { FunctionRuntime } from "../functions/function-runtime.ts";
 import type { HostServiceConnections } from "../host-services/host-services.ts";
+import type { Machine } from "../machines/machine.ts";
 import { templateOf } from "./machine-template.ts";
 import { PublishedPorts } from "./published-ports.ts";
 import { Replica, type WorkloadEnd } from "./replica.ts";
 import { RestartBackoff } from "./restart.ts";
 import type { WorkloadServices } from "./services.ts";
 import type { WorkloadSpec } from "./spec.ts";
+import { WorkloadArtifact } from "./workload-artifact.ts";
 
 /**
  * - `admitted`: the request was accepted, and the artifact is being read.
@@ -33,10 +36,24 @@ export type WorkloadState =
   | "stopped"
   | "failed";
 
+/** Earlier life of a restored workload. */
+export interface WorkloadHistory {
+  /** Time of its admission. */
+  startedAtMs?: number;
+  restarts?: number;
+}
+
+/** Facts of a deploy's record, beyond its request. */
+export interface RestoredFacts {
+  artifact: ArtifactDigest;
+  published: readonly Published[];
+}
+
 export class Workload {
   readonly id: string;
   readonly spec: Readonly<WorkloadSpec>;
-  readonly startedAtMs = Date.now();
+  readonly startedAtMs: number;
+  readonly #restartsBefore: number;
   readonly #services: WorkloadServices;
   readonly #ended: (workload: Workload, end: WorkloadEnd) => void;
   readonly #replicas: Replica[];
@@ -47,8 +64,7 @@ export class Workload {
   #staysDown = false;
   #lastRestart: string | undefined;
   #connections: WorkloadConnections | undefined;
-  #artifact: Artifact | undefined;
-  #artifactBytes = 0;
+  readonly #artifact: WorkloadArtifact;
   /** The function half; absent for a service. */
   #function: FunctionRuntime | undefined;
   #ports: PublishedPorts | undefined;
@@ -63,11 +79,15 @@ export class Workload {
     spec: WorkloadSpec,
     services: WorkloadServices,
     ended: (workload: Workload, end: WorkloadEnd) => void,
+    { startedAtMs = Date.now(), restarts = 0 }: WorkloadHistory = {},
   ) {
     this.id = id;
+    this.startedAtMs = startedAtMs;
+    this.#restartsBefore = restarts;
     this.spec = spec;
     this.#essential = spec.essential;
     this.#services = services;
+    this.#artifact = new WorkloadArtifact(id, spec, services.artifacts);
     this.#ended = ended;
     this.#replicas = Array.from({ length: spec.replicas }, () => this.#replica());
   }
@@ -96,7 +116,7 @@ export class Workload {
 
   /** Number of restarts of all its machines. */
   get restarts(): number {
-    return this.#replicas.reduce((sum, { restarts }) => sum + restarts, 0);
+    return this.#replicas.reduce((sum, { restarts }) => sum + restarts, this.#restartsBefore);
   }
 
   /** Reason of the last restart. */
@@ -115,12 +135,12 @@ export class Workload {
 
   /** SHA-256 of the artifact in lower-case hex; empty until it has been read. */
   get sha256(): string {
-    return this.#artifact?.sha256 ?? "";
+    return this.#artifact.sha256;
   }
 
   /** Bytes that its artifact takes on disk, reserved before the first byte. */
   get artifactBytes(): number {
-    return this.#artifactBytes;
+    return this.#artifact.bytes;
   }
 
   /** Published ports and their addresses on this host. */
@@ -164,20 +184,7 @@ export class Workload {
         lost: (why) => this.#disconnected(why),
       });
       this.#demand("admitted");
-      const jsDomain = this.spec.jsDomain ?? this.#connections.jsDomain;
-      this.#artifact = await this.#services.artifacts.fetch(this.#connections.artifacts, {
-        id: this.id,
-        bucket: this.spec.bucket,
-        key: this.spec.key,
-        ...(jsDomain === undefined ? {} : { jsDomain }),
-        ...(this.spec.sha256 === undefined ? {} : { sha256: this.spec.sha256 }),
-        bytesMax: this.spec.artifactBytesMax,
-        type: this.spec.type,
-        reserve: (bytes) => {
-          checkRoom(bytes);
-          this.#artifactBytes = bytes;
-        },
-      });
+      await this.#artifact.read(this.#connections, checkRoom);
       this.#demand("admitted");
       this.#state = "starting";
       if (this.isFunction) {
@@ -192,6 +199,62 @@ export class Workload {
     } catch (error) {
       await this.#fail();
       throw error;
+    }
+  }
+
+  /**
+   * Continues a workload of an earlier node: on the machines that still run, and on new ones for those that do not.
+   *
+   * @param restored What its record says.
+   * @param machines Records of the machines that may still run it.
+   * @throws NexError when it can't be continued at all; the workload has `failed` then.
+   */
+  async restore(restored: RestoredFacts, machines: readonly MachineRecord[]): Promise<void> {
+    try {
+      this.#connections = await this.#services.connections.of({
+        namespace: this.namespace,
+        isFunction: this.isFunction,
+        own: this.spec.perRequestConnections,
+        lost: (why) => this.#disconnected(why),
+      });
+      this.#artifact.restore(this.#connections, restored.artifact);
+      this.#demand("admitted");
+      this.#state = "starting";
+      if (this.isFunction) this.#function = this.#functionRuntime(this.#connections);
+      await this.#publish(restored.published);
+      const whyNot = await Promise.all(
+        this.#replicas.map((replica, at) => this.#adopt(replica, machines[at])),
+      );
+      await this.#function?.start();
+      this.#demand("starting");
+      this.#state = "running";
+      for (const [at, replica] of this.#replicas.entries()) {
+        const why = whyNot[at];
+        if (why === undefined) replica.run();
+        else replica.startAgain(why);
+      }
+    } catch (error) {
+      await this.#fail();
+      throw error;
+    }
+  }
+
+  /** @returns why the replica needs another machine; `undefined` when it has this one */
+  async #adopt(replica: Replica, record: MachineRecord | undefined): Promise<string | undefined> {
+    if (record === undefined) return "the node was restarted, and its machine did not outlive it";
+    try {
+      const adopted = await this.#services.pool.adopt(record, {
+        workloadId: this.id,
+        prepare: (machine) => {
+          this.#serve(machine);
+          return replica.take(machine);
+        },
+      });
+      if (adopted === undefined) return "the node was restarted, and its machine is gone";
+      this.#function?.addMachine(adopted.machine, adopted.concurrency);
+      return undefined;
+    } catch (error) {
+      return errorText(error);
     }
   }
 
@@ -223,7 +286,7 @@ export class Workload {
   }
 
   #replica(): Replica {
-    const { pool, tuning, reporter } = this.#services;
+    const { pool, tuning, reporter, recorded } = this.#services;
     return new Replica({
       mayOverlap: this.isFunction,
       reserve: async () => {
@@ -232,10 +295,8 @@ export class Workload {
         return await pool.reserve(template, this.namespace, tuning.machineWaitMs);
       },
       deploy: async (machine, machineEvents) => {
-        const artifact = this.#artifact as Artifact;
-        if (this.spec.limits.network !== "none")
-          machine.agent.allowRelay(this.#services.relayOf(this.namespace).targets);
-        if (this.#function !== undefined) machine.agent.hostCalls.serve(this.#function.hostCalls);
+        const artifact = await this.#artifact.forMachine();
+        this.#serve(machine);
         const message = this.#deployMessage(artifact);
         const deployed = await machine.deploy(message, artifact.path, tuning.deployTimeMs, machineEvents);
         this.#function?.addMachine(machine, deployed.concurrency ?? 1);
@@ -243,10 +304,15 @@ export class Workload {
       removed: (machine, why) => this.#function?.removeMachine(machine, why),
       log: (level, text) => reporter.line(this, level, text),
       restarts: (code) => this.#restarts(code),
-      backoff: new RestartBackoff(this.spec.restart?.max_restarts, this.spec.restart?.backoff_ms),
+      backoff: new RestartBackoff(
+        this.spec.restart?.max_restarts,
+        this.spec.restart?.backoff_ms,
+        this.#restartsBefore,
+      ),
       restarting: (reason, delayMs) => {
         this.#lastRestart = reason;
         reporter.tell({ type: "workload_restarting", workload: this, reason, delayMs });
+        recorded.restarted(this);
       },
       ended: (end) => {
         // The workload ends with its last replica.
@@ -256,8 +322,19 @@ export class Workload {
     });
   }
 
-  async #publish(): Promise<void> {
-    const { publish } = this.spec.limits;
+  /** Opens the machine's ways to the outside: relayed streams, and host services for a function. */
+  #serve(machine: Machine): void {
+    if (this.spec.limits.network !== "none")
+      machine.agent.allowRelay(this.#services.relayOf(this.namespace).targets);
+    if (this.#function !== undefined) machine.agent.hostCalls.serve(this.#function.hostCalls);
+  }
+
+  /** @param given Host ports that it had before, which it gets again. */
+  async #publish(given: readonly Published[] = []): Promise<void> {
+    const publish = this.spec.limits.publish.map((port) => {
+      const before = given.find(({ machine_port }) => machine_port === port.machine_port);
+      return before === undefined ? port : { ...port, host_port: before.host_port };
+    });
     if (publish.length === 0) return;
     this.#ports = await PublishedPorts.open(publish, this.#services.publishAddress, (socket, port) => {
       const running = this.#replicas.filter(({ isRunning }) => isRunning);
@@ -324,6 +401,7 @@ export class Workload {
     return this.#end({ code: 0, reason }, this.#services.tuning.stopGraceMs);
   }
 
+  /** Never rejects: most callers do not wait for it. */
   #end(end: WorkloadEnd, graceMs: number): Promise<void> {
     this.#stopping ??= this.#endOnce(end, graceMs);
     return this.#stopping;
@@ -332,6 +410,8 @@ export class Workload {
   async #endOnce(end: WorkloadEnd, graceMs: number): Promise<void> {
     const ran = this.isDeployed;
     this.#state = "draining";
+    // First, so that a node which dies now does not run it again.
+    if (ran) await this.#services.recorded.ended(this.id);
     const exit = await this.#release(graceMs);
     this.#state = ran ? "stopped" : "failed";
     if (ran) this.#ended(this, { ...end, code: exit?.code ?? end.code });
@@ -341,7 +421,7 @@ export class Workload {
     if (this.#stopping !== undefined) {
       await this.#stopping;
       // Resources that arrived after the stop had started.
-      await this.#artifact?.[Symbol.asyncDispose]();
+      await this.#artifact[Symbol.asyncDispose]();
       await this.#connections?.[Symbol.asyncDispose]();
       return;
     }
@@ -349,12 +429,26 @@ export class Workload {
     await this.#release(0);
   }
 
+  /** Releases everything it holds. A step that fails is reported, and the others run all the same. */
   async #release(graceMs: number): Promise<Exited | undefined> {
-    await this.#function?.stop(graceMs > 0 ? this.#services.tuning.callDrainMs : 0);
-    const exits = await Promise.all(this.#replicas.map((replica) => replica.end(graceMs)));
-    await this.#ports?.[Symbol.asyncDispose]();
-    await this.#artifact?.[Symbol.asyncDispose]();
-    await this.#connections?.[Symbol.asyncDispose]();
+    let exits: (Exited | undefined)[] = [];
+    const steps = [
+      () => this.#function?.stop(graceMs > 0 ? this.#services.tuning.callDrainMs : 0),
+      async () => {
+        exits = await Promise.all(this.#replicas.map((replica) => replica.end(graceMs)));
+      },
+      () => this.#ports?.[Symbol.asyncDispose](),
+      () => this.#artifact[Symbol.asyncDispose](),
+      () => this.#connections?.[Symbol.asyncDispose](),
+    ];
+    for (const step of steps) {
+      try {
+        await step();
+      } catch (error) {
+        const reason = errorText(error);
+        this.#services.reporter.tell({ type: "workload_not_released", workload: this, reason });
+      }
+    }
     return exits.find((exit) => exit !== undefined);
   }
 }

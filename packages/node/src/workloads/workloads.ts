@@ -1,6 +1,9 @@
 /** All workloads of a node, from admission to end. */
+
+import type { MachineRecord } from "@nexengine/machines";
 import { errorText, NexError } from "@nexengine/protocol/errors";
 import { createXidMaker } from "@nexengine/protocol/formats";
+import type { DeployRecord } from "../state/deploy-records.ts";
 import { EndedWorkloads, endedLinesMax } from "./ended-workloads.ts";
 import type { WorkloadEnd } from "./replica.ts";
 import type { WorkloadServices } from "./services.ts";
@@ -77,6 +80,7 @@ export class Workloads {
     try {
       await accepted;
       await workload.start((bytes) => this.#checkTotalBytes(spec, bytes));
+      await this.#recordAccepted(workload);
     } catch (error) {
       this.#forget(workload);
       if (spec.replaces !== undefined) this.#replaced.delete(spec.replaces);
@@ -85,6 +89,46 @@ export class Workloads {
     this.#services.reporter.tell({ type: "workload_deployed", workload });
     if (this.#drained !== undefined) void workload.drain();
     if (spec.replaces !== undefined) await this.#endReplaced(spec.replaces, workload);
+    return workload;
+  }
+
+  async #recordAccepted(workload: Workload): Promise<void> {
+    try {
+      await this.#services.recorded.accepted(workload);
+    } catch (error) {
+      await workload.stop(errorText(error));
+      throw error;
+    }
+  }
+
+  /**
+   * Continues a workload of an earlier node.
+   *
+   * @param machines Records of the machines that may still run it.
+   * @throws NexError; nothing runs of it then.
+   */
+  async restore(
+    record: DeployRecord,
+    spec: WorkloadSpec,
+    machines: readonly MachineRecord[],
+  ): Promise<Workload> {
+    const { id, accepted_ms: startedAtMs, artifact, published, restarts } = record;
+    const ended = (one: Workload, end: WorkloadEnd): void => this.#ended(one, end);
+    const workload = new Workload(id, spec, this.#services, ended, { startedAtMs, restarts });
+    this.#byId.set(id, workload);
+    try {
+      await workload.restore({ artifact, published }, machines);
+    } catch (error) {
+      this.#forget(workload);
+      throw error;
+    }
+    const { replicas } = spec;
+    this.#services.reporter.tell({
+      type: "workload_adopted",
+      workload,
+      adopted: workload.readyCount,
+      replicas,
+    });
     return workload;
   }
 
@@ -154,8 +198,13 @@ export class Workloads {
     return this.#drained.promise;
   }
 
-  /** Stops all workloads. */
+  /** Stops all workloads. Unless the node drains, the next one in its state directory runs them again. */
   async stopAll(reason: string): Promise<void> {
+    const { recorded, artifacts } = this.#services;
+    if (this.#drained === undefined) {
+      recorded.keep();
+      artifacts.keepsFiles = recorded.isOn;
+    }
     await Promise.all([...this.#byId.values()].map((workload) => workload.stop(reason)));
   }
 }

@@ -7,6 +7,15 @@ export interface Attach {
   epoch: number;
 }
 
+/** agent → node: the workload has exited. */
+export const exitedSchema = z.object({
+  /** Exit status; absent if a signal killed the workload or it never started. */
+  code: z.number().int().min(-1).max(255).optional(),
+  signal: z.string().max(16).optional(),
+  message: z.string().max(1024).optional(),
+});
+export type Exited = z.infer<typeof exitedSchema>;
+
 /** agent → node: answers an attach. */
 export const helloSchema = z.object({
   protocol: z.number().int(),
@@ -14,6 +23,16 @@ export const helloSchema = z.object({
   instance: z.string().max(64),
   lastEpoch: z.number().int().min(0),
   providers: z.array(z.string().max(16)).max(16),
+  /** The workload that was deployed in an earlier epoch. */
+  running: z
+    .object({
+      workloadId: z.string().max(64),
+      /** Number of calls the function accepts at once. */
+      concurrency: z.number().int().min(1).max(1024).optional(),
+      /** How it exited, if it did. */
+      exit: exitedSchema.optional(),
+    })
+    .optional(),
 });
 export type Hello = z.infer<typeof helloSchema>;
 
@@ -70,12 +89,3 @@ export type Deployed = z.infer<typeof deployedSchema>;
 export interface Undeploy {
   graceMs: number;
 }
-
-/** agent → node: the workload has exited. */
-export const exitedSchema = z.object({
-  /** Exit status; absent if a signal killed the workload or it never started. */
-  code: z.number().int().min(-1).max(255).optional(),
-  signal: z.string().max(16).optional(),
-  message: z.string().max(1024).optional(),
-});
-export type Exited = z.infer<typeof exitedSchema>;

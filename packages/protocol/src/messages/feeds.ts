@@ -9,6 +9,7 @@ export const eventTypes = [
   "workload_deployed",
   "workload_undeployed",
   "workload_restarting",
+  "workload_adopted",
   "deploy_refused",
   "stop_refused",
   "lameduck_refused",

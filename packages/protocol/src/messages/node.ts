@@ -1,6 +1,7 @@
 /** PING, AUCTION, WPING, INFO and LAMEDUCK: requests and answers about nodes. */
 import { z } from "zod";
 import { goObject } from "../formats/go-json.ts";
+import { workloadNameBytesMax } from "../subjects/names.ts";
 import { nodeExtrasSchema, sandboxes } from "./features.ts";
 import { limitsSchema } from "./limits.ts";
 
@@ -167,7 +168,7 @@ const infoExtrasSchema = z.object({
   /** Number of latest log lines to include, of all workloads or of one. */
   tail: z.number().int().min(1).max(tailLinesMax).optional(),
   /** Id or name of the workload whose log lines are requested. */
-  workload: z.string().max(64).optional(),
+  workload: z.string().max(workloadNameBytesMax).optional(),
 });
 
 /** Body of an INFO request. */

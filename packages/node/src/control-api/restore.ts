@@ -1,0 +1,152 @@
+/**
+ * Continues the workloads of the node that ran before in this state directory. Each recorded request goes through
+ * admission again, as of the time at which it was accepted, so the configuration of today holds for it.
+ */
+import { errorText, type NexError, toNexError } from "@nexengine/protocol/errors";
+import { parseJson } from "@nexengine/protocol/formats";
+import { deployRequestSchema } from "@nexengine/protocol/messages";
+import { decodeClaims } from "@nexengine/protocol/tokens";
+import type { Logger } from "pino";
+import { admitDeploy } from "../admission/admit-deploy.ts";
+import type { DeployRecord } from "../state/deploy-records.ts";
+import type { StoredMachine } from "../state/machine-records.ts";
+import type { WorkloadSpec } from "../workloads/spec.ts";
+import type { ActionContext } from "./context.ts";
+
+/** Maximum number of workloads that are restored at once. */
+const restoresMax = 16;
+const retryFirstMs = 500;
+const retryMaxMs = 30_000;
+/** Errors that pass: the workload is tried again later. */
+const passingCodes: ReadonlySet<string> = new Set([
+  "connection_failed",
+  "port_taken",
+  "timeout",
+  "egress_refused",
+  "per_request_connections_limit",
+]);
+/** Errors of a node that has not the key of the one before: its operator may still hand it in. */
+const keyCodes: ReadonlySet<string> = new Set(["environment_unreadable", "sealed_for_another"]);
+
+/** Work that the previous node has left. */
+export interface PreviousWork {
+  deploys: readonly DeployRecord[];
+  /** Machines that may still run their workloads. */
+  machines: readonly StoredMachine[];
+}
+
+/** Parts of the node that a restore uses. */
+export interface RestoreContext extends Pick<ActionContext, "workloads" | "deployFacts" | "reporter"> {
+  log: Logger;
+  /** The kind of machines that the node's driver can take over. */
+  machineKind: string;
+  /** Ends a machine of the previous node, whatever its kind. */
+  endMachine(machine: StoredMachine): Promise<void>;
+  /** Removes a record. */
+  forget(id: string): Promise<void>;
+  /** Aborted when the node stops. */
+  signal: AbortSignal;
+}
+
+/** Restores all workloads. Returns once each runs, or is told and, where that can help, will be tried again. */
+export async function restoreWorkloads(context: RestoreContext, work: PreviousWork): Promise<void> {
+  const waiting = [...work.deploys];
+  const machines = Map.groupBy(work.machines, ({ workload_id }) => workload_id ?? "");
+  const next = async (): Promise<void> => {
+    for (let record = waiting.shift(); record !== undefined; record = waiting.shift()) {
+      await restoreOne(context, record, machines.get(record.id) ?? []);
+    }
+  };
+  await Promise.all(Array.from({ length: restoresMax }, next));
+}
+
+async function restoreOne(
+  context: RestoreContext,
+  record: DeployRecord,
+  machines: readonly StoredMachine[],
+  attempt = 0,
+): Promise<void> {
+  const usable = await endForeign(context, machines);
+  try {
+    const spec = admitAgain(context, record);
+    await context.workloads.restore(record, spec, usable);
+  } catch (thrown) {
+    const error = toNexError(thrown);
+    if (passingCodes.has(error.code)) {
+      retryLater(context, record, error, attempt);
+      return;
+    }
+    await refuse(context, record, usable, error);
+  }
+}
+
+/** Ends machines of a kind that this node does not make. @returns the others */
+async function endForeign(
+  { machineKind, endMachine, log }: RestoreContext,
+  machines: readonly StoredMachine[],
+): Promise<StoredMachine[]> {
+  const usable: StoredMachine[] = [];
+  for (const machine of machines) {
+    if (machine.driver === machineKind) usable.push(machine);
+    else {
+      await endMachine(machine).catch((error: unknown) => {
+        log.error(
+          { machine: machine.id, reason: errorText(error) },
+          "a machine of the previous node is left",
+        );
+      });
+    }
+  }
+  return usable;
+}
+
+/** Admits a recorded request as of its time. @throws NexError */
+function admitAgain({ deployFacts }: RestoreContext, record: DeployRecord): WorkloadSpec {
+  const { namespace } = record;
+  const body = Buffer.from(record.request, "base64");
+  const request = parseJson(body, deployRequestSchema, "Cannot read a recorded deploy");
+  const facts = deployFacts(namespace);
+  // The workload that it replaced has ended since.
+  const replaced = { namespace, issuer: decodeClaims(request.workload_jwt ?? "").iss, replicas: 1 };
+  const { spec } = admitDeploy(
+    { namespace, request, body },
+    {
+      ...facts,
+      nowMs: record.accepted_ms,
+      isUsed: () => false,
+      replaceable: () => replaced,
+      ...(record.autostart === undefined ? {} : { requireBoundClaims: false }),
+    },
+  );
+  const { replaces: _, ...rest } = spec;
+  return { ...rest, ...(record.autostart === undefined ? {} : { autostart: record.autostart }) };
+}
+
+function retryLater(context: RestoreContext, record: DeployRecord, error: NexError, attempt: number): void {
+  const delayMs = Math.min(retryFirstMs * 2 ** attempt, retryMaxMs);
+  context.log.warn(
+    { workload: record.id, namespace: record.namespace, reason: error.message, delayMs },
+    "a workload of the previous node can't run yet; it is tried again",
+  );
+  const timer = setTimeout(() => void restoreOne(context, record, [], attempt + 1), delayMs);
+  context.signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
+}
+
+/** Tells why a workload does not run any more, and ends what runs of it. */
+async function refuse(
+  context: RestoreContext,
+  record: DeployRecord,
+  machines: readonly StoredMachine[],
+  error: NexError,
+): Promise<void> {
+  const { id, namespace } = record;
+  for (const machine of machines) await context.endMachine(machine).catch(() => undefined);
+  context.reporter.tell({
+    type: "restore_refused",
+    workloadId: id,
+    namespace,
+    code: error.code,
+    reason: error.message,
+  });
+  if (!keyCodes.has(error.code)) await context.forget(id);
+}

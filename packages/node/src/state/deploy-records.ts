@@ -1,0 +1,135 @@
+/**
+ * Records of accepted deploys, one file each. A record is on the disk before its deploy is answered, and is removed
+ * before its workload is stopped, so a node that restarts runs exactly what was accepted and not stopped.
+ */
+import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { errorText, NexError } from "@nexengine/protocol/errors";
+import { z } from "zod";
+import { type PreparedFile, prepareFile, readIfThere, syncDirectory, unfinishedSuffix } from "./files.ts";
+
+const suffix = ".json";
+const idForm = /^[a-z0-9]{1,32}$/;
+
+const recordSchema = z.strictObject({
+  version: z.literal(1),
+  /** Id of the workload. */
+  id: z.string().regex(idForm),
+  namespace: z.string().max(64),
+  /**
+   * The request as it was received, in base64. Its secrets stay sealed for this node's xkey, and its token proves who
+   * issued it.
+   */
+  request: z.base64().max(1_048_576),
+  /** Time of the admission, in ms since 1970. */
+  accepted_ms: z.number().int().min(0),
+  artifact: z.strictObject({ sha256: z.string().regex(/^[0-9a-f]{64}$/), bytes: z.number().int().min(0) }),
+  /** Host ports that were given to the workload, so that it gets them again. */
+  published: z
+    .array(
+      z.strictObject({
+        machine_port: z.number().int().min(1).max(65_535),
+        host: z.string().max(255),
+        host_port: z.number().int().min(1).max(65_535),
+      }),
+    )
+    .max(64),
+  /** Number of restarts so far. */
+  restarts: z.number().int().min(0),
+  /** Digest of the configuration's entry that started it. */
+  autostart: z.string().max(64).optional(),
+});
+
+/** An accepted deploy. */
+export type DeployRecord = z.infer<typeof recordSchema>;
+
+/** All records of a directory. */
+export interface DeployRecordList {
+  /** In the order of their admission. */
+  records: DeployRecord[];
+  /** Ids of records that can't be read, and why. Nothing is known of these, so their machines are left alone. */
+  unreadable: { id: string; reason: string }[];
+}
+
+export class DeployRecords {
+  readonly path: string;
+
+  constructor(path: string) {
+    this.path = path;
+  }
+
+  /** Writes a record under a temporary name. It counts once it is committed. */
+  async prepare(record: DeployRecord): Promise<PreparedFile> {
+    return await prepareFile(this.#pathOf(record.id), JSON.stringify(record));
+  }
+
+  /** Replaces a record. */
+  async update(record: DeployRecord): Promise<void> {
+    await (await this.prepare(record)).commit();
+  }
+
+  /** Notes a number of restarts in a record that is there. It need not survive the host. */
+  async setRestarts(id: string, restarts: number): Promise<void> {
+    const path = this.#pathOf(id);
+    const text = await readIfThere(path);
+    if (text === undefined) return;
+    const record = { ...recordSchema.parse(JSON.parse(text)), restarts };
+    await writeFile(path + unfinishedSuffix, JSON.stringify(record), { mode: 0o600 });
+    await rename(path + unfinishedSuffix, path);
+  }
+
+  /** Removes a record. Returns once the disk has that. */
+  async remove(id: string): Promise<void> {
+    await rm(this.#pathOf(id), { force: true });
+    await syncDirectory(this.path);
+  }
+
+  /**
+   * Reads all records, and removes unfinished ones: they were never answered.
+   *
+   * @throws NexError `state_unusable` when the directory is unreadable.
+   */
+  async list(): Promise<DeployRecordList> {
+    await mkdir(this.path, { recursive: true, mode: 0o700 });
+    for (const name of await readdir(this.path)) {
+      if (name.endsWith(unfinishedSuffix)) await rm(join(this.path, name), { force: true });
+    }
+    return await this.read();
+  }
+
+  /**
+   * Reads all records, and changes nothing.
+   *
+   * @throws NexError `state_unusable` when the directory is unreadable.
+   */
+  async read(): Promise<DeployRecordList> {
+    const found: DeployRecordList = { records: [], unreadable: [] };
+    try {
+      for (const name of await readdir(this.path)) {
+        if (name.endsWith(suffix))
+          await readInto(found, join(this.path, name), name.slice(0, -suffix.length));
+      }
+    } catch (cause) {
+      throw new NexError("state_unusable", `Cannot read the records of deploys: ${errorText(cause)}`, {
+        cause,
+      });
+    }
+    found.records.sort((one, other) => one.accepted_ms - other.accepted_ms || (one.id < other.id ? -1 : 1));
+    return found;
+  }
+
+  #pathOf(id: string): string {
+    return join(this.path, id + suffix);
+  }
+}
+
+async function readInto(found: DeployRecordList, path: string, id: string): Promise<void> {
+  try {
+    const record = recordSchema.parse(JSON.parse((await readIfThere(path)) ?? ""));
+    if (record.id === id) found.records.push(record);
+    else found.unreadable.push({ id, reason: "its name is not that of its workload" });
+  } catch (error) {
+    const reason = error instanceof z.ZodError ? z.prettifyError(error) : errorText(error);
+    found.unreadable.push({ id, reason: reason.slice(0, 500) });
+  }
+}

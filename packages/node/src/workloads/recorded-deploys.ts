@@ -1,0 +1,83 @@
+/** The records of running workloads: when they are written, changed and removed. */
+import { errorText, NexError } from "@nexengine/protocol/errors";
+import type { Logger } from "pino";
+import type { DeployRecord, DeployRecords } from "../state/deploy-records.ts";
+import type { Workload } from "./workload.ts";
+
+export class RecordedDeploys {
+  readonly #records: DeployRecords | undefined;
+  readonly #log: Logger;
+  /** Unfinished changes of each record, so that they keep their order. */
+  readonly #changes = new Map<string, Promise<void>>();
+  #isKept = false;
+
+  /** @param records Nothing is recorded when absent. */
+  constructor(records: DeployRecords | undefined, log: Logger) {
+    this.#records = records;
+    this.#log = log;
+  }
+
+  /** Whether workloads outlive this node. */
+  get isOn(): boolean {
+    return this.#records !== undefined;
+  }
+
+  /** Records a workload that runs. Returns once the disk has it. @throws NexError `state_unusable` */
+  async accepted(workload: Workload): Promise<void> {
+    if (this.#records === undefined) return;
+    const { id, namespace, spec, sha256, artifactBytes, published, restarts, startedAtMs } = workload;
+    const record: DeployRecord = {
+      version: 1,
+      id,
+      namespace,
+      request: Buffer.from(spec.request).toString("base64"),
+      accepted_ms: startedAtMs,
+      artifact: { sha256, bytes: artifactBytes },
+      published: published.map(({ machine_port, host, host_port }) => ({ machine_port, host, host_port })),
+      restarts,
+      ...(spec.autostart === undefined ? {} : { autostart: spec.autostart }),
+    };
+    try {
+      await this.#records.update(record);
+    } catch (cause) {
+      throw new NexError("state_unusable", `Cannot record the deploy: ${errorText(cause)}`, { cause });
+    }
+  }
+
+  /** Removes the record of a workload that is about to end, unless the next node is to run it. */
+  async ended(id: string): Promise<void> {
+    if (this.#isKept) return;
+    await this.#change(id, async (records) => await records.remove(id));
+  }
+
+  /** Notes a restart. */
+  restarted(workload: Workload): void {
+    void this.#change(workload.id, async (records) => {
+      await records.setRestarts(workload.id, workload.restarts);
+    });
+  }
+
+  /** From now on, workloads that end are those of the next node. */
+  keep(): void {
+    this.#isKept = true;
+  }
+
+  #change(id: string, work: (records: DeployRecords) => Promise<void>): Promise<void> {
+    const records = this.#records;
+    if (records === undefined) return Promise.resolve();
+    const before = this.#changes.get(id) ?? Promise.resolve();
+    const change = before
+      .then(() => work(records))
+      .catch((error: unknown) => {
+        this.#log.error(
+          { workload: id, reason: errorText(error) },
+          "the record of a deploy can't be changed",
+        );
+      })
+      .finally(() => {
+        if (this.#changes.get(id) === change) this.#changes.delete(id);
+      });
+    this.#changes.set(id, change);
+    return change;
+  }
+}
