@@ -123,9 +123,15 @@ export class Replica {
     };
   }
 
-  /** Counts as running. An early exit is reported now, after the caller of the deploy has its answer. */
+  /**
+   * Counts as running. An early exit is reported now, after the caller of the deploy has its answer. A replica whose
+   * machine was replaced meanwhile runs as soon as it has started on the next one.
+   */
   run(): void {
-    if (this.#state === "over") return;
+    if (this.#state === "starting") this.#runNow();
+  }
+
+  #runNow(): void {
     this.#state = "running";
     const early = this.#early;
     this.#early = undefined;
@@ -204,7 +210,7 @@ export class Replica {
       if (!this.#host.mayOverlap) await previousEnded;
       if (this.#state !== "restarting") return;
       await this.#place();
-      if ((this.#state as ReplicaState) === "restarting") this.run();
+      if ((this.#state as ReplicaState) === "restarting") this.#runNow();
     } catch (error) {
       if (this.#state !== "restarting") return;
       const machine = this.#machine;
