@@ -58,6 +58,8 @@ export class Replica {
   /** Settles when the current attempt to start on a machine is over. */
   #placing: Promise<void> = Promise.resolve();
   #restart: NodeJS.Timeout | undefined;
+  /** Settles when all replaced machines have ended. */
+  #replacedEnded: Promise<unknown> = Promise.resolve();
   /** An exit that was reported before the replica counted as running. */
   #early: (() => void) | undefined;
   #ending: Promise<Exited | undefined> | undefined;
@@ -187,6 +189,8 @@ export class Replica {
     this.#host.removed(machine, why);
     this.#host.restarting(why, delayMs);
     const ended = machine.end(0);
+    const earlier = this.#replacedEnded;
+    this.#replacedEnded = ended.then(() => earlier);
     this.#restart = setTimeout(() => {
       this.#placing = this.#restartNow(ended);
     }, delayMs);
@@ -221,7 +225,7 @@ export class Replica {
     }
   }
 
-  /** Stops the replica for good. Idempotent. @returns how the workload exited, if its agent reported it. */
+  /** Stops the replica for good, with all its machines. Idempotent. @returns how the workload exited, if its agent reported it. */
   end(graceMs: number): Promise<Exited | undefined> {
     this.#ending ??= this.#end(graceMs);
     return this.#ending;
@@ -234,6 +238,7 @@ export class Replica {
     // A start in progress notices that the replica is over.
     await this.#placing;
     await this.#machine?.end(0);
+    await this.#replacedEnded;
     return exit;
   }
 }
