@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { NatsServer } from "@nexengine/provision";
 import { echoFunctionPath, startTestNatsServer } from "@nexengine/testing";
+import { startScriptedNode } from "../packages/client/src/testing/scripted-node.ts";
 import { type Ended, NexHome, type RunningNex, type RunOptions } from "./support/nex.ts";
 
 const home = new NexHome();
@@ -134,4 +135,26 @@ describe("nex lameduck", () => {
       assert.equal((await run(["lameduck", id, ...args])).status, 2);
     }
   });
+});
+
+test("--allow-go-nodes: what goes to a node without our proofs is told in one line, for a deploy and a stop", async () => {
+  await using apart = await startTestNatsServer();
+  const id = "dc2f2m1ksdudki293gng";
+  const machines = [{ id, workload: { name: "fn", type: "v8" } }];
+  await using node = await startScriptedNode(apart.url, { extras: false, info: () => ({ machines }) });
+  const told = (action: string) =>
+    new RegExp(
+      `^Node ${node.id} shows neither bound tokens nor a proof .* ${action} of "fn" .* legacy token.*$`,
+      "m",
+    );
+  const s = ["--allow-go-nodes", "-s", apart.url];
+  const args = ["devrun", home.write("fn.js", "() => 1;"), "--no-stop", ...s];
+  const deployed = await home.run(args);
+  assert.equal(deployed.status, 0, deployed.stderr);
+  assert.match(deployed.stderr, told("deploy"));
+  assert.match(deployed.stderr, /can read the environment$/m);
+  const stopped = await home.run(["stop", "fn", ...s]);
+  assert.equal(stopped.status, 0, stopped.stderr);
+  assert.match(stopped.stderr, told("stop"));
+  assert.equal(node.deploys.length + node.stops.length, 2);
 });

@@ -3,7 +3,7 @@
  */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { networkInterfaces, tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { connectNex, type NexClient } from "@nexengine/client";
@@ -182,7 +182,7 @@ describe("which servers a request may name", () => {
     }
   });
 
-  test("are any with request_connections any, but the node's host and its link", async () => {
+  test("are any with request_connections any, but special addresses and the node's host", async () => {
     await using nexus = await startAccounts({ config: { request_connections: "any" } });
     const { port } = nexus.server;
     const node = nexus.node.id;
@@ -195,6 +195,13 @@ describe("which servers a request may name", () => {
       "nats://169.254.169.254:80",
       "nats://0.0.0.0:4222",
       "nats://[::1]:4222",
+      "nats://168.63.129.16:4222",
+      "nats://10.255.255.1:4222",
+      "nats://[fd00:ec2::254]:4222",
+      "nats://[2002:7f00:1::]:4222",
+      ...Object.values(networkInterfaces())
+        .flatMap((found) => found ?? [])
+        .map(({ address, family }) => `nats://${family === "IPv6" ? `[${address}]` : address}:4222`),
     ]) {
       const error = await refusal(nexus.function("() => 1", { node, triggerConnection: { url } }));
       assert.equal(error.code, "connection_not_allowed", url);

@@ -1,5 +1,5 @@
 /** Where the options lead: flags, then environment, `--context`, a running `nex up`, the selected context. */
-import { type ClientOptions, connectNex, type NexClient } from "@nexengine/client";
+import { type ClientOptions, connectNex, type Fallback, type NexClient } from "@nexengine/client";
 import { NexError } from "@nexengine/protocol/errors";
 import {
   defaultServer,
@@ -7,6 +7,7 @@ import {
   type NatsContext,
   type NatsLogin,
   type NatsTls,
+  type ReadNamedFile,
   splitUrls,
   tlsOfContext,
   withoutSecrets,
@@ -16,7 +17,7 @@ import { expandHome, type NamedContext, readContext, selectedContextName } from 
 import { version } from "./daemon.ts";
 import type { GlobalOptions } from "./global-options.ts";
 import { readKeyFile, readNamedFile } from "./key-files.ts";
-import { note } from "./output.ts";
+import { note, visible } from "./output.ts";
 import { findRunningUp } from "./up-state.ts";
 
 /** The connection that the options lead to. */
@@ -77,8 +78,19 @@ export async function withClient<T>(
   work: (client: NexClient, connection: Connection) => Promise<T>,
 ): Promise<T> {
   const connection = connectionOf(options);
-  await using client = await connectNex(connection.login);
+  await using client = await connectNex({ ...connection.login, onFallback: noteFallback });
   return await work(client, connection);
+}
+
+/** A node without our proofs may be a stranger, so its use is never silent. */
+function noteFallback({ action, name, nodeId }: Fallback): void {
+  const risk = action === "deploy" ? ", and whoever answers in its place can read the environment" : "";
+  note(
+    visible(
+      `Node ${nodeId} shows neither bound tokens nor a proof of its xkey, so the ${action} of "${name}" goes there with a ` +
+        `legacy token, as --allow-go-nodes permits${risk}`,
+    ),
+  );
 }
 
 function serversOf(options: GlobalOptions): { servers: string[]; named: NamedContext | undefined } {
@@ -141,9 +153,8 @@ function tlsOf(options: GlobalOptions, context: NatsContext | undefined): NatsTl
   return tlsOfContext(tls, readContextFile);
 }
 
-function readContextFile(path: string, what: string): string {
-  return readNamedFile(expandHome(path), what);
-}
+const readContextFile: ReadNamedFile = (path, what, content) =>
+  (content === "secret" ? readKeyFile : readNamedFile)(expandHome(path), what);
 
 function connectionName(): string {
   const found = version();

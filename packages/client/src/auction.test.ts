@@ -4,6 +4,8 @@ import type { PingResponse } from "@nexengine/protocol/messages";
 import { createKey } from "@nexengine/protocol/tokens";
 import { bestOf, describeReasons } from "./auction.ts";
 
+const proofs = { xkey_proof: "proof", features: ["bound-claims"] };
+
 type Extras = NonNullable<PingResponse["nex"]>;
 
 function bid(extras: Partial<Extras> | undefined, tags: Record<string, string> = {}): PingResponse {
@@ -28,22 +30,41 @@ test("bestOf takes a node with a ready machine before a sandboxed one, and that 
   assert.equal(bestOf([]), undefined);
 });
 
-test("bestOf leaves equals to chance, Go nodes among them", () => {
+test("bestOf leaves equals to chance, Go nodes by themselves too", () => {
+  const ready = { ready_machines: 3, sandbox: "container", load: 0.55 } as const;
+  for (const [first, second] of [
+    [bid(undefined), bid(undefined)],
+    [bid({ ...proofs, ...ready }), bid({ ...proofs, ...ready })],
+  ] as const) {
+    assert.equal(
+      bestOf([first, second], () => 0),
+      first,
+    );
+    assert.equal(
+      bestOf([first, second], () => 0.99),
+      second,
+    );
+  }
+  const unsafe = bid(undefined, { "nex.unsafe": "true" });
   const original = bid(undefined);
-  const ours = bid({ ready_machines: 3, sandbox: "container", load: 0.55 });
   assert.equal(
-    bestOf([original, ours], () => 0),
+    bestOf([unsafe, original], () => 0),
     original,
   );
-  assert.equal(
-    bestOf([original, ours], () => 0.99),
-    ours,
-  );
-  const unsafe = bid(undefined, { "nex.unsafe": "true" });
-  assert.equal(
-    bestOf([unsafe, ours], () => 0),
-    ours,
-  );
+});
+
+test("bestOf takes a node with our proofs before any without, however well that one bids", () => {
+  const ours = bid({ ...proofs, ready_machines: 0, sandbox: "process", load: 1 });
+  const { xkey_proof, features } = proofs;
+  for (const other of [
+    bid(undefined),
+    bid({ ready_machines: 9, sandbox: "firecracker", load: 0 }),
+    bid({ xkey_proof, ready_machines: 9, sandbox: "firecracker", load: 0 }),
+    bid({ features, ready_machines: 9, sandbox: "firecracker", load: 0 }),
+  ]) {
+    assert.equal(bestOf([other, ours]), ours);
+    assert.equal(bestOf([ours, other]), ours);
+  }
 });
 
 test("describeReasons counts nodes by what they say, the most told first", () => {

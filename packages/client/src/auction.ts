@@ -12,6 +12,7 @@ import { isPublicKey } from "@nexengine/protocol/tokens";
 import { checkEndorsed, isRefusedAsGoNode, lacksNeed, missingFeature, type Needs } from "./needs.ts";
 import { askAll } from "./scatter.ts";
 import type { Session } from "./session.ts";
+import { knowsBoundTokens } from "./tokens.ts";
 
 /** Bids whose load differs by less are taken for equal, so that deploys spread. */
 const loadStep = 0.25;
@@ -32,8 +33,8 @@ const plurals: Readonly<Record<string, string>> = {
 /**
  * Holds an auction.
  *
- * @returns the best bid: one with a ready machine before one without, a sandbox before none, then the less loaded; by
- *   chance among equals.
+ * @returns the best bid: one with our proofs before one of a Go node or a stranger, a ready machine before none, a sandbox
+ *   before none, then the less loaded; by chance among equals.
  * @throws NexError `no_node` that tells why the nodes don't bid, `feature_missing`, `endorsement_invalid`
  */
 export async function holdAuction(session: Session, needs: Needs): Promise<PingResponse> {
@@ -106,10 +107,12 @@ export function bestOf(
 }
 
 function rankOf({ nex, tags }: PingResponse): readonly number[] {
+  // A bid without our features may be anybody's, also where Go nodes are allowed. The proof is checked once it is chosen.
+  const proven = knowsBoundTokens(nex) && nex?.xkey_proof !== undefined ? 1 : 0;
   // A node that does not report its ready machines counts as having one, as Go nodes do.
   const ready = (nex?.ready_machines ?? 1) > 0 ? 1 : 0;
   const sandboxed = tags?.["nex.unsafe"] === "true" || nex?.sandbox === "process" ? 0 : 1;
-  return [ready, sandboxed, -Math.floor((nex?.load ?? loadUntold) / loadStep)];
+  return [proven, ready, sandboxed, -Math.floor((nex?.load ?? loadUntold) / loadStep)];
 }
 
 function compare(one: readonly number[], other: readonly number[]): number {

@@ -10,6 +10,7 @@ import {
   signXkeyProof,
   xkeyProofLifeSeconds,
 } from "@nexengine/protocol/tokens";
+import type { Fallback } from "./session.ts";
 import { refusal, startBench, type TestBench } from "./testing/client.ts";
 import type { Body, ScriptedNode } from "./testing/scripted-node.ts";
 
@@ -178,6 +179,33 @@ test("a Go node, which has no proof, gets what a Go client would send", async ()
   const deployment = await bench.client.deploy(bench.functionOptions());
   assert.equal(deployment.nodeId, node.id);
   assert.equal(node.deploys[0]?.["nex"], undefined);
+});
+
+test("where Go nodes are allowed, ours wins all the same, and what goes to a Go node is told before it is sent", async () => {
+  const told: Fallback[] = [];
+  const sentBefore: number[] = [];
+  let node: ScriptedNode | undefined;
+  const onFallback = (fallback: Fallback): void => {
+    told.push(fallback);
+    sentBefore.push((node?.deploys.length ?? 0) + (node?.stops.length ?? 0));
+  };
+  await using bench = await startBench({ client: { allowGoNodes: true, onFallback } });
+  node = await bench.node({ extras: false });
+  const { id: workloadId } = await bench.client.deploy(bench.functionOptions());
+  const nodeId = node.id;
+  await bench.client.stop({ nodeId, workloadId, name: "echo", issuer: bench.issuer });
+  assert.deepEqual(told, [
+    { action: "deploy", name: "echo", nodeId },
+    { action: "stop", name: "echo", nodeId },
+  ]);
+  assert.deepEqual(sentBefore, [0, 1]);
+  const ours = await bench.node({
+    auction: (self) => ({ nex: { ...self.extras, ready_machines: 0, load: 1 } }),
+  });
+  for (let at = 0; at < 6; at++)
+    assert.equal((await bench.client.deploy(bench.functionOptions())).nodeId, ours.id);
+  await bench.client.stop({ nodeId: ours.id, workloadId, name: "echo", issuer: bench.issuer });
+  assert.equal(told.length, 2);
 });
 
 test("a node that lacks what the deploy relies on gets nothing", async () => {

@@ -46,7 +46,7 @@ import { Feed, type FeedOptions } from "./feed.ts";
 import { type LameDuckOptions, lameDuck } from "./lame-duck.ts";
 import { askNode, assertNodeId, requestTimeoutMs } from "./requests.ts";
 import { askAll, type ScatterOptions } from "./scatter.ts";
-import type { Session } from "./session.ts";
+import type { Fallback, Session } from "./session.ts";
 import { type StopOptions, stop } from "./stop.ts";
 import { type Uploaded, type UploadOptions, upload } from "./upload.ts";
 
@@ -77,6 +77,8 @@ export interface ClientOptions extends NatsLogin {
    * to one request, so whoever answers in their place can read the environment and reuse the token.
    */
   allowGoNodes?: boolean;
+  /** Called before a legacy token is sent to a node without our proofs, which `allowGoNodes` permits. */
+  onFallback?: (fallback: Fallback) => void;
 }
 
 /** Where a workload is. */
@@ -131,7 +133,15 @@ export interface EventEntry {
  */
 export async function connectNex(options: ClientOptions = {}): Promise<NexClient> {
   repairEmbeddingProgram();
-  const { namespace = defaultNamespace, connection, endorser, nexus, allowGoNodes, ...login } = options;
+  const {
+    namespace = defaultNamespace,
+    connection,
+    endorser,
+    nexus,
+    allowGoNodes,
+    onFallback,
+    ...login
+  } = options;
   assertNamespace(namespace);
   if (endorser !== undefined && (!isPublicKey(endorser) || endorser.startsWith("X"))) {
     throw new NexError(
@@ -142,7 +152,7 @@ export async function connectNex(options: ClientOptions = {}): Promise<NexClient
   const own = connection === undefined;
   const { inboxPrefix } = login;
   const joined = connection ?? (await connectNats(login));
-  return new NexClient(joined, namespace, own, { inboxPrefix, endorser, nexus, allowGoNodes });
+  return new NexClient(joined, namespace, own, { inboxPrefix, endorser, nexus, allowGoNodes, onFallback });
 }
 
 /** A client that works in one namespace of a nexus. Made by `connectNex`. */

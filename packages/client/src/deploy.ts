@@ -155,6 +155,7 @@ export async function deploy(session: Session, options: DeployOptions): Promise<
     node.info.public_xkey,
     sealing ? connections : undefined,
   );
+  if (!bound) session.onFallback?.({ action: "deploy", name, nodeId: node.id });
   const stored = await storeArtifact(session, options);
   const send = (replace?: string): Promise<RunResponse> => {
     const request = {

@@ -31,5 +31,6 @@ export type { LameDuckOptions } from "./lame-duck.ts";
 export type { WorkloadLimits } from "./limits.ts";
 export type { WorkloadConnection } from "./per-request-connections.ts";
 export type { ScatterOptions } from "./scatter.ts";
+export type { Fallback } from "./session.ts";
 export type { StopOptions } from "./stop.ts";
 export type { Uploaded, UploadOptions } from "./upload.ts";

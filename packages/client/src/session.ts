@@ -14,4 +14,14 @@ export interface Session {
   readonly nexus?: string | undefined;
   /** May tokens be legacy ones, and xkeys without a proof, where a node shows nothing of ours? */
   readonly allowGoNodes?: boolean | undefined;
+  /** Told before a legacy token is sent. */
+  readonly onFallback?: ((fallback: Fallback) => void) | undefined;
+}
+
+/** A request that goes to a node without our proofs, because the client allows Go nodes. */
+export interface Fallback {
+  action: "deploy" | "stop";
+  /** The workload's name. */
+  name: string;
+  nodeId: string;
 }

@@ -54,6 +54,7 @@ export async function stop(session: Session, options: StopOptions): Promise<Stop
     if (session.endorser !== undefined)
       throw lacksFeature(action, "bound-claims", "the node does not know it");
     if (session.allowGoNodes !== true) throw goNodeRefused(action);
+    session.onFallback?.({ action: "stop", name, nodeId });
     return stopWithLegacyToken(options, send);
   }
   return send(boundStopToken({ name, workloadId, node: nodeId, namespace }, issuer));

@@ -1,9 +1,10 @@
 /** A per-request connection: where it may lead, and how it is opened. */
 import { lookup } from "node:dns/promises";
-import { BlockList, isIP, isIPv6 } from "node:net";
+import { isIP, isIPv6 } from "node:net";
 import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import { isDeepStrictEqual } from "node:util";
 import type { ConnectionOptions, NatsConnection } from "@nats-io/nats-core";
+import { isInside } from "@nexengine/machines";
 import { NexError } from "@nexengine/protocol/errors";
 import type { RequestConnection } from "@nexengine/protocol/messages";
 import {
@@ -23,24 +24,6 @@ export type RequestConnections = "node-servers" | "any";
 
 /** Maximum number of servers. */
 const serversMax = 16;
-
-/** Addresses of the host itself or its link. Services there trust their own host. */
-const hostsOwn = new BlockList();
-for (const [network, bits] of [
-  ["0.0.0.0", 8],
-  ["127.0.0.0", 8],
-  ["169.254.0.0", 16],
-  ["224.0.0.0", 3],
-] as const) {
-  hostsOwn.addSubnet(network, bits, "ipv4");
-}
-for (const [network, bits] of [
-  ["::", 127],
-  ["fe80::", 10],
-  ["ff00::", 8],
-] as const) {
-  hostsOwn.addSubnet(network, bits, "ipv6");
-}
 
 /** A checked per-request connection. */
 export interface PerRequestConnection {
@@ -149,8 +132,11 @@ async function optionsOfOthers({ what, login, others }: PerRequestConnection): P
   for (const { address } of others) {
     const found = await lookup(address.host, { all: true });
     for (const { address: ip } of found.slice(0, serversMax)) {
-      if (isHostsOwn(ip)) {
-        throw notAllowed(what, `"${address.host}" is an address of the node's host or of its link`);
+      if (isInside(ip)) {
+        throw notAllowed(
+          what,
+          `"${address.host}" has a special address: one of the node's host, a private network, or a cloud's metadata`,
+        );
       }
       servers.push(isIPv6(ip) ? `[${ip}]:${address.port}` : `${ip}:${address.port}`);
     }
@@ -182,11 +168,6 @@ function identityOf(names: readonly string[]): object {
       return refused.includes(undefined) ? undefined : refused[0];
     },
   };
-}
-
-function isHostsOwn(ip: string): boolean {
-  const mapped = /^::ffff:(\d+(?:\.\d+){3})$/i.exec(ip)?.[1] ?? ip;
-  return hostsOwn.check(mapped, isIPv6(mapped) ? "ipv6" : "ipv4");
 }
 
 function notAllowed(what: PerRequestConnectionName, why: string): NexError {
