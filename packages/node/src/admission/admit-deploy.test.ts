@@ -356,7 +356,7 @@ test("admitDeploy gives the spec of a function, and the token to remember", () =
     ),
   );
   const { spec, token } = draft.admit();
-  const { claims, limits: granted, perRequestConnections, ...rest } = spec;
+  const { claims, limits: granted, perRequestConnections, request: body, ...rest } = spec;
   assert.deepEqual(rest, {
     ...{ namespace: "default", name: "echo", issuer: issuer.publicKey, type: "v8", description: "d" },
     ...{ argv: ["a"], environment, bucket: "bucket", key: "a/key", jsDomain: "hub", sha256 },
@@ -367,7 +367,7 @@ test("admitDeploy gives the spec of a function, and the token to remember", () =
     ...{ essential: false, restart: { policy: "always" }, globals: "keep", concurrency: 2, replicas: 3 },
     ...{ artifactBytesMax: 1_000, namespaceBytesMax: 7 },
   });
-  assert.equal(claims.nats.nex?.use, "deploy");
+  assert.deepEqual([claims.nats.nex?.use, Buffer.from(body).includes("workload_jwt")], ["deploy", true]);
   assert.deepEqual([granted.callTimeMs, granted.network], [5, "none"]);
   assert.deepEqual(
     perRequestConnections.map(({ what, login }) => [what, login.servers, login.userJwt]),

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { readdirSync } from "node:fs";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -35,14 +35,17 @@ class Bench implements AsyncDisposable {
   readonly connection: NatsConnection;
   readonly bucket: string;
   readonly store: ObjectStore;
-  readonly #directory: string;
+  readonly directory: string;
+  /** The store of one node. */
+  readonly artifacts: Artifacts;
   #fetched = 0;
 
   private constructor(connection: NatsConnection, bucket: string, store: ObjectStore, directory: string) {
     this.connection = connection;
     this.bucket = bucket;
     this.store = store;
-    this.#directory = directory;
+    this.directory = directory;
+    this.artifacts = new Artifacts(directory, waitMs);
   }
 
   static async make(bytes: Uint8Array = content): Promise<Bench> {
@@ -58,7 +61,8 @@ class Bench implements AsyncDisposable {
     timeMs = waitMs,
     connection = this.connection,
   ): Promise<Artifact> {
-    return new Artifacts(this.#directory, timeMs).fetch(connection, {
+    const artifacts = timeMs === waitMs ? this.artifacts : new Artifacts(this.directory, timeMs);
+    return artifacts.fetch(connection, {
       ...{ id: `w${this.#fetched++}`, bucket: this.bucket, key, type: "v8", bytesMax: 1_000_000 },
       reserve: () => undefined,
       ...given,
@@ -67,7 +71,7 @@ class Bench implements AsyncDisposable {
 
   /** Names of everything on the disk. */
   files(): string[] {
-    return readdirSync(this.#directory, { recursive: true, withFileTypes: true })
+    return readdirSync(this.directory, { recursive: true, withFileTypes: true })
       .filter((entry) => !entry.isDirectory())
       .map(({ name }) => name);
   }
@@ -98,7 +102,7 @@ class Bench implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.connection.close();
-    await rm(this.#directory, { recursive: true });
+    await rm(this.directory, { recursive: true });
   }
 }
 
@@ -166,6 +170,35 @@ test("Artifacts.fetch gives each workload an artifact that neither an overwritte
   await first[Symbol.asyncDispose]();
   assert.ok((await readFile(second.path)).equals(content));
   assert.ok((await readFile(third.path)).equals(newer));
+});
+
+test("Artifacts shares one file between workloads of one content, and removes it with the last of them", async () => {
+  await using bench = await Bench.make();
+  const first = await bench.fetch();
+  const second = await bench.fetch();
+  assert.equal(first.path, second.path);
+  assert.equal(bench.files().length, 1);
+  await first[Symbol.asyncDispose]();
+  await first[Symbol.asyncDispose]();
+  assert.ok((await readFile(second.path)).equals(content));
+  await second[Symbol.asyncDispose]();
+  assert.deepEqual(bench.files(), []);
+});
+
+test("Artifacts leaves files to the next node, which finds those that are whole and sweeps the others", async () => {
+  await using bench = await Bench.make();
+  bench.artifacts.keepsFiles = true;
+  const { sha256, bytes, path } = await bench.fetch();
+  await writeFile(join(bench.directory, "0".repeat(64)), "nobody's");
+  await writeFile(join(bench.directory, "incoming-w9"), "half");
+  const next = new Artifacts(bench.directory, 10_000);
+  await next.sweep(new Set([sha256]));
+  assert.deepEqual(bench.files(), [sha256]);
+  assert.equal((await next.find({ sha256, bytes }))?.path, path);
+  assert.equal(await next.find({ sha256, bytes: bytes - 1 }), undefined);
+  await writeFile(path, Buffer.alloc(bytes));
+  assert.equal(await next.find({ sha256, bytes }), undefined);
+  assert.equal(await next.find({ sha256: "1".repeat(64), bytes }), undefined);
 });
 
 /** Failures: the code and the message, and the request with which a fetch fails so. */
