@@ -1,7 +1,7 @@
 /**
  * All checks, then all tests: `npm test`. With files or patterns as arguments only those tests; `--only-tests` leaves
  * the check out; `--hostile` runs the hostile workloads alone, in their long form, `--conformance` the control protocol
- * row by row, of another node with `NEX_CONFORMANCE_URL`, `--qemu` all of the driver contract on real microVMs,
+ * row by row, of another node with `NEX_CONFORMANCE_URL`, `--faults` kills of a node (`--kills N`, `--seed N`), `--qemu` all of the driver contract on real microVMs,
  * `--firecracker` both contracts on a real Firecracker, which is an error where it can't run but with `--allow-missing`;
  * other options go to Node's test runner. Sets up what the tests need, and fails when a test leaves a process behind.
  */
@@ -10,6 +10,7 @@ import { mkdir, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { NexError } from "../packages/protocol/src/errors.ts";
 import { defaultCacheDirectory, fetchNatsServer, findNatsServer } from "../packages/provision/src/mod.ts";
 import { prepareWasmExamples } from "../packages/testing/src/compile-wasm.ts";
 import { installContainerTools, prepareMicroVms } from "../packages/testing/src/install.ts";
@@ -23,6 +24,7 @@ const allTests = ["packages/*/src/**/*.test.ts", "tools/**/*.test.ts", "test/**/
 const hostileTests = ["test/hostile/*.test.ts"];
 const conformanceTests = ["test/conformance/*.test.ts"];
 const qemuTests = ["packages/machines/src/qemu/*.test.ts"];
+const faultTests = ["test/faults/*.test.ts"];
 const firecrackerTests = ["test/firecracker.test.ts"];
 const endWaitMs = 3_000;
 const print = (line: string) => console.log(line);
@@ -72,15 +74,33 @@ async function testRun(args: string[], cwd: string): Promise<number> {
   }
 }
 
+const args = process.argv.slice(2);
+
+/** Takes `--kills N` and `--seed N` out of the arguments. */
+function faultEnvironment(): Record<string, string> {
+  const env: Record<string, string> = {};
+  for (const [option, variable] of [
+    ["--kills", "NEX_TEST_KILLS"],
+    ["--seed", "NEX_TEST_SEED"],
+  ] as const) {
+    const at = args.indexOf(option);
+    if (at < 0) continue;
+    const [, value = ""] = args.splice(at, 2);
+    if (!/^\d{1,9}$/.test(value)) throw new NexError("usage", `Cannot run faults: ${option} takes a number`);
+    env[variable] = value;
+  }
+  return env;
+}
+
 /** Special runs: the tests of each, and the environment that it gives them. */
 const specialRuns: Readonly<Record<string, { tests: string[]; env: Record<string, string> }>> = {
   "--hostile": { tests: hostileTests, env: { NEX_TEST_HOSTILE: "long" } },
   "--conformance": { tests: conformanceTests, env: {} },
+  "--faults": { tests: faultTests, env: faultEnvironment() },
   "--qemu": { tests: qemuTests, env: { NEX_TEST_QEMU: "long" } },
   "--firecracker": { tests: firecrackerTests, env: { NEX_TEST_FIRECRACKER: "long" } },
 };
 
-const args = process.argv.slice(2);
 const [, special] = Object.entries(specialRuns).find(([flag]) => args.includes(flag)) ?? [];
 Object.assign(process.env, special?.env);
 if (args.includes("--allow-missing")) process.env["NEX_TEST_ALLOW_MISSING"] = "1";
