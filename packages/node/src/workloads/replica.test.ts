@@ -20,7 +20,7 @@ const template: MachineTemplate = { limits: {}, network: "nats" };
 
 /** How a test's host decides, and what its machines do. */
 interface Script {
-  /** What the agents of the machines do, in the order in which the machines are taken; the last one repeats. */
+  /** Behaviour of the agents, in the order in which the machines are taken; the last one repeats. */
   workloads?: MockWorkload[];
   restarts?: ReplicaHost["restarts"];
   backoff?: RestartBackoff;
