@@ -366,10 +366,8 @@ test("admitDeploy gives the spec of a function, and the token to remember", () =
     ...{ essential: false, restart: { policy: "always" }, globals: "keep", concurrency: 2, replicas: 3 },
     ...{ artifactBytesMax: 1_000, namespaceBytesMax: 7 },
   });
-  assert.deepEqual(
-    [claims.nats.nex?.use, JSON.parse(Buffer.from(body).toString()).description],
-    ["deploy", "d"],
-  );
+  assert.equal(claims.nats.nex?.use, "deploy");
+  assert.match(Buffer.from(body).toString(), /"description":"d"/);
   assert.deepEqual([granted.callTimeMs, granted.network], [5, "none"]);
   assert.deepEqual(
     perRequestConnections.map(({ what, login }) => [what, login.servers, login.userJwt]),
