@@ -318,7 +318,6 @@ const refusals: [code: ErrorCode, message: RegExp, ...changes: Change[]][] = [
   ["malformed_request", /both hold an environment/, request({ environment: plainBox })],
   ["sealed_for_another", /issuer, namespace or name/, sealedFor({ issuer: stranger.publicKey })],
   ["sealed_for_another", /issuer, namespace or name/, sealedFor({ namespace: "other" })],
-  ["sealed_for_another", /issuer, namespace or name/, sealedFor({ name: "other" })],
   ["connection_not_allowed", /trigger_connection/, request({ trigger_connection: elsewhere })],
   [
     "malformed_request",
@@ -367,7 +366,8 @@ test("admitDeploy gives the spec of a function, and the token to remember", () =
     ...{ essential: false, restart: { policy: "always" }, globals: "keep", concurrency: 2, replicas: 3 },
     ...{ artifactBytesMax: 1_000, namespaceBytesMax: 7 },
   });
-  assert.deepEqual([claims.nats.nex?.use, Buffer.from(body).includes("workload_jwt")], ["deploy", true]);
+  assert.equal(claims.nats.nex?.use, "deploy");
+  assert.match(Buffer.from(body).toString(), /"description":"d"/);
   assert.deepEqual([granted.callTimeMs, granted.network], [5, "none"]);
   assert.deepEqual(
     perRequestConnections.map(({ what, login }) => [what, login.servers, login.userJwt]),
@@ -406,9 +406,8 @@ test("admitDeploy takes a legacy token's digest where it names one", () => {
 
 test("admitDeploy takes an empty environment in a plain box, also where boxes must name their issuer", () => {
   const empty = sealEnvironment(null, publisher, nodeXkey.publicKey);
-  const bound = facts({ requireBoundClaims: true });
   const { spec } = new Draft(
-    bound,
+    facts({ requireBoundClaims: true }),
     seal(() => ({ environment: empty })),
   ).admit();
   assert.deepEqual(spec.environment, {});

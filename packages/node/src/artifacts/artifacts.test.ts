@@ -36,33 +36,33 @@ class Bench implements AsyncDisposable {
   readonly bucket: string;
   readonly store: ObjectStore;
   readonly directory: string;
-  /** The store of one node. */
   readonly artifacts: Artifacts;
   #fetched = 0;
 
-  private constructor(connection: NatsConnection, bucket: string, store: ObjectStore, directory: string) {
+  private constructor(
+    connection: NatsConnection,
+    store: ObjectStore,
+    places: { bucket: string; directory: string },
+    timeMs: number,
+  ) {
     this.connection = connection;
-    this.bucket = bucket;
+    this.bucket = places.bucket;
     this.store = store;
-    this.directory = directory;
-    this.artifacts = new Artifacts(directory, waitMs);
+    this.directory = places.directory;
+    this.artifacts = new Artifacts(places.directory, timeMs);
   }
 
-  static async make(bytes: Uint8Array = content): Promise<Bench> {
+  static async make(bytes: Uint8Array = content, timeMs = waitMs): Promise<Bench> {
     const connection = await connectNats({ servers: [server.url] });
     const bucket = `b${randomBytes(4).toString("hex")}`;
     const store = await new Objm(connection).create(bucket);
     await store.putBlob({ name: key }, bytes);
-    return new Bench(connection, bucket, store, await mkdtemp(join(tmpdir(), "nex-artifacts-")));
+    const directory = await mkdtemp(join(tmpdir(), "nex-artifacts-"));
+    return new Bench(connection, store, { bucket, directory }, timeMs);
   }
 
-  fetch(
-    given: Partial<ArtifactRequest> = {},
-    timeMs = waitMs,
-    connection = this.connection,
-  ): Promise<Artifact> {
-    const artifacts = timeMs === waitMs ? this.artifacts : new Artifacts(this.directory, timeMs);
-    return artifacts.fetch(connection, {
+  fetch(given: Partial<ArtifactRequest> = {}, connection = this.connection): Promise<Artifact> {
+    return this.artifacts.fetch(connection, {
       ...{ id: `w${this.#fetched++}`, bucket: this.bucket, key, type: "v8", bytesMax: 1_000_000 },
       reserve: () => undefined,
       ...given,
@@ -170,19 +170,6 @@ test("Artifacts.fetch gives each workload an artifact that neither an overwritte
   await first[Symbol.asyncDispose]();
   assert.ok((await readFile(second.path)).equals(content));
   assert.ok((await readFile(third.path)).equals(newer));
-});
-
-test("Artifacts shares one file between workloads of one content, and removes it with the last of them", async () => {
-  await using bench = await Bench.make();
-  const first = await bench.fetch();
-  const second = await bench.fetch();
-  assert.equal(first.path, second.path);
-  assert.equal(bench.files().length, 1);
-  await first[Symbol.asyncDispose]();
-  await first[Symbol.asyncDispose]();
-  assert.ok((await readFile(second.path)).equals(content));
-  await second[Symbol.asyncDispose]();
-  assert.deepEqual(bench.files(), []);
 });
 
 test("Artifacts leaves files to the next node, which finds those that are whole and sweeps the others", async () => {
@@ -303,7 +290,7 @@ test("Artifacts.fetch says where there is no JetStream", async () => {
   await using plain = await startTestNatsServer({ jetstream: false });
   await using bench = await Bench.make();
   const connection = await connectNats({ servers: [plain.url] });
-  const fetching = bench.fetch({}, waitMs, connection);
+  const fetching = bench.fetch({}, connection);
   await assert.rejects(fetching, { code: "artifact_unavailable", message: /JetStream is not enabled/ });
   assert.deepEqual(bench.files(), []);
   await connection.close();
@@ -323,11 +310,11 @@ for (const [what, stall, goOn] of stalls) {
   test(`Artifacts.fetch waits no longer than it may for ${what}, and leaves nothing`, async () => {
     // More bytes than are on their way at once.
     const large = randomBytes(33_554_432);
-    await using bench = await Bench.make(large);
     const timeMs = 200;
+    await using bench = await Bench.make(large, timeMs);
     using _ = { [Symbol.dispose]: goOn };
     const beganMs = performance.now();
-    await assert.rejects(bench.fetch({ bytesMax: large.length, reserve: () => stall(bench) }, timeMs), {
+    await assert.rejects(bench.fetch({ bytesMax: large.length, reserve: () => stall(bench) }), {
       code: "artifact_unavailable",
       message: /not there within 200 ms/,
     });
@@ -338,9 +325,9 @@ for (const [what, stall, goOn] of stalls) {
 }
 
 test("Artifacts.fetch waits no longer than it may for bytes that the bucket has lost", async () => {
-  await using bench = await Bench.make();
+  await using bench = await Bench.make(content, 200);
   await bench.removeChunks();
-  await assert.rejects(bench.fetch({}, 200), {
+  await assert.rejects(bench.fetch(), {
     code: "artifact_unavailable",
     message: /not there within 200 ms/,
   });

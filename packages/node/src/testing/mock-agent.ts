@@ -27,7 +27,7 @@ export function greet(guest: MockGuest, more = Buffer.alloc(0)): void {
   });
 }
 
-/** Behaviour of an agent with its workload. */
+/** Behaviour of an agent towards its workload. */
 export interface MockWorkload {
   /** Answer to the deploy; it is accepted when absent. No answer comes while the test holds it. */
   deployed?: Deployed | "held";

@@ -20,7 +20,7 @@ const template: MachineTemplate = { limits: {}, network: "nats" };
 
 /** How a test's host decides, and what its machines do. */
 interface Script {
-  /** Behaviour of the machines' agents, in the order in which the machines are taken; the last one repeats. */
+  /** Behaviour of the agents, in the order in which the machines are taken; the last one repeats. */
   workloads?: MockWorkload[];
   restarts?: ReplicaHost["restarts"];
   backoff?: RestartBackoff;
