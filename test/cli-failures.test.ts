@@ -1,6 +1,6 @@
 /** Commands that can't do what they were asked: one clear line, no stack, and the right exit status. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, existsSync, openSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -173,6 +173,49 @@ describe("key files", () => {
         warned,
       );
     }
+  });
+
+  const openFiles: [what: string, args: (path: string) => string[]][] = [
+    ["the file of --hs_seed", (path) => ["devrun", echoFunctionPath, "--hs_seed", path]],
+    ["the file of --trigger_seed", (path) => ["devrun", echoFunctionPath, "--trigger_seed", path]],
+    ["the credentials file", (path) => ["devrun", echoFunctionPath, "--trigger_creds", path]],
+    ["the credentials file", (path) => ["node", "ls", "--creds", path]],
+    ["the nkey file", (path) => ["node", "ls", "--nkey", path]],
+    ["the TLS key", (path) => ["node", "ls", "--tlskey", path, "--tlscert", "/dev/null"]],
+    ["the context's credentials file", (creds) => ["node", "ls", "--context", contextOf({ creds })]],
+    ["the context's nkey file", (nkey) => ["node", "ls", "--context", contextOf({ nkey })]],
+    ["the TLS key", (key) => ["node", "ls", "--context", contextOf({ key, cert: "/dev/null" })]],
+  ];
+  const contextOf = (content: object): string => {
+    home.write(".config/nats/context/open.json", content);
+    return "open";
+  };
+  for (const [at, [what, args]] of openFiles.entries()) {
+    test(`that others can read get a warning, also ${what}, by ${args("").find((word) => word.startsWith("--"))}`, async () => {
+      const file = home.write(`open-${at}`, createKey("user").seed);
+      const warned = async (mode: number): Promise<boolean> => {
+        chmodSync(file, mode);
+        const { stderr } = await run(args(file));
+        return stderr.includes(`Others on this host may read ${what} "${file}"`);
+      };
+      assert.equal(await warned(0o644), true);
+      assert.equal(await warned(0o600), false);
+    });
+  }
+
+  test("are whole or not there when a write ends early", async () => {
+    const key = home.write("account.nk", createKey("account").seed);
+    chmodSync(key, 0o600);
+    const file = join(home.path, "short.creds");
+    // A file may have 512 bytes, so that the first write is a short one, which is no error.
+    const command = `ulimit -f 1; exec "${process.execPath}" "${nexPath}" keys tenant "${file}" --key "${key}"`;
+    const { status, stderr } = spawnSync("sh", ["-c", command], {
+      encoding: "utf8",
+      env: { HOME: home.path },
+    });
+    assert.notEqual(status, 0);
+    assertClear({ status, stdout: "", stderr }, /^Error: Cannot write the credentials .*EFBIG/);
+    assert.ok(!readdirSync(home.path).some((name) => name.startsWith("short.creds")));
   });
 
   test("are never made in the working directory when HOME is empty", async () => {

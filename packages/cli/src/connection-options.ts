@@ -4,7 +4,7 @@ import type { WorkloadConnection } from "@nexengine/client";
 import { NexError } from "@nexengine/protocol/errors";
 import { loginInUrl, parseCredentials } from "@nexengine/protocol/nats";
 import type { Command } from "commander";
-import { readKeyFile } from "./key-files.ts";
+import { readKeyFile, warnIfOthersRead } from "./key-files.ts";
 
 const kinds = { hs: "host services", trigger: "triggers" } as const;
 type Kind = keyof typeof kinds;
@@ -66,10 +66,14 @@ function readSecret(path: string, option: string): string {
       { advice: `Put it into a file, and give that: ${option} FILE` },
     );
   }
+  let secret: string;
   try {
-    return readFileSync(path, "utf8").trim();
+    secret = readFileSync(path, "utf8").trim();
   } catch (cause) {
     const code = cause instanceof Error && "code" in cause ? cause.code : "unreadable";
     throw new NexError("file_not_found", `Cannot read the file that ${option} names: ${code}`);
   }
+  // A JWT is of no use without its seed.
+  if (option.endsWith("_seed")) warnIfOthersRead(path, `the file of ${option}`);
+  return secret;
 }

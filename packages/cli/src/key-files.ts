@@ -1,7 +1,16 @@
 /** Key files: a bare seed, readable by its owner alone. */
 import { randomBytes } from "node:crypto";
-import { closeSync, fsyncSync, linkSync, openSync, readFileSync, rmSync, statSync, writeSync } from "node:fs";
-import { join } from "node:path";
+import {
+  closeSync,
+  fsyncSync,
+  linkSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
 import {
   type CurveKey,
   createKey,
@@ -37,19 +46,34 @@ export function writeSecretFile(path: string, content: string, what: string): vo
   try {
     const fd = openSync(unfinished, "wx", 0o600);
     try {
-      writeSync(fd, content);
+      // Unlike `writeSync`, it goes on after a short write, which a nearly full disk makes.
+      writeFileSync(fd, content);
       fsyncSync(fd);
     } finally {
       closeSync(fd);
     }
     // Unlike a rename, a link never takes the place of a file that is there.
     linkSync(unfinished, path);
+    syncFolder(dirname(path));
   } catch (cause) {
     const exists = cause instanceof Error && "code" in cause && cause.code === "EEXIST";
     const reason = exists ? "there is a file of this name already" : errorText(cause);
     throw new NexError("key_invalid", `Cannot write ${what} "${path}": ${reason}`, { cause });
   } finally {
     rmSync(unfinished, { force: true });
+  }
+}
+
+/** Puts the names of a folder's files on the disk; a file system that can't do that for a folder is left alone. */
+function syncFolder(path: string): void {
+  const fd = openSync(path, "r");
+  try {
+    fsyncSync(fd);
+  } catch (error) {
+    const isUnsupported = error instanceof Error && "code" in error && error.code === "EINVAL";
+    if (!isUnsupported) throw error;
+  } finally {
+    closeSync(fd);
   }
 }
 
@@ -69,15 +93,19 @@ export function readKeyFile(path: string, what: string): string {
       },
     );
   }
-  const { mode } = statSync(path);
-  if ((mode & 0o077) !== 0) {
-    note(
-      visible(
-        `Others on this host may read ${what} "${path}"; take that away with: chmod 600 ${shellQuoted(path)}`,
-      ),
-    );
-  }
+  warnIfOthersRead(path, what);
   return content;
+}
+
+/** Warns about a file with a secret that others on this host may read. */
+export function warnIfOthersRead(path: string, what: string): void {
+  const { mode } = statSync(path);
+  if ((mode & 0o077) === 0) return;
+  note(
+    visible(
+      `Others on this host may read ${what} "${path}"; take that away with: chmod 600 ${shellQuoted(path)}`,
+    ),
+  );
 }
 
 /** The key that signs: a file that was named, or the person's own, made when it is missing. */

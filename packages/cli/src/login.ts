@@ -7,6 +7,7 @@ import {
   type NatsContext,
   type NatsLogin,
   type NatsTls,
+  type ReadNamedFile,
   splitUrls,
   tlsOfContext,
   withoutSecrets,
@@ -152,9 +153,8 @@ function tlsOf(options: GlobalOptions, context: NatsContext | undefined): NatsTl
   return tlsOfContext(tls, readContextFile);
 }
 
-function readContextFile(path: string, what: string): string {
-  return readNamedFile(expandHome(path), what);
-}
+const readContextFile: ReadNamedFile = (path, what, content) =>
+  (content === "secret" ? readKeyFile : readNamedFile)(expandHome(path), what);
 
 function connectionName(): string {
   const found = version();

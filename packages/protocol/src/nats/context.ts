@@ -80,7 +80,7 @@ export function parseNatsContext(content: string, name: string): NatsContext {
 }
 
 /** Reads a file that a context names; `what` describes the file in errors. */
-export type ReadNamedFile = (path: string, what: string) => string;
+export type ReadNamedFile = (path: string, what: string, content: "secret" | "public") => string;
 
 /** Splits a comma-separated list of URLs. */
 export function splitUrls(urls: string): string[] {
@@ -96,9 +96,9 @@ export function loginOfContext(context: NatsContext, read: ReadNamedFile): NatsL
     user !== ""
       ? { user, password }
       : creds !== ""
-        ? { credentials: read(creds, "the context's credentials file") }
+        ? { credentials: read(creds, "the context's credentials file", "secret") }
         : {
-            ...(nkey === "" ? {} : { nkeySeed: read(nkey, "the context's nkey file") }),
+            ...(nkey === "" ? {} : { nkeySeed: read(nkey, "the context's nkey file", "secret") }),
             ...(userJwt === "" ? {} : { userJwt }),
           };
   return { ...chosen, ...(token === "" ? {} : { token }) };
@@ -111,9 +111,9 @@ export function tlsOfContext(
 ): NatsTls | undefined {
   if (cert === "" && key === "" && ca === "" && !first) return undefined;
   return {
-    ...(cert === "" ? {} : { cert: read(cert, "the TLS certificate") }),
-    ...(key === "" ? {} : { key: read(key, "the TLS key") }),
-    ...(ca === "" ? {} : { ca: read(ca, "the certificate authority") }),
+    ...(cert === "" ? {} : { cert: read(cert, "the TLS certificate", "public") }),
+    ...(key === "" ? {} : { key: read(key, "the TLS key", "secret") }),
+    ...(ca === "" ? {} : { ca: read(ca, "the certificate authority", "public") }),
     ...(first ? { first } : {}),
   };
 }

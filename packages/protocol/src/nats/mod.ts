@@ -5,6 +5,7 @@ export {
   type NatsContext,
   natsContextSchema,
   parseNatsContext,
+  type ReadNamedFile,
   refusedMember,
   splitUrls,
   tlsOfContext,
