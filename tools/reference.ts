@@ -4,27 +4,9 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { version } from "../packages/cli/src/daemon.ts";
 import { createProgram } from "../packages/cli/src/program.ts";
-import {
-  requestsPerTurnMax,
-  requestsWaitingMax,
-  turnMsMax,
-} from "../packages/node/src/control-api/dispatcher.ts";
-import { defaultTuning } from "../packages/node/src/options.ts";
 import { errorCatalogue, exitStatus } from "../packages/protocol/src/errors.ts";
-import { jsonDepthMax, locationPartBytesMax, requestBytesMax } from "../packages/protocol/src/formats/mod.ts";
-import {
-  argumentBytesMax,
-  argvCountMax,
-  askedTagsMax,
-  askedTypesMax,
-  descriptionBytesMax,
-  egressAllowMax,
-  publishMax,
-  triggerSubjectsMax,
-} from "../packages/protocol/src/messages/mod.ts";
-import { namespaceBytesMax, workloadNameBytesMax } from "../packages/protocol/src/subjects/mod.ts";
-import { environmentBytesMax, tokenBytesMax } from "../packages/protocol/src/tokens/mod.ts";
 import { withCases } from "../test/hostile/guide-table.ts";
+import { limitsPage } from "./reference/limits.ts";
 import { schemaPages } from "./reference/schemas.ts";
 import { permissionsPage, tenantsConfig } from "./reference/tenants.ts";
 
@@ -119,54 +101,12 @@ function sentence(text: string): string {
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }
 
-function limitsPage(): string {
-  const rows = Object.entries(defaultTuning).map(
-    ([name, value]) => `| \`${name}\` | ${value.toLocaleString("en")} |`,
-  );
-  return [
-    "# Limits of a node",
-    generated,
-    "Limits of a node and its workloads. The unit stands last in the name. Programs that start a node give",
-    "others as `tuning`.\n",
-    "| limit | default |\n| --- | --- |",
-    ...rows,
-    "\n## Limits of a request\n",
-    "A request over one of these is refused (`request_too_large`, `token_invalid`; an auction is met with silence) before a",
-    "signature is checked or anything is fetched; an environment (`environment_unreadable`) before it is opened. They are",
-    "the same on every node.\n",
-    "| limit | value |\n| --- | --- |",
-    ...requestLimits.map(([what, value]) => `| ${what} | ${value.toLocaleString("en")} |`),
-    "",
-  ].join("\n");
-}
-
-const requestLimits: readonly (readonly [string, number])[] = [
-  ["bytes of a request's body", requestBytesMax],
-  ["levels of its JSON", jsonDepthMax],
-  ["bytes of a token", tokenBytesMax],
-  ["bytes of an environment, and of what is in `nex.sealed`, before sealing", environmentBytesMax],
-  ["arguments (`argv`)", argvCountMax],
-  ["characters of an argument", argumentBytesMax],
-  ["characters of a description", descriptionBytesMax],
-  ["characters of a part of `location`", locationPartBytesMax],
-  ["trigger subjects", triggerSubjectsMax],
-  ["entries of `egress_allow`", egressAllowMax],
-  ["published ports", publishMax],
-  ["tags that an auction may ask for", askedTagsMax],
-  ["types of workload that an auction may name", askedTypesMax],
-  ["bytes of a namespace", namespaceBytesMax],
-  ["characters of a workload's name", workloadNameBytesMax],
-  ["requests that are taken up in one turn of the node's loop", requestsPerTurnMax],
-  ["milliseconds of a turn, after which the rest waits for the next", turnMsMax],
-  ["requests that may wait; those beyond are refused", requestsWaitingMax],
-];
-
 /** The generated pages: path from the root, and text. */
 export function referencePages(): Map<string, string> {
   return new Map([
     ["docs/reference/errors.md", errorsPage()],
     ["docs/reference/command-line.md", commandLinePage()],
-    ["docs/reference/limits.md", limitsPage()],
+    ["docs/reference/limits.md", limitsPage(generated)],
     ["docs/reference/permissions.md", permissionsPage(generated)],
     ["examples/tenants/nats-server.conf", tenantsConfig()],
     ...schemaPages(version()),

@@ -32,6 +32,25 @@ const logLinesOfWorkloadPerSecondMax = 2_000;
 const logLinesGuaranteedPerSecond = 50;
 const msPerSecond = 1_000;
 
+/** The budget of a large host, for the reference page: of all together, of one owner at most, of each in any case. */
+export const budgetLimits = {
+  descriptorsReserved,
+  descriptorsOfMachine: descriptorsOfMachine + 2 * socketsGuaranteed,
+  heldPartOfMemory,
+  sockets: { common: socketsMax, ownerMax: socketsOfOwnerMax, guaranteed: socketsGuaranteed },
+  heldBytes: { common: heldBytesMax, ownerMax: heldBytesOfOwnerMax, guaranteed: heldBytesGuaranteed },
+  framesPerSecond: {
+    common: framesPerSecondMax,
+    ownerMax: framesOfMachinePerSecondMax,
+    guaranteed: framesGuaranteedPerSecond,
+  },
+  logLinesPerSecond: {
+    common: logLinesPerSecondMax,
+    ownerMax: logLinesOfWorkloadPerSecondMax,
+    guaranteed: logLinesGuaranteedPerSecond,
+  },
+} as const;
+
 /** Options of a budget. */
 export interface BudgetOptions {
   /** Open files that the process may have. */
@@ -77,7 +96,7 @@ export class Budget {
       ownerMax: Math.max(socketsGuaranteed, Math.min(socketsOfOwnerMax, Math.floor(sockets / 2))),
     });
     // A function's host services are an owner of sockets beside its machine.
-    const machines = Math.floor((open - sockets) / (descriptorsOfMachine + 2 * socketsGuaranteed));
+    const machines = Math.floor((open - sockets) / budgetLimits.descriptorsOfMachine);
     this.machines = new Quota({ common: machines, guaranteed: 0, ownerMax: machines });
     this.heldBytes = new Quota({
       common: Math.min(heldBytesMax, Math.floor((memoryBytes ?? totalmem()) * heldPartOfMemory)),

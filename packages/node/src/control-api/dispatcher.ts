@@ -16,7 +16,7 @@ export const turnMsMax = 5;
 /** Maximum number of waiting requests. Further ones are refused. */
 export const requestsWaitingMax = 10_000;
 /** Maximum size of all waiting bodies together. */
-const waitingBytesMax = 16_777_216;
+export const waitingBytesMax = 16_777_216;
 const msPerSecond = 1_000;
 
 /** One kind of request. */

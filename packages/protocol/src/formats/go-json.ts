@@ -10,7 +10,7 @@ export const requestBytesMax = 262_144;
 /** Maximum nesting depth of a body. */
 export const jsonDepthMax = 32;
 /** Maximum number of values in a body. The cost of parsing depends on the number of values more than on bytes. */
-const jsonValuesMax = 8_192;
+export const jsonValuesMax = 8_192;
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
 

@@ -1,7 +1,7 @@
 /** Text and binary formats that messages, tokens and artifacts are made of. */
 export { canonicalJson, parseStrictJson } from "./canonical-json.ts";
 export { checkStaticElf, looksLikeElf, readBytes } from "./elf.ts";
-export { checkJson, jsonDepthMax, parseJson, requestBytesMax } from "./go-json.ts";
+export { checkJson, jsonDepthMax, jsonValuesMax, parseJson, requestBytesMax } from "./go-json.ts";
 export { type GoUrl, goUrlOf, locationPartBytesMax, objectLocation, parseObjectLocation } from "./go-url.ts";
 export { formatRunTime, formatUptime } from "./uptime.ts";
 export { createXidMaker, xidPattern } from "./xid.ts";
