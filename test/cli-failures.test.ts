@@ -191,12 +191,12 @@ describe("key files", () => {
     return "open";
   };
   for (const [at, [what, args]] of openFiles.entries()) {
-    test(`that others can read get a warning, also $what, by $args("").find((word) => word.startsWith("--"))`, async () => {
-      const file = home.write(`open-$at`, createKey("user").seed);
+    test(`that others can read get a warning, also ${what}, by ${args("").find((word) => word.startsWith("--"))}`, async () => {
+      const file = home.write(`open-${at}`, createKey("user").seed);
       const warned = async (mode: number): Promise<boolean> => {
         chmodSync(file, mode);
         const { stderr } = await run(args(file));
-        return stderr.includes(`Others on this host may read $what"${file}"`);
+        return stderr.includes(`Others on this host may read ${what} "${file}"`);
       };
       assert.equal(await warned(0o644), true);
       assert.equal(await warned(0o600), false);
@@ -272,7 +272,7 @@ describe("what a command may be told", () => {
     for (const [at, node] of ["first-node", nexus.node.id.slice(0, 12)].entries()) {
       const ended = await run([
         ...["run", echoFunctionPath, node, "A=b", "--issuer", issuer, "--xkey", xkey],
-        ...["--name", `run$at`, "--trigger", `run$at`],
+        ...["--name", `run${at}`, "--trigger", `run${at}`],
       ]);
       assert.equal(ended.status, 0, ended.stderr);
     }

@@ -65,5 +65,6 @@ export {
   isInside,
   isInsideNetwork,
   isMetadata,
+  isOfHost,
   networkToName,
 } from "./special-networks.ts";

@@ -20,17 +20,23 @@ const metadata: readonly string[] = [
   "fd20:ce::254/128",
 ];
 
-/** Loopback, link-local, private, shared and multicast ranges, and IPv6 ranges that embed IPv4 addresses. */
-const inside: readonly string[] = [
-  "0.0.0.0/8",
+/** Networks behind a router of their owner: private, shared and unique-local ones. */
+const privateNetworks: readonly string[] = [
   "10.0.0.0/8",
   "100.64.0.0/10",
+  "172.16.0.0/12",
+  "192.168.0.0/16",
+  "fc00::/7",
+];
+
+/** Loopback, link-local and multicast ranges, and IPv6 ranges that embed IPv4 addresses. */
+const inside: readonly string[] = [
+  ...privateNetworks,
+  "0.0.0.0/8",
   "127.0.0.0/8",
   "169.254.0.0/16",
-  "172.16.0.0/12",
   "192.0.0.0/24",
   "192.88.99.0/24",
-  "192.168.0.0/16",
   "198.18.0.0/15",
   "224.0.0.0/4",
   "240.0.0.0/4",
@@ -45,7 +51,6 @@ const inside: readonly string[] = [
   // 6to4, which carries IPv4.
   "2002::/16",
   "5f00::/16",
-  "fc00::/7",
   "fe80::/10",
   // Deprecated site-local addresses.
   "fec0::/10",
@@ -65,6 +70,7 @@ function blockList(networks: readonly string[]): BlockList {
 
 const metadataList = blockList(metadata);
 const insideList = blockList([...metadata, ...inside]);
+const privateList = blockList(privateNetworks);
 
 /** Reports whether the address belongs to a cloud metadata service. */
 export function isMetadata(address: string): boolean {
@@ -74,6 +80,12 @@ export function isMetadata(address: string): boolean {
 /** Reports whether the address is in a special range or assigned to this host. */
 export function isInside(address: string): boolean {
   return insideList.check(address, familyOf(address)) || isOwn(address);
+}
+
+/** Reports whether the address leads to this host, its link or a metadata service. Private networks do not. */
+export function isOfHost(address: string): boolean {
+  if (isOwn(address) || isMetadata(address)) return true;
+  return isInside(address) && !privateList.check(address, familyOf(address));
 }
 
 function isOwn(address: string): boolean {

@@ -57,7 +57,7 @@ function peopleDoors(config: NodeConfig): OpenDoor[] {
     doors.push({ key: "lameduck_requires_operator", text });
   }
   if (config.request_connections === "any") {
-    const text = "a request may have this node connect to any NATS server on a public address";
+    const text = "a request may have this node connect to any NATS server that it names";
     doors.push({ key: "request_connections", text });
   }
   if (isIP(config.publish_address) !== 0 && !/^(?:127\.|::1$)/.test(config.publish_address)) {

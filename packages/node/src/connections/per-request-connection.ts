@@ -4,7 +4,7 @@ import { isIP, isIPv6 } from "node:net";
 import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import { isDeepStrictEqual } from "node:util";
 import type { ConnectionOptions, NatsConnection } from "@nats-io/nats-core";
-import { isInside } from "@nexengine/machines";
+import { isOfHost } from "@nexengine/machines";
 import { NexError } from "@nexengine/protocol/errors";
 import type { RequestConnection } from "@nexengine/protocol/messages";
 import {
@@ -132,10 +132,10 @@ async function optionsOfOthers({ what, login, others }: PerRequestConnection): P
   for (const { address } of others) {
     const found = await lookup(address.host, { all: true });
     for (const { address: ip } of found.slice(0, serversMax)) {
-      if (isInside(ip)) {
+      if (isOfHost(ip)) {
         throw notAllowed(
           what,
-          `"${address.host}" has a special address: one of the node's host, a private network, or a cloud's metadata`,
+          `"${address.host}" is an address of the node's host, of its link, or of a cloud's metadata`,
         );
       }
       servers.push(isIPv6(ip) ? `[${ip}]:${address.port}` : `${ip}:${address.port}`);
