@@ -135,15 +135,19 @@ export class Replica {
 
   #runNow(): void {
     this.#state = "running";
-    const early = this.#early;
-    this.#early = undefined;
-    if (early !== undefined) setImmediate(early);
+    if (this.#early === undefined) return;
+    setImmediate(() => {
+      const early = this.#early;
+      this.#early = undefined;
+      early?.();
+    });
   }
 
   /** Keeps an exit that is reported too early. @returns whether it was. */
   #isEarly(machine: Machine, again: () => void): boolean {
-    if (machine !== this.#machine || (this.#state !== "starting" && this.#state !== "restarting"))
-      return false;
+    const isStarting = this.#state === "starting" || this.#state === "restarting";
+    // A kept exit is the first one, also for those that arrive before it is reported.
+    if (machine !== this.#machine || (!isStarting && this.#early === undefined)) return false;
     this.#early ??= again;
     return true;
   }
@@ -163,7 +167,12 @@ export class Replica {
   }
 
   #lost(machine: Machine, why: string): void {
-    if (this.#isEarly(machine, () => this.#lost(machine, why))) return;
+    const again = (): void => this.#lost(machine, why);
+    if (this.#isEarly(machine, again)) {
+      // A machine that broke the protocol is not believed how its workload exited.
+      this.#early = again;
+      return;
+    }
     if (machine !== this.#machine || this.#state !== "running") return;
     if (this.#host.restarts(undefined)) this.#restartLater(machine, why, -1);
     else this.#finish({ code: -1, reason: why });
