@@ -1,8 +1,9 @@
 /** Workloads outlive their node: what still runs is taken over, and the rest is started again from its record. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { connectNex, type Deployment, type DeployOptions, type NexClient } from "@nexengine/client";
@@ -325,4 +326,40 @@ describe("a node that starts again (process)", () => {
     assert.equal(changed.filter((id) => first.includes(id)).length, 1);
     assert.deepEqual((await start([entry("one", "a")])).length, 1);
   });
+});
+
+test("a service that ends at once is not run again by the next node, whose record may be written meanwhile", async (context) => {
+  if (probe === undefined) return context.skip("no C compiler builds the service here");
+  await using made = await bench("process");
+  const { client, victim } = made;
+  for (let at = 0; at < 10; at++) {
+    const artifact = { path: probe.path };
+    await deploy(client, { name: `brief${at}`, type: "native", artifact, argv: ["exit", "0"] });
+  }
+  await until(() => entries(join(victim.directory, "deploys")).length === 0);
+  await victim.end("SIGKILL");
+  await victim.start();
+  assert.deepEqual(await workloads(client), []);
+});
+
+test("an ephemeral node leaves a numbered directory with recorded workloads to the node that continues them", async () => {
+  await using server = await startTestNatsServer();
+  await using client = await connectNex({ servers: [server.url] });
+  const nodesDirectory = mkdtempSync(join(tmpdir(), "nex-nodes-"));
+  const options = { server: server.url, nodesDirectory };
+  try {
+    {
+      await using _ = await startTestNode(options);
+      await deploy(client, { name: "lasting" });
+    }
+    {
+      await using _ = await startTestNode({ ...options, ephemeral: true });
+      assert.deepEqual(await workloads(client), []);
+      assert.deepEqual(entries(nodesDirectory).sort(), ["1", "2"]);
+    }
+    await using _ = await startTestNode(options);
+    assert.equal(await eventually(() => call(client, "lasting").catch(() => undefined)), "1");
+  } finally {
+    rmSync(nodesDirectory, { recursive: true, force: true });
+  }
 });

@@ -115,8 +115,11 @@ async function takeStock(options: CompleteNodeOptions, directory: StateDirectory
   if (path === undefined && nodesDirectory !== undefined) {
     for await (const abandoned of openAbandoned(nodesDirectory)) {
       await using other = abandoned;
-      // Whoever opens that directory is the node of its workloads.
-      if (await other.hasDeploys()) continue;
+      if (await other.hasDeploys()) {
+        const hint = `continue them with: nex node up --state-directory ${other.path}`;
+        log.warn({ directory: other.path }, `a node that does not run has workloads recorded; ${hint}`);
+        continue;
+      }
       await cleanUp(other, false);
     }
   }
@@ -126,9 +129,10 @@ async function takeStock(options: CompleteNodeOptions, directory: StateDirectory
 async function openDirectory({
   directory: path,
   nodesDirectory,
+  ephemeral,
 }: CompleteNodeOptions): Promise<StateDirectory> {
   if (path !== undefined || nodesDirectory === undefined) return await StateDirectory.open(path);
-  return await openNumbered(nodesDirectory);
+  return await openNumbered(nodesDirectory, ephemeral);
 }
 
 /** Whether workloads outlive the node. */

@@ -153,13 +153,18 @@ const numberedMax = 64;
  * Opens the first numbered directory that no other node uses.
  *
  * @param parent Parent of the numbered directories.
+ * @param isEphemeral Whether directories with recorded deploys are left to the node that continues them.
  * @throws NexError `state_locked`, `state_unusable`
  */
-export async function openNumbered(parent: string): Promise<StateDirectory> {
+export async function openNumbered(parent: string, isEphemeral = false): Promise<StateDirectory> {
   let firstUnusable: NexError | undefined;
   for (let number = 1; number <= numberedMax; number++) {
     const opened = await tryOpen(join(parent, String(number)));
-    if (opened instanceof StateDirectory) return opened;
+    if (opened instanceof StateDirectory) {
+      if (!isEphemeral || !(await opened.hasDeploys())) return opened;
+      await opened[Symbol.asyncDispose]();
+      continue;
+    }
     if (opened.code === "state_unusable") firstUnusable ??= opened;
   }
   throw (

@@ -38,7 +38,8 @@ export class RecordedDeploys {
       ...(spec.autostart === undefined ? {} : { autostart: spec.autostart }),
     };
     try {
-      await this.#records.update(record);
+      // In order with an end that comes meanwhile, which removes the record again.
+      await this.#inOrder(id, (records) => records.update(record));
     } catch (cause) {
       throw new NexError("state_unusable", `Cannot record the deploy: ${errorText(cause)}`, { cause });
     }
@@ -47,14 +48,12 @@ export class RecordedDeploys {
   /** Removes the record of a workload that is about to end, unless the next node is to run it. */
   async ended(id: string): Promise<void> {
     if (this.#isKept) return;
-    await this.#change(id, async (records) => await records.remove(id));
+    await this.#tryInOrder(id, (records) => records.remove(id));
   }
 
   /** Notes a restart. */
   restarted(workload: Workload): void {
-    void this.#change(workload.id, async (records) => {
-      await records.setRestarts(workload.id, workload.restarts);
-    });
+    void this.#tryInOrder(workload.id, (records) => records.setRestarts(workload.id, workload.restarts));
   }
 
   /** From now on, workloads that end are those of the next node. */
@@ -62,22 +61,27 @@ export class RecordedDeploys {
     this.#isKept = true;
   }
 
-  #change(id: string, work: (records: DeployRecords) => Promise<void>): Promise<void> {
+  /** Changes a record; a failure is logged. */
+  async #tryInOrder(id: string, work: (records: DeployRecords) => Promise<void>): Promise<void> {
+    try {
+      await this.#inOrder(id, work);
+    } catch (error) {
+      this.#log.error({ workload: id, reason: errorText(error) }, "the record of a deploy can't be changed");
+    }
+  }
+
+  /** Changes a record after all earlier changes of it. */
+  #inOrder(id: string, work: (records: DeployRecords) => Promise<void>): Promise<void> {
     const records = this.#records;
     if (records === undefined) return Promise.resolve();
     const before = this.#changes.get(id) ?? Promise.resolve();
-    const change = before
-      .then(() => work(records))
-      .catch((error: unknown) => {
-        this.#log.error(
-          { workload: id, reason: errorText(error) },
-          "the record of a deploy can't be changed",
-        );
-      })
+    const change = before.then(() => work(records));
+    const settled = change
+      .catch(() => undefined)
       .finally(() => {
-        if (this.#changes.get(id) === change) this.#changes.delete(id);
+        if (this.#changes.get(id) === settled) this.#changes.delete(id);
       });
-    this.#changes.set(id, change);
+    this.#changes.set(id, settled);
     return change;
   }
 }
