@@ -14,6 +14,7 @@ export interface StoredArtifact {
   /** Lower-case hex. */
   sha256?: string;
 }
+/** An artifact to deploy: a local one, or an object that is stored already. */
 export type Artifact = LocalArtifact | StoredArtifact;
 
 export function isStored(artifact: Artifact): artifact is StoredArtifact {

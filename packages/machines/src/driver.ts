@@ -8,6 +8,7 @@ import type { Duplex } from "node:stream";
 
 /** Sandbox kinds, ordered from weakest to strongest isolation. */
 export const sandboxKinds = ["process", "container", "qemu", "firecracker"] as const;
+/** Kind of sandbox. */
 export type SandboxKind = (typeof sandboxKinds)[number];
 
 /** Resource limits of a machine. An absent member means no limit. */
@@ -20,6 +21,7 @@ export interface MachineLimits {
   /** Maximum number of bytes that the machine can store. */
   diskBytes?: number;
 }
+/** Name of a limit. */
 export type LimitName = keyof MachineLimits;
 
 /**

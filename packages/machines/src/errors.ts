@@ -11,6 +11,7 @@ export const machineErrorCodes = [
   "destroy_failed",
   "rootfs_failed",
 ] as const;
+/** Code of a `MachineError`. */
 export type MachineErrorCode = (typeof machineErrorCodes)[number];
 
 /** Error thrown by a driver. The message names the action, the machine and its state. */

@@ -196,6 +196,7 @@ export const errorCatalogue = {
   internal: entry("system", 1, "An error in Nex itself"),
 } as const satisfies Record<string, Entry>;
 
+/** A code of the catalogue. */
 export type ErrorCode = keyof typeof errorCatalogue;
 
 /** Whether a text, which may come from the wire, is one of our codes. */

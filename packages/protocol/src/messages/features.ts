@@ -17,6 +17,7 @@ export const features = [
   "trigger.cron",
   "trigger.http",
 ] as const;
+/** A capability that a node lists in its answers. */
 export type Feature = (typeof features)[number];
 
 /** Features that a node of this version has. */
@@ -34,6 +35,7 @@ export const nodeFeatures: readonly Feature[] = [
 
 /** Kinds of sandbox on the wire. */
 export const sandboxes = ["process", "container", "qemu", "firecracker"] as const;
+/** Kind of sandbox of a node. */
 export type Sandbox = (typeof sandboxes)[number];
 
 /** Our members of PING, AUCTION and INFO answers. Unknown members of newer nodes are ignored. */
@@ -57,4 +59,5 @@ export const nodeExtrasSchema = z.object({
   /** In INFO: default disk size of a machine, in bytes, including the artifact. */
   disk_bytes_default: z.number().int().min(1).optional().catch(undefined),
 });
+/** A node's members beyond those of Go Nex, under `nex`. */
 export type NodeExtras = z.infer<typeof nodeExtrasSchema>;

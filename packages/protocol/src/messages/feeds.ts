@@ -16,6 +16,7 @@ export const eventTypes = [
   "function_exec_succeeded",
   "function_exec_failed",
 ] as const;
+/** Type of an event, which is also the last token of its subject. */
 export type EventType = (typeof eventTypes)[number];
 
 const cloudEventSchema = z.looseObject({
@@ -66,6 +67,7 @@ export function decodeEvent(bytes: Uint8Array): CloudEvent | undefined {
 }
 
 export const logLevels = ["DEBUG", "INFO", "WARN", "ERROR"] as const;
+/** Level of a log line. */
 export type LogLevel = (typeof logLevels)[number];
 
 const logLineSchema = z.object({

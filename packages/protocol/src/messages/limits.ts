@@ -8,6 +8,7 @@ export const publishMax = 16;
 
 /** Network access of a workload, narrowest first. */
 export const networks = ["none", "nats", "egress"] as const;
+/** Network access of a workload. */
 export type Network = (typeof networks)[number];
 
 const port = z.number().int().min(1).max(65_535);
@@ -44,7 +45,9 @@ export const limitsSchema = z.strictObject({
   egress_allow: z.array(z.string().min(3).max(262)).max(egressAllowMax).optional(),
   publish: z.array(publishSchema).max(publishMax).optional(),
 });
+/** Limits of a workload, as asked for. An absent member takes the default of the node. */
 export type Limits = z.infer<typeof limitsSchema>;
+/** A port of the machine to publish on the node's host. */
 export type PublishedPort = z.infer<typeof publishSchema>;
 
 /** Members that are numbers, so a node can set a maximum for them. */

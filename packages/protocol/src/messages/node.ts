@@ -6,11 +6,13 @@ import { nodeExtrasSchema, sandboxes } from "./features.ts";
 import { limitsSchema } from "./limits.ts";
 
 const workloadTypes = ["native", "v8", "oci", "wasm"] as const;
+/** Type of a workload, as the wire names it. */
 export type WorkloadType = (typeof workloadTypes)[number];
 /** Types of workloads that run when a trigger fires. */
 export const functionTypes: ReadonlySet<string> = new Set<WorkloadType>(["v8", "wasm"]);
 
 const tagsSchema = z.record(z.string(), z.string());
+/** Tags of a node by name. */
 export type Tags = z.infer<typeof tagsSchema>;
 
 /** Maximum number of tags in a request. */
@@ -50,6 +52,7 @@ export const auctionRequestSchema = goObject({
   workload_types: z.array(z.string()).max(askedTypesMax).optional(),
   nex: auctionExtrasSchema.optional(),
 });
+/** An AUCTION: requirements of a workload. */
 export type AuctionRequest = z.infer<typeof auctionRequestSchema>;
 
 const nodeFacts = {
@@ -67,6 +70,7 @@ export const pingResponseSchema = goObject({
   nexus: z.string().optional(),
   running_machines: z.number().int().optional().default(0),
 });
+/** Answer to PING, and bid in an auction. */
 export type PingResponse = z.infer<typeof pingResponseSchema>;
 
 /** Maximum number of reasons in an answer. */
@@ -96,6 +100,7 @@ export const workloadPingResponseSchema = goObject({
     }),
   ),
 });
+/** Answer to WPING. */
 export type WorkloadPingResponse = z.infer<typeof workloadPingResponseSchema>;
 
 /** A published port of a machine, and its address on the node's host. */
@@ -224,6 +229,7 @@ export const infoResponseSchema = goObject({
     .optional()
     .catch(undefined),
 });
+/** Answer to INFO. */
 export type InfoResponse = z.infer<typeof infoResponseSchema>;
 
 /** Strict, because an operator may rely on a member that this version does not know. */

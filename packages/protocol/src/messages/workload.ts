@@ -132,6 +132,7 @@ export const runResponseSchema = goObject({
     .optional()
     .catch(undefined),
 });
+/** Answer to DEPLOY. */
 export type RunResponse = z.infer<typeof runResponseSchema>;
 
 export const stopRequestSchema = goObject({
@@ -148,6 +149,7 @@ export const stopResponseSchema = goObject({
   issuer: z.string().optional().default(""),
   name: z.string().optional().default(""),
 });
+/** Answer to STOP. */
 export type StopResponse = z.infer<typeof stopResponseSchema>;
 
 /** Placeholder that Go Nex's client signs instead of the artifact's digest. */

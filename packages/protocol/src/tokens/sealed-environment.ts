@@ -2,6 +2,7 @@
 import { NexError } from "../errors.ts";
 import { type CurveKey, isPublicKey } from "./keys.ts";
 
+/** Environment variables by name. */
 export type Environment = Readonly<Record<string, string>>;
 
 export const environmentBytesMax = 131_072;
