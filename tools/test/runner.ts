@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 
-const runTimeoutMs = 1_800_000;
+const runTimeoutMs = 3_600_000;
 const testTimeoutMs = 120_000;
 const filesAtOnce = 2;
 

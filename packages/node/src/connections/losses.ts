@@ -2,31 +2,45 @@
 import { errors, type NatsConnection } from "@nats-io/nats-core";
 import { errorText } from "@nexengine/protocol/errors";
 
+/** Failed attempts without a reason after which the loss is told as a refusal. */
+const silentAttemptsMax = 3;
+/** A server that closes its side with bytes unread resets the connection, and its reason may be lost with that. */
+const noReason = "the server closes the connection before it answers the login";
+
 /** Told of losses in their order. */
 export interface LossListener {
   lost(server: string): void;
-  /** The server refuses. Told once per loss and reason, because the library tries again for ever. */
+  /** The server refuses. Told once per loss, because the library tries again for ever. */
   refused(reason: string, isLogin: boolean): void;
   back(server: string): void;
 }
 
 /** Follows a connection until it is closed. */
 export async function followLosses(connection: NatsConnection, listener: LossListener): Promise<void> {
-  let isLost = false;
-  const told = new Set<string>();
+  /** Attempts since the loss that ended without a reason; `undefined` while connected. */
+  let silentAttempts: number | undefined;
+  let isTold = false;
+  const refused = (reason: string, isLogin: boolean): void => {
+    if (isTold) return;
+    isTold = true;
+    listener.refused(reason, isLogin);
+  };
   for await (const status of connection.status()) {
-    if (status.type === "disconnect") {
-      isLost = true;
-      listener.lost(status.server);
-    } else if (status.type === "reconnect") {
-      isLost = false;
-      told.clear();
+    if (status.type === "reconnect") {
+      // The library may tell one return several times after refused logins.
+      if (silentAttempts === undefined) continue;
+      silentAttempts = undefined;
+      isTold = false;
       listener.back(status.server);
-    } else if (status.type === "error" && isLost) {
-      const reason = errorText(status.error);
-      if (told.has(reason)) continue;
-      told.add(reason);
-      listener.refused(reason, isLoginRefusal(status.error));
+    } else if (status.type === "disconnect" && silentAttempts === undefined) {
+      silentAttempts = 0;
+      listener.lost(status.server);
+    } else if (status.type === "disconnect") {
+      // An attempt that got as far as the login.
+      silentAttempts = (silentAttempts ?? 0) + 1;
+      if (silentAttempts >= silentAttemptsMax) refused(noReason, true);
+    } else if (status.type === "error" && silentAttempts !== undefined) {
+      refused(errorText(status.error), isLoginRefusal(status.error));
     }
   }
 }
