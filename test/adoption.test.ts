@@ -200,6 +200,10 @@ describe("a killed node (container)", unmetContainer === undefined ? {} : { skip
     assert.equal(await eventually(() => call(client, "gone").catch(() => undefined)), "1");
     const [workload] = await workloads(client);
     assert.deepEqual([workload?.id, workload?.nex?.restarts], [id, 1]);
+    const node = (await client.nodes())[0]?.node_id ?? "";
+    await client.stop({ nodeId: node, workloadId: id, name: "gone", issuer });
+    await victim.end("SIGTERM");
+    assert.deepEqual(victim.orphans(), []);
   });
 });
 

@@ -2,7 +2,7 @@
  * Continues the workloads of the node that ran before in this state directory. Each recorded request goes through
  * admission again, as of the time at which it was accepted, so the configuration of today holds for it.
  */
-import { errorText, type NexError, toNexError } from "@nexengine/protocol/errors";
+import { type ErrorCode, errorText, type NexError, toNexError } from "@nexengine/protocol/errors";
 import { parseJson } from "@nexengine/protocol/formats";
 import { deployRequestSchema } from "@nexengine/protocol/messages";
 import { decodeClaims } from "@nexengine/protocol/tokens";
@@ -17,16 +17,10 @@ import type { ActionContext } from "./context.ts";
 const restoresMax = 16;
 const retryFirstMs = 500;
 const retryMaxMs = 30_000;
-/** Errors that pass: the workload is tried again later. */
-const passingCodes: ReadonlySet<string> = new Set([
-  "connection_failed",
-  "port_taken",
-  "timeout",
-  "egress_refused",
-  "per_request_connections_limit",
-]);
+/** Refusals that pass: the workload is tried again later. */
+const passingCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["workload_limit", "lame_duck"]);
 /** Errors of a node that has not the key of the one before: its operator may still hand it in. */
-const keyCodes: ReadonlySet<string> = new Set(["environment_unreadable", "sealed_for_another"]);
+const keyCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["environment_unreadable", "sealed_for_another"]);
 
 /** Work that the previous node has left. */
 export interface PreviousWork {
@@ -67,35 +61,43 @@ async function restoreOne(
   attempt = 0,
 ): Promise<void> {
   const usable = await endForeign(context, machines);
+  let spec: WorkloadSpec;
   try {
-    const spec = admitAgain(context, record);
-    await context.workloads.restore(record, spec, usable);
+    spec = admitAgain(context, record);
   } catch (thrown) {
     const error = toNexError(thrown);
-    if (passingCodes.has(error.code)) {
-      retryLater(context, record, error, attempt);
-      return;
-    }
-    await refuse(context, record, usable, error);
+    if (passingCodes.has(error.code)) retryLater(context, record, usable, error, attempt);
+    else await refuse(context, record, usable, error);
+    return;
+  }
+  // A replica that was just being replaced has left two.
+  for (const machine of usable.splice(spec.replicas)) await endOne(context, machine);
+  try {
+    await context.workloads.restore(record, spec, usable);
+  } catch (thrown) {
+    // It is admitted, so what keeps it from running is the host or the NATS system, and passes.
+    retryLater(context, record, usable, toNexError(thrown), attempt);
+  }
+}
+
+/** Ends a machine; a failure is logged, and its record stays for the next node. */
+async function endOne({ endMachine, log }: RestoreContext, machine: StoredMachine): Promise<void> {
+  try {
+    await endMachine(machine);
+  } catch (error) {
+    log.error({ machine: machine.id, reason: errorText(error) }, "a machine of the previous node is left");
   }
 }
 
 /** Ends machines of a kind that this node does not make. @returns the others */
 async function endForeign(
-  { machineKind, endMachine, log }: RestoreContext,
+  context: RestoreContext,
   machines: readonly StoredMachine[],
 ): Promise<StoredMachine[]> {
   const usable: StoredMachine[] = [];
   for (const machine of machines) {
-    if (machine.driver === machineKind) usable.push(machine);
-    else {
-      await endMachine(machine).catch((error: unknown) => {
-        log.error(
-          { machine: machine.id, reason: errorText(error) },
-          "a machine of the previous node is left",
-        );
-      });
-    }
+    if (machine.driver === context.machineKind) usable.push(machine);
+    else await endOne(context, machine);
   }
   return usable;
 }
@@ -122,13 +124,23 @@ function admitAgain({ deployFacts }: RestoreContext, record: DeployRecord): Work
   return { ...rest, ...(record.autostart === undefined ? {} : { autostart: record.autostart }) };
 }
 
-function retryLater(context: RestoreContext, record: DeployRecord, error: NexError, attempt: number): void {
+function retryLater(
+  context: RestoreContext,
+  record: DeployRecord,
+  machines: readonly StoredMachine[],
+  error: NexError,
+  attempt: number,
+): void {
   const delayMs = Math.min(retryFirstMs * 2 ** attempt, retryMaxMs);
   context.log.warn(
     { workload: record.id, namespace: record.namespace, reason: error.message, delayMs },
     "a workload of the previous node can't run yet; it is tried again",
   );
-  const timer = setTimeout(() => void restoreOne(context, record, [], attempt + 1), delayMs);
+  const timer = setTimeout(() => {
+    restoreOne(context, record, machines, attempt + 1).catch((thrown: unknown) => {
+      context.log.error({ workload: record.id, reason: errorText(thrown) }, "a restore failed");
+    });
+  }, delayMs);
   context.signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
 }
 
@@ -140,7 +152,7 @@ async function refuse(
   error: NexError,
 ): Promise<void> {
   const { id, namespace } = record;
-  for (const machine of machines) await context.endMachine(machine).catch(() => undefined);
+  for (const machine of machines) await endOne(context, machine);
   context.reporter.tell({
     type: "restore_refused",
     workloadId: id,

@@ -8,6 +8,7 @@ import type {
   MachineSpec,
   Machine as Sandbox,
 } from "@nexengine/machines";
+import { cleanUpOrphans } from "@nexengine/machines";
 import { settlesWithin } from "@nexengine/machines/internal";
 import type { Deploy, Deployed, Exited, Hello } from "@nexengine/protocol/agent";
 import { errorText, NexError } from "@nexengine/protocol/errors";
@@ -135,9 +136,16 @@ export class Machine {
     host: MachineHost,
     { workloadId, prepare }: Adoption,
   ): Promise<{ machine: Machine; concurrency: number } | undefined> {
-    const sandbox = await driver.recover?.(record);
-    if (sandbox === undefined) return undefined;
     const place = takePlace(host.budget);
+    const sandbox = await driver.recover?.(record);
+    if (sandbox === undefined) {
+      place.close();
+      await giveBack(host, record.id, async () => {
+        await cleanUpOrphans(record.directory);
+        await host.records.remove(record.id);
+      });
+      return undefined;
+    }
     try {
       const machine = new Machine(sandbox, await sandbox.attach(host.epoch), host, place);
       machine.#events = prepare(machine);
