@@ -78,7 +78,7 @@ export abstract class DetachedDriver<Made extends DetachedMachine> implements Dr
    */
   async recover(record: MachineRecord): Promise<Machine | undefined> {
     const held = this.#machines.get(record.id);
-    if (held !== undefined) return held;
+    if (held?.isDetached === false) return held;
     const found = await this.find(record);
     return found && this.#keep(found);
   }

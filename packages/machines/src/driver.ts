@@ -135,6 +135,11 @@ export interface Machine {
    *   the driver supports only one epoch.
    */
   attach(epoch: number): Promise<Channels>;
+  /**
+   * Lets go of the machine, which goes on: closes its channels and whatever this process holds of it. Another process
+   * can `recover` it then. `exited` never settles afterwards. Absent if the machine ends with this process.
+   */
+  detach?(): void;
   usage(): Promise<MachineUsage>;
   /**
    * Number of processes in the machine that the kernel has killed because memory ran out. The machine may have survived

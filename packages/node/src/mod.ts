@@ -1,6 +1,8 @@
 /** Start a Nex node. */
 
 export type { NodeConfig, NodeConfigInput } from "./config/config.ts";
+export type { HandOver } from "./hand-over/hand-over.ts";
+export type { Predecessor } from "./hand-over/predecessor.ts";
 export { startNode } from "./node.ts";
 export type { NodeOptions, NodeTuning } from "./options.ts";
 export type { NexNode } from "./running-node.ts";

@@ -21,9 +21,11 @@ import { autostart, digestOfEntry, readAutostartIssuer } from "./control-api/aut
 import type { ActionContext } from "./control-api/context.ts";
 import { Dispatcher } from "./control-api/dispatcher.ts";
 import { NodeInfo } from "./control-api/info.ts";
-import { type PreviousWork, restoreWorkloads } from "./control-api/restore.ts";
+import { type PreviousWork, type Release, restoreWorkloads } from "./control-api/restore.ts";
+import { handedOverBy, releaseOf, takeOver } from "./control-api/take-over.ts";
 import type { FunctionServices } from "./functions/function-runtime.ts";
 import { ReplyRules } from "./functions/triggers/reply-rules.ts";
+import type { PreparedHandOver } from "./hand-over/predecessor.ts";
 import { AddressRules } from "./host-services/addresses.ts";
 import { HostServices } from "./host-services/host-services.ts";
 import { Pool } from "./machines/pool.ts";
@@ -59,8 +61,9 @@ export async function startNode(given: NodeOptions): Promise<NexNode> {
   repairEmbeddingProgram();
   const options = completeOptions(given, pino({ level: "silent" }));
   await using stack = new AsyncDisposableStack();
-  const directory = stack.use(await openDirectory(options));
-  const previous = await takeStock(options, directory);
+  const prepared = await options.predecessor?.prepare();
+  const directory = stack.use(await openDirectory(options, prepared));
+  const previous = prepared === undefined ? await takeStock(options, directory) : nothing;
   const identity = await Identity.open(directory.path);
   const { config, nexus, log } = options;
   checkOwnEndorsement(config.endorsement, { nodeId: identity.id, nexus }, log);
@@ -68,7 +71,8 @@ export async function startNode(given: NodeOptions): Promise<NexNode> {
   // One that was given may serve other nodes too.
   if ("choose" in options.driver) stack.defer(async () => await driver.close?.());
   const connections = stack.use(await openConnections(options, identity.id));
-  const node = await compose({ options, identity, connections, directory, driver, previous }, stack);
+  const foundations = { options, identity, connections, directory, driver, previous };
+  const node = await compose(foundations, stack, prepared?.lameDuck);
   return node.running(stack.move());
 }
 
@@ -126,11 +130,11 @@ async function takeStock(options: CompleteNodeOptions, directory: StateDirectory
   return work;
 }
 
-async function openDirectory({
-  directory: path,
-  nodesDirectory,
-  ephemeral,
-}: CompleteNodeOptions): Promise<StateDirectory> {
+async function openDirectory(
+  { directory: path, nodesDirectory, ephemeral }: CompleteNodeOptions,
+  prepared: PreparedHandOver | undefined,
+): Promise<StateDirectory> {
+  if (prepared !== undefined) return await StateDirectory.openUnlocked(prepared.directory);
   if (path !== undefined || nodesDirectory === undefined) return await StateDirectory.open(path);
   return await openNumbered(nodesDirectory, ephemeral);
 }
@@ -161,6 +165,9 @@ function driverOfKind(
   return given.kind === kind ? given : undefined;
 }
 
+/** Work of a node that nothing was before. */
+const nothing: PreviousWork = { deploys: [], machines: [] };
+
 /** Parts of a node that must exist before it is composed. */
 interface Foundations {
   options: CompleteNodeOptions;
@@ -172,7 +179,11 @@ interface Foundations {
   previous: PreviousWork;
 }
 
-async function compose(foundations: Foundations, stack: AsyncDisposableStack): Promise<RunningNode> {
+async function compose(
+  foundations: Foundations,
+  stack: AsyncDisposableStack,
+  wasLameDuck = false,
+): Promise<RunningNode> {
   const { options, identity, connections, directory, driver } = foundations;
   const { config, tuning, log, login } = options;
   reportOpenDoors(config, driver.kind, log);
@@ -182,12 +193,12 @@ async function compose(foundations: Foundations, stack: AsyncDisposableStack): P
     planRelay(driver.ownLoopback ? (to.servers ?? [defaultServer]) : []);
   const budget = new Budget({ bootsMax: tuning.bootsMax, unsentBytesMax: tuning.feedUnsentBytesMax });
   const pool = stack.use(makePool(foundations, budget, relayTo(login)));
-  await startPool(pool);
+  if (options.predecessor === undefined) await startPool(pool);
   const outlet = stack.use(new Outlet(connections.own, budget.unsentBytesMax, log));
   const logs = new LogFeed(outlet, identity.id, tuning.logBytesPerSecondMax, budget.logLines);
   const reporter = new Reporter([new EventFeed(outlet, identity.id), logs, new NodeLog(log)]);
   const recentLines = logs.recent.bind(logs);
-  const artifacts = await openArtifacts(foundations);
+  const artifacts = new Artifacts(directory.artifacts, tuning.artifactTimeMs);
   const recorded = new RecordedDeploys(isLasting(options, directory) ? directory.deploys : undefined, log);
   const services = {
     ...{ connections, pool, budget, reporter, recentLines, tuning },
@@ -198,7 +209,7 @@ async function compose(foundations: Foundations, stack: AsyncDisposableStack): P
   };
   const workloads = new Workloads(services, config.node_limits.max_total_bytes);
   stack.defer(() => workloads.stopAll("Node is stopping"));
-  const usedTokens = stack.use(await UsedTokens.open(directory.usedTokens));
+  const usedTokens = stack.use(new UsedTokens(directory.usedTokens));
   const facts = new AdmissionFacts({
     ...{ config, tuning, login, identity, connections, workloads, usedTokens, driver },
     isLameDuck: () => info.lameDuck,
@@ -217,33 +228,54 @@ async function compose(foundations: Foundations, stack: AsyncDisposableStack): P
       return granted.network !== "egress" && pool.fits(plainTemplate(granted.machine, plan));
     },
   };
-  await restore(foundations, context, stack);
-  await dispatcher.start(nodeActions(context));
-  startAutostart(foundations, context, issuer);
+  info.lameDuck = wasLameDuck;
+  const stopping = new AbortController();
+  stack.defer(() => stopping.abort());
+  const actions = nodeActions(context);
+  const parts: Parts = { ...foundations, context, signal: stopping.signal };
+  const listening = { dispatcher, actions, context, directory, log, stopping };
+  const { predecessor } = options;
+  if (predecessor === undefined) {
+    await usedTokens.read();
+    await sweepArtifacts(artifacts, directory);
+    await restore(parts);
+    await dispatcher.start(actions);
+  } else {
+    parts.previous = await takeOver(listening, predecessor);
+    await sweepArtifacts(artifacts, directory);
+    await restore(parts, releaseOf(listening, predecessor));
+    dispatcher.hold(() => false);
+    await predecessor.finish();
+    pool.fill();
+  }
+  startAutostart(parts, issuer);
   const { heartbeatMs } = tuning;
   return new RunningNode({
     ...{ info, workloads, reporter, log, heartbeatMs },
     drained: drain.finished,
     connection: connections.own,
+    handedOver: handedOverBy({ ...listening, isLasting: isLasting(options, directory) }),
   });
 }
 
-/** The directory of artifacts, without those that no workload needs any more. */
-async function openArtifacts({ directory, options }: Foundations): Promise<Artifacts> {
-  const artifacts = new Artifacts(directory.artifacts, options.tuning.artifactTimeMs);
+/** Parts of a composed node. */
+interface Parts extends Foundations {
+  context: ActionContext;
+  /** Aborted when the node stops. */
+  signal: AbortSignal;
+}
+
+/** Removes the artifacts that no workload needs any more. */
+async function sweepArtifacts(artifacts: Artifacts, directory: StateDirectory): Promise<void> {
   const { records } = await directory.deploys.list();
   await artifacts.sweep(new Set(records.map(({ artifact }) => artifact.sha256)));
-  return artifacts;
 }
 
 /** Continues the workloads of the previous node, but those of autostart whose entry has changed. */
 async function restore(
-  { options: { config, log, driver: source }, directory, driver, previous }: Foundations,
-  context: ActionContext,
-  stack: AsyncDisposableStack,
+  { options: { config, log, driver: source }, directory, driver, previous, context, signal }: Parts,
+  release?: Release,
 ): Promise<void> {
-  const stopping = new AbortController();
-  stack.defer(() => stopping.abort());
   const endOne = async (machine: StoredMachine): Promise<void> => {
     await endMachine(machine, driverOfKind(source, machine.driver, directory));
     await directory.records.remove(machine.id);
@@ -253,7 +285,8 @@ async function restore(
     digest === undefined || entries.has(digest);
   const unwanted = previous.deploys.filter((record) => !isWanted(record));
   for (const { id } of unwanted) {
-    const machines = previous.machines.filter(({ workload_id }) => workload_id === id);
+    const machines =
+      (await release?.(id)) ?? previous.machines.filter(({ workload_id }) => workload_id === id);
     await Promise.all(machines.map(endOne));
     await directory.deploys.remove(id);
     log.info({ workload: id }, "a workload of autostart is ended: its entry has changed");
@@ -265,7 +298,8 @@ async function restore(
       machineKind: driver.kind,
       endMachine: endOne,
       forget: (id) => directory.deploys.remove(id),
-      signal: stopping.signal,
+      signal,
+      ...(release === undefined ? {} : { release }),
     },
     { deploys: previous.deploys.filter(isWanted), machines: previous.machines },
   );
@@ -341,11 +375,7 @@ function makeInfo({ options, identity, driver }: Foundations, facts: AdmissionFa
 }
 
 /** The operator's own configuration needs no token of a client; for the rest it is like any request. */
-function startAutostart(
-  { options: { config }, identity, previous }: Foundations,
-  context: ActionContext,
-  issuer: Signer,
-): void {
+function startAutostart({ options: { config }, identity, previous, context }: Parts, issuer: Signer): void {
   const own: ActionContext = {
     ...context,
     deployFacts: (namespace) => ({ ...context.deployFacts(namespace), requireBoundClaims: false }),

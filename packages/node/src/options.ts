@@ -4,6 +4,7 @@ import type { NatsLogin } from "@nexengine/protocol";
 import type { Limits } from "@nexengine/protocol/messages";
 import type { Logger } from "pino";
 import { completeConfig, type NodeConfig, type NodeConfigInput } from "./config/config.ts";
+import type { Predecessor } from "./hand-over/predecessor.ts";
 import type { DriverSource } from "./sandbox/choose.ts";
 
 /** Timeouts and size limits of a node. The unit stands last in each name. */
@@ -32,6 +33,8 @@ export interface NodeTuning {
   stopGraceMs: number;
   /** Time that started calls have to finish when their function is stopped. */
   callDrainMs: number;
+  /** Time that all calls of a function have to finish when its node is handed over to another process. */
+  handOverDrainMs: number;
   heartbeatMs: number;
   /** Maximum log bytes of one workload per second. The rest is dropped and counted. */
   logBytesPerSecondMax: number;
@@ -69,6 +72,7 @@ export const defaultTuning: Omit<NodeTuning, "sourceBytesMax" | "callQueueMax"> 
   artifactBytesMax: 1_073_741_824,
   stopGraceMs: 1_500,
   callDrainMs: 1_000,
+  handOverDrainMs: 30_000,
   heartbeatMs: 30_000,
   logBytesPerSecondMax: 1_048_576,
   connectTimeMs: 5_000,
@@ -102,6 +106,8 @@ export interface NodeOptions {
   tuning?: Partial<NodeTuning>;
   /** Version that the node shows. */
   version?: string;
+  /** A running node whose work and state directory this one takes over. */
+  predecessor?: Predecessor;
 }
 
 /** Options for starting a node, complete. */
@@ -116,6 +122,7 @@ export interface CompleteNodeOptions {
   log: Logger;
   tuning: NodeTuning;
   version: string;
+  predecessor: Predecessor | undefined;
 }
 
 /** @throws NexError `config_invalid` */
@@ -137,5 +144,6 @@ export function completeOptions(options: NodeOptions, silent: Logger): CompleteN
       ...options.tuning,
     },
     version: options.version ?? "development",
+    predecessor: options.predecessor,
   };
 }

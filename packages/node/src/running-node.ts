@@ -2,6 +2,7 @@
 import { NexError, toNexError } from "@nexengine/protocol/errors";
 import type { PingResponse } from "@nexengine/protocol/messages";
 import type { Connections } from "./connections/connections.ts";
+import { HandOver, type HandOverParts } from "./hand-over/hand-over.ts";
 import type { CompleteNodeOptions } from "./options.ts";
 import type { Reporter } from "./telemetry/reporter.ts";
 import type { Workloads } from "./workloads/workloads.ts";
@@ -11,8 +12,16 @@ export interface NexNode extends AsyncDisposable {
   /** `N…` */
   readonly id: string;
   readonly tags: Readonly<Record<string, string>>;
+  /** Its state directory. */
+  readonly directory: string;
   /** Settles when the node has ended; with the reason where neither `stop` nor an operator asked for it. */
   readonly ended: Promise<NexError | undefined>;
+  /**
+   * Begins to hand its work to a successor, which is started with this as its `predecessor`.
+   *
+   * @throws NexError `hand_over_refused` while another one takes over.
+   */
+  handOver(): HandOver;
   /** Undeploys everything, says so, and gives all back. Idempotent. */
   stop(): Promise<void>;
 }
@@ -33,6 +42,8 @@ export interface RunningParts {
   /** Settles when an operator's end of the node has come. */
   drained: Promise<void>;
   reporter: Reporter;
+  /** Parts that a successor gets. */
+  handedOver: Omit<HandOverParts, "end">;
   connection: Connections["own"];
   log: CompleteNodeOptions["log"];
   heartbeatMs: number;
@@ -44,6 +55,7 @@ export class RunningNode implements NexNode {
   #resources: AsyncDisposableStack | undefined;
   #heartbeat: NodeJS.Timeout | undefined;
   #stopping: Promise<void> | undefined;
+  #handOver: HandOver | undefined;
 
   constructor(parts: RunningParts) {
     this.#parts = parts;
@@ -84,7 +96,34 @@ export class RunningNode implements NexNode {
     return this.#ended.promise;
   }
 
+  get directory(): string {
+    return this.#parts.handedOver.directory;
+  }
+
+  handOver(): HandOver {
+    const { handedOver } = this.#parts;
+    if (this.#handOver?.isAborted === false) {
+      throw new NexError(
+        "hand_over_refused",
+        "Cannot hand this node over: another process takes it over already",
+      );
+    }
+    this.#handOver = new HandOver({
+      ...handedOver,
+      obstacle: () => (this.#stopping === undefined ? handedOver.obstacle() : "it is stopping"),
+      end: async (failure) => {
+        // Workloads that no successor has taken are the next start's.
+        await this.#parts.workloads.handOverAll();
+        await this.#endWith(failure);
+      },
+    });
+    return this.#handOver;
+  }
+
   stop(): Promise<void> {
+    // Its workloads are the successor's by now.
+    if (this.#handOver?.isGivenAway === true) return this.#ended.promise.then(() => undefined);
+    this.#handOver?.cancel();
     this.#stopping ??= this.#stop(undefined);
     return this.#stopping;
   }
@@ -97,13 +136,15 @@ export class RunningNode implements NexNode {
 
   async #stop(reason: NexError | undefined): Promise<void> {
     const { info, reporter, workloads, log } = this.#parts;
+    const isHandedOver = this.#handOver?.isFinished === true && reason === undefined;
     clearInterval(this.#heartbeat);
     info.lameDuck = true;
     try {
       await workloads.stopAll("Node is stopping");
-      reporter.tell({ type: "node_stopped", nodeId: info.nodeId, graceful: reason === undefined });
+      if (!isHandedOver)
+        reporter.tell({ type: "node_stopped", nodeId: info.nodeId, graceful: reason === undefined });
       await this.#resources?.disposeAsync();
-      log.info({ node: info.nodeId }, "node stopped");
+      log.info({ node: info.nodeId }, isHandedOver ? "node handed over" : "node stopped");
       this.#ended.resolve(reason);
     } catch (thrown) {
       const error = toNexError(thrown, "internal", "Cannot stop the node whole");

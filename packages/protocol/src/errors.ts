@@ -107,6 +107,11 @@ export const errorCatalogue = {
   ),
   // Admission
   lame_duck: entry("user", 5, "The node is in lame duck mode and accepts no workloads"),
+  hand_over_refused: entry(
+    "system",
+    5,
+    "A node can't be handed over to another process now, or was given away and not taken",
+  ),
   workload_limit: entry("user", 5, "The node runs its maximum number of workloads"),
   replace_refused: entry(
     "user",

@@ -26,13 +26,16 @@ export function addNodeState(node: Command): void {
     .option("--json", "print it as JSON", false)
     .action(async (_: unknown, self: Command) => {
       const options = self.optsWithGlobals<StateOptions>();
-      const reports = await Promise.all((await directoriesOf(options)).map(readState));
+      const reports = await Promise.all((await stateDirectories(options)).map(readState));
       if (options.json) printJson(reports);
       else show(reports);
     });
 }
 
-async function directoriesOf({ stateDirectory }: StateOptions): Promise<string[]> {
+/** Directories of the nodes of this user on this host. */
+export async function stateDirectories({
+  stateDirectory,
+}: Pick<StateOptions, "stateDirectory">): Promise<string[]> {
   if (stateDirectory !== undefined) return [stateDirectory];
   const parent = defaultNodesDirectory();
   const names = await readdir(parent).catch(() => []);

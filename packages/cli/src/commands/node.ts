@@ -1,6 +1,6 @@
 /** `nex node`: starting one here; the other commands have files of their own. */
 import { existsSync } from "node:fs";
-import { type NodeConfigInput, readConfigFile, startNode } from "@nexengine/node/internal";
+import { type NodeConfigInput, RemotePredecessor, readConfigFile, startNode } from "@nexengine/node/internal";
 import type { Command } from "commander";
 import { isolationBanner, untilEnded, version } from "../daemon.ts";
 import type { GlobalOptions } from "../global-options.ts";
@@ -17,11 +17,14 @@ import {
   sandboxOf,
   stateOf,
 } from "../sandbox.ts";
+import { channelToPredecessor, endWithParent, Successor } from "../upgrade/successor.ts";
+import { UpgradeSocket } from "../upgrade/upgrade-socket.ts";
 import { addLameDuck } from "./lameduck.ts";
 import { addNodeInfo } from "./node-info.ts";
 import { addNodeList } from "./node-list.ts";
 import { addNodeProbe } from "./node-probe.ts";
 import { addNodeState } from "./node-state.ts";
+import { addNodeUpgrade } from "./node-upgrade.ts";
 import { addPreflight } from "./preflight.ts";
 
 interface NodeUpOptions extends GlobalOptions, SandboxOptions {
@@ -62,6 +65,7 @@ export function addNode(program: Command): void {
   addNodeInfo(node);
   addNodeProbe(node);
   addNodeState(node);
+  addNodeUpgrade(node);
   addPreflight(node);
   addLameDuck(node);
 }
@@ -75,7 +79,10 @@ async function nodeUp(options: NodeUpOptions): Promise<void> {
   const nodeLog = stack.use(createNodeLog(options));
   if (path !== undefined) nodeLog.log.info({ file: path }, "configuration read");
   for (const warning of [...warnings, ...idleWarnings(options, idleFlags)]) nodeLog.log.warn(warning);
-  if (config.pid_filepath !== undefined) stack.use(claimPidFile(config.pid_filepath));
+  const channel = channelToPredecessor();
+  // The parent of a successor stays, with its file.
+  if (config.pid_filepath !== undefined && channel === undefined)
+    stack.use(claimPidFile(config.pid_filepath));
   const node = stack.use(
     await startNode({
       login,
@@ -88,12 +95,34 @@ async function nodeUp(options: NodeUpOptions): Promise<void> {
       }),
       log: nodeLog.log,
       version: version(),
+      ...(channel === undefined ? {} : { predecessor: new RemotePredecessor(channel) }),
+    }),
+  );
+  if (channel !== undefined) endWithParent(nodeLog.log);
+  let starting: Promise<Successor> | undefined;
+  const upgrades = stack.use(
+    await UpgradeSocket.open(node.directory, async (program) => {
+      starting = Successor.start(node, program);
+      const { pid } = await starting;
+      upgrades.isHandedOver = true;
+      return pid;
     }),
   );
   // Before anything is shown: whoever sees it may press Ctrl-C. Both at once: also while the log still connects.
   const ended = untilEnded(node.ended, () => node.stop());
   if (sandbox === "process") note(isolationBanner());
   await Promise.all([ended, nodeLog.publish(login, node.id)]);
+  const successor = await starting?.catch(() => undefined);
+  if (successor !== undefined) await followTo(successor, upgrades, nodeLog);
+}
+
+/** Stays as the parent of the process that has taken the node over, so that a supervisor finds its node in its place. */
+async function followTo(successor: Successor, ...released: readonly AsyncDisposable[]): Promise<void> {
+  for (const one of released) await one[Symbol.asyncDispose]();
+  const status = await successor.ended();
+  process.once("exit", () => {
+    process.exitCode = status;
+  });
 }
 
 async function configOf(

@@ -29,6 +29,8 @@ export abstract class DetachedMachine implements Machine {
   readonly exited: Promise<MachineExit>;
   readonly #identity: ProcessIdentity;
   readonly #attachments: Attachments;
+  readonly #console: FifoConsole;
+  readonly #detached = new AbortController();
   readonly #killTimeoutMs: number;
   #running = true;
   #asked = false;
@@ -40,8 +42,9 @@ export abstract class DetachedMachine implements Machine {
     this.directory = directory;
     this.#identity = identity;
     this.#attachments = attachments;
+    this.#console = console;
     this.#killTimeoutMs = killTimeoutMs;
-    this.exited = this.#watch(console);
+    this.exited = this.#watch();
   }
 
   abstract usage(): Promise<MachineUsage>;
@@ -64,11 +67,16 @@ export abstract class DetachedMachine implements Machine {
     return this.#running;
   }
 
+  /** Whether this process has let go of it. */
+  get isDetached(): boolean {
+    return this.#detached.signal.aborted;
+  }
+
   async attach(epoch: number): Promise<Channels> {
-    if (!this.#running || this.#destroyed) {
+    if (!this.#running || this.#destroyed || this.isDetached) {
       throw new MachineError(
         "wrong_state",
-        `Cannot attach to machine "${this.id}" for epoch ${epoch}: it has exited`,
+        `Cannot attach to machine "${this.id}" for epoch ${epoch}: it ${this.isDetached ? "was let go of" : "has exited"}`,
       );
     }
     return await this.#attachments.open(epoch, this.id);
@@ -80,6 +88,12 @@ export abstract class DetachedMachine implements Machine {
     await settlesWithin(this.exited, graceMs);
     await this.#kill();
     return { forced: this.#forced };
+  }
+
+  detach(): void {
+    this.#detached.abort();
+    this.#attachments.destroy();
+    this.#console.destroy();
   }
 
   destroy(): Promise<void> {
@@ -111,8 +125,9 @@ export abstract class DetachedMachine implements Machine {
     );
   }
 
-  async #watch(console: FifoConsole): Promise<MachineExit> {
-    const exitStatus = await exitWatch.ended(this.#identity, console.closed);
+  async #watch(): Promise<MachineExit> {
+    const console = this.#console;
+    const exitStatus = await exitWatch.ended(this.#identity, console.closed, this.#detached.signal);
     this.#running = false;
     this.#attachments.hangUp();
     const exit = this.describe(exitStatus, await console.end());

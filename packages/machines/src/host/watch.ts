@@ -35,11 +35,13 @@ export class ExitWatch {
    * Resolves when a process has exited.
    *
    * @param hint Resolves on exit, unless the process suppresses it. The process is then polled at short intervals.
+   * @param signal Ends the watch. The promise never settles then.
    */
-  async ended(identity: ProcessIdentity, hint: Promise<void>): Promise<ExitStatus> {
+  async ended(identity: ProcessIdentity, hint: Promise<void>, signal?: AbortSignal): Promise<ExitStatus> {
     const { promise, resolve } = Promise.withResolvers<ExitStatus>();
     const watched: Watched = { identity, ended: resolve };
     this.#watched.add(watched);
+    signal?.addEventListener("abort", () => this.#forget(watched), { once: true });
     this.#timer ??= setInterval(() => this.#round(), roundMs);
     void hint.then(() => holdsWithin(() => this.#look(watched), hintMs, hintedIntervalMs));
     this.#look(watched);
@@ -62,13 +64,16 @@ export class ExitWatch {
     if (!this.#watched.has(watched)) return true;
     const exitStatus = this.#read(watched.identity);
     if (exitStatus === undefined) return false;
-    this.#watched.delete(watched);
-    if (this.#watched.size === 0) {
-      clearInterval(this.#timer);
-      this.#timer = undefined;
-    }
+    this.#forget(watched);
     watched.ended(exitStatus);
     return true;
+  }
+
+  #forget(watched: Watched): void {
+    this.#watched.delete(watched);
+    if (this.#watched.size > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
   }
 }
 

@@ -3,6 +3,7 @@
  * logs once. No request gets past it as an exception.
  */
 
+import { createHash } from "node:crypto";
 import type { Msg, NatsConnection, Subscription } from "@nats-io/nats-core";
 import { NexError, toNexError } from "@nexengine/protocol/errors";
 import { encodeFailure, encodeResponse, type ResponseKind } from "@nexengine/protocol/messages";
@@ -18,6 +19,8 @@ export const requestsWaitingMax = 10_000;
 /** Maximum size of all waiting bodies together. */
 export const waitingBytesMax = 16_777_216;
 const msPerSecond = 1_000;
+/** Maximum number of requests that are noted while another process takes over. */
+const notedMax = 100_000;
 
 /** One kind of request. */
 export interface Action {
@@ -47,6 +50,13 @@ export interface Action {
   handle(subject: string, body: Uint8Array): object | undefined | Promise<object | undefined>;
 }
 
+/** A request that waits for its handler. */
+interface Waiting {
+  action: Action;
+  message: Msg;
+  body: Uint8Array;
+}
+
 /** Requests of one kind in the current second. */
 interface Taken {
   second: number;
@@ -59,7 +69,14 @@ export class Dispatcher {
   readonly #log: Logger;
   readonly #subscriptions: Subscription[] = [];
   readonly #running = new Set<Promise<void>>();
-  #waiting: { action: Action; message: Msg; body: Uint8Array }[] = [];
+  #waiting: Waiting[] = [];
+  /** Requests of actions that are held. They count as waiting. */
+  #held: Waiting[] = [];
+  #isHeld: (action: Action) => boolean = () => false;
+  /** Keys of the requests that came since `noteRequests`. */
+  #noted: Set<string> | undefined;
+  /** Keys of requests that another process answers. */
+  #answeredElsewhere: ReadonlySet<string> = new Set();
   #waitingBytes = 0;
   #scheduled = false;
   readonly #taken = new Map<Action, Taken>();
@@ -83,6 +100,45 @@ export class Dispatcher {
     await this.#connection.flush();
   }
 
+  /** Notes the requests that come from now on: another process takes over, and may get them too. */
+  noteRequests(): void {
+    this.#noted = new Set();
+  }
+
+  /** Notes no more. @returns the keys of the noted requests */
+  endNotes(): string[] {
+    const noted = [...(this.#noted ?? [])];
+    this.#noted = undefined;
+    return noted;
+  }
+
+  /** Lets requests of some actions wait. Those that are no longer held get their turn. */
+  hold(isHeld: (action: Action) => boolean): void {
+    this.#isHeld = isHeld;
+    const held = this.#held;
+    this.#held = [];
+    for (const waiting of held) (isHeld(waiting.action) ? this.#held : this.#waiting).push(waiting);
+    if (this.#waiting.length > 0) this.#schedule();
+  }
+
+  /** Drops requests that another process answers, also those that come later. */
+  dropAnswered(keys: readonly string[]): void {
+    this.#answeredElsewhere = new Set(keys);
+    const isOurs = ({ message, body }: Waiting): boolean =>
+      !this.#answeredElsewhere.has(requestKey(message, body));
+    for (const { body } of this.#held.filter((waiting) => !isOurs(waiting)))
+      this.#waitingBytes -= body.length;
+    this.#held = this.#held.filter(isOurs);
+  }
+
+  #isElsewhere(message: Msg): boolean {
+    if (this.#noted === undefined && this.#answeredElsewhere.size === 0) return false;
+    const key = requestKey(message, message.data);
+    if (this.#answeredElsewhere.has(key)) return true;
+    if ((this.#noted?.size ?? 0) < notedMax) this.#noted?.add(key);
+    return false;
+  }
+
   /** Number of requests that were dropped or refused because there were too many. */
   get dropped(): number {
     return this.#dropped;
@@ -90,13 +146,15 @@ export class Dispatcher {
 
   #receive(action: Action, message: Msg): void {
     const bytes = message.data.length;
+    if (this.#isElsewhere(message)) return;
     if (bytes > action.bodyBytesMax) {
       const text = `the body has ${bytes} bytes, at most ${action.bodyBytesMax} are read`;
       this.#refuse(action, message, new NexError("request_too_large", `Cannot read the request: ${text}`));
       return;
     }
     const isWaitingFull =
-      this.#waiting.length >= requestsWaitingMax || this.#waitingBytes + bytes > waitingBytesMax;
+      this.#waiting.length + this.#held.length >= requestsWaitingMax ||
+      this.#waitingBytes + bytes > waitingBytesMax;
     if (isWaitingFull || !this.#isInRate(action)) {
       this.#dropped++;
       const text = "Too many requests come to this node, try again later";
@@ -104,8 +162,13 @@ export class Dispatcher {
       return;
     }
     // Copied: the body is a view of the connection's chunk.
-    this.#waiting.push({ action, message, body: Buffer.from(message.data) });
+    const waiting = { action, message, body: Buffer.from(message.data) };
     this.#waitingBytes += bytes;
+    if (this.#isHeld(action)) {
+      this.#held.push(waiting);
+      return;
+    }
+    this.#waiting.push(waiting);
     this.#schedule();
   }
 
@@ -213,4 +276,9 @@ export class Dispatcher {
       await new Promise(setImmediate);
     }
   }
+}
+
+/** Names a request: its reply subject is its requester's alone, and one without is named by its content. */
+function requestKey({ subject, reply = "" }: Msg, body: Uint8Array): string {
+  return createHash("sha256").update(`${subject} ${reply} `).update(body).digest("base64url");
 }

@@ -2,7 +2,7 @@
  * Continues the workloads of the node that ran before in this state directory. Each recorded request goes through
  * admission again, as of the time at which it was accepted, so the configuration of today holds for it.
  */
-import { type ErrorCode, errorText, type NexError, toNexError } from "@nexengine/protocol/errors";
+import { type ErrorCode, errorText, NexError, toNexError } from "@nexengine/protocol/errors";
 import { parseJson } from "@nexengine/protocol/formats";
 import { deployRequestSchema } from "@nexengine/protocol/messages";
 import { decodeClaims } from "@nexengine/protocol/tokens";
@@ -10,6 +10,7 @@ import type { Logger } from "pino";
 import { admitDeploy } from "../admission/admit-deploy.ts";
 import type { DeployRecord } from "../state/deploy-records.ts";
 import type { StoredMachine } from "../state/machine-records.ts";
+import type { PreviousHolder } from "../workloads/previous-holder.ts";
 import type { WorkloadSpec } from "../workloads/spec.ts";
 import type { ActionContext } from "./context.ts";
 
@@ -29,6 +30,13 @@ export interface PreviousWork {
   machines: readonly StoredMachine[];
 }
 
+/**
+ * Has the running predecessor let go of a workload.
+ *
+ * @returns the machines that may still run it; `undefined` when it has ended meanwhile.
+ */
+export type Release = (id: string) => Promise<readonly StoredMachine[] | undefined>;
+
 /** Parts of the node that a restore uses. */
 export interface RestoreContext extends Pick<ActionContext, "workloads" | "deployFacts" | "reporter"> {
   log: Logger;
@@ -38,6 +46,8 @@ export interface RestoreContext extends Pick<ActionContext, "workloads" | "deplo
   endMachine(machine: StoredMachine): Promise<void>;
   /** Removes a record. */
   forget(id: string): Promise<void>;
+  /** Absent when the node before does not run any more. */
+  release?: Release;
   /** Aborted when the node stops. */
   signal: AbortSignal;
 }
@@ -60,23 +70,76 @@ async function restoreOne(
   machines: readonly StoredMachine[],
   attempt = 0,
 ): Promise<void> {
-  const usable = await endForeign(context, machines);
+  const holder = new Holder(context, record.id, machines);
   let spec: WorkloadSpec;
   try {
     spec = admitAgain(context, record);
   } catch (thrown) {
     const error = toNexError(thrown);
-    if (passingCodes.has(error.code)) retryLater(context, record, usable, error, attempt);
-    else await refuse(context, record, usable, error);
+    const left = await holder.letGo();
+    if (holder.hasEnded) return;
+    if (passingCodes.has(error.code)) retryLater(context, record, left, error, attempt);
+    else await refuse(context, record, left, error);
     return;
   }
-  // A replica that was just being replaced has left two.
-  for (const machine of usable.splice(spec.replicas)) await endOne(context, machine);
+  holder.replicas = spec.replicas;
   try {
-    await context.workloads.restore(record, spec, usable);
+    await context.workloads.restore(record, spec, holder);
   } catch (thrown) {
+    const left = await holder.letGo();
     // It is admitted, so what keeps it from running is the host or the NATS system, and passes.
-    retryLater(context, record, usable, toNexError(thrown), attempt);
+    if (!holder.hasEnded) retryLater(context, record, left, toNexError(thrown), attempt);
+  }
+}
+
+/** The node that has run a workload before. */
+class Holder implements PreviousHolder {
+  readonly #context: RestoreContext;
+  readonly #id: string;
+  #machines: readonly StoredMachine[];
+  #released: Promise<StoredMachine[]> | undefined;
+  /** Maximum number of machines that the workload can use. A replica that was just being replaced has left two. */
+  replicas = Number.POSITIVE_INFINITY;
+  /** Whether the workload ended before it was released. */
+  hasEnded = false;
+
+  constructor(context: RestoreContext, id: string, machines: readonly StoredMachine[]) {
+    this.#context = context;
+    this.#id = id;
+    this.#machines = machines;
+  }
+
+  get isRunning(): boolean {
+    return this.#context.release !== undefined && this.#released === undefined;
+  }
+
+  get hasMachines(): boolean {
+    return this.#machines.some(({ driver }) => driver === this.#context.machineKind);
+  }
+
+  /** @throws NexError when the workload has ended */
+  async release(): Promise<StoredMachine[]> {
+    const machines = await this.letGo();
+    if (this.hasEnded) throw new NexError("workload_not_started", "The workload has ended");
+    return machines;
+  }
+
+  /** Idempotent. @returns machines that can be adopted; the others have been ended */
+  letGo(): Promise<StoredMachine[]> {
+    this.#released ??= this.#letGo();
+    return this.#released;
+  }
+
+  async #letGo(): Promise<StoredMachine[]> {
+    const context = this.#context;
+    if (context.release !== undefined) {
+      const found = await context.release(this.#id);
+      this.hasEnded = found === undefined;
+      this.#machines = found ?? [];
+    }
+    const usable = await endForeign(context, this.#machines);
+    for (const machine of usable.splice(this.replicas)) await endOne(context, machine);
+    return usable;
   }
 }
 
@@ -137,7 +200,8 @@ function retryLater(
     "a workload of the previous node can't run yet; it is tried again",
   );
   const timer = setTimeout(() => {
-    restoreOne(context, record, machines, attempt + 1).catch((thrown: unknown) => {
+    const { release: _, ...alone } = context;
+    restoreOne(alone, record, machines, attempt + 1).catch((thrown: unknown) => {
       context.log.error({ workload: record.id, reason: errorText(thrown) }, "a restore failed");
     });
   }, delayMs);

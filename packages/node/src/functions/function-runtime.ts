@@ -1,5 +1,6 @@
 /** The function half of a workload: triggers, calls with their counters, and host services. */
 import type { NatsConnection } from "@nats-io/nats-core";
+import { settlesWithin } from "@nexengine/machines/internal";
 import { type CallFailure, runTickNs } from "@nexengine/protocol/agent";
 import type { HostCallHandler } from "../agent-client/host-calls.ts";
 import type { Budget } from "../budget/budget.ts";
@@ -120,6 +121,12 @@ export class FunctionRuntime {
   async drain(): Promise<void> {
     await this.#stopTriggers();
     await this.#calls.idle();
+  }
+
+  /** Takes no more calls, finishes those that it has within a time limit, and stops. */
+  async finish(timeoutMs: number): Promise<void> {
+    await settlesWithin(this.drain(), timeoutMs);
+    await this.stop(0);
   }
 
   /** Stops the function. Running calls have `drainMs` to finish. */

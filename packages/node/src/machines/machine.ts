@@ -25,7 +25,7 @@ import type { MachineRecords } from "../state/machine-records.ts";
  * - `reserved`: it belongs to one workload that has not started. Ends when the agent accepts or refuses.
  * - `running`: the workload runs. Ends with the workload or the machine.
  * - `stopping`: it is being stopped.
- * - `stopped`: everything it held was released. What could not be released is logged and left to the next node.
+ * - `stopped`: everything it held was released, or it goes on under another node. What could not be released is logged and left to the next node.
  * - `failed`: it never became ready. Everything it held was released.
  */
 export type MachineState = "booting" | "ready" | "reserved" | "running" | "stopping" | "stopped" | "failed";
@@ -244,6 +244,21 @@ export class Machine {
   end(graceMs: number): Promise<Exited | undefined> {
     this.#ending ??= this.#end(graceMs);
     return this.#ending;
+  }
+
+  /**
+   * Lets go of the machine, which goes on without this node, for another one to adopt.
+   *
+   * @returns false when it ends with this node.
+   */
+  detach(): boolean {
+    if (this.#state !== "running" || this.#sandbox.detach === undefined) return false;
+    this.#state = "stopped";
+    this.#ending = Promise.resolve(undefined);
+    this.#agent.close();
+    this.#sandbox.detach();
+    this.#place.close();
+    return true;
   }
 
   async #end(graceMs: number): Promise<Exited | undefined> {

@@ -84,6 +84,11 @@ export class Pool implements AsyncDisposable {
     this.#refill();
   }
 
+  /** Boots machines in the background; failures are logged and tried again. */
+  fill(): void {
+    this.#refill();
+  }
+
   /**
    * Reserves a ready machine, or waits for one. A machine with another template is booted.
    *

@@ -78,6 +78,11 @@ export class DeployRecords {
     await rename(path + unfinishedSuffix, path);
   }
 
+  /** Whether there is a record of this workload. */
+  async has(id: string): Promise<boolean> {
+    return (await readIfThere(this.#pathOf(id))) !== undefined;
+  }
+
   /** Removes a record. Returns once the disk has that. */
   async remove(id: string): Promise<void> {
     await rm(this.#pathOf(id), { force: true });

@@ -21,9 +21,10 @@ export class StateDirectory implements AsyncDisposable {
   /** Machines that this node, or the node that crashed before it, has booted and not destroyed. */
   readonly records: MachineRecords;
   readonly #own: boolean;
-  readonly #lock: AsyncDisposable;
+  /** Absent while another process has the directory. */
+  #lock: AsyncDisposable | undefined;
 
-  private constructor(path: string, own: boolean, lock: AsyncDisposable, epoch: number) {
+  private constructor(path: string, own: boolean, lock: AsyncDisposable | undefined, epoch: number) {
     this.path = path;
     this.epoch = epoch;
     this.deploys = new DeployRecords(join(path, "deploys"));
@@ -49,6 +50,30 @@ export class StateDirectory implements AsyncDisposable {
     }
   }
 
+  /**
+   * Opens the directory of a node that still runs, and that hands it over. It must be locked before anything but its epoch
+   * is changed.
+   *
+   * @throws NexError `state_unusable`
+   */
+  static async openUnlocked(path: string): Promise<StateDirectory> {
+    await assertOurs(path);
+    return new StateDirectory(path, false, undefined, await nextEpoch(path));
+  }
+
+  /** Locks a directory that was opened unlocked. @throws NexError `state_locked` */
+  async lock(): Promise<void> {
+    this.#lock ??= await lockDirectory(this.path);
+    await this.#writePid();
+  }
+
+  /** Gives the directory away as it is. Disposing it does nothing then. */
+  async unlock(): Promise<void> {
+    const lock = this.#lock;
+    this.#lock = undefined;
+    await lock?.[Symbol.asyncDispose]();
+  }
+
   static async #openAt(root: string, own: boolean): Promise<StateDirectory> {
     await mkdir(root, { recursive: true, mode: 0o700 });
     await assertOurs(root);
@@ -59,9 +84,13 @@ export class StateDirectory implements AsyncDisposable {
     for (const part of [machines, artifacts, records.path, deploys.path]) {
       await mkdir(part, { recursive: true, mode: 0o700 });
     }
-    await writeFile(directory.#pidFile, `${process.pid}\n`, { mode: 0o600 });
+    await directory.#writePid();
     stack.move();
     return directory;
+  }
+
+  async #writePid(): Promise<void> {
+    await writeFile(this.#pidFile, `${process.pid}\n`, { mode: 0o600 });
   }
 
   /** Shows people which process uses the directory. The lock keeps others out. */
@@ -99,6 +128,7 @@ export class StateDirectory implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#lock === undefined) return;
     try {
       // Files of recorded machines and deploys are left for the next node.
       const gone = this.#own ? [this.path] : [this.artifacts];

@@ -79,7 +79,8 @@ export class UsedTokens implements Disposable {
   #sweptAtMs = 0;
   #syncing: Promise<void> | undefined;
 
-  private constructor(directory: string, options: UsedTokensOptions) {
+  /** @param directory Its tokens are unknown until `read`. */
+  constructor(directory: string, options: UsedTokensOptions = {}) {
     const { max = usedTokensMax, issuerMax = usedTokensOfIssuerMax, now = Date.now } = options;
     this.#directory = directory;
     this.#max = max;
@@ -95,17 +96,23 @@ export class UsedTokens implements Disposable {
    */
   static async open(directory: string, options: UsedTokensOptions = {}): Promise<UsedTokens> {
     const memory = new UsedTokens(directory, options);
-    try {
-      await mkdir(directory, { recursive: true, mode: 0o700 });
-      for (const name of await readdir(directory)) await memory.#read(name);
-    } catch (cause) {
-      throw unusable(`Cannot read the used tokens in "${directory}"`, cause);
-    }
-    memory.#sweep();
+    await memory.read();
     return memory;
   }
 
-  async #read(name: string): Promise<void> {
+  /** Reads the tokens of the directory. @throws NexError `state_unusable` */
+  async read(): Promise<void> {
+    const directory = this.#directory;
+    try {
+      await mkdir(directory, { recursive: true, mode: 0o700 });
+      for (const name of await readdir(directory)) await this.#readFile(name);
+    } catch (cause) {
+      throw unusable(`Cannot read the used tokens in "${directory}"`, cause);
+    }
+    this.#sweep();
+  }
+
+  async #readFile(name: string): Promise<void> {
     if (!/^\d{1,15}$/.test(name)) return;
     this.#number = Math.max(this.#number, Number(name));
     const path = join(this.#directory, name);

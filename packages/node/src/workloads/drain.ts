@@ -11,6 +11,11 @@ export class Drain implements Disposable {
     this.#workloads = workloads;
   }
 
+  /** Whether an operator has asked for the shutdown. */
+  get isBegun(): boolean {
+    return this.#timer !== undefined;
+  }
+
   /** Settles when no workload is left, or at the deadline. */
   get finished(): Promise<void> {
     return this.#finished.promise;

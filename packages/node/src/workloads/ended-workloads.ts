@@ -11,13 +11,18 @@ const timeMsMax = 3_600_000;
 export const endedLinesMax = 20;
 
 /** An ended workload and its namespace. */
-interface Entry {
+export interface EndedEntry {
   namespace: string;
   ended: EndedWorkload;
 }
 
 export class EndedWorkloads {
-  #entries: Entry[] = [];
+  #entries: EndedEntry[] = [];
+
+  /** All of them, the oldest first. */
+  get all(): EndedEntry[] {
+    return [...this.#entries];
+  }
 
   add(namespace: string, ended: EndedWorkload): void {
     this.#entries.push({ namespace, ended });

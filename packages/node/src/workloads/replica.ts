@@ -97,12 +97,13 @@ export class Replica {
 
   /** Starts on a machine as soon as there is one: its machine did not outlive an earlier node. */
   startAgain(why: string): void {
+    const ended = this.#machine?.end(0) ?? Promise.resolve(undefined);
     this.#state = "restarting";
     this.#machine = undefined;
     this.#early = undefined;
     this.#restarts++;
     this.#host.restarting(why, 0);
-    this.#placing = this.#restartNow(Promise.resolve());
+    this.#placing = this.#restartNow(ended);
   }
 
   async #place(): Promise<void> {
@@ -238,6 +239,16 @@ export class Replica {
   end(graceMs: number): Promise<Exited | undefined> {
     this.#ending ??= this.#end(graceMs);
     return this.#ending;
+  }
+
+  /** Lets go of its machine, for another node to adopt. A machine that can't outlive this node is ended. */
+  async handOver(graceMs: number): Promise<void> {
+    this.#state = "over";
+    clearTimeout(this.#restart);
+    await this.#placing;
+    if (this.#machine?.detach() !== true) await this.#machine?.end(graceMs);
+    await this.#replacedEnded;
+    this.#ending ??= Promise.resolve(undefined);
   }
 
   async #end(graceMs: number): Promise<Exited | undefined> {

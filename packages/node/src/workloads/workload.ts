@@ -1,16 +1,17 @@
 /** One workload: its spec, its machines, and its life. */
 import type { MachineRecord } from "@nexengine/machines";
-import type { Deploy, Exited } from "@nexengine/protocol/agent";
+import type { Exited } from "@nexengine/protocol/agent";
 import { errorText, NexError } from "@nexengine/protocol/errors";
 import { functionTypes, type Published } from "@nexengine/protocol/messages";
 import type { Claims } from "@nexengine/protocol/tokens";
-import type { Artifact, ArtifactDigest } from "../artifacts/artifacts.ts";
 import type { WorkloadConnections } from "../connections/connections.ts";
 import { CallCounters } from "../functions/counters.ts";
 import { FunctionRuntime } from "../functions/function-runtime.ts";
 import type { HostServiceConnections } from "../host-services/host-services.ts";
 import type { Machine } from "../machines/machine.ts";
+import { deployMessage } from "./deploy-message.ts";
 import { templateOf } from "./machine-template.ts";
+import type { PreviousHolder, RestoredFacts, WorkloadHistory } from "./previous-holder.ts";
 import { PublishedPorts } from "./published-ports.ts";
 import { Replica, type WorkloadEnd } from "./replica.ts";
 import { RestartBackoff } from "./restart.ts";
@@ -35,19 +36,6 @@ export type WorkloadState =
   | "draining"
   | "stopped"
   | "failed";
-
-/** Earlier life of a restored workload. */
-export interface WorkloadHistory {
-  /** Time of its admission. */
-  startedAtMs?: number;
-  restarts?: number;
-}
-
-/** Facts of a deploy's record, beyond its request. */
-export interface RestoredFacts {
-  artifact: ArtifactDigest;
-  published: readonly Published[];
-}
 
 export class Workload {
   readonly id: string;
@@ -206,10 +194,9 @@ export class Workload {
    * Continues a workload of an earlier node: on the machines that still run, and on new ones for those that do not.
    *
    * @param restored What its record says.
-   * @param machines Records of the machines that may still run it.
    * @throws NexError when it can't be continued at all; the workload has `failed` then.
    */
-  async restore(restored: RestoredFacts, machines: readonly MachineRecord[]): Promise<void> {
+  async restore(restored: RestoredFacts, previous: PreviousHolder): Promise<void> {
     try {
       this.#connections = await this.#services.connections.of({
         namespace: this.namespace,
@@ -221,11 +208,7 @@ export class Workload {
       this.#demand("admitted");
       this.#state = "starting";
       if (this.isFunction) this.#function = this.#functionRuntime(this.#connections);
-      await this.#publish(restored.published);
-      const whyNot = await Promise.all(
-        this.#replicas.map((replica, at) => this.#adopt(replica, machines[at])),
-      );
-      await this.#function?.start();
+      const whyNot = await this.#takeOver(restored, previous);
       this.#demand("starting");
       this.#state = "running";
       for (const [at, replica] of this.#replicas.entries()) {
@@ -237,6 +220,25 @@ export class Workload {
       await this.#fail();
       throw error;
     }
+  }
+
+  /**
+   * Gets the workload from the node before. A function is subscribed before that node lets go, so its messages wait. Where
+   * machines end with their node, new ones start before that.
+   *
+   * @returns for each replica why it needs another machine; `undefined` when it runs
+   */
+  async #takeOver({ published }: RestoredFacts, previous: PreviousHolder): Promise<(string | undefined)[]> {
+    const isFree = this.isFunction || this.spec.limits.publish.length === 0;
+    const startsFirst = previous.isRunning && !previous.hasMachines && isFree;
+    const started = startsFirst ? await Promise.all(this.#replicas.map(startOf)) : undefined;
+    if (previous.isRunning) await this.#function?.start();
+    const machines = await previous.release();
+    await this.#publish(published);
+    const whyNot =
+      started ?? (await Promise.all(this.#replicas.map((replica, at) => this.#adopt(replica, machines[at]))));
+    if (!previous.isRunning) await this.#function?.start();
+    return whyNot;
   }
 
   /** @returns why the replica needs another machine; `undefined` when it has this one */
@@ -297,7 +299,9 @@ export class Workload {
       deploy: async (machine, machineEvents) => {
         const artifact = await this.#artifact.forMachine();
         this.#serve(machine);
-        const message = this.#deployMessage(artifact);
+        const { sourceBytesMax } = tuning;
+        const { listen } = this.#services.relayOf(this.namespace);
+        const message = deployMessage(this.id, this.spec, { artifact, listen, sourceBytesMax });
         const deployed = await machine.deploy(message, artifact.path, tuning.deployTimeMs, machineEvents);
         this.#function?.addMachine(machine, deployed.concurrency ?? 1);
       },
@@ -344,27 +348,6 @@ export class Workload {
     });
   }
 
-  #deployMessage(artifact: Artifact): Deploy {
-    const { spec } = this;
-    const { network, publish, machine } = spec.limits;
-    const { listen } = this.#services.relayOf(this.namespace);
-    return {
-      workloadId: this.id,
-      name: spec.name,
-      namespace: spec.namespace,
-      type: spec.type,
-      artifactBytes: artifact.bytes,
-      argv: spec.argv,
-      environment: { ...spec.environment },
-      ...(spec.globals === undefined ? {} : { globals: spec.globals }),
-      concurrency: spec.concurrency,
-      sourceBytesMax: this.#services.tuning.sourceBytesMax,
-      ...(machine.memoryBytes === undefined ? {} : { memoryBytesMax: machine.memoryBytes }),
-      ...(network === "none" || listen.length === 0 ? {} : { listen }),
-      ...(publish.length === 0 ? {} : { ports: publish.map(({ machine_port }) => machine_port) }),
-    };
-  }
-
   #functionRuntime(connections: WorkloadConnections): FunctionRuntime {
     return new FunctionRuntime({
       owner: this,
@@ -394,6 +377,27 @@ export class Workload {
     if (this.#function === undefined) return;
     await this.#function.drain();
     await this.stop("Node is in lame duck mode");
+  }
+
+  /**
+   * Lets go of the workload, for another node to adopt. Calls that it has finish first; those that take too long fail. Its
+   * record and its artifact stay.
+   */
+  handOver(): Promise<void> {
+    this.#stopping ??= this.#handOver();
+    return this.#stopping;
+  }
+
+  async #handOver(): Promise<void> {
+    const { handOverDrainMs, stopGraceMs } = this.#services.tuning;
+    this.#state = "draining";
+    await this.#try([
+      () => this.#function?.finish(handOverDrainMs),
+      () => Promise.all(this.#replicas.map((replica) => replica.handOver(stopGraceMs))),
+      () => this.#ports?.[Symbol.asyncDispose](),
+      () => this.#connections?.[Symbol.asyncDispose](),
+    ]);
+    this.#state = "stopped";
   }
 
   /** Stops the workload. Idempotent; settles when nothing of it is left. */
@@ -429,10 +433,10 @@ export class Workload {
     await this.#release(0);
   }
 
-  /** Releases everything it holds. A step that fails is reported, and the others run all the same. */
+  /** Releases everything it holds. */
   async #release(graceMs: number): Promise<Exited | undefined> {
     let exits: (Exited | undefined)[] = [];
-    const steps = [
+    await this.#try([
       () => this.#function?.stop(graceMs > 0 ? this.#services.tuning.callDrainMs : 0),
       async () => {
         exits = await Promise.all(this.#replicas.map((replica) => replica.end(graceMs)));
@@ -440,7 +444,12 @@ export class Workload {
       () => this.#ports?.[Symbol.asyncDispose](),
       () => this.#artifact[Symbol.asyncDispose](),
       () => this.#connections?.[Symbol.asyncDispose](),
-    ];
+    ]);
+    return exits.find((exit) => exit !== undefined);
+  }
+
+  /** Takes all steps. One that fails is reported. */
+  async #try(steps: readonly (() => PromiseLike<unknown> | undefined)[]): Promise<void> {
     for (const step of steps) {
       try {
         await step();
@@ -449,6 +458,15 @@ export class Workload {
         this.#services.reporter.tell({ type: "workload_not_released", workload: this, reason });
       }
     }
-    return exits.find((exit) => exit !== undefined);
+  }
+}
+
+/** Starts a replica on a new machine. @returns why it did not start */
+async function startOf(replica: Replica): Promise<string | undefined> {
+  try {
+    await replica.start();
+    return undefined;
+  } catch (error) {
+    return errorText(error);
   }
 }

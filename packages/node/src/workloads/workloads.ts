@@ -1,10 +1,9 @@
 /** All workloads of a node, from admission to end. */
-
-import type { MachineRecord } from "@nexengine/machines";
 import { errorText, NexError } from "@nexengine/protocol/errors";
 import { createXidMaker } from "@nexengine/protocol/formats";
 import type { DeployRecord } from "../state/deploy-records.ts";
 import { EndedWorkloads, endedLinesMax } from "./ended-workloads.ts";
+import type { PreviousHolder } from "./previous-holder.ts";
 import type { WorkloadEnd } from "./replica.ts";
 import type { WorkloadServices } from "./services.ts";
 import type { WorkloadSpec } from "./spec.ts";
@@ -104,20 +103,15 @@ export class Workloads {
   /**
    * Continues a workload of an earlier node.
    *
-   * @param machines Records of the machines that may still run it.
    * @throws NexError; nothing runs of it then.
    */
-  async restore(
-    record: DeployRecord,
-    spec: WorkloadSpec,
-    machines: readonly MachineRecord[],
-  ): Promise<Workload> {
+  async restore(record: DeployRecord, spec: WorkloadSpec, previous: PreviousHolder): Promise<Workload> {
     const { id, accepted_ms: startedAtMs, artifact, published, restarts } = record;
     const ended = (one: Workload, end: WorkloadEnd): void => this.#ended(one, end);
     const workload = new Workload(id, spec, this.#services, ended, { startedAtMs, restarts });
     this.#byId.set(id, workload);
     try {
-      await workload.restore({ artifact, published }, machines);
+      await workload.restore({ artifact, published }, previous);
     } catch (error) {
       this.#forget(workload);
       throw error;
@@ -196,6 +190,30 @@ export class Workloads {
       if (this.#byId.size === 0) this.#drained.resolve();
     }
     return this.#drained.promise;
+  }
+
+  /** Whether deploys are on their way, or restarts of the node's own. */
+  get isStarting(): boolean {
+    return [...this.#byId.values()].some(({ isDeployed }) => !isDeployed);
+  }
+
+  /** From now on what ends here is the next node's, and its artifacts stay. */
+  keepForNext(): void {
+    this.#services.artifacts.keepsFiles = true;
+  }
+
+  /** Lets go of a workload, for another node to adopt; nothing is told. Does nothing for one that is not here. */
+  async handOver(id: string): Promise<void> {
+    const workload = this.#byId.get(id);
+    await workload?.handOver();
+    if (workload !== undefined) this.#forget(workload);
+  }
+
+  /** Lets go of all workloads. */
+  async handOverAll(): Promise<void> {
+    this.#services.recorded.keep();
+    this.keepForNext();
+    await Promise.all([...this.#byId.keys()].map((id) => this.handOver(id)));
   }
 
   /** Stops all workloads. Unless the node drains, the next one in its state directory runs them again. */

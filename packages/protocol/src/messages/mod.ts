@@ -35,6 +35,7 @@ export {
   bidReasonsMax,
   type Counters,
   type EndedWorkload,
+  endedWorkloadSchema,
   functionTypes,
   type InfoRequest,
   type InfoResponse,

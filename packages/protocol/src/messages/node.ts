@@ -194,7 +194,7 @@ const tailLineSchema = recentLineSchema.extend({ id: z.string(), name: z.string(
 export type TailLine = z.infer<typeof tailLineSchema>;
 
 /** An exited workload, which a node remembers for a while. */
-const endedWorkloadSchema = z.object({
+export const endedWorkloadSchema = z.object({
   id: z.string(),
   name: z.string(),
   type: z.string(),

@@ -21,6 +21,7 @@ export class MockMachine implements Machine {
   readonly #boot: MockBoot;
   #destroyFailures: number;
   #forced = false;
+  #isDetached = false;
 
   constructor(spec: MachineSpec, boot: MockBoot, guest: MockGuest = new MockGuest()) {
     this.spec = spec;
@@ -41,6 +42,7 @@ export class MockMachine implements Machine {
   async attach(epoch: number): Promise<Channels> {
     const action = `Cannot attach to machine "${this.id}" for epoch ${epoch}`;
     if (this.guest.ended) throw new MachineError("wrong_state", `${action}: it has exited`);
+    if (this.#isDetached) throw new MachineError("wrong_state", `${action}: it was let go of`);
     if (epoch <= this.guest.epoch) {
       throw new MachineError("attach_failed", `${action}: epoch ${this.guest.epoch} has already started`);
     }
@@ -51,6 +53,11 @@ export class MockMachine implements Machine {
     if (this.#boot.sends) this.guest.frames.write(this.#boot.sends);
     this.#boot.serves?.(this.guest, epoch);
     return channels;
+  }
+
+  detach(): void {
+    this.#isDetached = true;
+    this.guest.close();
   }
 
   async usage(): Promise<MachineUsage> {

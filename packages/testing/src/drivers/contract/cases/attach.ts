@@ -45,6 +45,23 @@ export function attachCases({ driver, abilities }: Subject): void {
     assert.match(await again.ask("hello"), /^\d+$/);
   });
 
+  test("a machine that was let go of goes on, and answers whoever recovers it", {
+    skip: !abilities.recover,
+  }, async () => {
+    const machine = await TestMachine.ready(driver, abilities);
+    const record = machine.machine.record?.() ?? assert.fail("No record");
+    const closed = new Promise((resolve) => machine.frames.once("close", resolve));
+    assert.ok(machine.machine.detach, "A machine that can be recovered can be let go of");
+    machine.machine.detach();
+    await within(closed, actMs, "the end of its frames");
+    await rejectsWith(machine.machine.attach(2), "wrong_state");
+    const found = await driver.recover?.(record);
+    assert.notEqual(found, machine.machine);
+    await using again = new TestMachine(found ?? assert.fail("Not found"), machine.spec, abilities);
+    await again.attach(2);
+    assert.match(await again.ask("hello"), /^\d+$/);
+  });
+
   test("recover reports that an exited machine is gone", { skip: !abilities.recover }, async () => {
     await using machine = await TestMachine.ready(driver, abilities);
     const record = machine.machine.record?.() ?? assert.fail("No record");

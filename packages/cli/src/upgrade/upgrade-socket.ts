@@ -1,0 +1,143 @@
+/**
+ * The socket in a node's state directory by which `nex node upgrade` asks for a successor. Only who may enter the directory
+ * can connect. One line of JSON goes each way.
+ */
+import { once } from "node:events";
+import { open, rename, rm } from "node:fs/promises";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { setTimeout as delay } from "node:timers/promises";
+import { errorText, NexError } from "@nexengine/protocol/errors";
+import { z } from "zod";
+
+const socketName = "upgrade";
+const requestTimeMs = 5_000;
+const requestBytesMax = 65_536;
+/** Time for a hand-over as a whole. Deploys and calls that have begun are finished in it. */
+const upgradeTimeMs = 600_000;
+
+const requestSchema = z.object({
+  /** Program and its first arguments; those of the running node follow. */
+  program: z.array(z.string().max(4_096)).min(1).max(64),
+});
+const answerSchema = z.object({ pid: z.number().int().optional(), error: z.string().optional() });
+
+/** The program that is to become the node. */
+export type Program = readonly string[];
+
+/** Starts a successor from a program. @returns its pid @throws NexError when it has not taken over */
+export type StartSuccessor = (program: Program) => Promise<number>;
+
+export class UpgradeSocket implements AsyncDisposable {
+  readonly #directory: string;
+  readonly #server: Server;
+  /** Whether a successor listens there by now. */
+  isHandedOver = false;
+
+  private constructor(directory: string, server: Server) {
+    this.#directory = directory;
+    this.#server = server;
+  }
+
+  static async open(directory: string, start: StartSuccessor): Promise<UpgradeSocket> {
+    const server = createServer((socket) => {
+      socket.on("error", () => undefined);
+      void answer(socket, start);
+    });
+    // Closing a server removes the path that it was opened with, which must not be that of a successor.
+    const own = `.${socketName}-${process.pid}`;
+    await withShortPath(directory, async (short) => {
+      await rm(join(directory, own), { force: true });
+      server.listen(join(short, own));
+      await once(server, "listening");
+    });
+    await rename(join(directory, own), join(directory, socketName));
+    server.unref();
+    return new UpgradeSocket(directory, server);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.close();
+    if (!this.isHandedOver) await rm(join(this.#directory, socketName), { force: true });
+  }
+}
+
+async function answer(socket: Socket, start: StartSuccessor): Promise<void> {
+  let reply: z.infer<typeof answerSchema>;
+  try {
+    const { program } = requestSchema.parse(JSON.parse(await lineOf(socket, requestTimeMs)));
+    reply = { pid: await start(program) };
+  } catch (error) {
+    reply = { error: errorText(error) };
+  }
+  socket.end(`${JSON.stringify(reply)}\n`);
+}
+
+/**
+ * Asks the node of a state directory to hand itself to a new process.
+ *
+ * @returns the pid of that process.
+ * @throws NexError `node_not_found`, `hand_over_refused`
+ */
+export async function askForSuccessor(directory: string, program: Program): Promise<number> {
+  const socket = await withShortPath(directory, async (short) => {
+    const made = connect(join(short, socketName));
+    try {
+      await once(made, "connect");
+    } catch (cause) {
+      throw new NexError("node_not_found", `No node runs in the state directory "${directory}"`, {
+        cause,
+        advice: "Show the nodes of this host with: nex node state",
+      });
+    }
+    return made;
+  });
+  socket.write(`${JSON.stringify({ program })}\n`);
+  const { pid, error } = answerSchema.parse(JSON.parse(await lineOf(socket, upgradeTimeMs)));
+  socket.destroy();
+  if (pid !== undefined) return pid;
+  throw new NexError("hand_over_refused", error ?? "The node was not handed over");
+}
+
+async function lineOf(socket: Socket, timeoutMs: number): Promise<string> {
+  const lines = createInterface({ input: socket });
+  let bytes = 0;
+  socket.on("data", (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > requestBytesMax) socket.destroy();
+  });
+  const timer = new AbortController();
+  const late = delay(timeoutMs, undefined, { signal: timer.signal }).then(() => {
+    throw new NexError("timeout", `The node did not answer within ${timeoutMs / 1_000} s`);
+  });
+  late.catch(() => undefined);
+  const closed = once(lines, "close").then(() => {
+    throw new NexError("hand_over_refused", "The node has ended before it answered");
+  });
+  closed.catch(() => undefined);
+  try {
+    const [line] = await Promise.race([once(lines, "line"), late, closed]);
+    return String(line);
+  } finally {
+    timer.abort();
+  }
+}
+
+/** Gives a path of the directory that is short enough for the address of a socket. */
+async function withShortPath<T>(directory: string, use: (short: string) => Promise<T>): Promise<T> {
+  if (process.platform !== "linux") return await use(directory);
+  try {
+    await using handle = await open(directory);
+    return await use(`/proc/self/fd/${handle.fd}`);
+  } catch (cause) {
+    if (cause instanceof NexError) throw cause;
+    throw new NexError(
+      "state_unusable",
+      `Cannot use the state directory "${directory}": ${errorText(cause)}`,
+      {
+        cause,
+      },
+    );
+  }
+}
