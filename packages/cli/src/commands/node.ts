@@ -17,7 +17,8 @@ import {
   sandboxOf,
   stateOf,
 } from "../sandbox.ts";
-import { channelToPredecessor, endWithParent, Successor } from "../upgrade/successor.ts";
+import { ParentLink } from "../upgrade/parent-link.ts";
+import { Successors } from "../upgrade/successors.ts";
 import { UpgradeSocket } from "../upgrade/upgrade-socket.ts";
 import { addLameDuck } from "./lameduck.ts";
 import { addNodeInfo } from "./node-info.ts";
@@ -79,10 +80,9 @@ async function nodeUp(options: NodeUpOptions): Promise<void> {
   const nodeLog = stack.use(createNodeLog(options));
   if (path !== undefined) nodeLog.log.info({ file: path }, "configuration read");
   for (const warning of [...warnings, ...idleWarnings(options, idleFlags)]) nodeLog.log.warn(warning);
-  const channel = channelToPredecessor();
+  const parent = ParentLink.open();
   // The parent of a successor stays, with its file.
-  if (config.pid_filepath !== undefined && channel === undefined)
-    stack.use(claimPidFile(config.pid_filepath));
+  if (config.pid_filepath !== undefined && parent === undefined) stack.use(claimPidFile(config.pid_filepath));
   const node = stack.use(
     await startNode({
       login,
@@ -95,15 +95,17 @@ async function nodeUp(options: NodeUpOptions): Promise<void> {
       }),
       log: nodeLog.log,
       version: version(),
-      ...(channel === undefined ? {} : { predecessor: new RemotePredecessor(channel) }),
+      ...(parent === undefined ? {} : { predecessor: new RemotePredecessor(parent.steps) }),
     }),
   );
-  if (channel !== undefined) endWithParent(nodeLog.log);
-  let starting: Promise<Successor> | undefined;
+  parent?.endWithParent(nodeLog.log);
+  const successors = new Successors();
+  let starting: Promise<number> | undefined;
   const upgrades = stack.use(
     await UpgradeSocket.open(node.directory, async (program) => {
-      starting = Successor.start(node, program);
-      const { pid } = await starting;
+      starting =
+        parent === undefined ? successors.startFirst(node, program) : parent.startSuccessor(node, program);
+      const pid = await starting;
       upgrades.isHandedOver = true;
       return pid;
     }),
@@ -112,14 +114,14 @@ async function nodeUp(options: NodeUpOptions): Promise<void> {
   const ended = untilEnded(node.ended, () => node.stop());
   if (sandbox === "process") note(isolationBanner());
   await Promise.all([ended, nodeLog.publish(login, node.id)]);
-  const successor = await starting?.catch(() => undefined);
-  if (successor !== undefined) await followTo(successor, upgrades, nodeLog);
+  await starting?.catch(() => undefined);
+  if (successors.haveNode) await followTo(successors, upgrades, nodeLog);
 }
 
-/** Stays as the parent of the process that has taken the node over, so that a supervisor finds its node in its place. */
-async function followTo(successor: Successor, ...released: readonly AsyncDisposable[]): Promise<void> {
+/** Stays as the first process of a node that is in another one, so that a supervisor finds it in its place. */
+async function followTo(successors: Successors, ...released: readonly AsyncDisposable[]): Promise<void> {
   for (const one of released) await one[Symbol.asyncDispose]();
-  const status = await successor.ended();
+  const status = await successors.ended();
   process.once("exit", () => {
     process.exitCode = status;
   });

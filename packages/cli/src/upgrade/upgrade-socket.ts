@@ -10,6 +10,7 @@ import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { errorText, NexError } from "@nexengine/protocol/errors";
 import { z } from "zod";
+import { type Program, programSchema } from "./envelopes.ts";
 
 const socketName = "upgrade";
 const requestTimeMs = 5_000;
@@ -17,14 +18,8 @@ const requestBytesMax = 65_536;
 /** Time for a hand-over as a whole. Deploys and calls that have begun are finished in it. */
 const upgradeTimeMs = 600_000;
 
-const requestSchema = z.object({
-  /** Program and its first arguments; those of the running node follow. */
-  program: z.array(z.string().max(4_096)).min(1).max(64),
-});
+const requestSchema = z.object({ program: programSchema });
 const answerSchema = z.object({ pid: z.number().int().optional(), error: z.string().optional() });
-
-/** The program that is to become the node. */
-export type Program = readonly string[];
 
 /** Starts a successor from a program. @returns its pid @throws NexError when it has not taken over */
 export type StartSuccessor = (program: Program) => Promise<number>;

@@ -17,6 +17,7 @@ export async function serveHandOver(
   channel: StepChannel,
 ): Promise<{ why: string; goesOn: boolean } | undefined> {
   const over = Promise.withResolvers<string | undefined>();
+  let isOver = false;
   let stepsInProgress = 0;
   let idle: NodeJS.Timeout | undefined;
   const waitForStep = (): void => {
@@ -29,16 +30,18 @@ export async function serveHandOver(
   waitForStep();
   channel.listen({
     message: (message) => {
+      if (isOver) return;
       clearTimeout(idle);
       stepsInProgress++;
       void answer(handOver, message, channel).then((step) => {
-        if (--stepsInProgress === 0) waitForStep();
+        if (--stepsInProgress === 0 && !isOver) waitForStep();
         if (step === "finish" && handOver.isFinished) over.resolve(undefined);
       });
     },
     closed: () => over.resolve("the process that was to take it over has ended"),
   });
   const why = await over.promise;
+  isOver = true;
   clearTimeout(idle);
   if (handOver.isFinished) return undefined;
   return { why: why ?? "", goesOn: await handOver.abort(why ?? "") };
