@@ -13,6 +13,7 @@ export interface NodeProcessOptions {
   sandbox: "process" | "container" | "qemu";
   nodeLostTimeoutMs: number;
   ephemeral?: boolean;
+  identityFile?: string;
   config?: NodeConfigInput;
 }
 

@@ -1,9 +1,11 @@
 /** Composes a node of its parts; nobody else holds the whole. */
 
+import type { NatsConnection } from "@nats-io/nats-core";
 import { type Driver, MachineError } from "@nexengine/machines";
 import { NexError } from "@nexengine/protocol/errors";
 import { defaultServer, type NatsLogin } from "@nexengine/protocol/nats";
 import { repairEmbeddingProgram } from "@nexengine/protocol/node-runtime";
+import { pingNodeSubject } from "@nexengine/protocol/subjects";
 import type { Signer } from "@nexengine/protocol/tokens";
 import { pino } from "pino";
 import { AdmissionFacts, limitFactsOf } from "./admission/facts.ts";
@@ -34,7 +36,8 @@ import { type CompleteNodeOptions, completeOptions, type NodeOptions } from "./o
 import { type NexNode, RunningNode } from "./running-node.ts";
 import type { DriverSource } from "./sandbox/choose.ts";
 import type { DeployRecord } from "./state/deploy-records.ts";
-import { Identity } from "./state/identity.ts";
+import { DurableDeploys, recoverDeploys } from "./state/durable-deploys.ts";
+import { handInIdentity, Identity } from "./state/identity.ts";
 import type { StoredMachine } from "./state/machine-records.ts";
 import { openAbandoned, openNumbered, StateDirectory } from "./state/state-directory.ts";
 import { UsedTokens } from "./state/used-tokens.ts";
@@ -64,6 +67,7 @@ export async function startNode(given: NodeOptions): Promise<NexNode> {
   const prepared = await options.predecessor?.prepare();
   const directory = stack.use(await openDirectory(options, prepared));
   const previous = prepared === undefined ? await takeStock(options, directory) : nothing;
+  if (options.identityFile !== undefined) await handInIdentity(options.identityFile, directory.path);
   const identity = await Identity.open(directory.path);
   const { config, nexus, log } = options;
   checkOwnEndorsement(config.endorsement, { nodeId: identity.id, nexus }, log);
@@ -71,9 +75,43 @@ export async function startNode(given: NodeOptions): Promise<NexNode> {
   // One that was given may serve other nodes too.
   if ("choose" in options.driver) stack.defer(async () => await driver.close?.());
   const connections = stack.use(await openConnections(options, identity.id));
-  const foundations = { options, identity, connections, directory, driver, previous };
+  if (options.identityFile !== undefined && prepared === undefined)
+    await assertAlone(connections.own, identity.id);
+  const durable = durableOf(options, directory, identity, connections);
+  if (durable !== undefined) stack.use(durable);
+  const recovered =
+    durable === undefined || prepared !== undefined ? [] : await recoverDeploys(durable, directory);
+  if (recovered.length > 0) log.warn({ workloads: recovered.length }, "deploys are back from their buckets");
+  const deploys = [...previous.deploys, ...recovered];
+  const foundations = {
+    ...{ options, identity, connections, directory, driver, durable },
+    previous: { ...previous, deploys },
+  };
   const node = await compose(foundations, stack, prepared?.lameDuck);
   return node.running(stack.move());
+}
+
+/** Where copies of deploys are kept, if they are. */
+function durableOf(
+  { config, log, ...options }: CompleteNodeOptions,
+  directory: StateDirectory,
+  { id: nodeId }: Identity,
+  { own: connection }: Connections,
+): DurableDeploys | undefined {
+  if (config.durable === undefined || !isLasting({ config, log, ...options }, directory)) return undefined;
+  return new DurableDeploys({ connection, nodeId, replicas: config.durable_replicas, log });
+}
+
+/** Two nodes of one identity would both take its deploys. @throws NexError `state_locked` */
+async function assertAlone(connection: NatsConnection, nodeId: string): Promise<void> {
+  try {
+    await connection.request(pingNodeSubject(nodeId), "", { timeout: aloneTimeMs });
+  } catch {
+    return;
+  }
+  throw new NexError("state_locked", `Cannot be node ${nodeId}: a node with this identity runs already`, {
+    advice: "Stop that node, or start without: --identity",
+  });
 }
 
 /** @throws NexError `connection_failed` */
@@ -165,6 +203,8 @@ function driverOfKind(
   return given.kind === kind ? given : undefined;
 }
 
+/** Time for another node of the same identity to answer. */
+const aloneTimeMs = 1_000;
 /** Work of a node that nothing was before. */
 const nothing: PreviousWork = { deploys: [], machines: [] };
 
@@ -175,6 +215,7 @@ interface Foundations {
   connections: Connections;
   directory: StateDirectory;
   driver: Driver;
+  durable: DurableDeploys | undefined;
   /** Workloads of the node that ran before in this directory. */
   previous: PreviousWork;
 }
@@ -199,7 +240,11 @@ async function compose(
   const reporter = new Reporter([new EventFeed(outlet, identity.id), logs, new NodeLog(log)]);
   const recentLines = logs.recent.bind(logs);
   const artifacts = new Artifacts(directory.artifacts, tuning.artifactTimeMs);
-  const recorded = new RecordedDeploys(isLasting(options, directory) ? directory.deploys : undefined, log);
+  const recorded = new RecordedDeploys(
+    isLasting(options, directory) ? directory.deploys : undefined,
+    log,
+    foundations.durable,
+  );
   const services = {
     ...{ connections, pool, budget, reporter, recentLines, tuning },
     ...{ artifacts, recorded },
@@ -273,22 +318,27 @@ async function sweepArtifacts(artifacts: Artifacts, directory: StateDirectory): 
 
 /** Continues the workloads of the previous node, but those of autostart whose entry has changed. */
 async function restore(
-  { options: { config, log, driver: source }, directory, driver, previous, context, signal }: Parts,
+  { options: { config, log, driver: source }, directory, driver, durable, previous, context, signal }: Parts,
   release?: Release,
 ): Promise<void> {
   const endOne = async (machine: StoredMachine): Promise<void> => {
     await endMachine(machine, driverOfKind(source, machine.driver, directory));
     await directory.records.remove(machine.id);
   };
+  const forget = async ({ id, namespace }: DeployRecord): Promise<void> => {
+    await directory.deploys.remove(id);
+    durable?.remove({ id, namespace });
+  };
   const entries = new Set((config.autostart?.workloads ?? []).map(digestOfEntry));
   const isWanted = ({ autostart: digest }: DeployRecord): boolean =>
     digest === undefined || entries.has(digest);
   const unwanted = previous.deploys.filter((record) => !isWanted(record));
-  for (const { id } of unwanted) {
+  for (const record of unwanted) {
+    const { id } = record;
     const machines =
       (await release?.(id)) ?? previous.machines.filter(({ workload_id }) => workload_id === id);
     await Promise.all(machines.map(endOne));
-    await directory.deploys.remove(id);
+    await forget(record);
     log.info({ workload: id }, "a workload of autostart is ended: its entry has changed");
   }
   await restoreWorkloads(
@@ -297,7 +347,7 @@ async function restore(
       log,
       machineKind: driver.kind,
       endMachine: endOne,
-      forget: (id) => directory.deploys.remove(id),
+      forget,
       signal,
       ...(release === undefined ? {} : { release }),
     },

@@ -100,6 +100,11 @@ export interface NodeOptions {
    * node in it continues them. A temporary directory records nothing.
    */
   ephemeral?: boolean;
+  /**
+   * File with the identity that the node takes into a state directory without one: a copy of the file `identity.json` of
+   * the directory that was lost.
+   */
+  identityFile?: string;
   /** Parent of numbered state directories, used without `directory`: the node takes the first free one. */
   nodesDirectory?: string;
   log?: Logger;
@@ -117,6 +122,7 @@ export interface CompleteNodeOptions {
   config: NodeConfig;
   driver: Driver | DriverSource;
   directory: string | undefined;
+  identityFile: string | undefined;
   nodesDirectory: string | undefined;
   ephemeral: boolean;
   log: Logger;
@@ -134,6 +140,7 @@ export function completeOptions(options: NodeOptions, silent: Logger): CompleteN
     config,
     driver: options.driver,
     directory: options.directory ?? config.state_directory,
+    identityFile: options.identityFile,
     nodesDirectory: options.nodesDirectory,
     ephemeral: options.ephemeral ?? false,
     log: options.log ?? silent,

@@ -1,7 +1,7 @@
 /** `nex node`: starting one here; the other commands have files of their own. */
 import { existsSync } from "node:fs";
 import { type NodeConfigInput, RemotePredecessor, readConfigFile, startNode } from "@nexengine/node/internal";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { isolationBanner, untilEnded, version } from "../daemon.ts";
 import type { GlobalOptions } from "../global-options.ts";
 import { connectionOf } from "../login.ts";
@@ -31,6 +31,8 @@ import { addPreflight } from "./preflight.ts";
 interface NodeUpOptions extends GlobalOptions, SandboxOptions {
   config?: string;
   ephemeral: boolean;
+  durable?: "kv";
+  identity?: string;
 }
 
 /** Telemetry is not exported yet. */
@@ -57,6 +59,16 @@ export function addNode(program: Command): void {
     .description("start a node that joins the nexus of a NATS server")
     .option("--config <file>", `configuration file (JSON); ./${usualConfig} where there is one`)
     .option("--ephemeral", "end workloads with the node, and record none of them", false)
+    .addOption(
+      new Option(
+        "--durable <where>",
+        "keep copies of accepted deploys in buckets of the NATS system too, so that they survive the disk",
+      ).choices(["kv"]),
+    )
+    .option(
+      "--identity <file>",
+      "identity.json of a state directory that was lost, for the node that takes its place",
+    )
     .action(async (_: unknown, self: Command) => {
       await nodeUp(self.optsWithGlobals<NodeUpOptions>());
     });
@@ -87,9 +99,10 @@ async function nodeUp(options: NodeUpOptions): Promise<void> {
     await startNode({
       login,
       nexus: options.nexus ?? defaultNexus,
-      config,
+      config: options.durable === undefined ? config : { ...config, durable: options.durable },
       ...stateOf(options),
       ephemeral: options.ephemeral,
+      ...(options.identity === undefined ? {} : { identityFile: options.identity }),
       driver: driverOf(sandbox, config, {
         onProbe: (probe) => nodeLog.log.info(`sandbox ${probeLine(probe)}`),
       }),

@@ -93,6 +93,10 @@ const configSchema = z.object({
   autostart: autostartSchema.optional(),
   /** Directory of state that survives a crash. */
   state_directory: z.string().min(1).optional(),
+  /** Where copies of accepted deploys are kept beside the state directory, so that they survive its disk. */
+  durable: z.enum(["kv"]).optional(),
+  /** Replicas of the buckets that `durable` creates. */
+  durable_replicas: z.number().int().min(1).max(5).default(1),
   container: z
     .object({
       /** The OCI runtime: name or path of a program. */

@@ -45,7 +45,7 @@ export interface RestoreContext extends Pick<ActionContext, "workloads" | "deplo
   /** Ends a machine of the previous node, whatever its kind. */
   endMachine(machine: StoredMachine): Promise<void>;
   /** Removes a record. */
-  forget(id: string): Promise<void>;
+  forget(record: DeployRecord): Promise<void>;
   /** Absent when the node before does not run any more. */
   release?: Release;
   /** Aborted when the node stops. */
@@ -224,5 +224,5 @@ async function refuse(
     code: error.code,
     reason: error.message,
   });
-  if (!keyCodes.has(error.code)) await context.forget(id);
+  if (!keyCodes.has(error.code)) await context.forget(record);
 }

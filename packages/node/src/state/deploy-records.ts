@@ -9,6 +9,7 @@ import { z } from "zod";
 import { type PreparedFile, prepareFile, readIfThere, syncDirectory, unfinishedSuffix } from "./files.ts";
 
 const suffix = ".json";
+const reasonLengthMax = 500;
 const idForm = /^[a-z0-9]{1,32}$/;
 
 const recordSchema = z.strictObject({
@@ -129,12 +130,22 @@ export class DeployRecords {
 }
 
 async function readInto(found: DeployRecordList, path: string, id: string): Promise<void> {
+  const parsed = await readIfThere(path).then((text = "") => parseRecord(text), failed);
+  if ("reason" in parsed) found.unreadable.push({ id, ...parsed });
+  else if (parsed.record.id === id) found.records.push(parsed.record);
+  else found.unreadable.push({ id, reason: "its name is not that of its workload" });
+}
+
+/** Reads the text of a record. @returns the record, or why it is unreadable */
+export function parseRecord(text: string): { record: DeployRecord } | { reason: string } {
   try {
-    const record = recordSchema.parse(JSON.parse((await readIfThere(path)) ?? ""));
-    if (record.id === id) found.records.push(record);
-    else found.unreadable.push({ id, reason: "its name is not that of its workload" });
+    return { record: recordSchema.parse(JSON.parse(text)) };
   } catch (error) {
-    const reason = error instanceof z.ZodError ? z.prettifyError(error) : errorText(error);
-    found.unreadable.push({ id, reason: reason.slice(0, 500) });
+    return failed(error);
   }
+}
+
+function failed(error: unknown): { reason: string } {
+  const reason = error instanceof z.ZodError ? z.prettifyError(error) : errorText(error);
+  return { reason: reason.slice(0, reasonLengthMax) };
 }

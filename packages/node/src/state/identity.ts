@@ -46,7 +46,7 @@ export class Identity {
     const path = join(directory, fileName);
     try {
       const kept = await readKept(path);
-      const seeds = kept ?? (await keepNew(path));
+      const seeds = kept ?? (await keep(path, newSeeds()));
       const xkey = curveKeyOfSeed(seeds.xkey_seed);
       warmUp(xkey);
       return new Identity(signerOfSeed(seeds.node_seed), xkey, now);
@@ -87,13 +87,45 @@ async function readKept(path: string): Promise<Seeds | undefined> {
   }
 }
 
-/** Writes new seeds to disk, whole and synced, before they are used. */
-async function keepNew(path: string): Promise<Seeds> {
-  const seeds: Seeds = {
-    version: 1,
-    node_seed: createKey("node").seed,
-    xkey_seed: createKey("curve").seed,
-  };
+function newSeeds(): Seeds {
+  return { version: 1, node_seed: createKey("node").seed, xkey_seed: createKey("curve").seed };
+}
+
+/**
+ * Puts an identity that is kept elsewhere into a state directory.
+ *
+ * @param file A copy of the file `identity.json` of a state directory.
+ * @throws NexError `config_invalid` when it is none, or the directory has another one.
+ */
+export async function handInIdentity(file: string, directory: string): Promise<void> {
+  const refused = (why: string): NexError =>
+    new NexError("config_invalid", `Cannot take the identity "${file}": ${why}`);
+  let seeds: Seeds | undefined;
+  try {
+    seeds = await readKept(file);
+    if (seeds !== undefined) idOf(seeds);
+  } catch (cause) {
+    // The cause may quote the file, which holds seeds.
+    const isOfFile = cause instanceof Error && "code" in cause && !(cause instanceof NexError);
+    throw refused(isOfFile ? errorText(cause) : "it is no identity of a node");
+  }
+  if (seeds === undefined) throw refused("there is no such file");
+  const path = join(directory, fileName);
+  const there = await readKept(path).catch(() => undefined);
+  if (there === undefined) await keep(path, seeds);
+  else if (idOf(there) !== idOf(seeds)) {
+    throw refused(`the state directory "${directory}" belongs to another node, ${idOf(there)}`);
+  }
+}
+
+/** @throws Error when the seeds are none */
+function idOf({ node_seed, xkey_seed }: Seeds): string {
+  curveKeyOfSeed(xkey_seed);
+  return signerOfSeed(node_seed).publicKey;
+}
+
+/** Writes seeds to disk, whole and synced, before they are used. */
+async function keep(path: string, seeds: Seeds): Promise<Seeds> {
   const unfinished = `${path}.${randomBytes(4).toString("hex")}`;
   try {
     await using file = await open(unfinished, "wx", 0o600);

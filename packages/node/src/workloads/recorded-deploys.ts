@@ -2,18 +2,24 @@
 import { errorText, NexError } from "@nexengine/protocol/errors";
 import type { Logger } from "pino";
 import type { DeployRecord, DeployRecords } from "../state/deploy-records.ts";
+import type { DurableDeploys, RecordName } from "../state/durable-deploys.ts";
 import type { Workload } from "./workload.ts";
 
 export class RecordedDeploys {
   readonly #records: DeployRecords | undefined;
+  readonly #durable: DurableDeploys | undefined;
   readonly #log: Logger;
   /** Unfinished changes of each record, so that they keep their order. */
   readonly #changes = new Map<string, Promise<void>>();
   #isKept = false;
 
-  /** @param records Nothing is recorded when absent. */
-  constructor(records: DeployRecords | undefined, log: Logger) {
+  /**
+   * @param records Nothing is recorded when absent.
+   * @param durable Copies that survive the disk.
+   */
+  constructor(records: DeployRecords | undefined, log: Logger, durable?: DurableDeploys) {
     this.#records = records;
+    this.#durable = durable;
     this.#log = log;
   }
 
@@ -40,15 +46,18 @@ export class RecordedDeploys {
     try {
       // In order with an end that comes meanwhile, which removes the record again.
       await this.#inOrder(id, (records) => records.update(record));
+      await this.#durable?.put(record);
     } catch (cause) {
+      if (cause instanceof NexError) throw cause;
       throw new NexError("state_unusable", `Cannot record the deploy: ${errorText(cause)}`, { cause });
     }
   }
 
   /** Removes the record of a workload that is about to end, unless the next node is to run it. */
-  async ended(id: string): Promise<void> {
+  async ended({ id, namespace }: RecordName): Promise<void> {
     if (this.#isKept) return;
     await this.#tryInOrder(id, (records) => records.remove(id));
+    this.#durable?.remove({ id, namespace });
   }
 
   /** Notes a restart. */

@@ -415,7 +415,7 @@ export class Workload {
     const ran = this.isDeployed;
     this.#state = "draining";
     // First, so that a node which dies now does not run it again.
-    if (ran) await this.#services.recorded.ended(this.id);
+    if (ran) await this.#services.recorded.ended(this);
     const exit = await this.#release(graceMs);
     this.#state = ran ? "stopped" : "failed";
     if (ran) this.#ended(this, { ...end, code: exit?.code ?? end.code });
