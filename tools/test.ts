@@ -96,7 +96,7 @@ function faultEnvironment(): Record<string, string> {
 const specialRuns: Readonly<Record<string, { tests: string[]; env: Record<string, string> }>> = {
   "--hostile": { tests: hostileTests, env: { NEX_TEST_HOSTILE: "long" } },
   "--conformance": { tests: conformanceTests, env: {} },
-  "--faults": { tests: faultTests, env: faultEnvironment() },
+  "--faults": { tests: faultTests, env: { NEX_TEST_FAULTS: "long", ...faultEnvironment() } },
   "--qemu": { tests: qemuTests, env: { NEX_TEST_QEMU: "long" } },
   "--firecracker": { tests: firecrackerTests, env: { NEX_TEST_FIRECRACKER: "long" } },
 };
