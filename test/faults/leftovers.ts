@@ -70,7 +70,7 @@ export class Leftovers {
       ...entries("/sys/class/net")
         .filter((name) => this.#names(name))
         .map((name) => `network device ${name}`),
-      ...mounts().filter((line) => line.includes(this.#victim.directory) || this.#names(line)),
+      ...mounts().filter((line) => line.includes(`${this.#victim.directory}/`) || this.#names(line)),
     ];
   }
 

@@ -21,8 +21,10 @@ export interface Preload {
 export class Victim implements AsyncDisposable {
   readonly directory = mkdtempSync(join(tmpdir(), "nex-victim-"));
   options: Omit<NodeProcessOptions, "directory">;
-  /** Module that is loaded before the node, and variables of its environment. */
+  /** Module that is loaded before the node. */
   preload: Preload | undefined;
+  /** Further variables of its environment. */
+  environment: Readonly<Record<string, string>> = {};
   #child: ChildProcess | undefined;
 
   constructor(options: Omit<NodeProcessOptions, "directory">) {
@@ -54,7 +56,7 @@ export class Victim implements AsyncDisposable {
     const flags = ["--conditions=nex-src", ...(path === undefined ? [] : [`--import=${path}`])];
     this.#child = spawn(process.execPath, [...flags, script, JSON.stringify(options)], {
       stdio: ["ignore", "pipe", "inherit"],
-      env: { ...process.env, ...environment },
+      env: { ...process.env, ...this.environment, ...environment },
     });
     this.signal = undefined;
     this.exited = once(this.#child, "exit").then(([, signal]) => {
@@ -90,7 +92,7 @@ export class Victim implements AsyncDisposable {
       ...below("records"),
       ...below("artifacts"),
       ...below("drivers/container/runtime"),
-      ...mounts().filter((line) => line.includes(this.directory)),
+      ...mounts().filter((line) => line.includes(`${this.directory}/`)),
     ];
   }
 
