@@ -6,6 +6,7 @@ import fs from "node:fs";
 import promises, { type FileHandle } from "node:fs/promises";
 import { syncBuiltinESMExports } from "node:module";
 import { resolve, sep } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import type { KillPointSettings } from "./settings.ts";
 
 type Call = (...args: never[]) => unknown;
@@ -45,10 +46,10 @@ function atPoint<T>(name: string, path: string, act: () => T): T {
   const change = `${name} ${normalized(path.slice(root.length + 1))}`;
   const occurrence = countLine(change);
   writeLine(log, `${change}\n`);
-  const { kill } = settings;
+  const { kill, slow } = settings;
   const dies = kill?.change === change && kill.occurrence === occurrence;
   if (dies && kill.moment === "before") die();
-  const result = act();
+  const result = slow?.change === change ? (delay(slow.ms).then(act) as T) : act();
   if (!dies) return result;
   if (!(result instanceof Promise)) return die();
   return result.finally(die) as T;

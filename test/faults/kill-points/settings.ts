@@ -9,6 +9,8 @@ export interface KillPointSettings {
   log: string;
   /** The change at which it dies; absent when the changes are only listed. */
   kill?: KillPoint;
+  /** A change that takes longer, so that whoever does not wait for it goes on before it. */
+  slow?: { change: string; ms: number };
 }
 
 /** A moment in the life of a node. */

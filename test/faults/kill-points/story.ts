@@ -27,6 +27,8 @@ class Died extends Error {}
 
 export class Story {
   readonly asked: Asked[] = [];
+  /** Called when a deploy has been answered. */
+  answered: () => void = () => undefined;
   readonly #victim: Victim;
   readonly #server: string;
   readonly #probePath: string | undefined;
@@ -92,6 +94,7 @@ export class Story {
       }),
     );
     asked.id = id;
+    this.answered();
     return asked;
   }
 
