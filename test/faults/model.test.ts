@@ -27,6 +27,13 @@ describe("a nexus with faults", unmet === undefined ? {} : { skip: unmet }, () =
     const probe = await probeService();
     const abilities = await hostAbilities((line) => context.diagnostic(line));
     const steps: string[] = [];
+    const showSteps = (): void =>
+      console.error(`Steps of seed ${seed}:\n${steps.map((step, at) => `${at + 1}. ${step}`).join("\n")}`);
+    // Also when the test's time is over.
+    let isOver = false;
+    context.signal.addEventListener("abort", () => {
+      if (!isOver) showSteps();
+    });
     await using world = await World.create(abilities, probe?.path);
     await world.startNode();
     try {
@@ -39,13 +46,15 @@ describe("a nexus with faults", unmet === undefined ? {} : { skip: unmet }, () =
       assert.deepEqual(world.leftovers.find(), []);
       assert.ok(end.residentMib - middle.residentMib <= grownMibMax, "memory has grown");
       assert.ok(end.descriptors - middle.descriptors <= grownDescriptorsMax, "descriptors have grown");
+      isOver = true;
       const { sent, answered } = world.messages.counts;
       context.diagnostic(`${steps.length} steps, ${sent} messages sent, ${answered} answered`);
       context.diagnostic(
         `idle node, middle and end: ${middle.residentMib} and ${end.residentMib} MiB, ${middle.descriptors} and ${end.descriptors} descriptors`,
       );
     } catch (error) {
-      console.error(`Steps of seed ${seed}:\n${steps.map((step, at) => `${at + 1}. ${step}`).join("\n")}`);
+      isOver = true;
+      showSteps();
       throw error;
     }
   });

@@ -35,6 +35,12 @@ export class Model {
     return found?.belief === "running" ? found : undefined;
   }
 
+  /** One that runs, or whose stop may have been lost. */
+  stoppable(name: string): Expected | undefined {
+    const found = this.workloads.get(name);
+    return found?.belief === "running" || found?.belief === "ending" ? found : undefined;
+  }
+
   asked(plan: Plan, mark: string, replaces: string | undefined): Expected {
     const expected: Expected = { plan, mark, belief: "unknown", mayHaveEnded: false };
     if (replaces !== undefined) expected.replaces = replaces;

@@ -55,7 +55,7 @@ export class Operations {
   }
 
   async #stop(name: string, isDisturbed: boolean): Promise<void> {
-    const expected = this.#model.running(name);
+    const expected = this.#model.stoppable(name);
     if (expected?.id === undefined) return;
     expected.belief = "ending";
     try {

@@ -11,6 +11,9 @@ import { describeStep, Schedule, type Step } from "./schedule.ts";
 import { idleUsage, type Usage } from "./usage.ts";
 import type { World } from "./world.ts";
 
+/** A stop may be lost, but not again and again. */
+const stopRoundsMax = 5;
+
 export class Run {
   readonly #world: World;
   readonly #model = new Model();
@@ -53,18 +56,21 @@ export class Run {
   /** Stops everything. @returns what the idle node holds */
   async rest(): Promise<Usage> {
     this.#report("stop everything");
-    // A deploy that nobody answered may still start.
-    for (
-      let live = this.#model.live;
-      live.some(({ belief }) => belief !== "unknown");
-      live = this.#model.live
-    ) {
-      for (const { plan } of live) await this.#operations.run({ do: "stop", name: plan.name }, true);
+    for (let round = 0; this.#stoppable.length > 0; round++) {
+      assert.ok(round < stopRoundsMax, `can't be stopped: ${this.#stoppable.join(", ")}`);
+      for (const name of this.#stoppable) await this.#operations.run({ do: "stop", name }, true);
       assert.deepEqual(await settle(this.#world, this.#model), []);
     }
     this.#schedule.clear();
     const { victim } = this.#world;
     await eventually(async () => (this.#world.machines().length === 0 ? true : undefined));
+    this.#report("idle");
     return await idleUsage(victim.pid ?? 0);
+  }
+
+  /** Names of workloads that may run; a deploy that nobody answered may still start. */
+  get #stoppable(): string[] {
+    const live = this.#model.live.filter(({ belief }) => belief !== "unknown");
+    return live.map(({ plan }) => plan.name);
   }
 }
