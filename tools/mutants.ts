@@ -5,6 +5,7 @@
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { stripVTControlCharacters } from "node:util";
+import { NexError } from "../packages/protocol/src/errors.ts";
 import { type Mutant, mutants } from "./mutants/list.ts";
 import { TreeCopy } from "./mutants/tree.ts";
 
@@ -27,7 +28,10 @@ function failures(tree: TreeCopy, tests: readonly string[], only: string | undef
     killSignal: "SIGTERM",
     maxBuffer: outputBytesMax,
   });
-  if (run.status === 0) return [];
+  if (run.status === 0) {
+    if (!/^ℹ pass 0$/m.test(stripVTControlCharacters(run.stdout))) return [];
+    throw new NexError("usage", `Cannot judge a mutant: no test runs in ${tests.join(", ")} with "${only}"`);
+  }
   if (run.status === null) return [`no end within ${runTimeoutMs / 1_000} s`];
   const failed = [...stripVTControlCharacters(run.stdout).matchAll(/^ *✖ (.+?) \([\d.]+ms\)$/gm)];
   const names = [...new Set(failed.map(([, name = ""]) => name))];

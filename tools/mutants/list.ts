@@ -131,7 +131,7 @@ const state: readonly Mutant[] = [
     text: "new Set([...deploys, ...unreadable].map(({ id }) => id))",
     replacement: "new Set(deploys.map(({ id }) => id))",
     tests: [adoption],
-    only: "unreadable",
+    only: "unreadable record",
   },
 ];
 
