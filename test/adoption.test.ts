@@ -205,6 +205,23 @@ describe("a killed node (container)", unmetContainer === undefined ? {} : { skip
     await victim.end("SIGTERM");
     assert.deepEqual(victim.orphans(), []);
   });
+
+  test("is followed by one that leaves the machine of an unreadable record to one that can read it", async () => {
+    await using made = await bench("container");
+    const { client, victim } = made;
+    const { id } = await deploy(client, { name: "torn" });
+    assert.equal(await call(client, "torn"), "1");
+    await victim.end("SIGKILL");
+    const path = join(victim.directory, "deploys", `${id}.json`);
+    const whole = readFileSync(path, "utf8");
+    writeFileSync(path, whole.slice(0, 50));
+    await victim.start();
+    assert.deepEqual(await workloads(client), []);
+    await victim.end("SIGKILL");
+    writeFileSync(path, whole);
+    await victim.start();
+    assert.equal(await call(client, "torn"), "2");
+  });
 });
 
 describe("a node that starts again (process)", () => {

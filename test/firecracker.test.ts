@@ -113,6 +113,11 @@ test("the machine contract holds on Firecracker", long, async (context) => {
   context.diagnostic(await runTests(place, "test/machines-firecracker.test.ts"));
 });
 
+test("microVMs of Firecracker outlive their node", long, async (context) => {
+  assert.ok(!("unmetRequirement" in place), unmet);
+  context.diagnostic(await runTests(place, "test/adoption-firecracker.test.ts"));
+});
+
 test("hostile workloads are held by Firecracker", long, async (context) => {
   assert.ok(!("unmetRequirement" in place), unmet);
   context.diagnostic(await runTests(place, "test/hostile/microvm.test.ts"));

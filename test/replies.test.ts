@@ -51,4 +51,6 @@ test("with a connection of its namespace a function answers wherever that may pu
   const nexus = new TestNexus(server, node, client, new AsyncDisposableStack());
   await nexus.function(echo, { name: "f" });
   assert.deepEqual(await repliesOn(nexus, "orders.new"), ["sent"]);
+  // The server's own subjects are nobody's to answer on, whatever the connection may publish.
+  assert.deepEqual(await repliesOn(nexus, "$ORDERS.new"), []);
 });

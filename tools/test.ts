@@ -1,7 +1,7 @@
 /**
  * All checks, then all tests: `npm test`. With files or patterns as arguments only those tests; `--only-tests` leaves
  * the check out; `--hostile` runs the hostile workloads alone, in their long form, `--conformance` the control protocol
- * row by row, of another node with `NEX_CONFORMANCE_URL`, `--faults` kills of a node (`--kills N`, `--seed N`), `--qemu` all of the driver contract on real microVMs,
+ * row by row, of another node with `NEX_CONFORMANCE_URL`, `--faults` faults in their long form (`--kills N`, `--minutes N`, `--seed N`), `--qemu` all of the driver contract on real microVMs,
  * `--firecracker` both contracts on a real Firecracker, which is an error where it can't run but with `--allow-missing`;
  * other options go to Node's test runner. Sets up what the tests need, and fails when a test leaves a process behind.
  */
@@ -23,7 +23,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const allTests = ["packages/*/src/**/*.test.ts", "tools/**/*.test.ts", "test/**/*.test.ts"];
 const hostileTests = ["test/hostile/*.test.ts"];
 const conformanceTests = ["test/conformance/*.test.ts"];
-const qemuTests = ["packages/machines/src/qemu/*.test.ts"];
+const qemuTests = ["packages/machines/src/qemu/*.test.ts", "test/adoption-qemu.test.ts"];
 const faultTests = ["test/faults/*.test.ts"];
 const firecrackerTests = ["test/firecracker.test.ts"];
 const endWaitMs = 3_000;
@@ -76,12 +76,13 @@ async function testRun(args: string[], cwd: string): Promise<number> {
 
 const args = process.argv.slice(2);
 
-/** Takes `--kills N` and `--seed N` out of the arguments. */
+/** Takes `--kills N`, `--minutes N` and `--seed N` out of the arguments. */
 function faultEnvironment(): Record<string, string> {
   const env: Record<string, string> = {};
   for (const [option, variable] of [
     ["--kills", "NEX_TEST_KILLS"],
     ["--seed", "NEX_TEST_SEED"],
+    ["--minutes", "NEX_TEST_MINUTES"],
   ] as const) {
     const at = args.indexOf(option);
     if (at < 0) continue;
@@ -96,7 +97,7 @@ function faultEnvironment(): Record<string, string> {
 const specialRuns: Readonly<Record<string, { tests: string[]; env: Record<string, string> }>> = {
   "--hostile": { tests: hostileTests, env: { NEX_TEST_HOSTILE: "long" } },
   "--conformance": { tests: conformanceTests, env: {} },
-  "--faults": { tests: faultTests, env: faultEnvironment() },
+  "--faults": { tests: faultTests, env: { NEX_TEST_FAULTS: "long", ...faultEnvironment() } },
   "--qemu": { tests: qemuTests, env: { NEX_TEST_QEMU: "long" } },
   "--firecracker": { tests: firecrackerTests, env: { NEX_TEST_FIRECRACKER: "long" } },
 };

@@ -10,6 +10,7 @@ import { connectNex, type NexClient } from "@nexengine/client";
 import { createKey, curveKeyOfSeed } from "@nexengine/protocol";
 import { newSigner, startTestNatsServer, unmetSandboxRequirement, until } from "@nexengine/testing";
 import { eventually } from "../../packages/testing/src/observe.ts";
+import { seededRandom } from "../support/random.ts";
 import { entries, Victim } from "../support/victim.ts";
 
 const kills = Number(process.env["NEX_TEST_KILLS"] ?? 3);
@@ -20,17 +21,6 @@ const source = "let calls = 0; module.exports = () => ++calls;";
 const issuer = newSigner();
 const publisher = curveKeyOfSeed(createKey("curve").seed);
 const unmet = await unmetSandboxRequirement("container");
-
-/** Numbers from 0 to 1 that are the same for the same seed (mulberry32). */
-function random(start: number): () => number {
-  let state = start >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** Calls every function all the time, and holds that its counter only grows: no call runs twice, no state is lost. */
 class Callers {
@@ -67,7 +57,7 @@ describe("kills of a node", unmet === undefined ? {} : { skip: unmet }, () => {
   test(`${kills} kills lose no workload and no state, and leave nothing (seed ${seed})`, {
     timeout: 120_000 + kills * 30_000,
   }, async (context) => {
-    const next = random(seed);
+    const next = seededRandom(seed);
     await using server = await startTestNatsServer();
     await using client = await connectNex({ servers: [server.url] });
     await using victim = new Victim({ server: server.url, sandbox: "container", nodeLostTimeoutMs: 600_000 });

@@ -11,28 +11,57 @@ import type { NodeProcessOptions } from "./node-process.ts";
 
 const script = join(import.meta.dirname, "node-process.ts");
 
+/** A module that is loaded before a node. */
+export interface Preload {
+  path: string;
+  environment: Readonly<Record<string, string>>;
+}
+
 /** A node that can be killed, and its state directory, which outlives it. */
 export class Victim implements AsyncDisposable {
   readonly directory = mkdtempSync(join(tmpdir(), "nex-victim-"));
   options: Omit<NodeProcessOptions, "directory">;
+  /** Module that is loaded before the node. */
+  preload: Preload | undefined;
+  /** Further variables of its environment. */
+  environment: Readonly<Record<string, string>> = {};
   #child: ChildProcess | undefined;
 
   constructor(options: Omit<NodeProcessOptions, "directory">) {
     this.options = options;
   }
 
+  /** Starts it, and waits until it takes deploys. @throws AssertionError when it ends before */
   async start(): Promise<void> {
     this.launch();
     const lines = createInterface({ input: this.#child?.stdout as NodeJS.ReadableStream });
-    const [line] = await once(lines, "line");
-    assert.match(String(line), /^ready N/);
+    const line = await Promise.race([once(lines, "line").then(([first]) => first), this.exited]);
+    assert.match(String(line ?? "the node has ended"), /^ready N/);
+  }
+
+  /** Settles when the process that was started last has ended. */
+  exited: Promise<undefined> = Promise.resolve(undefined);
+  /** The signal that has ended it; absent when it runs, or has exited. */
+  signal: NodeJS.Signals | undefined;
+
+  /** Process id of the running node. */
+  get pid(): number | undefined {
+    return this.#child?.pid;
   }
 
   /** Starts it without waiting until it is there. */
   launch(): void {
     const options: NodeProcessOptions = { ...this.options, directory: this.directory };
-    this.#child = spawn(process.execPath, ["--conditions=nex-src", script, JSON.stringify(options)], {
+    const { path, environment } = this.preload ?? {};
+    const flags = ["--conditions=nex-src", ...(path === undefined ? [] : [`--import=${path}`])];
+    this.#child = spawn(process.execPath, [...flags, script, JSON.stringify(options)], {
       stdio: ["ignore", "pipe", "inherit"],
+      env: { ...process.env, ...this.environment, ...environment },
+    });
+    this.signal = undefined;
+    this.exited = once(this.#child, "exit").then(([, signal]) => {
+      this.signal = signal ?? undefined;
+      return undefined;
     });
   }
 
@@ -63,7 +92,7 @@ export class Victim implements AsyncDisposable {
       ...below("records"),
       ...below("artifacts"),
       ...below("drivers/container/runtime"),
-      ...mounts().filter((line) => line.includes(this.directory)),
+      ...mounts().filter((line) => line.includes(`${this.directory}/`)),
     ];
   }
 

@@ -4,12 +4,49 @@ import { MachineError } from "../errors.ts";
 import { runProgram } from "./run-program.ts";
 
 const makeTimeoutMs = 5_000;
+/** Maximum number of callers whose FIFOs are made by one process. */
+const callersMax = 64;
 
-/** Creates FIFOs with exactly this mode. Fails if a path already exists. */
+/** FIFOs that a caller waits for. */
+interface Wanted {
+  readonly paths: readonly string[];
+  readonly made: PromiseWithResolvers<void>;
+}
+
+/** FIFOs asked for in this turn, by their mode. */
+const wantedNow = new Map<number, Wanted[]>();
+
+/**
+ * Creates FIFOs with exactly this mode. Those that are asked for in one turn of the loop are made by one process, because
+ * starting one takes the thread of the node for milliseconds.
+ *
+ * @throws MachineError `boot_failed`, also if a path already exists
+ */
 export async function makeFifos(paths: readonly string[], mode: number): Promise<void> {
-  const args = ["-m", mode.toString(8), "--", ...paths];
-  const { failure } = await runProgram("mkfifo", args, { timeoutMs: makeTimeoutMs });
-  if (failure !== undefined) throw new MachineError("boot_failed", `Cannot make FIFOs: ${failure}`);
+  const wanted: Wanted = { paths, made: Promise.withResolvers() };
+  const others = wantedNow.get(mode);
+  if (others !== undefined && others.length < callersMax) others.push(wanted);
+  else {
+    const together = [wanted];
+    wantedNow.set(mode, together);
+    setImmediate(() => {
+      if (wantedNow.get(mode) === together) wantedNow.delete(mode);
+      void makeTogether(together, mode);
+    });
+  }
+  await wanted.made.promise;
+}
+
+async function makeTogether(together: readonly Wanted[], mode: number): Promise<void> {
+  const all = together.flatMap(({ paths }) => paths);
+  const args = ["-m", mode.toString(8), "--", ...all];
+  const { failure, complaint } = await runProgram("mkfifo", args, { timeoutMs: makeTimeoutMs });
+  for (const { paths, made } of together) {
+    // The program makes those that it can, and names the others.
+    const isFailed = complaint === "" || paths.some((path) => complaint.includes(path));
+    if (failure === undefined || !isFailed) made.resolve();
+    else made.reject(new MachineError("boot_failed", `Cannot make FIFOs: ${failure}`));
+  }
 }
 
 /**

@@ -4,7 +4,7 @@
  */
 import { type ErrorCode, errorText, NexError, toNexError } from "@nexengine/protocol/errors";
 import { parseJson } from "@nexengine/protocol/formats";
-import { deployRequestSchema } from "@nexengine/protocol/messages";
+import { type DeployRequest, deployRequestSchema, parseDeployExtras } from "@nexengine/protocol/messages";
 import { decodeClaims } from "@nexengine/protocol/tokens";
 import type { Logger } from "pino";
 import { admitDeploy } from "../admission/admit-deploy.ts";
@@ -54,14 +54,30 @@ export interface RestoreContext extends Pick<ActionContext, "workloads" | "deplo
 
 /** Restores all workloads. Returns once each runs, or is told and, where that can help, will be tried again. */
 export async function restoreWorkloads(context: RestoreContext, work: PreviousWork): Promise<void> {
-  const waiting = [...work.deploys];
   const machines = Map.groupBy(work.machines, ({ workload_id }) => workload_id ?? "");
+  const replaced = new Set(work.deploys.map(replacedBy));
+  const waiting = work.deploys.filter(({ id }) => !replaced.has(id));
+  for (const record of work.deploys.filter(({ id }) => replaced.has(id))) {
+    const left = (await context.release?.(record.id)) ?? machines.get(record.id) ?? [];
+    await context.forget(record);
+    for (const machine of left) await endOne(context, machine);
+    context.log.info({ workload: record.id }, "a workload that was being replaced is ended");
+  }
   const next = async (): Promise<void> => {
     for (let record = waiting.shift(); record !== undefined; record = waiting.shift()) {
       await restoreOne(context, record, machines.get(record.id) ?? []);
     }
   };
   await Promise.all(Array.from({ length: restoresMax }, next));
+}
+
+/** The id of the workload whose place a recorded deploy has taken; the node may have died before it ended that one. */
+function replacedBy(record: DeployRecord): string | undefined {
+  try {
+    return parseDeployExtras(requestOf(record).request.nex).replace;
+  } catch {
+    return undefined;
+  }
 }
 
 async function restoreOne(
@@ -165,11 +181,16 @@ async function endForeign(
   return usable;
 }
 
+/** @throws NexError `malformed_request` */
+function requestOf(record: DeployRecord): { request: DeployRequest; body: Uint8Array } {
+  const body = Buffer.from(record.request, "base64");
+  return { request: parseJson(body, deployRequestSchema, "Cannot read a recorded deploy"), body };
+}
+
 /** Admits a recorded request as of its time. @throws NexError */
 function admitAgain({ deployFacts }: RestoreContext, record: DeployRecord): WorkloadSpec {
   const { namespace } = record;
-  const body = Buffer.from(record.request, "base64");
-  const request = parseJson(body, deployRequestSchema, "Cannot read a recorded deploy");
+  const { request, body } = requestOf(record);
   const facts = deployFacts(namespace);
   // The workload that it replaced has ended since.
   const replaced = { namespace, issuer: decodeClaims(request.workload_jwt ?? "").iss, replicas: 1 };

@@ -153,3 +153,18 @@ test("FunctionCalls holds bytes of waiting calls within the budget, and gives th
   await calls.close(0);
   assert.equal(held.used, 0);
 });
+
+test("FunctionCalls gives bytes back when a waiting call goes to a machine, and when it waits too long", async () => {
+  const held = budget.heldBytes.share();
+  const { calls, outcomes, send } = bench({ held, callQueueTimeMs: 20 });
+  send(2, 1_000);
+  assert.ok(held.used >= 2_000);
+  await until(() => outcomes.length === 2);
+  assert.equal(held.used, 0);
+  send(2, 1_000);
+  assert.ok(held.used >= 2_000);
+  const machine = new HeldMachine();
+  calls.addMachine(machine.machine, 8);
+  assert.equal(held.used, 0);
+  await calls.close(0);
+});

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { type MockBoot, MockDriver } from "@nexengine/testing/internal";
 import { type Logger, pino } from "pino";
@@ -233,3 +234,27 @@ test("Pool says what of a machine is left that can't be destroyed, and goes on",
   await first?.destroy();
   await bench.state.records.remove(first?.id ?? "");
 });
+
+for (const [what, runs, isAdopted] of [
+  ["adopts a machine that runs the workload", "mine", true],
+  ["ends a machine that runs another workload", "other", false],
+  ["ends a machine that runs none", undefined, false],
+] as const) {
+  test(`Pool ${what}, when the node before has left it`, async () => {
+    const running = runs === undefined ? undefined : { workloadId: runs };
+    await using bench = await Bench.make(0, () => ({ serves: (guest) => greet(guest, undefined, running) }));
+    const directory = join(bench.state.machines, "left");
+    mkdirSync(directory);
+    const left = await bench.driver.boot({ ...template, id: "left", directory, nodeLostTimeoutMs: 1_000 });
+    const events = { log: () => undefined, exited: () => undefined, lost: () => undefined };
+    const adopting = bench.pool.adopt(left.record(), { workloadId: "mine", prepare: () => events });
+    if (isAdopted) {
+      const adopted = await adopting;
+      assert.deepEqual([adopted?.machine.id, adopted?.machine.state], ["left", "running"]);
+      await adopted?.machine.end(0);
+    } else
+      await assert.rejects(adopting, { code: "no_ready_machine", message: /does not run workload mine/ });
+    assert.deepEqual([left.guest.ended, existsSync(directory)], [true, false]);
+    await left.destroy();
+  });
+}

@@ -2,7 +2,7 @@
  * Records of accepted deploys, one file each. A record is on the disk before its deploy is answered, and is removed
  * before its workload is stopped, so a node that restarts runs exactly what was accepted and not stopped.
  */
-import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { errorText, NexError } from "@nexengine/protocol/errors";
 import { z } from "zod";
@@ -69,14 +69,12 @@ export class DeployRecords {
     await (await this.prepare(record)).commit();
   }
 
-  /** Notes a number of restarts in a record that is there. It need not survive the host. */
+  /** Notes a number of restarts in a record that is there. */
   async setRestarts(id: string, restarts: number): Promise<void> {
-    const path = this.#pathOf(id);
-    const text = await readIfThere(path);
+    const text = await readIfThere(this.#pathOf(id));
     if (text === undefined) return;
-    const record = { ...recordSchema.parse(JSON.parse(text)), restarts };
-    await writeFile(path + unfinishedSuffix, JSON.stringify(record), { mode: 0o600 });
-    await rename(path + unfinishedSuffix, path);
+    // Synced like the record itself: a file system may lose the content of a file that was renamed before.
+    await this.update({ ...recordSchema.parse(JSON.parse(text)), restarts });
   }
 
   /** Whether there is a record of this workload. */

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, mkdtemp, readdir, rm, symlink } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
@@ -124,4 +125,22 @@ test("lockDirectory takes what a process held that was killed", async () => {
 test("lockDirectory keeps no process alive", async () => {
   const [status] = await once(holder(""), "exit");
   assert.equal(status, 0);
+});
+
+test("lockDirectory removes the sockets of processes that died while they took the lock, and no other file", async () => {
+  const directory = await mkdtemp(join(folder, "died-"));
+  const [dead, alive, aside] = ["lock.0123456789ab", "lock.ba9876543210", "lock.0123456789ab.stale"] as const;
+  const script = `
+    const { createServer } = await import("node:net");
+    for (const name of [${JSON.stringify(dead)}, ${JSON.stringify(aside)}])
+      await new Promise((done) => createServer().listen(${JSON.stringify(`${directory}/`)} + name, done));
+    process.kill(process.pid, "SIGKILL");`;
+  spawnSync(process.execPath, ["--input-type=module", "--eval", script]);
+  const server = createServer().listen(join(directory, alive));
+  await once(server, "listening");
+  await writeFile(join(directory, "lock.txt"), "");
+  assert.deepEqual((await readdir(directory)).sort(), [dead, aside, alive, "lock.txt"]);
+  await using _lock = await lockDirectory(directory);
+  assert.deepEqual((await readdir(directory)).sort(), ["lock", alive, "lock.txt"]);
+  server.close();
 });

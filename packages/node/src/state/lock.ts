@@ -1,13 +1,15 @@
 /** Locks a directory for the life of this process. */
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { link, lstat, open, rename, rm, stat } from "node:fs/promises";
+import { link, lstat, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { connect, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { NexError } from "@nexengine/protocol/errors";
 
 /** Maximum number of tries to take a stale lock that others try to take too. */
 const triesMax = 20;
+/** Names of sockets of processes that take the lock, and of stale locks that they have moved aside. */
+const ownPattern = /^lock\.[0-9a-f]{12}(\.stale)?$/;
 
 /**
  * Locks a directory. The lock is a listening socket: nobody answers on it when its process has exited.
@@ -56,6 +58,7 @@ class SocketFile implements AsyncDisposable {
         if (await linkTo(paths)) {
           const { ino } = await lstat(paths.lock, { bigint: true });
           await rm(paths.own, { force: true });
+          await removeDead(paths);
           return new SocketFile(paths, server, ino);
         }
         if (await answers(join(short, "lock"))) break;
@@ -91,8 +94,18 @@ async function linkTo({ own, lock }: Paths): Promise<boolean> {
     await link(own, lock);
     return true;
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
+    // Whoever took the lock in this moment may have removed our socket, on which it heard no answer yet.
+    if (error instanceof Error && "code" in error && /^(EEXIST|ENOENT)$/.test(String(error.code)))
+      return false;
     throw error;
+  }
+}
+
+/** Removes sockets of processes that died while they took the lock. */
+async function removeDead({ directory, short }: Paths): Promise<void> {
+  for (const name of await readdir(directory)) {
+    if (ownPattern.test(name) && !(await answers(join(short, name))))
+      await rm(join(directory, name), { force: true });
   }
 }
 

@@ -12,13 +12,17 @@ import type { MockGuest } from "@nexengine/testing/internal";
 
 const hello: Hello = { protocol: agentProtocolVersion, instance: "mock", lastEpoch: 0, providers: ["v8"] };
 
-/** Answers the node's first word as an agent does, with more bytes in the same breath. */
-export function greet(guest: MockGuest, more = Buffer.alloc(0)): void {
+/**
+ * Answers the node's first word as an agent does, with more bytes in the same breath.
+ *
+ * @param running The workload that it has run since an earlier node.
+ */
+export function greet(guest: MockGuest, more = Buffer.alloc(0), running?: Hello["running"]): void {
   const connection = new FrameConnection(guest.frames, {
     frame: (type) => {
       if (type !== FrameType.attach) return;
       guest.frames.cork();
-      connection.sendJson(FrameType.hello, hello);
+      connection.sendJson(FrameType.hello, running === undefined ? hello : { ...hello, running });
       connection.flush();
       guest.frames.write(more);
       guest.frames.uncork();
