@@ -17,6 +17,7 @@ import { RestartBackoff } from "./restart.ts";
 import type { WorkloadServices } from "./services.ts";
 import type { WorkloadSpec } from "./spec.ts";
 import { WorkloadArtifact } from "./workload-artifact.ts";
+import { statusOf, type WorkloadStatus } from "./workload-status.ts";
 
 /**
  * - `admitted`: the request was accepted, and the artifact is being read.
@@ -62,7 +63,6 @@ export class Workload {
   #essential: boolean;
   /** Set when its restart policy no longer applies. */
   #staysDown = false;
-  #lastRestart: string | undefined;
   #connections: WorkloadConnections | undefined;
   readonly #artifact: WorkloadArtifact;
   /** The function half; absent for a service. */
@@ -119,9 +119,12 @@ export class Workload {
     return this.#replicas.reduce((sum, { restarts }) => sum + restarts, this.#restartsBefore);
   }
 
-  /** Reason of the last restart. */
-  get lastRestart(): string | undefined {
-    return this.#lastRestart;
+  /** Why it does not plainly run. */
+  status(nowMs: number): WorkloadStatus {
+    return statusOf(
+      this.#replicas.map((replica) => replica.status(nowMs)),
+      nowMs,
+    );
   }
 
   /** Counters of its calls. */
@@ -310,7 +313,6 @@ export class Workload {
         this.#restartsBefore,
       ),
       restarting: (reason, delayMs) => {
-        this.#lastRestart = reason;
         reporter.tell({ type: "workload_restarting", workload: this, reason, delayMs });
         recorded.restarted(this);
       },

@@ -44,6 +44,7 @@ export {
   type LameDuckResponse,
   lameDuckRequestSchema,
   lameDuckResponseSchema,
+  type MachineExtras,
   type MachineInfo,
   nodeOnlyInfo,
   type PingResponse,
