@@ -11,6 +11,7 @@ const indent = "    ";
 /** One word or two: `running`, `crash loop`. */
 export function stateOf({ healthy, nex }: Pick<Described, "healthy" | "nex">): string {
   if (nex?.crash_loop !== undefined) return "crash loop";
+  if (nex?.state === "running" && nex.healthy === false) return "unhealthy";
   // Go nodes say no more.
   return nex?.state ?? (healthy ? "running" : "restarting");
 }

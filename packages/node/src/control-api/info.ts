@@ -19,6 +19,7 @@ import {
 import type { Identity } from "../state/identity.ts";
 import type { RecentLine } from "../telemetry/recent-lines.ts";
 import type { Workload } from "../workloads/workload.ts";
+import type { WorkloadStatus } from "../workloads/workload-status.ts";
 import type { Workloads } from "../workloads/workloads.ts";
 import { Page } from "./page.ts";
 
@@ -258,11 +259,12 @@ function tailOf(
 }
 
 function describeWorkload(workload: Workload, recent: RecentLinesOf): InfoResponse["machines"][number] {
+  const status = workload.status(Date.now());
   const uptime = formatUptime(Date.now() - workload.startedAtMs);
   const description = shortened(workload.spec.description);
   return {
     id: workload.id,
-    healthy: workload.state === "running",
+    healthy: workload.state === "running" && status.healthy !== false,
     uptime,
     namespace: workload.namespace,
     workload: {
@@ -275,7 +277,7 @@ function describeWorkload(workload: Workload, recent: RecentLinesOf): InfoRespon
     nex: {
       version: 1,
       state: workload.state,
-      ...describeStatus(workload, recent),
+      ...describeStatus(status, () => recent(workload.id, crashLinesMax)),
       restarts: workload.restarts,
       machines: workload.readyCount,
       ...(workload.isFunction ? { counters: workload.counters.show() } : {}),
@@ -284,16 +286,19 @@ function describeWorkload(workload: Workload, recent: RecentLinesOf): InfoRespon
   };
 }
 
-function describeStatus(workload: Workload, recent: RecentLinesOf): Partial<MachineExtras> {
-  const { reason, crashLoop, nextAttemptMs } = workload.status(Date.now());
+function describeStatus(
+  { reason, healthy, crashLoop, nextAttemptMs }: WorkloadStatus,
+  lastLines: () => RecentLine[],
+): Partial<MachineExtras> {
   return {
+    ...(healthy === undefined ? {} : { healthy }),
     ...(reason === undefined ? {} : { reason: shortened(reason) }),
     ...(nextAttemptMs === undefined ? {} : { next_attempt_ms: Math.round(nextAttemptMs) }),
     ...(crashLoop === undefined
       ? {}
       : {
           crash_loop: { restarts: crashLoop.restarts, span_ms: Math.round(crashLoop.spanMs) },
-          lines: recent(workload.id, crashLinesMax).map((line) => ({ ...line, text: shortened(line.text) })),
+          lines: lastLines().map((line) => ({ ...line, text: shortened(line.text) })),
         }),
   };
 }

@@ -15,10 +15,19 @@ interface CrashLoop {
   spanMs: number;
 }
 
+/** Health of a workload that has a health check. */
+export interface HealthStatus {
+  readonly isHealthy: boolean;
+  /** Failures of a machine that is not replaced yet. */
+  readonly trouble: string | undefined;
+}
+
 /** Facts for a workload's owner, beyond its state. */
 export interface WorkloadStatus {
   /** Absent when it plainly runs. */
   reason?: string;
+  /** Whether all machines pass their health check; absent without one. */
+  healthy?: boolean;
   crashLoop?: CrashLoop;
   /** Time until the next attempt to start a machine. */
   nextAttemptMs?: number;
@@ -26,8 +35,28 @@ export interface WorkloadStatus {
 
 const msPerSecond = 1_000;
 
-/** @param replicas All machines; the one with the most restarts in a row gives the reason. */
-export function statusOf(replicas: readonly ReplicaStatus[], nowMs: number): WorkloadStatus {
+/**
+ * The status of a workload.
+ *
+ * @param replicas All machines; the one with the most restarts in a row gives the reason.
+ * @param health Absent without a health check.
+ */
+export function statusOf(
+  replicas: readonly ReplicaStatus[],
+  health: HealthStatus | undefined,
+  nowMs: number,
+): WorkloadStatus {
+  const restarts = restartStatus(replicas, nowMs);
+  if (health === undefined) return restarts;
+  const reasons = [restarts.reason, health.trouble].filter((reason) => reason !== undefined);
+  return {
+    ...restarts,
+    ...(reasons.length === 0 ? {} : { reason: reasons.join("; ") }),
+    healthy: health.isHealthy,
+  };
+}
+
+function restartStatus(replicas: readonly ReplicaStatus[], nowMs: number): WorkloadStatus {
   const worst = replicas
     .filter(({ spell }) => spell !== undefined)
     .sort((one, other) => rank(other) - rank(one))[0];

@@ -1,15 +1,18 @@
 /** One workload: its spec, its machines, and its life. */
 import type { MachineRecord } from "@nexengine/machines";
-import type { Deploy, Exited } from "@nexengine/protocol/agent";
+import type { Exited } from "@nexengine/protocol/agent";
 import { errorText, NexError } from "@nexengine/protocol/errors";
 import { functionTypes, type Published } from "@nexengine/protocol/messages";
 import type { Claims } from "@nexengine/protocol/tokens";
-import type { Artifact, ArtifactDigest } from "../artifacts/artifacts.ts";
+import type { ArtifactDigest } from "../artifacts/artifacts.ts";
 import type { WorkloadConnections } from "../connections/connections.ts";
 import { CallCounters } from "../functions/counters.ts";
 import { FunctionRuntime } from "../functions/function-runtime.ts";
 import type { HostServiceConnections } from "../host-services/host-services.ts";
 import type { Machine } from "../machines/machine.ts";
+import { deployMessage, relayedPorts } from "./deploy-message.ts";
+import { functionCheck, portCheck, subjectCheck } from "./health-checks.ts";
+import type { Check } from "./machine-health.ts";
 import { templateOf } from "./machine-template.ts";
 import { PublishedPorts } from "./published-ports.ts";
 import { Replica, type WorkloadEnd } from "./replica.ts";
@@ -17,6 +20,7 @@ import { RestartBackoff } from "./restart.ts";
 import type { WorkloadServices } from "./services.ts";
 import type { WorkloadSpec } from "./spec.ts";
 import { WorkloadArtifact } from "./workload-artifact.ts";
+import { WorkloadHealth } from "./workload-health.ts";
 import { statusOf, type WorkloadStatus } from "./workload-status.ts";
 
 /**
@@ -67,6 +71,8 @@ export class Workload {
   readonly #artifact: WorkloadArtifact;
   /** The function half; absent for a service. */
   #function: FunctionRuntime | undefined;
+  /** Absent without a health check, and before it starts. */
+  #health: WorkloadHealth | undefined;
   #ports: PublishedPorts | undefined;
   #endedReplicas = 0;
   #nextPort = 0;
@@ -121,10 +127,8 @@ export class Workload {
 
   /** Why it does not plainly run. */
   status(nowMs: number): WorkloadStatus {
-    return statusOf(
-      this.#replicas.map((replica) => replica.status(nowMs)),
-      nowMs,
-    );
+    const replicas = this.#replicas.map((replica) => replica.status(nowMs));
+    return statusOf(replicas, this.#health, nowMs);
   }
 
   /** Counters of its calls. */
@@ -193,6 +197,7 @@ export class Workload {
       if (this.isFunction) {
         this.#function = this.#functionRuntime(this.#connections);
       }
+      this.#health = this.#makeHealth(this.#connections);
       await this.#publish();
       await Promise.all(this.#replicas.map((replica) => replica.start()));
       this.#demand("starting");
@@ -224,6 +229,7 @@ export class Workload {
       this.#demand("admitted");
       this.#state = "starting";
       if (this.isFunction) this.#function = this.#functionRuntime(this.#connections);
+      this.#health = this.#makeHealth(this.#connections);
       await this.#publish(restored.published);
       const whyNot = await Promise.all(
         this.#replicas.map((replica, at) => this.#adopt(replica, machines[at])),
@@ -250,7 +256,8 @@ export class Workload {
         workloadId: this.id,
         prepare: (machine) => {
           this.#serve(machine);
-          return replica.take(machine);
+          const events = replica.take(machine);
+          return this.#health?.adopt(machine, events) ?? events;
         },
       });
       if (adopted === undefined) return "the node was restarted, and its machine is gone";
@@ -300,11 +307,22 @@ export class Workload {
       deploy: async (machine, machineEvents) => {
         const artifact = await this.#artifact.forMachine();
         this.#serve(machine);
-        const message = this.#deployMessage(artifact);
-        const deployed = await machine.deploy(message, artifact.path, tuning.deployTimeMs, machineEvents);
+        const message = deployMessage(this.spec, {
+          workloadId: this.id,
+          artifact,
+          sourceBytesMax: tuning.sourceBytesMax,
+          listen: this.#services.relayOf(this.namespace).listen,
+        });
+        const followed = this.#health?.follow(machine, machineEvents);
+        const events = followed?.events ?? machineEvents;
+        const deployed = await machine.deploy(message, artifact.path, tuning.deployTimeMs, events);
+        await followed?.ready();
         this.#function?.addMachine(machine, deployed.concurrency ?? 1);
       },
-      removed: (machine, why) => this.#function?.removeMachine(machine, why),
+      removed: (machine, why) => {
+        this.#health?.forget(machine, why);
+        this.#function?.removeMachine(machine, why);
+      },
       log: (level, text) => reporter.line(this, level, text),
       restarts: (code) => this.#restarts(code),
       backoff: new RestartBackoff(
@@ -346,25 +364,23 @@ export class Workload {
     });
   }
 
-  #deployMessage(artifact: Artifact): Deploy {
-    const { spec } = this;
-    const { network, publish, machine } = spec.limits;
-    const { listen } = this.#services.relayOf(this.namespace);
-    return {
-      workloadId: this.id,
-      name: spec.name,
-      namespace: spec.namespace,
-      type: spec.type,
-      artifactBytes: artifact.bytes,
-      argv: spec.argv,
-      environment: { ...spec.environment },
-      ...(spec.globals === undefined ? {} : { globals: spec.globals }),
-      concurrency: spec.concurrency,
-      sourceBytesMax: this.#services.tuning.sourceBytesMax,
-      ...(machine.memoryBytes === undefined ? {} : { memoryBytesMax: machine.memoryBytes }),
-      ...(network === "none" || listen.length === 0 ? {} : { listen }),
-      ...(publish.length === 0 ? {} : { ports: publish.map(({ machine_port }) => machine_port) }),
+  #makeHealth({ triggers }: WorkloadConnections): WorkloadHealth | undefined {
+    const { health } = this.spec;
+    if (health === undefined) return undefined;
+    const { check, ...times } = health;
+    const { budget, reporter } = this.#services;
+    const checkOf = (machine: Machine): Check => {
+      if (check.type === "tcp") {
+        return portCheck(machine, check.port, relayedPorts(this.spec).indexOf(check.port));
+      }
+      if (this.isFunction) return functionCheck(machine, check.subject);
+      return subjectCheck(triggers, check.subject, times.timeoutMs);
     };
+    const { replicas } = this.spec;
+    return new WorkloadHealth({
+      ...{ workload: this, times, replicas, checkOf, reporter },
+      slots: budget.checks.share(),
+    });
   }
 
   #functionRuntime(connections: WorkloadConnections): FunctionRuntime {
@@ -394,6 +410,7 @@ export class Workload {
   /** Finishes the calls of a function and stops it. A service goes on. */
   async drain(): Promise<void> {
     if (this.#function === undefined) return;
+    this.#health?.stop();
     await this.#function.drain();
     await this.stop("Node is in lame duck mode");
   }
@@ -435,6 +452,7 @@ export class Workload {
   async #release(graceMs: number): Promise<Exited | undefined> {
     let exits: (Exited | undefined)[] = [];
     const steps = [
+      () => this.#health?.stop(),
       () => this.#function?.stop(graceMs > 0 ? this.#services.tuning.callDrainMs : 0),
       async () => {
         exits = await Promise.all(this.#replicas.map((replica) => replica.end(graceMs)));

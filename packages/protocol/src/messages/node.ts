@@ -140,6 +140,8 @@ const machineExtrasSchema = z.object({
   state: z.string().optional(),
   /** Why it does not plainly run, for people; absent when it does. */
   reason: z.string().optional(),
+  /** Whether all its machines run and pass their health check; absent without a health check. */
+  healthy: z.boolean().optional().catch(undefined),
   /** Set while it restarts again and again: restarts without a calm spell, and the time since the first of them. */
   crash_loop: z.object({ restarts: z.number().int(), span_ms: z.number() }).optional().catch(undefined),
   /** Time until the next attempt to start a machine of it. */
