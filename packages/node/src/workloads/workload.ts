@@ -1,5 +1,6 @@
 /** One workload: its spec, its machines, and its life. */
 import type { MachineRecord } from "@nexengine/machines";
+import { settlesWithin } from "@nexengine/machines/internal";
 import type { Exited } from "@nexengine/protocol/agent";
 import { errorText, NexError } from "@nexengine/protocol/errors";
 import { functionTypes, type Published } from "@nexengine/protocol/messages";
@@ -407,12 +408,26 @@ export class Workload {
     else this.#lostConnection = why;
   }
 
-  /** Finishes the calls of a function and stops it. A service goes on. */
-  async drain(): Promise<void> {
-    if (this.#function === undefined) return;
+  /** Finishes the calls of a function, and stops. @param reason For its end. */
+  async drain(reason: string): Promise<void> {
     this.#health?.stop();
-    await this.#function.drain();
-    await this.stop("Node is in lame duck mode");
+    await this.#function?.drain();
+    await this.stop(reason);
+  }
+
+  /**
+   * Ends a workload whose place another one has taken: as a drain, within the time that a call can take. The next node
+   * does not run it again.
+   */
+  async retire(reason: string): Promise<void> {
+    if (!this.isDeployed) return;
+    this.#state = "draining";
+    await this.#services.recorded.ended(this.id);
+    const { callQueueTimeMs, callTimeMs } = this.#services.tuning;
+    const callTimeMsMax = callQueueTimeMs + (this.spec.limits.callTimeMs ?? callTimeMs);
+    this.#health?.stop();
+    if (this.#function !== undefined) await settlesWithin(this.#function.drain(), callTimeMsMax);
+    await this.stop(reason);
   }
 
   /** Stops the workload. Idempotent; settles when nothing of it is left. */
