@@ -51,14 +51,44 @@ describe("an operator (B20)", () => {
     await assert.rejects(call, { code: "function_stopped" });
   });
 
-  test("lets services run until the deadline", async (context) => {
+  test("asks services to stop once functions are done, long before the deadline", async (context) => {
     if ((await probeService()) === undefined) return context.skip("no C compiler builds the service");
     await using nexus = await startTestNexus({ config });
-    await nexus.probe(["wait"]);
-    const undeployed = await eventOf(nexus, "workload_undeployed", () =>
-      nexus.client.lameDuck(nexus.node.id, { operator: { key, deadlineMs: 300 } }),
-    );
-    assert.equal(undeployed["reason"], "Node is stopping");
+    await nexus.function(sleeper(1_000), { name: "slow" });
+    await nexus.probe(["polite", "out", "ready", "wait"], { name: "service" });
+    const ends: unknown[] = [];
+    await using feed = nexus.client.events();
+    const call = nexus.call("slow");
+    await nexus.client.flush();
+    await nexus.client.lameDuck(nexus.node.id, { operator: { key, deadlineMs: 3_600_000 } });
+    for await (const { type, event } of feed) {
+      if (type !== "workload_undeployed") continue;
+      ends.push([event.data?.["workload_name"], event.data?.["code"], event.data?.["reason"]]);
+      if (ends.length === 2) break;
+    }
+    assert.deepEqual(ends, [
+      ["slow", 0, "Node is in lame duck mode"],
+      ["service", 7, "Node is in lame duck mode"],
+    ]);
+    assert.equal(await call, '"done"');
+    await nexus.node.ended;
+  });
+
+  test("asks services to stop at the deadline, when functions are not done", async (context) => {
+    if ((await probeService()) === undefined) return context.skip("no C compiler builds the service");
+    await using nexus = await startTestNexus({ config });
+    await nexus.function(sleeper(60_000), { name: "slow", limits: { callTimeMs: 60_000 } });
+    await nexus.probe(["polite", "wait"], { name: "service" });
+    const call = nexus.call("slow");
+    call.catch(() => undefined);
+    await using feed = nexus.client.events();
+    await nexus.client.flush();
+    await nexus.client.lameDuck(nexus.node.id, { operator: { key, deadlineMs: 300 } });
+    for await (const { type, event } of feed) {
+      if (type !== "workload_undeployed" || event.data?.["workload_name"] !== "service") continue;
+      assert.deepEqual([event.data["code"], event.data["reason"]], [7, "Node is stopping"]);
+      break;
+    }
     await nexus.node.ended;
   });
 

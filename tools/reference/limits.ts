@@ -71,8 +71,8 @@ export function limitsPage(generated: string): string {
     "| subject | bytes of a body | requests a second | ms of the thread a second | beyond |\n| --- | --- | --- | --- | --- |",
     ...requestRows(),
     "\n## Budget of the node\n",
-    "All workloads of a node share one budget. An owner is a machine, or the host services of a function; of log lines it",
-    "is a workload. Each owner has its guaranteed part whatever the others take.\n",
+    "All workloads of a node share one budget. An owner is a machine, or the host services of a function; of log lines",
+    "and health checks it is a workload. Each owner has its guaranteed part whatever the others take.\n",
     "| share | all owners together | one owner at most | one owner in any case |\n| --- | --- | --- | --- |",
     ...budgetRows(),
     "",
@@ -96,12 +96,13 @@ function requestRows(): string[] {
 }
 
 function budgetRows(): string[] {
-  const { sockets, heldBytes, framesPerSecond, logLinesPerSecond } = budgetLimits;
+  const { sockets, heldBytes, framesPerSecond, logLinesPerSecond, checks } = budgetLimits;
   const shares = [
     ["sockets of relays and of HTTP requests", sockets],
     ["bytes held for agents and callers", heldBytes],
     ["frames a second that the node did not ask for", framesPerSecond],
     ["log lines a second", logLinesPerSecond],
+    ["health checks at once", checks],
   ] as const;
   return shares.map(([what, { common, ownerMax, guaranteed }]) => row([what, common, ownerMax, guaranteed]));
 }

@@ -6,6 +6,7 @@ import {
   concurrencyMax,
   type Feature,
   functionTypes,
+  type Health,
   type Limits,
   type NodeExtras,
   type Published,
@@ -35,6 +36,7 @@ import {
 import { type Artifact, artifactSize, checkNative, isStored } from "./artifact.ts";
 import { chooseNode } from "./choose-node.ts";
 import { checkEnvironment } from "./environment.ts";
+import { encodeHealth, type HealthCheck, startTimeMs } from "./health.ts";
 import { encodeLimits, type WorkloadLimits } from "./limits.ts";
 import { trustNeeded } from "./needs.ts";
 import { sealedConnections, type WorkloadConnection } from "./per-request-connections.ts";
@@ -91,13 +93,18 @@ export interface DeployOptions {
   replicas?: number;
   limits?: WorkloadLimits;
   /**
+   * How its node finds out whether it does its work. The deploy is answered once the first check has passed, and refused
+   * with `workload_not_ready` when none passes in time; nothing of it is left then.
+   */
+  health?: HealthCheck;
+  /**
    * Workloads of this issuer that this one takes the place of. One that is on the chosen node ends as soon as this one
    * takes calls, and `replaced` of the deployment names it; the others are the caller's to stop.
    */
   replaces?: readonly WorkloadAt[] | Promise<readonly WorkloadAt[]>;
   /** Tags that the node must have. */
   tags?: Tags;
-  /** Timeout for the node's answer; 30,000 when absent. */
+  /** Timeout for the node's answer; 30,000 when absent, and the start time of a health check. */
   timeoutMs?: number;
   onProgress?: (sentBytes: number, totalBytes: number) => void;
 }
@@ -130,6 +137,7 @@ export async function deploy(session: Session, options: DeployOptions): Promise<
   const type = options.type ?? "native";
   const arch = checkRequest(namespace, type, options);
   const limits = encodeLimits(options.limits);
+  const health = options.health && encodeHealth(options.health, type, options);
   const { name, node: named, tags } = options;
   const connections = sealedConnections(options, functionTypes.has(type));
   const perRequestConnections = Object.keys(connections).length > 0;
@@ -169,11 +177,15 @@ export async function deploy(session: Session, options: DeployOptions): Promise<
       sender_public_key: options.publisher.publicKey,
       target_node: node.id,
       ...(options.triggerSubjects?.length ? { trigger_subjects: options.triggerSubjects } : {}),
-      ...extras(options, limits, {
-        requires: (["bound-claims", "sealed-request"] as const).filter((_, at) => [bound, sealing][at]),
-        sealed,
-        replace,
-      }),
+      ...extras(
+        options,
+        { limits, health },
+        {
+          requires: (["bound-claims", "sealed-request"] as const).filter((_, at) => [bound, sealing][at]),
+          sealed,
+          replace,
+        },
+      ),
     };
     const { sha256 } = stored;
     const token = deployToken({ namespace, name, sha256, request, issuer: options.issuer, bound });
@@ -181,7 +193,7 @@ export async function deploy(session: Session, options: DeployOptions): Promise<
     return askNode(session, deploySubject(namespace, node.id), body, runResponseSchema, {
       action: `Cannot deploy "${options.name}"`,
       nodeId: node.id,
-      timeoutMs: options.timeoutMs ?? deployTimeoutMsDefault,
+      timeoutMs: options.timeoutMs ?? deployTimeoutMsDefault + startTimeMs(health),
       whenSilent: "The workload may have started all the same; see with: nex ps",
     });
   };
@@ -296,7 +308,7 @@ function checkCount(options: DeployOptions, what: "replicas" | "concurrency", mo
 }
 
 function required(options: DeployOptions, limits: Limits | undefined): string[] {
-  const named = (["globals", "concurrency", "replicas", "restart"] as const).filter(
+  const named = (["globals", "concurrency", "replicas", "restart", "health"] as const).filter(
     (name) => options[name] !== undefined,
   );
   return limits === undefined ? named : [...named, "limits"];
@@ -326,7 +338,7 @@ function seal(
 /** @param trust What makes the request trustworthy, where the node has the features for it. */
 function extras(
   options: DeployOptions,
-  limits: Limits | undefined,
+  { limits, health }: { limits: Limits | undefined; health: Health | undefined },
   trust: { requires: readonly Feature[]; sealed: string | undefined; replace: string | undefined },
 ): object {
   const { sealed, replace } = trust;
@@ -346,6 +358,7 @@ function extras(
       ...(replicas === undefined ? {} : { replicas }),
       ...(restart === undefined ? {} : { restart }),
       ...(limits === undefined ? {} : { limits }),
+      ...(health === undefined ? {} : { health }),
       ...(sealed === undefined ? {} : { sealed }),
       ...(replace === undefined ? {} : { replace }),
     },

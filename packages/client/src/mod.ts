@@ -27,6 +27,7 @@ export {
 } from "./client.ts";
 export type { Deployment, DeployOptions, WorkloadAt } from "./deploy.ts";
 export type { Feed, FeedOptions } from "./feed.ts";
+export type { HealthCheck } from "./health.ts";
 export type { LameDuckOptions } from "./lame-duck.ts";
 export type { WorkloadLimits } from "./limits.ts";
 export type { WorkloadConnection } from "./per-request-connections.ts";

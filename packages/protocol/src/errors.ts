@@ -134,6 +134,8 @@ export const errorCatalogue = {
     5,
     "The node's sandbox can't enforce this limit, or provide this network",
   ),
+  health_invalid: entry("user", 5, "A health check is out of bounds, or does not fit the workload"),
+  health_denied: entry("user", 5, "The subject of a health check is on a deny list, or always denied"),
   egress_refused: entry("user", 5, "A name of the allow-list has no address that a workload may reach"),
   port_taken: entry("user", 5, "A port to publish is used by another program"),
   connection_not_allowed: entry(
@@ -161,6 +163,11 @@ export const errorCatalogue = {
   // Workloads
   workload_rejected: entry("user", 5, "The agent refused the workload"),
   workload_not_started: entry("system", 5, "The agent did not answer in time, or its machine exited"),
+  workload_not_ready: entry(
+    "workload",
+    8,
+    "The workload's first health check did not pass in time, or it exited before",
+  ),
   no_such_workload: entry("user", 4, "This node has no such workload in this namespace"),
   stop_failed: entry("system", 1, "The workload could not be stopped"),
   // Calls of functions

@@ -8,7 +8,7 @@ import { LineSplitter } from "../line-splitter.ts";
 import { LogLevel, type Provider, type ProviderHost, type RunningWorkload } from "../provider.ts";
 import { Survivor } from "./survivor.ts";
 
-/** How long output may still come after the process has ended; something else may hold its pipes open. */
+/** How long output may still come after the process has ended; a process in another group may hold its pipes open. */
 const outputAfterExitMs = 250;
 /** How long a killed process may take to be gone. */
 const killWaitMs = 2_000;
@@ -49,8 +49,9 @@ async function startNative(
   const finished = (async (): Promise<Exited> => {
     const exit = await ended;
     survivor?.dismiss();
-    await within(output, outputAfterExitMs);
+    // First, because a process that is left holds the pipes of the output open.
     killGroup(child.pid);
+    await within(output, outputAfterExitMs);
     if (!stopping) host.exited(exit);
     return exit;
   })();

@@ -11,7 +11,7 @@ import { nodeIdOf } from "../node-id.ts";
 import { parseDuration } from "../option-values.ts";
 import { print, printJson } from "../output.ts";
 
-type CommandOptions = GlobalOptions & { json: boolean; operator?: string; deadline?: number };
+type CommandOptions = GlobalOptions & { json: boolean; drain: boolean; operator?: string; deadline?: number };
 
 const deadlineMsDefault = 30_000;
 
@@ -22,12 +22,14 @@ export function addLameDuck(parent: Command): void {
     .description("tell a node to take no more workloads; those that run go on, and nothing takes it back")
     .argument("<node>", "the node's id, its beginning, or its name")
     .option(
-      "--operator <file>",
-      "seed file of an operator's key: the node lets its functions finish, and ends",
+      "--drain",
+      "empty the node and end it: functions finish their calls, then services are asked to stop; takes --operator",
+      false,
     )
+    .option("--operator <file>", "seed file of an operator's key, which drains the node")
     .option(
       "--deadline <duration>",
-      "with --operator: what runs then is stopped; 30s unless told otherwise",
+      "with --operator: what still runs then is stopped; 30s unless told otherwise",
       parseDuration,
     )
     .option("--json", "print the answer as JSON", false)
@@ -42,7 +44,7 @@ export function addLameDuck(parent: Command): void {
         else print(`Command to enter lame duck mode issued to ${id}`);
         if (!options.json && operator !== undefined) {
           print(
-            `   It ends when its functions are done, at the latest in ${operator.operator.deadlineMs / 1_000}s`,
+            `   It ends when its functions are done and its services have stopped, at the latest in ${operator.operator.deadlineMs / 1_000}s`,
           );
         }
       });
@@ -53,10 +55,12 @@ export function addLameDuck(parent: Command): void {
 function operatorOf({
   operator: file,
   deadline,
+  drain,
 }: CommandOptions): Required<Pick<LameDuckOptions, "operator">> | undefined {
   if (file === undefined) {
-    if (deadline === undefined) return undefined;
-    throw new NexError("usage", "Cannot set a deadline: only an operator ends a node", {
+    if (deadline === undefined && !drain) return undefined;
+    const action = drain ? "drain a node" : "set a deadline";
+    throw new NexError("usage", `Cannot ${action}: only an operator ends a node`, {
       advice: "Name the operator's key with: --operator FILE",
     });
   }

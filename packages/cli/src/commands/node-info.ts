@@ -6,6 +6,7 @@ import type { GlobalOptions } from "../global-options.ts";
 import { withClient } from "../login.ts";
 import { nodeIdOf } from "../node-id.ts";
 import { print, printJson, printTable, visible } from "../output.ts";
+import { reasonLines } from "../workload-state.ts";
 
 interface InfoOptions extends GlobalOptions {
   full: boolean;
@@ -65,6 +66,7 @@ function printInfo(id: string, info: Info, options: InfoOptions): void {
     }),
     whenEmpty: `No workloads of namespace "${options.namespace}" run on it`,
   });
+  for (const line of reasonLines(info.machines, true)) print(line);
 }
 
 function kb(kilobytes = 0): string {

@@ -8,6 +8,7 @@ import { Bell, interruption } from "../interruption.ts";
 import { withClient } from "../login.ts";
 import { jsonText, print, printJson, printTable, type TableContent, tableText, visible } from "../output.ts";
 import { formatTime } from "../time-format.ts";
+import { reasonLines, stateOf } from "../workload-state.ts";
 
 interface PsOptions extends GlobalOptions {
   all: boolean;
@@ -24,7 +25,11 @@ export function addPs(program: Command): void {
   program
     .command("ps")
     .description("list the workloads of the namespace over all nodes")
-    .option("-a, --all", "also those that ended within the last hour, with exit status and reason", false)
+    .option(
+      "-a, --all",
+      "also those that ended within the last hour, with exit status and reason, and last lines of a crash loop",
+      false,
+    )
     .option("-w, --watch", "go on, and show what changes", false)
     .option("--full", "with all columns", false)
     .option("--json", "print them as JSON; with --watch a line for each change", false)
@@ -34,9 +39,15 @@ export function addPs(program: Command): void {
         if (options.all) await showAll(client, options);
         else if (options.watch) await watch(client, options);
         else if (options.json) printJson(await list(client, options));
-        else printTable(tableOf(await list(client, options), options));
+        else printList(await list(client, options), options);
       });
     });
+}
+
+/** The table, and below it what does not plainly run. */
+function printList(workloads: readonly WorkloadDetails[], options: PsOptions): void {
+  printTable(tableOf(workloads, options));
+  for (const line of reasonLines(workloads, options.all)) print(line);
 }
 
 async function list(client: NexClient, options: PsOptions): Promise<WorkloadDetails[]> {
@@ -56,7 +67,7 @@ async function showAll(client: NexClient, options: PsOptions): Promise<void> {
     printJson({ workloads, ended });
     return;
   }
-  printTable(tableOf(workloads, options));
+  printList(workloads, options);
   if (ended.length > 0) printTable(endedTableOf(ended, options));
 }
 
@@ -115,18 +126,19 @@ async function ringOnChanges(events: Feed<EventEntry>, bell: Bell): Promise<void
 /** The part of the list whose change is shown; times always change. */
 function keyOf(workloads: readonly WorkloadDetails[]): string {
   return JSON.stringify(
-    workloads.map(({ id, healthy, nodeId, workload }) => [id, healthy, nodeId, workload.name]),
+    workloads.map((one) => [one.id, stateOf(one), one.healthy, one.nodeId, one.workload.name]),
   );
 }
 
 function show(workloads: WorkloadDetails[], options: PsOptions): void {
   if (options.json) print(jsonText(workloads));
-  else printTable(tableOf(workloads, options));
+  else printList(workloads, options);
 }
 
 function redraw(workloads: readonly WorkloadDetails[], options: PsOptions): void {
   const content = tableOf(workloads, options);
-  redrawText(workloads.length === 0 ? visible(content.whenEmpty) : tableText(content), options);
+  const table = workloads.length === 0 ? visible(content.whenEmpty) : tableText(content);
+  redrawText([table, ...reasonLines(workloads, false)].join("\n"), options);
 }
 
 function redrawText(text: string, options: PsOptions): void {
@@ -136,7 +148,6 @@ function redrawText(text: string, options: PsOptions): void {
 
 /** The short table has at most 80 columns with names of usual length. */
 function tableOf(workloads: readonly WorkloadDetails[], { namespace, full }: PsOptions): TableContent {
-  const stateOf = ({ healthy }: WorkloadDetails): string => (healthy ? "running" : "restarting");
   return {
     title: "Workloads",
     columns: full

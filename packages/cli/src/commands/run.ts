@@ -1,6 +1,6 @@
 /** `nex run`: deploy with everything said: the artifact, the keys, the node. */
 import { existsSync } from "node:fs";
-import type { Artifact } from "@nexengine/client";
+import type { Artifact, NexClient, WorkloadDetails } from "@nexengine/client";
 import { NexError } from "@nexengine/protocol/errors";
 import { goUrlOf, parseObjectLocation } from "@nexengine/protocol/formats";
 import type { WorkloadType } from "@nexengine/protocol/messages";
@@ -9,6 +9,8 @@ import { environmentOf } from "../environment.ts";
 import { issuerKey, publisherKey } from "../key-files.ts";
 import { withClient } from "../login.ts";
 import { nodeIdOf } from "../node-id.ts";
+import { note, visible } from "../output.ts";
+import { PreviousCopies } from "../previous-copies.ts";
 import { artifactOf, typeNames, typeOfFile } from "../source.ts";
 import {
   addWorkloadOptions,
@@ -25,6 +27,7 @@ interface RunOptions extends WorkloadOptions {
   issuer: string;
   name: string;
   description?: string;
+  replace: boolean;
 }
 
 /** Adds the command. */
@@ -42,6 +45,11 @@ export function addRun(program: Command): void {
     .requiredOption("--name <name>", "name of the workload");
   addWorkloadOptions(command)
     .option("--description <text>", "what the workload is for")
+    .option(
+      "--replace",
+      "take the place of the workload of this name on its node, which ends once the new one is ready",
+      false,
+    )
     .action(async (artifact: string, rest: string[], _: unknown, self: Command) => {
       await run(artifact, rest, self);
     });
@@ -64,6 +72,8 @@ async function run(where: string, rest: string[], command: Command): Promise<voi
       named === undefined
         ? undefined
         : await nodeIdOf(client, named, "Cannot deploy to node", options.timeout);
+    const replaces = options.replace ? await copiesToReplace(client, options, node) : [];
+    const at = node ?? replaces[0]?.nodeId;
     const deployment = await client.deploy({
       name: options.name,
       type,
@@ -75,10 +85,32 @@ async function run(where: string, rest: string[], command: Command): Promise<voi
       ...deployOptionsOf(options, connection),
       ...perRequestConnections,
       ...argv,
-      ...(node === undefined ? {} : { node }),
+      replaces,
+      ...(at === undefined ? {} : { node: at }),
       ...(options.description === undefined ? {} : { description: options.description }),
     });
+    if (deployment.replaced !== undefined) note(visible(`Replaced ${deployment.replaced}`));
+    await new PreviousCopies(client, issuer, Promise.resolve(replaces)).stopAll(deployment);
     reportDeployment(deployment, options.trigger_subject, options);
+  });
+}
+
+/**
+ * The workloads of the name on one node.
+ *
+ * @throws NexError `usage` when they run on several nodes and none is named
+ */
+async function copiesToReplace(
+  client: NexClient,
+  { name, timeout }: RunOptions,
+  node: string | undefined,
+): Promise<WorkloadDetails[]> {
+  const all = await client.workloadDetails(name, { timeoutMs: timeout });
+  const copies = all.filter(({ nodeId }) => node === undefined || nodeId === node);
+  const nodes = new Map(copies.map(({ nodeId, nodeName }) => [nodeId, nodeName]));
+  if (nodes.size <= 1) return copies;
+  throw new NexError("usage", `Cannot replace "${name}": it runs on ${nodes.size} nodes`, {
+    advice: `Name one of them after the artifact: ${[...nodes.values()].join(", ")}`,
   });
 }
 

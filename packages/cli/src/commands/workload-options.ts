@@ -5,6 +5,7 @@ import type { Restart } from "@nexengine/protocol/messages";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { addConnectionOptions, type ConnectionOptions, connectionOf } from "../connection-options.ts";
 import type { GlobalOptions } from "../global-options.ts";
+import { addHealthOptions, type HealthOptions, healthOf } from "../health-options.ts";
 import { callableSubject, hint } from "../hints.ts";
 import { addLimitOptions, type LimitOptions, limitsOf } from "../limit-options.ts";
 import type { Connection } from "../login.ts";
@@ -14,7 +15,7 @@ import { uploadProgress } from "../progress.ts";
 import { typeNames } from "../source.ts";
 
 /** The options as commander gives them. */
-export interface WorkloadOptions extends GlobalOptions, LimitOptions, ConnectionOptions {
+export interface WorkloadOptions extends GlobalOptions, LimitOptions, HealthOptions, ConnectionOptions {
   type?: string;
   argv?: string;
   envFile?: string;
@@ -63,7 +64,7 @@ export function addWorkloadOptions(command: Command): Command {
     )
     .option("--replicas <n>", "machines of the workload on its node", positive)
     .option("--json", "print the result as JSON", false);
-  return addLimitOptions(command);
+  return addLimitOptions(addHealthOptions(command));
 }
 
 /** The connections that the function brings along; what is wrong with them is said before anybody is asked. */
@@ -82,6 +83,7 @@ export function perRequestConnectionsOf(
 export function deployOptionsOf(options: WorkloadOptions, { jsDomain }: Connection): Partial<DeployOptions> {
   const onProgress = uploadProgress();
   const limits = limitsOf(options);
+  const health = healthOf(options);
   return {
     essential: options.essential ?? false,
     ...(jsDomain === undefined ? {} : { jsDomain }),
@@ -91,6 +93,7 @@ export function deployOptionsOf(options: WorkloadOptions, { jsDomain }: Connecti
     ...(options.restart === undefined ? {} : { restart: options.restart }),
     ...(options.replicas === undefined ? {} : { replicas: options.replicas }),
     ...(limits === undefined ? {} : { limits }),
+    ...(health === undefined ? {} : { health }),
     ...(onProgress === undefined ? {} : { onProgress }),
   };
 }

@@ -29,6 +29,7 @@ import {
 } from "@nexengine/protocol/tokens";
 import type { NamespaceRules } from "../config/namespaces.ts";
 import type { WorkloadSpec } from "../workloads/spec.ts";
+import { admitHealth } from "./health.ts";
 import { grantLimits, grantReplicas, type LimitFacts } from "./limits.ts";
 import { openSecrets } from "./open-secrets.ts";
 import { admitConnections, type PerRequestConnectionFacts } from "./per-request-connections.ts";
@@ -128,6 +129,8 @@ export function admitDeploy(arrival: DeployArrival, facts: DeployFacts): Admitte
     const replaced = checkReplaced(extras.replace, facts, bound !== undefined, by);
     checkRoom(facts, replicas, replaced);
   }
+  const health =
+    extras.health && admitHealth(extras.health, { type, triggerSubjects, replicas, limits }, facts);
   const opened = openSecrets(
     {
       environment: request.environment,
@@ -161,6 +164,7 @@ export function admitDeploy(arrival: DeployArrival, facts: DeployFacts): Admitte
     concurrency: extras.concurrency ?? facts.functionConcurrency,
     replicas,
     limits,
+    ...(health === undefined ? {} : { health }),
     artifactBytesMax: facts.artifactBytesMax,
     namespaceBytesMax: facts.rules.totalBytesMax,
     ...(extras.replace === undefined ? {} : { replaces: extras.replace }),

@@ -37,6 +37,7 @@ import { type AgentCall, AgentCalls } from "./calls.ts";
 import { HostCalls } from "./host-calls.ts";
 import { createDialer } from "./relay-dial.ts";
 import type { RelayTarget } from "./relay-plan.ts";
+import { probe } from "./relay-probe.ts";
 import { Waits } from "./waits.ts";
 
 /** Maximum size of a JSON message of an agent. */
@@ -135,6 +136,18 @@ export class AgentClient {
   carry(socket: Socket, port: number): void {
     if (this.#relay === undefined || this.#connection.ended) socket.destroy();
     else this.#relay.carry(socket, port);
+  }
+
+  /**
+   * Connects to one of the deploy's ports, and ends the connection.
+   *
+   * @param signal Ends the attempt.
+   * @returns `open`, `closed` when nobody accepts the connection, or `full` when the machine's budget has no stream left
+   */
+  async probePort(port: number, signal: AbortSignal): Promise<"open" | "closed" | "full"> {
+    if (this.#relay === undefined || this.#connection.ended) return "closed";
+    if (!this.#shares.sockets.fits(1)) return "full";
+    return await probe(this.#relay, port, signal);
   }
 
   get ended(): boolean {

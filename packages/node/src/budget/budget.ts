@@ -30,6 +30,9 @@ const framesGuaranteedPerSecond = 200;
 const logLinesPerSecondMax = 10_000;
 const logLinesOfWorkloadPerSecondMax = 2_000;
 const logLinesGuaranteedPerSecond = 50;
+const checksMax = 64;
+const checksOfWorkloadMax = 16;
+const checksGuaranteed = 1;
 const msPerSecond = 1_000;
 
 /** The budget of a large host, for the reference page: of all together, of one owner at most, of each in any case. */
@@ -49,6 +52,7 @@ export const budgetLimits = {
     ownerMax: logLinesOfWorkloadPerSecondMax,
     guaranteed: logLinesGuaranteedPerSecond,
   },
+  checks: { common: checksMax, ownerMax: checksOfWorkloadMax, guaranteed: checksGuaranteed },
 } as const;
 
 /** Options of a budget. */
@@ -81,6 +85,8 @@ export class Budget {
   readonly frames: Rate;
   /** Log lines that are published. */
   readonly logLines: Rate;
+  /** Health checks that are carried out at once. */
+  readonly checks = new Quota(budgetLimits.checks);
   readonly boots: BootSlots;
   /** Number of replies that were dropped, because the NATS server was gone or did not read. */
   droppedReplies = 0;

@@ -7,6 +7,7 @@ import { formatRunTime, formatUptime } from "@nexengine/protocol/formats";
 import {
   type InfoRequest,
   type InfoResponse,
+  type MachineExtras,
   type NodeExtras,
   nodeFeatures,
   type PingResponse,
@@ -18,11 +19,14 @@ import {
 import type { Identity } from "../state/identity.ts";
 import type { RecentLine } from "../telemetry/recent-lines.ts";
 import type { Workload } from "../workloads/workload.ts";
+import type { WorkloadStatus } from "../workloads/workload-status.ts";
 import type { Workloads } from "../workloads/workloads.ts";
 import { Page } from "./page.ts";
 
 /** Maximum length of texts of workloads in answers. */
 const textCharactersMax = 1_024;
+/** Number of the last log lines that are shown of a workload in a crash loop. */
+const crashLinesMax = 5;
 
 const goArch: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
 
@@ -86,6 +90,9 @@ export interface NodeFacts {
   /** Maximum sizes of an artifact in a namespace. */
   artifactLimits(namespace: string): Pick<NodeExtras, "artifact_bytes_max" | "disk_bytes_default">;
 }
+
+/** The latest log lines of a workload, the latest last. */
+type RecentLinesOf = (workloadId: string, count: number) => RecentLine[];
 
 export class NodeInfo {
   readonly #facts: NodeFacts;
@@ -198,13 +205,13 @@ export class NodeInfo {
     namespace: string,
     { nex: asked }: InfoRequest,
     workloads: Workloads,
-    recent: (workloadId: string, count: number) => RecentLine[],
+    recent: RecentLinesOf,
   ): InfoResponse {
     const memory = readMemory();
     const isIn = (one: string): boolean => this.isSameNamespace(one, namespace);
     const all = workloads.deployed.filter((one) => isIn(one.namespace));
     const page = new Page(this.#facts.answerListBytesMax);
-    const machines = asked?.node_only === true ? [] : listFrom(all, asked?.after, page);
+    const machines = asked?.node_only === true ? [] : listFrom(all, asked?.after, page, recent);
     const last = machines.at(-1)?.id;
     const isMore = asked?.node_only !== true && last !== undefined && last !== all.at(-1)?.id;
     const ended = asked?.ended === true ? page.fill(workloads.endedOnes.list(isIn, Date.now())) : undefined;
@@ -230,15 +237,20 @@ export class NodeInfo {
 }
 
 /** Workloads after the one that ended the last page. Ids grow with time. */
-function listFrom(all: readonly Workload[], after: string | undefined, page: Page): InfoResponse["machines"] {
+function listFrom(
+  all: readonly Workload[],
+  after: string | undefined,
+  page: Page,
+  recent: RecentLinesOf,
+): InfoResponse["machines"] {
   const rest = after === undefined ? all : all.filter(({ id }) => id > after);
-  return page.fillWith(rest, describeWorkload);
+  return page.fillWith(rest, (workload) => describeWorkload(workload, recent));
 }
 
 function tailOf(
   all: readonly Workload[],
   { tail = 0, workload: idOrName }: NonNullable<InfoRequest["nex"]>,
-  recent: (workloadId: string, count: number) => RecentLine[],
+  recent: RecentLinesOf,
 ): TailLine[] {
   const lines = all
     .filter(({ id, name }) => idOrName === undefined || id === idOrName || name === idOrName)
@@ -246,12 +258,13 @@ function tailOf(
   return lines.sort((one, other) => one.time_ms - other.time_ms).slice(-tail);
 }
 
-function describeWorkload(workload: Workload): InfoResponse["machines"][number] {
+function describeWorkload(workload: Workload, recent: RecentLinesOf): InfoResponse["machines"][number] {
+  const status = workload.status(Date.now());
   const uptime = formatUptime(Date.now() - workload.startedAtMs);
   const description = shortened(workload.spec.description);
   return {
     id: workload.id,
-    healthy: workload.state === "running",
+    healthy: workload.state === "running" && status.healthy !== false,
     uptime,
     namespace: workload.namespace,
     workload: {
@@ -264,12 +277,29 @@ function describeWorkload(workload: Workload): InfoResponse["machines"][number] 
     nex: {
       version: 1,
       state: workload.state,
-      ...(workload.lastRestart === undefined ? {} : { reason: shortened(workload.lastRestart) }),
+      ...describeStatus(status, () => recent(workload.id, crashLinesMax)),
       restarts: workload.restarts,
       machines: workload.readyCount,
       ...(workload.isFunction ? { counters: workload.counters.show() } : {}),
       ...(workload.published.length === 0 ? {} : { published: [...workload.published] }),
     },
+  };
+}
+
+function describeStatus(
+  { reason, healthy, crashLoop, nextAttemptMs }: WorkloadStatus,
+  lastLines: () => RecentLine[],
+): Partial<MachineExtras> {
+  return {
+    ...(healthy === undefined ? {} : { healthy }),
+    ...(reason === undefined ? {} : { reason: shortened(reason) }),
+    ...(nextAttemptMs === undefined ? {} : { next_attempt_ms: Math.round(nextAttemptMs) }),
+    ...(crashLoop === undefined
+      ? {}
+      : {
+          crash_loop: { restarts: crashLoop.restarts, span_ms: Math.round(crashLoop.spanMs) },
+          lines: lastLines().map((line) => ({ ...line, text: shortened(line.text) })),
+        }),
   };
 }
 

@@ -1,7 +1,7 @@
 /** `hostServices.messaging`: messages and requests, on the connection of the function's triggers. */
 import type { NatsConnection } from "@nats-io/nats-core";
 import { hostCallBytesMax } from "@nexengine/protocol/agent";
-import { isSubscribableSubject, overlapping } from "@nexengine/protocol/subjects";
+import { isPublishableSubject, overlapping } from "@nexengine/protocol/subjects";
 import { unsentBytes } from "../connections/unsent-bytes.ts";
 import { type Method, nothing, numberOf, optionsOf, ServiceError, textOf } from "./service.ts";
 
@@ -86,7 +86,7 @@ export class MessagingService {
   #message(subject: Buffer | undefined, payload: Buffer | undefined): { to: string; bytes: Uint8Array } {
     const to = textOf(subject, "subject and payload are required");
     if (payload === undefined) throw new ServiceError(400, "subject and payload are required");
-    if (!isSubscribableSubject(to) || /(?:^|\.)[*>](?:$|\.)/.test(to))
+    if (!isPublishableSubject(to))
       throw new ServiceError(400, `"${to.slice(0, 100)}" is not a subject to which one can publish`);
     if (to.startsWith("$")) throw new ServiceError(403, `the subject ${to} is denied: it begins with $`);
     const [denied] = overlapping(to, this.#denied);

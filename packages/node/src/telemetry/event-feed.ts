@@ -43,6 +43,10 @@ export class EventFeed implements Listener {
         const data = { workload_name: workload.name, reason, delay_ms: delayMs };
         this.#workload("workload_restarting", workload, data);
       },
+      workload_unhealthy: ({ workload, reason }) =>
+        this.#workload("workload_unhealthy", workload, { workload_name: workload.name, reason }),
+      workload_healthy: ({ workload }) =>
+        this.#workload("workload_healthy", workload, { workload_name: workload.name }),
       workload_undeployed: ({ workload, code, reason }) =>
         this.#workload("workload_undeployed", workload, {
           workload_name: workload.name,

@@ -44,6 +44,10 @@ interface Facts {
   /** A workload of an earlier node does not run any more. */
   restore_refused: Refusal & { workloadId: string; namespace: string };
   workload_restarting: { workload: ReportedWorkload; reason: string; delayMs: number };
+  /** A machine failed its health check too often, and is replaced or ends the workload. */
+  workload_unhealthy: { workload: ReportedWorkload; reason: string };
+  /** All machines of a workload that was unhealthy pass their health check again. */
+  workload_healthy: { workload: ReportedWorkload };
   workload_disconnected: { workload: ReportedWorkload; reason: string };
   workload_undeployed: { workload: ReportedWorkload; code: number; reason: string };
   /** Something that an ended workload held was not released. */

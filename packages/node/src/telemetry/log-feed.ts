@@ -43,6 +43,10 @@ export class LogFeed implements Listener {
           `Workload ${workload.name} goes on after a restart of its node, on ${where}`,
         );
       },
+      workload_unhealthy: ({ workload, reason }) =>
+        this.line(workload, "WARN", `Workload ${workload.name} is unhealthy: ${reason}`),
+      workload_healthy: ({ workload }) =>
+        this.line(workload, "INFO", `Workload ${workload.name} is healthy again`),
       workload_undeployed: ({ workload, reason }) =>
         this.line(workload, "INFO", `Workload ${workload.name} ended: ${reason}`),
       reply_denied: ({ workload, subject }) => {

@@ -33,6 +33,10 @@ export class NodeLog implements Listener {
         ),
       workload_restarting: ({ workload: { id, name }, reason, delayMs }) =>
         log.warn({ workload: id, name, reason, delayMs }, "workload restarts"),
+      workload_unhealthy: ({ workload: { id, name }, reason }) =>
+        log.warn({ workload: id, name, reason }, "workload is unhealthy"),
+      workload_healthy: ({ workload: { id, name } }) =>
+        log.info({ workload: id, name }, "workload is healthy again"),
       workload_disconnected: ({ workload: { id, name }, reason }) =>
         log.warn({ workload: id, name, reason }, "workload lost its connection"),
       workload_undeployed: ({ workload: { id, name }, reason, code }) =>

@@ -1,23 +1,23 @@
-/** The message by which a machine's agent starts its workload. */
+/** The message that starts a workload on a machine. */
 import type { Deploy, RelayListen } from "@nexengine/protocol/agent";
 import type { Artifact } from "../artifacts/artifacts.ts";
 import type { WorkloadSpec } from "./spec.ts";
 
-/** Facts of the node that the message has beside the spec. */
+/** Parts of the message that the spec does not say. */
 interface DeployFacts {
+  workloadId: string;
   artifact: Artifact;
-  /** Where the agent listens for connections to the node's NATS servers. */
-  listen: readonly RelayListen[];
   sourceBytesMax: number;
+  /** Places in the machine that stand for NATS servers. */
+  listen: readonly RelayListen[];
 }
 
-/** @returns the message for a workload with this id. */
 export function deployMessage(
-  workloadId: string,
-  spec: Readonly<WorkloadSpec>,
-  { artifact, listen, sourceBytesMax }: DeployFacts,
+  spec: WorkloadSpec,
+  { workloadId, artifact, sourceBytesMax, listen }: DeployFacts,
 ): Deploy {
-  const { network, publish, machine } = spec.limits;
+  const { network, machine } = spec.limits;
+  const ports = relayedPorts(spec);
   return {
     workloadId,
     name: spec.name,
@@ -31,6 +31,13 @@ export function deployMessage(
     sourceBytesMax,
     ...(machine.memoryBytes === undefined ? {} : { memoryBytesMax: machine.memoryBytes }),
     ...(network === "none" || listen.length === 0 ? {} : { listen: [...listen] }),
-    ...(publish.length === 0 ? {} : { ports: publish.map(({ machine_port }) => machine_port) }),
+    ...(ports.length === 0 ? {} : { ports }),
   };
+}
+
+/** Ports of the machine that its agent connects to: published ones in their order, then the checked one. */
+export function relayedPorts({ limits, health }: Pick<WorkloadSpec, "limits" | "health">): number[] {
+  const published = limits.publish.map(({ machine_port }) => machine_port);
+  const checked = health?.check.type === "tcp" ? [health.check.port] : [];
+  return [...new Set([...published, ...checked])];
 }

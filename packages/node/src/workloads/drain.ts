@@ -1,4 +1,4 @@
-/** Shutdown of a node that an operator asked for: functions finish their calls, the rest ends at a deadline. */
+/** Shutdown of a node that an operator asked for: functions finish their calls, services stop, and a deadline ends the rest. */
 import type { Workloads } from "./workloads.ts";
 
 export class Drain implements Disposable {

@@ -3,7 +3,9 @@ import type { Exited } from "@nexengine/protocol/agent";
 import { errorText, NexError } from "@nexengine/protocol/errors";
 import type { LogLevel } from "@nexengine/protocol/messages";
 import type { Machine, MachineEvents } from "../machines/machine.ts";
-import type { RestartBackoff } from "./restart.ts";
+import { type RestartBackoff, windowMs } from "./restart.ts";
+import { RestartHistory } from "./restart-history.ts";
+import type { ReplicaStatus } from "./workload-status.ts";
 
 /** Errors that another attempt does not change. */
 const finalCodes: ReadonlySet<string> = new Set([
@@ -64,6 +66,7 @@ export class Replica {
   #early: (() => void) | undefined;
   #ending: Promise<Exited | undefined> | undefined;
   #restarts = 0;
+  readonly #history = new RestartHistory(windowMs);
 
   constructor(host: ReplicaHost) {
     this.#host = host;
@@ -80,6 +83,10 @@ export class Replica {
 
   get machine(): Machine | undefined {
     return this.#machine;
+  }
+
+  status(nowMs: number): ReplicaStatus {
+    return { isRunning: this.isRunning, spell: this.#history.spell(nowMs) };
   }
 
   /** Reserves a machine and starts on it. @throws NexError */
@@ -102,7 +109,7 @@ export class Replica {
     this.#machine = undefined;
     this.#early = undefined;
     this.#restarts++;
-    this.#host.restarting(why, 0);
+    this.#tellRestart(why, 0);
     this.#placing = this.#restartNow(ended);
   }
 
@@ -197,7 +204,7 @@ export class Replica {
     this.#machine = undefined;
     this.#restarts++;
     this.#host.removed(machine, why);
-    this.#host.restarting(why, delayMs);
+    this.#tellRestart(why, delayMs);
     const ended = machine.end(0);
     const earlier = this.#replacedEnded;
     this.#replacedEnded = ended.then(() => earlier);
@@ -213,10 +220,15 @@ export class Replica {
       this.#finish({ code: -1, reason: `${why}; restarted too often` });
       return;
     }
-    this.#host.restarting(why, delayMs);
+    this.#tellRestart(why, delayMs);
     this.#restart = setTimeout(() => {
       this.#placing = this.#restartNow(Promise.resolve());
     }, delayMs);
+  }
+
+  #tellRestart(why: string, delayMs: number): void {
+    this.#history.add(why, delayMs, Date.now());
+    this.#host.restarting(why, delayMs);
   }
 
   async #restartNow(previousEnded: Promise<unknown>): Promise<void> {

@@ -5,7 +5,7 @@ const delayMsMax = 10_000;
 /** Maximum number of restarts within the window. */
 const restartsMax = 20;
 /** Length of the window. Older restarts do not count. */
-const windowMs = 120_000;
+export const windowMs = 120_000;
 
 export class RestartBackoff {
   readonly #totalMax: number | undefined;

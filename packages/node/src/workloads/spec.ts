@@ -5,6 +5,7 @@ import type { Network, PublishedPort, Restart, WorkloadType } from "@nexengine/p
 import type { Claims, Environment } from "@nexengine/protocol/tokens";
 import type { PerRequestConnection } from "../connections/per-request-connection.ts";
 import type { TriggerSpec } from "../functions/triggers/trigger.ts";
+import type { HealthSpec } from "./workload-health.ts";
 
 /** The limits of a workload, as granted. */
 export interface GrantedLimits {
@@ -45,6 +46,7 @@ export interface WorkloadSpec {
   /** Number of machines. */
   replicas: number;
   limits: GrantedLimits;
+  health?: HealthSpec;
   /** Maximum size of the artifact. */
   artifactBytesMax: number;
   /** Maximum size of all artifacts of the namespace; 0 is no limit. */

@@ -1,5 +1,6 @@
 /** One workload: its spec, its machines, and its life. */
 import type { MachineRecord } from "@nexengine/machines";
+import { settlesWithin } from "@nexengine/machines/internal";
 import type { Exited } from "@nexengine/protocol/agent";
 import { errorText, NexError } from "@nexengine/protocol/errors";
 import { functionTypes, type Published } from "@nexengine/protocol/messages";
@@ -10,6 +11,8 @@ import { FunctionRuntime } from "../functions/function-runtime.ts";
 import type { HostServiceConnections } from "../host-services/host-services.ts";
 import type { Machine } from "../machines/machine.ts";
 import { deployMessage } from "./deploy-message.ts";
+import { makeCheck } from "./health-checks.ts";
+import type { Check } from "./machine-health.ts";
 import { templateOf } from "./machine-template.ts";
 import type { PreviousHolder, RestoredFacts, WorkloadHistory } from "./previous-holder.ts";
 import { PublishedPorts } from "./published-ports.ts";
@@ -18,24 +21,9 @@ import { RestartBackoff } from "./restart.ts";
 import type { WorkloadServices } from "./services.ts";
 import type { WorkloadSpec } from "./spec.ts";
 import { WorkloadArtifact } from "./workload-artifact.ts";
-
-/**
- * - `admitted`: the request was accepted, and the artifact is being read.
- * - `starting`: it starts on its first machine.
- * - `running`: it runs. The triggers of a function are active.
- * - `restarting`: its machine is gone, and it waits for another one.
- * - `draining`: it takes no more calls and is being stopped.
- * - `stopped`: it ran and has ended. Nothing of it is left.
- * - `failed`: it never ran. Nothing of it is left.
- */
-export type WorkloadState =
-  | "admitted"
-  | "starting"
-  | "running"
-  | "restarting"
-  | "draining"
-  | "stopped"
-  | "failed";
+import { WorkloadHealth } from "./workload-health.ts";
+import type { WorkloadState } from "./workload-state.ts";
+import { statusOf, type WorkloadStatus } from "./workload-status.ts";
 
 export class Workload {
   readonly id: string;
@@ -50,11 +38,12 @@ export class Workload {
   #essential: boolean;
   /** Set when its restart policy no longer applies. */
   #staysDown = false;
-  #lastRestart: string | undefined;
   #connections: WorkloadConnections | undefined;
   readonly #artifact: WorkloadArtifact;
   /** The function half; absent for a service. */
   #function: FunctionRuntime | undefined;
+  /** Absent without a health check, and before it starts. */
+  #health: WorkloadHealth | undefined;
   #ports: PublishedPorts | undefined;
   #endedReplicas = 0;
   #nextPort = 0;
@@ -107,9 +96,10 @@ export class Workload {
     return this.#replicas.reduce((sum, { restarts }) => sum + restarts, this.#restartsBefore);
   }
 
-  /** Reason of the last restart. */
-  get lastRestart(): string | undefined {
-    return this.#lastRestart;
+  /** Why it does not plainly run. */
+  status(nowMs: number): WorkloadStatus {
+    const replicas = this.#replicas.map((replica) => replica.status(nowMs));
+    return statusOf(replicas, this.#health, nowMs);
   }
 
   /** Counters of its calls. */
@@ -165,12 +155,7 @@ export class Workload {
    */
   async start(checkRoom: (bytes: number) => void): Promise<void> {
     try {
-      this.#connections = await this.#services.connections.of({
-        namespace: this.namespace,
-        isFunction: this.isFunction,
-        own: this.spec.perRequestConnections,
-        lost: (why) => this.#disconnected(why),
-      });
+      this.#connections = await this.#connect();
       this.#demand("admitted");
       await this.#artifact.read(this.#connections, checkRoom);
       this.#demand("admitted");
@@ -178,6 +163,7 @@ export class Workload {
       if (this.isFunction) {
         this.#function = this.#functionRuntime(this.#connections);
       }
+      this.#health = this.#makeHealth(this.#connections);
       await this.#publish();
       await Promise.all(this.#replicas.map((replica) => replica.start()));
       this.#demand("starting");
@@ -198,16 +184,12 @@ export class Workload {
    */
   async restore(restored: RestoredFacts, previous: PreviousHolder): Promise<void> {
     try {
-      this.#connections = await this.#services.connections.of({
-        namespace: this.namespace,
-        isFunction: this.isFunction,
-        own: this.spec.perRequestConnections,
-        lost: (why) => this.#disconnected(why),
-      });
+      this.#connections = await this.#connect();
       this.#artifact.restore(this.#connections, restored.artifact);
       this.#demand("admitted");
       this.#state = "starting";
       if (this.isFunction) this.#function = this.#functionRuntime(this.#connections);
+      this.#health = this.#makeHealth(this.#connections);
       const whyNot = await this.#takeOver(restored, previous);
       this.#demand("starting");
       this.#state = "running";
@@ -249,7 +231,8 @@ export class Workload {
         workloadId: this.id,
         prepare: (machine) => {
           this.#serve(machine);
-          return replica.take(machine);
+          const events = replica.take(machine);
+          return this.#health?.adopt(machine, events) ?? events;
         },
       });
       if (adopted === undefined) return "the node was restarted, and its machine is gone";
@@ -258,6 +241,12 @@ export class Workload {
     } catch (error) {
       return errorText(error);
     }
+  }
+
+  #connect(): Promise<WorkloadConnections> {
+    const { namespace, isFunction, spec } = this;
+    const lost = (why: string): void => this.#disconnected(why);
+    return this.#services.connections.of({ namespace, isFunction, own: spec.perRequestConnections, lost });
   }
 
   /** Connections of host services. Messages use the per-request trigger connection, if there is one. */
@@ -299,13 +288,22 @@ export class Workload {
       deploy: async (machine, machineEvents) => {
         const artifact = await this.#artifact.forMachine();
         this.#serve(machine);
-        const { sourceBytesMax } = tuning;
-        const { listen } = this.#services.relayOf(this.namespace);
-        const message = deployMessage(this.id, this.spec, { artifact, listen, sourceBytesMax });
-        const deployed = await machine.deploy(message, artifact.path, tuning.deployTimeMs, machineEvents);
+        const message = deployMessage(this.spec, {
+          workloadId: this.id,
+          artifact,
+          sourceBytesMax: tuning.sourceBytesMax,
+          listen: this.#services.relayOf(this.namespace).listen,
+        });
+        const followed = this.#health?.follow(machine, machineEvents);
+        const events = followed?.events ?? machineEvents;
+        const deployed = await machine.deploy(message, artifact.path, tuning.deployTimeMs, events);
+        await followed?.ready();
         this.#function?.addMachine(machine, deployed.concurrency ?? 1);
       },
-      removed: (machine, why) => this.#function?.removeMachine(machine, why),
+      removed: (machine, why) => {
+        this.#health?.forget(machine, why);
+        this.#function?.removeMachine(machine, why);
+      },
       log: (level, text) => reporter.line(this, level, text),
       restarts: (code) => this.#restarts(code),
       backoff: new RestartBackoff(
@@ -314,7 +312,6 @@ export class Workload {
         this.#restartsBefore,
       ),
       restarting: (reason, delayMs) => {
-        this.#lastRestart = reason;
         reporter.tell({ type: "workload_restarting", workload: this, reason, delayMs });
         recorded.restarted(this);
       },
@@ -348,6 +345,18 @@ export class Workload {
     });
   }
 
+  #makeHealth({ triggers }: WorkloadConnections): WorkloadHealth | undefined {
+    const { health, replicas } = this.spec;
+    if (health === undefined) return undefined;
+    const { check: _, ...times } = health;
+    const { budget, reporter } = this.#services;
+    const checkOf = (machine: Machine): Check => makeCheck({ ...this.spec, health }, machine, triggers);
+    return new WorkloadHealth({
+      ...{ workload: this, times, replicas, checkOf, reporter },
+      slots: budget.checks.share(),
+    });
+  }
+
   #functionRuntime(connections: WorkloadConnections): FunctionRuntime {
     return new FunctionRuntime({
       owner: this,
@@ -372,11 +381,26 @@ export class Workload {
     else this.#lostConnection = why;
   }
 
-  /** Finishes the calls of a function and stops it. A service goes on. */
-  async drain(): Promise<void> {
-    if (this.#function === undefined) return;
-    await this.#function.drain();
-    await this.stop("Node is in lame duck mode");
+  /** Finishes the calls of a function, and stops. @param reason For its end. */
+  async drain(reason: string): Promise<void> {
+    this.#health?.stop();
+    await this.#function?.drain();
+    await this.stop(reason);
+  }
+
+  /**
+   * Ends a workload whose place another one has taken: as a drain, within the time that a call can take. The next node
+   * does not run it again.
+   */
+  async retire(reason: string): Promise<void> {
+    if (!this.isDeployed) return;
+    this.#state = "draining";
+    await this.#services.recorded.ended(this);
+    const { callQueueTimeMs, callTimeMs } = this.#services.tuning;
+    const callTimeMsMax = callQueueTimeMs + (this.spec.limits.callTimeMs ?? callTimeMs);
+    this.#health?.stop();
+    if (this.#function !== undefined) await settlesWithin(this.#function.drain(), callTimeMsMax);
+    await this.stop(reason);
   }
 
   /**
@@ -392,6 +416,7 @@ export class Workload {
     const { handOverDrainMs, stopGraceMs } = this.#services.tuning;
     this.#state = "draining";
     await this.#try([
+      () => this.#health?.stop(),
       () => this.#function?.finish(handOverDrainMs),
       () => Promise.all(this.#replicas.map((replica) => replica.handOver(stopGraceMs))),
       () => this.#ports?.[Symbol.asyncDispose](),
@@ -437,6 +462,7 @@ export class Workload {
   async #release(graceMs: number): Promise<Exited | undefined> {
     let exits: (Exited | undefined)[] = [];
     await this.#try([
+      () => this.#health?.stop(),
       () => this.#function?.stop(graceMs > 0 ? this.#services.tuning.callDrainMs : 0),
       async () => {
         exits = await Promise.all(this.#replicas.map((replica) => replica.end(graceMs)));
@@ -449,7 +475,7 @@ export class Workload {
   }
 
   /** Takes all steps. One that fails is reported. */
-  async #try(steps: readonly (() => PromiseLike<unknown> | undefined)[]): Promise<void> {
+  async #try(steps: readonly (() => PromiseLike<unknown> | undefined | void)[]): Promise<void> {
     for (const step of steps) {
       try {
         await step();

@@ -1,4 +1,5 @@
 /** All workloads of a node, from admission to end. */
+import { settlesWithin } from "@nexengine/machines/internal";
 import { errorText, NexError } from "@nexengine/protocol/errors";
 import { createXidMaker } from "@nexengine/protocol/formats";
 import type { DeployRecord } from "../state/deploy-records.ts";
@@ -8,6 +9,10 @@ import type { WorkloadEnd } from "./replica.ts";
 import type { WorkloadServices } from "./services.ts";
 import type { WorkloadSpec } from "./spec.ts";
 import { Workload } from "./workload.ts";
+
+const drainReason = "Node is in lame duck mode";
+/** Time that a deploy waits for the end of the workload that it replaces. Then that one ends by itself. */
+const replacedWaitMs = 2_000;
 
 export class Workloads {
   readonly #services: WorkloadServices;
@@ -86,8 +91,10 @@ export class Workloads {
       throw error;
     }
     this.#services.reporter.tell({ type: "workload_deployed", workload });
-    if (this.#drained !== undefined) void workload.drain();
-    if (spec.replaces !== undefined) await this.#endReplaced(spec.replaces, workload);
+    if (this.#drained !== undefined) void workload.drain(drainReason);
+    if (spec.replaces !== undefined) {
+      await settlesWithin(this.#endReplaced(spec.replaces, workload), replacedWaitMs);
+    }
     return workload;
   }
 
@@ -126,10 +133,10 @@ export class Workloads {
     return workload;
   }
 
-  /** Stops a replaced workload. The new one has its triggers already, so no message is lost. */
+  /** Ends a replaced workload. The new one has its triggers already, and the old one finishes its calls. */
   async #endReplaced(id: string, by: Workload): Promise<void> {
     try {
-      await this.#byId.get(id)?.stop(`Replaced by ${by.id}`);
+      await this.#byId.get(id)?.retire(`Replaced by ${by.id}`);
     } catch (error) {
       // The new one runs anyway.
       const reason = errorText(error);
@@ -178,15 +185,14 @@ export class Workloads {
   }
 
   /**
-   * Lets functions finish their calls and end, also those that are about to start. Services go on.
-   *
+   * Lets functions finish their calls and end, and then asks services to stop. Workloads that are about to start end too.
    *
    * @returns when no workload is left.
    */
   drain(): Promise<void> {
     if (this.#drained === undefined) {
       this.#drained = Promise.withResolvers();
-      for (const workload of this.deployed) void workload.drain();
+      void this.#drainAll();
       if (this.#byId.size === 0) this.#drained.resolve();
     }
     return this.#drained.promise;
@@ -214,6 +220,15 @@ export class Workloads {
     this.#services.recorded.keep();
     this.keepForNext();
     await Promise.all([...this.#byId.keys()].map((id) => this.handOver(id)));
+  }
+
+  /** Functions go first: their calls may need a service. */
+  async #drainAll(): Promise<void> {
+    const [services, functions] = [false, true].map((isFunction) =>
+      this.deployed.filter((workload) => workload.isFunction === isFunction),
+    ) as [Workload[], Workload[]];
+    await Promise.all(functions.map((workload) => workload.drain(drainReason)));
+    await Promise.all(services.map((workload) => workload.drain(drainReason)));
   }
 
   /** Stops all workloads. Unless the node drains, the next one in its state directory runs them again. */

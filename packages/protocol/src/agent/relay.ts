@@ -3,7 +3,8 @@
  * opens streams; the parity of a stream's id tells which.
  *
  * Payloads: `open` has a u16 that identifies a target known to both sides; `data` has bytes; `credit` has a u32, the
- * number of bytes that may be sent beyond the first window; `end` and `reset` are empty.
+ * number of bytes that may be sent beyond the first window; `end` and `reset` are empty. An agent sends a credit of 0
+ * as soon as it has connected a stream, so that its node can tell an open port from one that nobody serves.
  */
 import type { Duplex } from "node:stream";
 import { NexError } from "../errors.ts";
@@ -86,6 +87,8 @@ interface Stream {
   allowed: number;
   sentEnd: boolean;
   gotEnd: boolean;
+  /** Called once, when the other side has connected. */
+  connected: (() => void) | undefined;
 }
 
 /** All streams of one channel. */
@@ -118,8 +121,12 @@ export class Relay {
     return this.#streams.size;
   }
 
-  /** Relays a socket to a target of the other side, and takes ownership of it. */
-  carry(socket: Duplex, target: number): void {
+  /**
+   * Relays a socket to a target of the other side, and takes ownership of it.
+   *
+   * @param connected Called once, when the other side has connected.
+   */
+  carry(socket: Duplex, target: number, connected?: () => void): void {
     if (!this.#takeStream()) {
       socket.on("error", () => undefined);
       this.#options.abort(socket);
@@ -129,7 +136,7 @@ export class Relay {
     const payload = Buffer.allocUnsafe(2);
     payload.writeUInt16LE(target);
     this.#connection.send(this.#own.open, 0, id, payload);
-    this.#add(id, socket);
+    this.#add(id, socket, connected);
   }
 
   /**
@@ -196,7 +203,7 @@ export class Relay {
     return this.#nextId;
   }
 
-  #add(id: number, socket: Duplex): void {
+  #add(id: number, socket: Duplex, connected?: () => void): void {
     const stream: Stream = {
       id,
       socket,
@@ -207,6 +214,7 @@ export class Relay {
       allowed: relayWindowBytes,
       sentEnd: false,
       gotEnd: false,
+      connected,
     };
     this.#streams.set(id, stream);
     socket.on("data", (bytes: Buffer) => this.#send(stream, bytes));
@@ -225,10 +233,24 @@ export class Relay {
     const socket = isCounted ? this.#options.accept(payload.readUInt16LE(0)) : undefined;
     if (socket !== undefined) {
       this.#add(id, socket);
+      if (this.#options.side === "agent") socket.once("connect", () => this.#tellConnected(id));
       return;
     }
     if (isCounted) this.#streamHolding.give(1);
     this.#connection.send(this.#own.reset, 0, id);
+  }
+
+  #tellConnected(id: number): void {
+    if (!this.#streams.has(id)) return;
+    this.#credit.writeUInt32LE(0);
+    this.#connection.send(this.#own.credit, 0, id, this.#credit);
+  }
+
+  /** Notes that the other side has connected: it sends something else than a reset. */
+  #heard(stream: Stream): void {
+    const { connected } = stream;
+    stream.connected = undefined;
+    connected?.();
   }
 
   /** Forwards bytes from a socket, as far as the credit allows. */
@@ -262,6 +284,7 @@ export class Relay {
   #grant(id: number, payload: Buffer): void {
     const stream = this.#streams.get(id);
     if (stream === undefined || payload.length !== 4) return;
+    this.#heard(stream);
     stream.credit = Math.min(stream.credit + payload.readUInt32LE(0), relayWindowBytes);
     const { unsent } = stream;
     if (unsent === undefined) return;
@@ -280,6 +303,7 @@ export class Relay {
     if (stream.allowed < 0 || stream.gotEnd) {
       throw new NexError("agent_protocol", "Cannot relay: the other side sent more than its credit allows");
     }
+    this.#heard(stream);
     // Copy the payload, because its memory belongs to the channel.
     const room = stream.socket.write(Buffer.from(payload));
     if (room) {
@@ -316,6 +340,7 @@ export class Relay {
     const stream = this.#streams.get(id);
     if (stream === undefined) return;
     stream.gotEnd = true;
+    this.#heard(stream);
     stream.socket.end();
   }
 

@@ -10,6 +10,8 @@ export const eventTypes = [
   "workload_undeployed",
   "workload_restarting",
   "workload_adopted",
+  "workload_unhealthy",
+  "workload_healthy",
   "deploy_refused",
   "stop_refused",
   "lameduck_refused",

@@ -12,6 +12,7 @@ export {
   type LogLevel,
   logLevels,
 } from "./feeds.ts";
+export { checkHealth, type Health, healthBounds, healthSchema } from "./health.ts";
 export {
   checkLimits,
   countedLimits,
@@ -45,6 +46,7 @@ export {
   type LameDuckResponse,
   lameDuckRequestSchema,
   lameDuckResponseSchema,
+  type MachineExtras,
   type MachineInfo,
   nodeOnlyInfo,
   type PingResponse,

@@ -127,12 +127,27 @@ const countersSchema = z.object({
 });
 export type Counters = z.infer<typeof countersSchema>;
 
+const recentLineSchema = z.object({
+  time_ms: z.number(),
+  level: z.string(),
+  text: z.string(),
+});
+
 /** Our members of a workload in INFO. */
 const machineExtrasSchema = z.object({
   version: z.literal(1),
+  /** `running`, `restarting` or `draining`. */
   state: z.string().optional(),
-  /** Reason of the latest replacement of a machine. */
+  /** Why it does not plainly run, for people; absent when it does. */
   reason: z.string().optional(),
+  /** Whether all its machines run and pass their health check; absent without a health check. */
+  healthy: z.boolean().optional().catch(undefined),
+  /** Set while it restarts again and again: restarts without a calm spell, and the time since the first of them. */
+  crash_loop: z.object({ restarts: z.number().int(), span_ms: z.number() }).optional().catch(undefined),
+  /** Time until the next attempt to start a machine of it. */
+  next_attempt_ms: z.number().optional().catch(undefined),
+  /** Last log lines of a workload in a crash loop, oldest first. */
+  lines: z.array(recentLineSchema).optional().catch(undefined),
   /** Number of replaced machines. */
   restarts: z.number().int().optional(),
   /** Number of running machines. */
@@ -140,6 +155,9 @@ const machineExtrasSchema = z.object({
   counters: countersSchema.optional(),
   published: z.array(publishedSchema).optional(),
 });
+
+/** A node's members about a workload beyond those of Go Nex, under `nex`. */
+export type MachineExtras = z.infer<typeof machineExtrasSchema>;
 
 const machineSchema = goObject({
   id: z.string(),
@@ -182,12 +200,6 @@ export type InfoRequest = z.infer<typeof infoRequestSchema>;
 
 /** Body of an INFO that asks about the node alone. Its answer does not grow with the number of workloads. */
 export const nodeOnlyInfo = JSON.stringify({ nex: { version: 1, node_only: true } });
-
-const recentLineSchema = z.object({
-  time_ms: z.number(),
-  level: z.string(),
-  text: z.string(),
-});
 
 /** A log line in the node's memory. */
 const tailLineSchema = recentLineSchema.extend({ id: z.string(), name: z.string() });

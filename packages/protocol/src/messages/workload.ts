@@ -4,6 +4,7 @@ import { NexError } from "../errors.ts";
 import { goObject } from "../formats/go-json.ts";
 import { locationSchema } from "../formats/go-url.ts";
 import { type Feature, features, nodeFeatures } from "./features.ts";
+import { healthSchema } from "./health.ts";
 import { checkLimits, limitsSchema } from "./limits.ts";
 import { publishedSchema } from "./node.ts";
 
@@ -51,6 +52,7 @@ export const deployExtrasSchema = z.strictObject({
   /** Takes precedence over `essential`. */
   restart: restartSchema.optional(),
   limits: limitsSchema.optional(),
+  health: healthSchema.optional(),
   /** Sealed box, see `SealedRequest`. */
   sealed: z.string().min(1).optional(),
   /** Id of a workload to stop as soon as this one runs. */
@@ -85,7 +87,7 @@ export type DeployRequest = z.infer<typeof deployRequestSchema>;
 /**
  * Parses our members of a DEPLOY and checks them against this node's features.
  *
- * @throws NexError `feature_missing`, `limits_invalid`
+ * @throws NexError `feature_missing`, `limits_invalid`, `health_invalid`
  */
 export function parseDeployExtras(value: unknown): DeployExtras {
   if (value === undefined) return { version: 1 };
@@ -93,8 +95,9 @@ export function parseDeployExtras(value: unknown): DeployExtras {
   if (!result.success) {
     const issue = result.error.issues[0];
     const at = ["nex", ...(issue?.path ?? [])].join(".");
-    if (issue?.path[0] === "limits" && issue.code !== "unrecognized_keys") {
-      throw new NexError("limits_invalid", `Cannot accept the request: ${at}: ${issue.message}`);
+    const code = codeOfIssue(issue);
+    if (code !== undefined) {
+      throw new NexError(code, `Cannot accept the request: ${at}: ${issue?.message}`);
     }
     const keys = issue?.code === "unrecognized_keys" ? ` (${issue.keys.slice(0, 4).join(", ")})` : "";
     throw new NexError(
@@ -113,6 +116,14 @@ export function parseDeployExtras(value: unknown): DeployExtras {
   }
   if (result.data.limits !== undefined) checkLimits(result.data.limits);
   return result.data;
+}
+
+/** Code for a value that is out of bounds; `undefined` for one that this version may only not know. */
+function codeOfIssue(issue: z.core.$ZodIssue | undefined): "limits_invalid" | "health_invalid" | undefined {
+  if (issue === undefined || issue.code === "unrecognized_keys") return undefined;
+  if (issue.path[0] === "limits") return "limits_invalid";
+  const isKind = issue.path.length === 1 || issue.path[1] === "type";
+  return issue.path[0] === "health" && !isKind ? "health_invalid" : undefined;
 }
 
 /** Answer to an accepted DEPLOY. */

@@ -14,6 +14,7 @@ export {
 export {
   alwaysDeniedTrigger,
   deniedTriggerSubjects,
+  isPublishableSubject,
   isSubscribableSubject,
   overlapping,
   subjectsOverlap,

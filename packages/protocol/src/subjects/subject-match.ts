@@ -19,6 +19,11 @@ export function isSubscribableSubject(subject: string): boolean {
   });
 }
 
+/** Whether one can publish to a subject: it is valid, and has no wildcard. */
+export function isPublishableSubject(subject: string): boolean {
+  return isSubscribableSubject(subject) && !/(?:^|\.)[*>](?:$|\.)/.test(subject);
+}
+
 /** Whether some concrete subject matches both patterns. */
 export function subjectsOverlap(a: string, b: string): boolean {
   const left = a.split(".");
