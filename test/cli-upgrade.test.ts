@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { connectNex } from "@nexengine/client";
 import { createKey, curveKeyOfSeed } from "@nexengine/protocol";
-import { newSigner, startTestNatsServer, until } from "@nexengine/testing";
+import { newSigner, startTestNatsServer } from "@nexengine/testing";
 import { eventually } from "../packages/testing/src/observe.ts";
 import { Callers } from "./support/callers.ts";
 import { NexHome } from "./support/nex.ts";
@@ -37,8 +37,7 @@ test("nex node upgrade hands a node over, and the first process passes signals o
       const upgraded = await home.run(["node", "upgrade", "--state-directory", state]);
       assert.equal(upgraded.status, 0, upgraded.stderr);
       assert.match(upgraded.stdout, /goes on in process \d+ \(nex /);
-      const answered = callers.answered;
-      await until(() => callers.answered > answered + 10);
+      await callers.answers(10);
       const [after] = await client.nodes();
       assert.equal(after?.node_id, before.node_id);
       assert.equal(after?.tags?.["round"], round);

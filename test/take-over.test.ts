@@ -88,9 +88,8 @@ for (const kind of ["container", "process"] as const) {
       await deploy(client, { name: "slow", artifact: { bytes: Buffer.from(slow) } });
       await using callers = new Callers(client, [...names, "slow"], 4);
       for (let round = 0; round < 3; round++) {
-        const before = callers.answered;
         await made.follow();
-        await until(() => callers.answered > before + 100);
+        await callers.answers(100);
       }
       await callers.stop();
       assert.deepEqual(callers.failures, []);

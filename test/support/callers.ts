@@ -1,6 +1,7 @@
 /** Callers that call functions all the time, and note every answer and failure. */
 import assert from "node:assert/strict";
 import type { NexClient } from "@nexengine/client";
+import { until } from "@nexengine/testing";
 
 const callTimeoutMs = 20_000;
 
@@ -43,6 +44,13 @@ export class Callers implements AsyncDisposable {
       numbers,
       numbers.map((_, at) => at + 1),
     );
+  }
+
+  /** Waits for more answers. @throws AssertionError when a call has failed */
+  async answers(count: number): Promise<void> {
+    const enough = this.answered + count;
+    await until(() => this.failures.length > 0 || this.answered >= enough);
+    assert.deepEqual(this.failures, []);
   }
 
   /** Ends all callers after their last answer. */

@@ -7,6 +7,7 @@ import { addEvents } from "./commands/events.ts";
 import { addKeys } from "./commands/keys.ts";
 import { addLameDuck } from "./commands/lameduck.ts";
 import { addLogs } from "./commands/logs.ts";
+import { addMove } from "./commands/move.ts";
 import { addNode } from "./commands/node.ts";
 import { addPreflight } from "./commands/preflight.ts";
 import { addPs } from "./commands/ps.ts";
@@ -32,6 +33,7 @@ export function createProgram(): Command {
   addUp(program);
   addDevrun(program);
   addRun(program);
+  addMove(program);
   addRequest(program);
   addPs(program);
   addStop(program);

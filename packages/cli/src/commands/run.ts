@@ -1,6 +1,6 @@
 /** `nex run`: deploy with everything said: the artifact, the keys, the node. */
 import { existsSync } from "node:fs";
-import type { Artifact, NexClient, WorkloadDetails } from "@nexengine/client";
+import type { Artifact, DeployOptions, NexClient, WorkloadDetails } from "@nexengine/client";
 import { NexError } from "@nexengine/protocol/errors";
 import { goUrlOf, parseObjectLocation } from "@nexengine/protocol/formats";
 import type { WorkloadType } from "@nexengine/protocol/messages";
@@ -22,12 +22,24 @@ import {
   type WorkloadOptions,
 } from "./workload-options.ts";
 
-interface RunOptions extends WorkloadOptions {
+/** Options of `nex run` and `nex move`. */
+export interface SignedOptions extends WorkloadOptions {
   xkey: string;
   issuer: string;
-  name: string;
   description?: string;
+}
+
+interface RunOptions extends SignedOptions {
+  name: string;
   replace: boolean;
+}
+
+/** Adds the options of a deploy that is signed with keys of the user's own. */
+export function addSignedOptions(command: Command): Command {
+  command
+    .requiredOption("--issuer <file>", "seed file of the account key that signs")
+    .requiredOption("--xkey <file>", "seed file of the curve key that seals the environment");
+  return addWorkloadOptions(command).option("--description <text>", "what the workload is for");
 }
 
 /** Adds the command. */
@@ -40,11 +52,8 @@ export function addRun(program: Command): void {
       "[node-and-variables...]",
       "the node's id, its beginning, or its name (an auction chooses without), then environment as KEY=VALUE, then -- and arguments of a service",
     )
-    .requiredOption("--issuer <file>", "seed file of the account key that signs")
-    .requiredOption("--xkey <file>", "seed file of the curve key that seals the environment")
     .requiredOption("--name <name>", "name of the workload");
-  addWorkloadOptions(command)
-    .option("--description <text>", "what the workload is for")
+  addSignedOptions(command)
     .option(
       "--replace",
       "take the place of the workload of this name on its node, which ends once the new one is ready",
@@ -61,12 +70,8 @@ async function run(where: string, rest: string[], command: Command): Promise<voi
   const [first] = words;
   // A variable has one of these, a node none.
   const named = first !== undefined && !/[=:]/.test(first) ? first : undefined;
-  const environment = environmentOf(named === undefined ? words : words.slice(1), options.envFile);
-  const { artifact, type } = await locate(where, options);
-  const issuer = issuerKey(options.issuer);
-  const publisher = publisherKey(options.xkey);
-  const perRequestConnections = perRequestConnectionsOf(options);
-  const argv = argvOf(options, args);
+  const variables = named === undefined ? words : words.slice(1);
+  const request = await requestOf(where, options, variables, args);
   await withClient(options, async (client, connection) => {
     const node =
       named === undefined
@@ -75,24 +80,34 @@ async function run(where: string, rest: string[], command: Command): Promise<voi
     const replaces = options.replace ? await copiesToReplace(client, options, node) : [];
     const at = node ?? replaces[0]?.nodeId;
     const deployment = await client.deploy({
-      name: options.name,
-      type,
-      artifact,
-      issuer,
-      publisher,
-      environment,
-      triggerSubjects: options.trigger_subject,
+      ...request,
       ...deployOptionsOf(options, connection),
-      ...perRequestConnections,
-      ...argv,
-      replaces,
+      ...{ name: options.name, replaces },
       ...(at === undefined ? {} : { node: at }),
-      ...(options.description === undefined ? {} : { description: options.description }),
     });
     if (deployment.replaced !== undefined) note(visible(`Replaced ${deployment.replaced}`));
-    await new PreviousCopies(client, issuer, Promise.resolve(replaces)).stopAll(deployment);
+    await new PreviousCopies(client, request.issuer, Promise.resolve(replaces)).stopAll(deployment);
     reportDeployment(deployment, options.trigger_subject, options);
   });
+}
+
+/** The parts of a deploy that files and options say. @param variables Environment as `KEY=VALUE` */
+export async function requestOf(
+  where: string,
+  options: SignedOptions,
+  variables: readonly string[],
+  args: readonly string[],
+): Promise<Omit<DeployOptions, "name">> {
+  const environment = environmentOf(variables, options.envFile);
+  const { artifact, type } = await locate(where, options);
+  return {
+    ...{ type, artifact, environment, triggerSubjects: options.trigger_subject },
+    issuer: issuerKey(options.issuer),
+    publisher: publisherKey(options.xkey),
+    ...perRequestConnectionsOf(options),
+    ...argvOf(options, args),
+    ...(options.description === undefined ? {} : { description: options.description }),
+  };
 }
 
 /**
@@ -116,7 +131,7 @@ async function copiesToReplace(
 
 async function locate(
   where: string,
-  options: RunOptions,
+  options: SignedOptions,
 ): Promise<{ artifact: Artifact; type: WorkloadType }> {
   const named = typeNames[options.type ?? ""];
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(where)) {

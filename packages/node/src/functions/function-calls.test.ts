@@ -67,6 +67,25 @@ async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise(setImmediate);
 }
 
+test("FunctionCalls that close finish waiting calls too, and fail what is left after the time", async () => {
+  const finishing = bench();
+  const held = new HeldMachine();
+  finishing.send(2);
+  const closing = finishing.calls.close(60_000);
+  finishing.send();
+  assert.deepEqual(finishing.outcomes, [CallError.stopped]);
+  finishing.calls.addMachine(held.machine, 8);
+  await until(() => held.taken.length === 2);
+  held.answer();
+  held.answer();
+  assert.equal(await closing, true);
+  assert.deepEqual(finishing.outcomes, [CallError.stopped, "ok", "ok"]);
+  const late = bench();
+  late.send(2);
+  assert.equal(await late.calls.close(1), false);
+  assert.deepEqual(late.outcomes, [CallError.stopped, CallError.stopped]);
+});
+
 test("FunctionCalls queues calls while there is no machine, and refuses those beyond the queue", async () => {
   const { calls, outcomes, send } = bench();
   send(6);

@@ -386,15 +386,14 @@ export class FunctionCalls {
   }
 
   /**
-   * Takes no more calls, and waits for those that run. After the timeout the others fail.
+   * Takes no more calls, and finishes those that it has, waiting ones too. After the timeout the others fail.
    *
    * @returns whether all were answered in time.
    */
   async close(timeoutMs: number): Promise<boolean> {
     this.#closed = true;
-    this.#failQueued();
     let timer: NodeJS.Timeout | undefined;
-    if (this.size > 0) {
+    if (this.size > 0 && timeoutMs > 0) {
       const idle = this.idle();
       const late = new Promise<void>((resolve) => {
         timer = setTimeout(resolve, timeoutMs);
