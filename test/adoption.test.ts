@@ -175,7 +175,7 @@ describe("a killed node (container)", unmetContainer === undefined ? {} : { skip
       name: "brief",
       type: "native",
       artifact: { path: probe.path },
-      argv: ["sleep", "1000", "exit", "7"],
+      argv: ["sleep", "1000", "out", "said while nobody heard", "exit", "7"],
     });
     await victim.end("SIGKILL");
     await until(() => processes("\0exit\x007\0").length === 0);
@@ -185,6 +185,7 @@ describe("a killed node (container)", unmetContainer === undefined ? {} : { skip
       async () => (await client.info(node, undefined, { ended: true })).nex?.ended?.[0],
     );
     assert.deepEqual([ended.id, ended.code], [id, 7]);
+    assert.ok(ended.lines.some(({ text }) => text === "said while nobody heard"));
     await victim.end("SIGTERM");
     assert.deepEqual(entries(join(victim.directory, "deploys")), []);
   });

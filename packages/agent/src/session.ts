@@ -31,6 +31,7 @@ import { HostCalls } from "./host-calls.ts";
 import { LogLevel, type Provider, type ProviderHost, type RunningWorkload } from "./provider.ts";
 import { fillRandom } from "./random.ts";
 import { listenForRelay } from "./relay-listeners.ts";
+import { UnheardLines } from "./unheard-lines.ts";
 
 /** A node may send payloads up to this size; it has held its own limits already. */
 const payloadBytesMax = 256 * 1024 * 1024;
@@ -64,6 +65,8 @@ export class Session implements ProviderHost {
   #deploying = false;
   #prepared = false;
   #drain: PromiseWithResolvers<void> | undefined;
+  /** Lines of the workload since its node has gone. */
+  readonly #unheard = new UnheardLines();
 
   /**
    * @param directory Where the artifact is put.
@@ -182,6 +185,8 @@ export class Session implements ProviderHost {
     // The calls of an earlier epoch are nobody's, and their ids are given again.
     this.#workload?.reset?.();
     if (this.#connection !== undefined) this.hostCalls.attach(this.#connection, attach.epoch);
+    // Before the hello, which tells an exit: the lines of a workload come before its end.
+    for (const { level, text } of this.#unheard.take()) this.log(level, text);
     this.#connection?.sendJson(FrameType.hello, hello);
   }
 
@@ -268,9 +273,11 @@ export class Session implements ProviderHost {
   }
 
   log(level: LogLevel, text: string): boolean {
-    // Without a node a workload goes on, and what it writes is lost.
     const connection = this.#connection;
-    if (connection === undefined || connection.ended) return true;
+    if (connection === undefined || connection.ended) {
+      this.#unheard.add(level, text);
+      return true;
+    }
     let hasRoom = true;
     for (const line of linesOf(text)) {
       hasRoom = connection.sendLong(

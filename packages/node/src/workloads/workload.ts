@@ -475,7 +475,7 @@ export class Workload {
   }
 
   /** Takes all steps. One that fails is reported. */
-  async #try(steps: readonly (() => PromiseLike<unknown> | undefined | void)[]): Promise<void> {
+  async #try(steps: readonly (() => unknown)[]): Promise<void> {
     for (const step of steps) {
       try {
         await step();
