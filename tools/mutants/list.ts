@@ -97,10 +97,10 @@ const state: readonly Mutant[] = [
   {
     name: "a record is removed after the stop",
     file: `${node}/workloads/workload.ts`,
-    text: `    if (ran) await this.#services.recorded.ended(this.id);
+    text: `    if (ran) await this.#services.recorded.ended(this);
     const exit = await this.#release(graceMs);`,
     replacement: `    const exit = await this.#release(graceMs);
-    if (ran) await this.#services.recorded.ended(this.id);`,
+    if (ran) await this.#services.recorded.ended(this);`,
     tests: [order],
   },
   {
@@ -204,4 +204,38 @@ const bounds: readonly Mutant[] = [
   },
 ];
 
-export const mutants: readonly Mutant[] = [...trust, ...state, ...machines, ...bounds];
+const handOver: readonly Mutant[] = [
+  {
+    name: "a request that the node before has answered is handled again",
+    file: `${node}/control-api/dispatcher.ts`,
+    text: "if (this.#answeredElsewhere.has(key)) return true;",
+    replacement: "",
+    tests: [`${node}/control-api/dispatcher-hand-over.test.ts`],
+  },
+  {
+    name: "a function is subscribed only when the node before has let it go",
+    file: `${node}/workloads/workload.ts`,
+    text: "if (previous.isRunning) await this.#function?.start();",
+    replacement: "",
+    tests: ["test/take-over.test.ts"],
+    only: "loses no call",
+  },
+  {
+    name: "a workload that is handed over does not finish its calls",
+    file: `${node}/workloads/workload.ts`,
+    text: "this.#function?.finish(handOverDrainMs)",
+    replacement: "this.#function?.stop(0)",
+    tests: ["test/take-over.test.ts"],
+    only: "loses no call",
+  },
+  {
+    name: "a stopped workload stays in its bucket",
+    file: `${node}/workloads/recorded-deploys.ts`,
+    text: "this.#durable?.remove({ id, namespace });",
+    replacement: "",
+    tests: ["test/durable.test.ts"],
+    only: "disk is lost",
+  },
+];
+
+export const mutants: readonly Mutant[] = [...trust, ...state, ...machines, ...bounds, ...handOver];
