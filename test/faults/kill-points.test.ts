@@ -18,6 +18,7 @@ import { Leftovers } from "./leftovers.ts";
 const isLong = process.env["NEX_TEST_FAULTS"] === "long";
 const seed = Number(process.env["NEX_TEST_SEED"] ?? 1);
 const sampleSize = 4;
+const progressStep = 25;
 /** Nodes that live at once, each with a server of its own. */
 const livesMax = isLong ? 3 : 2;
 type Sandbox = "process" | "container";
@@ -80,7 +81,12 @@ async function liveAlone(sandbox: Sandbox, waiting: KillPoint[]): Promise<string
   await using server = await startTestNatsServer();
   const wrong: string[] = [];
   for (let kill = waiting.shift(); kill !== undefined; kill = waiting.shift()) {
-    await live(sandbox, server.url, kill).catch((error: Error) => wrong.push(error.message));
+    await live(sandbox, server.url, kill).catch((error: Error) => {
+      // A long run tells at once what it finds.
+      console.error(error.message);
+      wrong.push(error.message);
+    });
+    if (isLong && waiting.length % progressStep === 0) console.log(`${waiting.length} moments are left`);
   }
   return wrong;
 }
