@@ -313,6 +313,37 @@ describe("a node that starts again (process)", () => {
     rmSync(path);
   });
 
+  test("shows a workload that can't run yet, which its issuer alone can stop", async () => {
+    await using made = await bench("process");
+    const { client, victim } = made;
+    for (const name of ["one", "two", "three"]) await deploy(client, { name });
+    await victim.end("SIGKILL");
+    victim.options = { ...victim.options, config: { node_limits: { max_workloads: 1 } } };
+    await victim.start();
+    const all = await workloads(client);
+    assert.deepEqual(all.map(({ workload }) => workload.name).sort(), ["one", "three", "two"]);
+    const [running, waiting] = [true, false].map((isRunning) =>
+      all.filter(({ nex }) => (nex?.state === "running") === isRunning),
+    );
+    assert.deepEqual([running?.length, waiting?.length], [1, 2]);
+    const [stopped, next] = waiting ?? [];
+    assert.match(stopped?.nex?.reason ?? "", /it can't run yet: .*maximum/);
+    const nodeId = (await client.nodes())[0]?.node_id ?? "";
+    const stop = (one: MachineInfo | undefined, by = issuer) =>
+      client.stop({ nodeId, workloadId: one?.id ?? "", name: one?.workload.name ?? "", issuer: by });
+    await assert.rejects(stop(stopped, newSigner()), { code: "stop_issuer_mismatch" });
+    await stop(stopped);
+    assert.equal(entries(join(victim.directory, "deploys")).length, 2);
+    // The other one runs as soon as there is room.
+    await stop(running?.[0]);
+    const [last] = await eventually(async () => {
+      const found = await workloads(client);
+      return found[0]?.nex?.state === "running" ? found : undefined;
+    });
+    assert.equal(last?.id, next?.id);
+    assert.equal(await call(client, next?.workload.name ?? ""), "1");
+  });
+
   test("continues nothing when it is ephemeral, nor records anything", async () => {
     await using made = await bench("process", { ephemeral: true });
     const { client, victim } = made;

@@ -208,6 +208,13 @@ const handOver: readonly Mutant[] = [
   {
     name: "a request that the node before has answered is handled again",
     file: `${node}/control-api/dispatcher.ts`,
+    text: "this.#held = this.#held.filter(isOurs);",
+    replacement: "",
+    tests: [`${node}/control-api/dispatcher-hand-over.test.ts`],
+  },
+  {
+    name: "a late copy of a request that the node before has answered is handled",
+    file: `${node}/control-api/dispatcher.ts`,
     text: "if (this.#answeredElsewhere.has(key)) return true;",
     replacement: "",
     tests: [`${node}/control-api/dispatcher-hand-over.test.ts`],

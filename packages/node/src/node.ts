@@ -25,6 +25,7 @@ import { Dispatcher } from "./control-api/dispatcher.ts";
 import { NodeInfo } from "./control-api/info.ts";
 import { type PreviousWork, type Release, restoreWorkloads } from "./control-api/restore.ts";
 import { handedOverBy, releaseOf, takeOver } from "./control-api/take-over.ts";
+import { WaitingWorkloads } from "./control-api/waiting-workloads.ts";
 import type { FunctionServices } from "./functions/function-runtime.ts";
 import { ReplyRules } from "./functions/triggers/reply-rules.ts";
 import type { PreparedHandOver } from "./hand-over/predecessor.ts";
@@ -266,6 +267,7 @@ async function compose(
   const drain = stack.use(new Drain(workloads));
   const context = {
     ...{ info, workloads, drain, reporter, usedTokens, recentLines },
+    waiting: new WaitingWorkloads(),
     deployFacts: facts.forDeploy.bind(facts),
     lameDuckFacts: facts.forLameDuck.bind(facts),
     fitsReadyMachine: (granted: GrantedLimits, namespace: string | undefined) => {

@@ -21,7 +21,7 @@ import {
   workloadPingWildcard,
 } from "@nexengine/protocol/subjects";
 import { admitDeploy, invalidDeploy } from "../admission/admit-deploy.ts";
-import { admitStop, invalidStop } from "../admission/admit-stop.ts";
+import { admitStop, invalidStop, type StopTarget } from "../admission/admit-stop.ts";
 import { type BidReason, grantedOf, reasonsAgainst } from "./bid.ts";
 import type { ActionContext } from "./context.ts";
 import type { Action } from "./dispatcher.ts";
@@ -94,12 +94,12 @@ export function nodeActions(context: ActionContext): Action[] {
 
 /** Answers INFO. Go Nex ignores the body. */
 function describeNode(
-  { info, workloads, recentLines }: ActionContext,
+  { info, workloads, waiting, recentLines }: ActionContext,
   subject: string,
   body: Uint8Array,
 ): object {
   const { namespace } = parseNodeRequestSubject(subject);
-  return info.info(namespace, infoRequest(body), workloads, recentLines);
+  return info.info(namespace, infoRequest(body), { workloads, waiting }, recentLines);
 }
 
 function infoRequest(body: Uint8Array): InfoRequest {
@@ -182,14 +182,18 @@ export async function deploy(
   }
 }
 
+/** A workload that runs, or waits to. */
+type Stoppable = StopTarget & { name: string; stop(reason: string): Promise<void> };
+
 async function stop(context: ActionContext, subject: string, body: Uint8Array): Promise<object> {
   const { namespace } = parseNodeRequestSubject(subject);
   try {
     const request = parseJson(body, stopRequestSchema, "Unable to deserialize stop request");
-    const target = context.workloads.find(request.workload_id ?? "");
+    const id = request.workload_id ?? "";
+    const target: Stoppable | undefined = context.workloads.find(id) ?? context.waiting.find(id);
     const { workload, token } = admitStop(namespace, request, target, context.deployFacts(namespace));
     await useUp(context.usedTokens, invalidStop, token);
-    const { id, name, claims } = workload;
+    const { name, claims } = workload;
     context.reporter.tell({ type: "stop_accepted", workload, issuer: claims.iss });
     await workload.stop("Workload shutdown requested");
     return { stopped: true, id, issuer: claims.iss, name };

@@ -7,11 +7,14 @@ import type { Drain } from "../workloads/drain.ts";
 import type { GrantedLimits } from "../workloads/spec.ts";
 import type { Workloads } from "../workloads/workloads.ts";
 import type { NodeInfo } from "./info.ts";
+import type { WaitingWorkloads } from "./waiting-workloads.ts";
 
 /** Parts of the node that request handlers use. */
 export interface ActionContext {
   info: NodeInfo;
   workloads: Workloads;
+  /** Workloads of an earlier node that can't run yet. */
+  waiting: WaitingWorkloads;
   drain: Drain;
   reporter: Reporter;
   usedTokens: UsedTokens;

@@ -22,6 +22,7 @@ import type { Workload } from "../workloads/workload.ts";
 import type { WorkloadStatus } from "../workloads/workload-status.ts";
 import type { Workloads } from "../workloads/workloads.ts";
 import { Page } from "./page.ts";
+import { WaitingWorkload, type WaitingWorkloads } from "./waiting-workloads.ts";
 
 /** Maximum length of texts of workloads in answers. */
 const textCharactersMax = 1_024;
@@ -93,6 +94,12 @@ export interface NodeFacts {
 
 /** The latest log lines of a workload, the latest last. */
 type RecentLinesOf = (workloadId: string, count: number) => RecentLine[];
+
+/** Workloads that INFO lists. */
+interface ShownWorkloads {
+  workloads: Workloads;
+  waiting: WaitingWorkloads;
+}
 
 export class NodeInfo {
   readonly #facts: NodeFacts;
@@ -204,16 +211,18 @@ export class NodeInfo {
   info(
     namespace: string,
     { nex: asked }: InfoRequest,
-    workloads: Workloads,
+    { workloads, waiting }: ShownWorkloads,
     recent: RecentLinesOf,
   ): InfoResponse {
     const memory = readMemory();
     const isIn = (one: string): boolean => this.isSameNamespace(one, namespace);
     const all = workloads.deployed.filter((one) => isIn(one.namespace));
     const page = new Page(this.#facts.answerListBytesMax);
-    const machines = asked?.node_only === true ? [] : listFrom(all, asked?.after, page, recent);
+    const others = waiting.all.filter(({ id, namespace: its }) => isIn(its) && !workloads.find(id));
+    const listed = [...all, ...others].sort(byId);
+    const machines = asked?.node_only === true ? [] : listFrom(listed, asked?.after, page, recent);
     const last = machines.at(-1)?.id;
-    const isMore = asked?.node_only !== true && last !== undefined && last !== all.at(-1)?.id;
+    const isMore = asked?.node_only !== true && last !== undefined && last !== listed.at(-1)?.id;
     const ended = asked?.ended === true ? page.fill(workloads.endedOnes.list(isIn, Date.now())) : undefined;
     const lines = asked?.tail === undefined ? undefined : page.fillFromEnd(tailOf(all, asked, recent));
     return {
@@ -238,13 +247,36 @@ export class NodeInfo {
 
 /** Workloads after the one that ended the last page. Ids grow with time. */
 function listFrom(
-  all: readonly Workload[],
+  all: readonly (Workload | WaitingWorkload)[],
   after: string | undefined,
   page: Page,
   recent: RecentLinesOf,
 ): InfoResponse["machines"] {
   const rest = after === undefined ? all : all.filter(({ id }) => id > after);
-  return page.fillWith(rest, (workload) => describeWorkload(workload, recent));
+  return page.fillWith(rest, (workload) =>
+    workload instanceof WaitingWorkload ? describeWaiting(workload) : describeWorkload(workload, recent),
+  );
+}
+
+function byId({ id: one }: { id: string }, { id: other }: { id: string }): number {
+  return one < other ? -1 : 1;
+}
+
+/** A workload of an earlier node that can't run yet. */
+function describeWaiting(workload: WaitingWorkload): InfoResponse["machines"][number] {
+  const { id, namespace, name, type, reason, nextAtMs, record } = workload;
+  return {
+    ...{ id, namespace, healthy: false },
+    uptime: formatUptime(Date.now() - record.accepted_ms),
+    workload: { name, type, runtime: "unknown", hash: record.artifact.sha256 },
+    nex: {
+      version: 1,
+      state: "restarting",
+      reason: shortened(`it can't run yet: ${reason}`),
+      next_attempt_ms: Math.max(0, nextAtMs - Date.now()),
+      ...{ restarts: record.restarts, machines: 0 },
+    },
+  };
 }
 
 function tailOf(

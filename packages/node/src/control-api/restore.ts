@@ -2,6 +2,7 @@
  * Continues the workloads of the node that ran before in this state directory. Each recorded request goes through
  * admission again, as of the time at which it was accepted, so the configuration of today holds for it.
  */
+import { setTimeout as delay } from "node:timers/promises";
 import { type ErrorCode, errorText, NexError, toNexError } from "@nexengine/protocol/errors";
 import { parseJson } from "@nexengine/protocol/formats";
 import { type DeployRequest, deployRequestSchema, parseDeployExtras } from "@nexengine/protocol/messages";
@@ -13,6 +14,7 @@ import type { StoredMachine } from "../state/machine-records.ts";
 import type { PreviousHolder } from "../workloads/previous-holder.ts";
 import type { WorkloadSpec } from "../workloads/spec.ts";
 import type { ActionContext } from "./context.ts";
+import { WaitingWorkload } from "./waiting-workloads.ts";
 
 /** Maximum number of workloads that are restored at once. */
 const restoresMax = 16;
@@ -38,7 +40,8 @@ export interface PreviousWork {
 export type Release = (id: string) => Promise<readonly StoredMachine[] | undefined>;
 
 /** Parts of the node that a restore uses. */
-export interface RestoreContext extends Pick<ActionContext, "workloads" | "deployFacts" | "reporter"> {
+export interface RestoreContext
+  extends Pick<ActionContext, "workloads" | "waiting" | "deployFacts" | "reporter"> {
   log: Logger;
   /** The kind of machines that the node's driver can take over. */
   machineKind: string;
@@ -80,12 +83,31 @@ function replacedBy(record: DeployRecord): string | undefined {
   }
 }
 
+/** Why a workload does not run yet, and what is left of it. */
+interface Obstacle {
+  error: NexError;
+  machines: readonly StoredMachine[];
+}
+
 async function restoreOne(
   context: RestoreContext,
   record: DeployRecord,
   machines: readonly StoredMachine[],
-  attempt = 0,
 ): Promise<void> {
+  const obstacle = await tryOnce(context, record, machines);
+  if (obstacle === undefined) return;
+  const { release: _, ...alone } = context;
+  tryUntilItRuns(alone, record, obstacle).catch((thrown: unknown) => {
+    context.log.error({ workload: record.id, reason: errorText(thrown) }, "a restore failed");
+  });
+}
+
+/** @returns what keeps it from running now; `undefined` when it runs, has ended, or is not allowed any more */
+async function tryOnce(
+  context: RestoreContext,
+  record: DeployRecord,
+  machines: readonly StoredMachine[],
+): Promise<Obstacle | undefined> {
   const holder = new Holder(context, record.id, machines);
   let spec: WorkloadSpec;
   try {
@@ -93,19 +115,53 @@ async function restoreOne(
   } catch (thrown) {
     const error = toNexError(thrown);
     const left = await holder.letGo();
-    if (holder.hasEnded) return;
-    if (passingCodes.has(error.code)) retryLater(context, record, left, error, attempt);
-    else await refuse(context, record, left, error);
-    return;
+    if (holder.hasEnded) return undefined;
+    if (passingCodes.has(error.code)) return { error, machines: left };
+    await refuse(context, record, left, error);
+    return undefined;
   }
   holder.replicas = spec.replicas;
   try {
     await context.workloads.restore(record, spec, holder);
+    return undefined;
   } catch (thrown) {
     const left = await holder.letGo();
     // It is admitted, so what keeps it from running is the host or the NATS system, and passes.
-    if (!holder.hasEnded) retryLater(context, record, left, toNexError(thrown), attempt);
+    return holder.hasEnded ? undefined : { error: toNexError(thrown), machines: left };
   }
+}
+
+/** Tries again until the workload runs, its issuer stops it, or the node stops. */
+async function tryUntilItRuns(context: RestoreContext, record: DeployRecord, first: Obstacle): Promise<void> {
+  const workload = new WaitingWorkload(record);
+  const { signal, waiting, workloads } = context;
+  const over = AbortSignal.any([signal, workload.signal]);
+  waiting.add(workload);
+  let obstacle: Obstacle | undefined = first;
+  for (let delayMs = retryFirstMs; obstacle !== undefined; delayMs = Math.min(delayMs * 2, retryMaxMs)) {
+    const { error, machines }: Obstacle = obstacle;
+    workload.reason = error.message;
+    workload.nextAtMs = Date.now() + delayMs;
+    const { id, namespace } = record;
+    context.log.warn(
+      { workload: id, namespace, reason: error.message, delayMs },
+      "a workload of the previous node can't run yet; it is tried again",
+    );
+    await delay(delayMs, undefined, { signal: over, ref: false }).catch(() => undefined);
+    if (signal.aborted) return;
+    if (workload.signal.aborted) {
+      await context.forget(record);
+      for (const machine of machines) await endOne(context, machine);
+      const reason = String(workload.signal.reason);
+      context.reporter.tell({ type: "workload_undeployed", workload, code: 0, reason });
+      break;
+    }
+    obstacle = await tryOnce(context, record, machines);
+  }
+  waiting.remove(workload);
+  // It was stopped while it started.
+  if (workload.signal.aborted) await workloads.find(record.id)?.stop(String(workload.signal.reason));
+  workload.settled();
 }
 
 /** The node that has run a workload before. */
@@ -206,27 +262,6 @@ function admitAgain({ deployFacts }: RestoreContext, record: DeployRecord): Work
   );
   const { replaces: _, ...rest } = spec;
   return { ...rest, ...(record.autostart === undefined ? {} : { autostart: record.autostart }) };
-}
-
-function retryLater(
-  context: RestoreContext,
-  record: DeployRecord,
-  machines: readonly StoredMachine[],
-  error: NexError,
-  attempt: number,
-): void {
-  const delayMs = Math.min(retryFirstMs * 2 ** attempt, retryMaxMs);
-  context.log.warn(
-    { workload: record.id, namespace: record.namespace, reason: error.message, delayMs },
-    "a workload of the previous node can't run yet; it is tried again",
-  );
-  const timer = setTimeout(() => {
-    const { release: _, ...alone } = context;
-    restoreOne(alone, record, machines, attempt + 1).catch((thrown: unknown) => {
-      context.log.error({ workload: record.id, reason: errorText(thrown) }, "a restore failed");
-    });
-  }, delayMs);
-  context.signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
 }
 
 /** Tells why a workload does not run any more, and ends what runs of it. */
