@@ -79,7 +79,7 @@ async function workloads(client: NexClient) {
 for (const kind of ["container", "process"] as const) {
   const skip = kind === "container" && unmetContainer !== undefined ? { skip: unmetContainer } : {};
   describe(`a node that is taken over (${kind})`, skip, () => {
-    test("loses no call of its functions", async () => {
+    test("loses no call of its functions", async (context) => {
       await using made = await bench(kind);
       const { client } = made;
       const names = ["one", "two", "three"];
@@ -93,6 +93,10 @@ for (const kind of ["container", "process"] as const) {
       }
       await callers.stop();
       assert.deepEqual(callers.failures, []);
+      const { answered, longestMs } = callers;
+      context.diagnostic(
+        `3 hand-overs, ${answered} calls answered, the longest in ${Math.round(longestMs)} ms`,
+      );
       const found = await workloads(client);
       for (const name of names)
         assert.equal(found.find(({ workload }) => workload.name === name)?.id, ids.get(name));

@@ -7,6 +7,8 @@ const callTimeoutMs = 20_000;
 
 export class Callers implements AsyncDisposable {
   answered = 0;
+  /** Longest time that a caller waited for its answer. */
+  longestMs = 0;
   /** Calls that were not answered, or answered with an error. */
   readonly failures: string[] = [];
   readonly #replies = new Map<string, string[]>();
@@ -24,11 +26,13 @@ export class Callers implements AsyncDisposable {
 
   async #call(client: NexClient, subject: string, replies: string[]): Promise<void> {
     while (!this.#stopped) {
+      const beganMs = performance.now();
       try {
         replies.push(
           Buffer.from((await client.call(subject, "", { timeoutMs: callTimeoutMs })).data).toString(),
         );
         this.answered++;
+        this.longestMs = Math.max(this.longestMs, performance.now() - beganMs);
       } catch (error) {
         this.failures.push(`${subject}: ${error instanceof Error ? error.message : String(error)}`);
         // A failure each turn would fill the memory.
