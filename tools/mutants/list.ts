@@ -97,10 +97,10 @@ const state: readonly Mutant[] = [
   {
     name: "a record is removed after the stop",
     file: `${node}/workloads/workload.ts`,
-    text: `    if (ran) await this.#services.recorded.ended(this);
+    text: `    if (ran) await this.#forgetRecord();
     const exit = await this.#release(graceMs);`,
     replacement: `    const exit = await this.#release(graceMs);
-    if (ran) await this.#services.recorded.ended(this);`,
+    if (ran) await this.#forgetRecord();`,
     tests: [order],
   },
   {

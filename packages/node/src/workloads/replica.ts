@@ -96,6 +96,16 @@ export class Replica {
     return placing;
   }
 
+  /** Reserves a machine and starts on it. @returns why it did not start */
+  async tryStart(): Promise<string | undefined> {
+    try {
+      await this.start();
+      return undefined;
+    } catch (error) {
+      return errorText(error);
+    }
+  }
+
   /** Continues on a machine of an earlier node. Called before its agent is heard. */
   take(machine: Machine): MachineEvents {
     this.#machine = machine;

@@ -48,6 +48,7 @@ export class Workload {
   #endedReplicas = 0;
   #nextPort = 0;
   #stopping: Promise<void> | undefined;
+  #recordRemoved: Promise<void> | undefined;
   /** Why its connection was closed for good while it started. */
   #lostConnection: string | undefined;
   /** @param ended Called once, when a workload that ran has ended. */
@@ -213,7 +214,9 @@ export class Workload {
   async #takeOver({ published }: RestoredFacts, previous: PreviousHolder): Promise<(string | undefined)[]> {
     const isFree = this.isFunction || this.spec.limits.publish.length === 0;
     const startsFirst = previous.isRunning && !previous.hasMachines && isFree;
-    const started = startsFirst ? await Promise.all(this.#replicas.map(startOf)) : undefined;
+    const started = startsFirst
+      ? await Promise.all(this.#replicas.map((replica) => replica.tryStart()))
+      : undefined;
     if (previous.isRunning) await this.#function?.start();
     const machines = await previous.release();
     await this.#publish(published);
@@ -395,7 +398,7 @@ export class Workload {
   async retire(reason: string): Promise<void> {
     if (!this.isDeployed) return;
     this.#state = "draining";
-    await this.#services.recorded.ended(this);
+    await this.#forgetRecord();
     const { callQueueTimeMs, callTimeMs } = this.#services.tuning;
     const callTimeMsMax = callQueueTimeMs + (this.spec.limits.callTimeMs ?? callTimeMs);
     this.#health?.stop();
@@ -430,6 +433,12 @@ export class Workload {
     return this.#end({ code: 0, reason }, this.#services.tuning.stopGraceMs);
   }
 
+  /** Removes the record, once. */
+  #forgetRecord(): Promise<void> {
+    this.#recordRemoved ??= this.#services.recorded.ended(this);
+    return this.#recordRemoved;
+  }
+
   /** Never rejects: most callers do not wait for it. */
   #end(end: WorkloadEnd, graceMs: number): Promise<void> {
     this.#stopping ??= this.#endOnce(end, graceMs);
@@ -440,7 +449,7 @@ export class Workload {
     const ran = this.isDeployed;
     this.#state = "draining";
     // First, so that a node which dies now does not run it again.
-    if (ran) await this.#services.recorded.ended(this);
+    if (ran) await this.#forgetRecord();
     const exit = await this.#release(graceMs);
     this.#state = ran ? "stopped" : "failed";
     if (ran) this.#ended(this, { ...end, code: exit?.code ?? end.code });
@@ -484,15 +493,5 @@ export class Workload {
         this.#services.reporter.tell({ type: "workload_not_released", workload: this, reason });
       }
     }
-  }
-}
-
-/** Starts a replica on a new machine. @returns why it did not start */
-async function startOf(replica: Replica): Promise<string | undefined> {
-  try {
-    await replica.start();
-    return undefined;
-  } catch (error) {
-    return errorText(error);
   }
 }
