@@ -189,7 +189,10 @@ describe("a nexus of three nodes on a cluster of three servers", () => {
     await eventually(() => echoes(client, "runs", "without a leader"));
     await echoes(soloClient, "a", "without a leader");
     const noArtifact = client.deploy({ ...common, name: "b", triggerSubjects: ["b"], artifact: here });
-    await assert.rejects(noArtifact, { code: "artifact_unavailable" });
+    await assert.rejects(noArtifact, {
+      code: "artifact_unavailable",
+      message: /JetStream/,
+    });
     const noRecord = inSolo.deploy({ ...common, name: "c", triggerSubjects: ["c"], artifact: there });
     await assert.rejects(noRecord, { code: "state_unusable" });
     await inSolo.stop({ nodeId: node.id, workloadId: removed.id, name: "a", issuer });
@@ -197,9 +200,7 @@ describe("a nexus of three nodes on a cluster of three servers", () => {
 
     await Promise.all(cluster.servers.slice(1).map((one) => one.restart()));
     await eventually(async () => assert.equal(await records(), 0));
-    await eventually(() =>
-      client.deploy({ ...common, name: "b", triggerSubjects: ["b"], artifact: here }),
-    );
+    await eventually(() => client.deploy({ ...common, name: "b", triggerSubjects: ["b"], artifact: here }));
     await echoes(client, "b", "with a leader");
   });
 });

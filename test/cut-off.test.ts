@@ -9,7 +9,7 @@ import { unsentBytes } from "../packages/node/src/connections/unsent-bytes.ts";
 import { eventually, until } from "../packages/testing/src/observe.ts";
 import { NatsProxy } from "./faults/model/proxy.ts";
 
-const pingIntervalMs = 300;
+const pingIntervalMs = 2_000;
 const probe = await probeService();
 
 for (const state of ["stalled", "dropping"] as const) {
