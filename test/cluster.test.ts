@@ -6,8 +6,9 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { jetstreamManager } from "@nats-io/jetstream";
 import { Objm } from "@nats-io/obj";
-import { connectNex, type NexClient } from "@nexengine/client";
+import { connectNex, NexClient } from "@nexengine/client";
 import { createKey, curveKeyOfSeed } from "@nexengine/protocol";
 import type { NatsServer } from "@nexengine/provision";
 import { newSigner, startTestNatsServer, startTestNode } from "@nexengine/testing";
@@ -152,5 +153,54 @@ describe("a nexus of three nodes on a cluster of three servers", () => {
     await echoes(client, "far", "from the cluster");
     const near = stack.use(await connectNex({ servers: [leaf.url] }));
     await echoes(near, "far", "from the leaf");
+  });
+
+  test("refuses deploys in bounded time while JetStream has no leader, goes on with what runs, and makes up for removals", async () => {
+    await using cluster = await Cluster.start();
+    await using stack = new AsyncDisposableStack();
+    const directory = mkdtempSync(join(tmpdir(), "nex-leaderless-"));
+    stack.defer(() => rmSync(directory, { recursive: true, force: true }));
+    const solo = stack.use(await startTestNatsServer());
+    const [server = ""] = cluster.urls;
+    const client = stack.use(await connectNex({ servers: [server] }));
+    const soloClient = stack.use(await connectNex({ servers: [solo.url], namespace: "solo" }));
+    await eventually(() => new Objm(client.connection).create(bucket, { replicas: nodeCount }));
+    const node = stack.use(
+      await startTestNode({
+        ...{ server, directory },
+        config: {
+          ...{ durable: "kv", durable_replicas: nodeCount },
+          namespaces: { "*": {}, solo: { connection: { url: solo.url } } },
+        },
+      }),
+    );
+    const bytes = Buffer.from("(s, p) => p");
+    const here = await client.upload({ bytes }, { key: "late" });
+    const there = await soloClient.upload({ bytes }, { key: "solo" });
+    const common = { type: "v8" as const, issuer, publisher, node: node.id, timeoutMs: 60_000 };
+    const inSolo = new NexClient(client.connection, "solo", false);
+    await eventually(() => deploy(client, "runs", node.id));
+    const removed = await inSolo.deploy({ ...common, name: "a", triggerSubjects: ["a"], artifact: there });
+    const manager = await jetstreamManager(client.connection);
+    const records = async () => (await manager.streams.info("KV_NEX_DEPLOYS_solo")).state.messages;
+    await eventually(async () => assert.equal(await records(), 1));
+
+    await Promise.all(cluster.servers.slice(1).map((one) => one.kill()));
+    await eventually(() => echoes(client, "runs", "without a leader"));
+    await echoes(soloClient, "a", "without a leader");
+    const noArtifact = client.deploy({ ...common, name: "b", triggerSubjects: ["b"], artifact: here });
+    await assert.rejects(noArtifact, {
+      code: "artifact_unavailable",
+      message: /JetStream/,
+    });
+    const noRecord = inSolo.deploy({ ...common, name: "c", triggerSubjects: ["c"], artifact: there });
+    await assert.rejects(noRecord, { code: "state_unusable" });
+    await inSolo.stop({ nodeId: node.id, workloadId: removed.id, name: "a", issuer });
+    await echoes(client, "runs", "after refusals");
+
+    await Promise.all(cluster.servers.slice(1).map((one) => one.restart()));
+    await eventually(async () => assert.equal(await records(), 0));
+    await eventually(() => client.deploy({ ...common, name: "b", triggerSubjects: ["b"], artifact: here }));
+    await echoes(client, "b", "with a leader");
   });
 });

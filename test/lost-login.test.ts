@@ -1,16 +1,14 @@
 /** A login that is refused while a node runs, as when a password is changed: it is no reason to end anything. */
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { connectNex } from "@nexengine/client";
 import type { NexNode } from "@nexengine/node";
 import { nodeLogSubject } from "@nexengine/protocol/subjects";
-import type { NatsServer } from "@nexengine/provision";
-import { startTestNatsServer, startTestNode, TestNexus } from "@nexengine/testing";
+import { startTestNode, TestNexus } from "@nexengine/testing";
 import { pino } from "pino";
-import { eventually } from "../packages/testing/src/observe.ts";
+import { eventually, until } from "../packages/testing/src/observe.ts";
 import { NexHome } from "./support/nex.ts";
+import { ReloadableServer } from "./support/reloadable-server.ts";
 
 const configWith = (password: string): string => `
 authorization { users: [ { user: node, password: "${password}" }, { user: person, password: "p" } ] }
@@ -18,25 +16,20 @@ authorization { users: [ { user: node, password: "${password}" }, { user: person
 
 /** A server whose password for the node can be changed while it runs. */
 async function startRotatingServer(stack: AsyncDisposableStack): Promise<{
-  server: NatsServer;
-  change(password: string): void;
+  server: ReloadableServer;
+  change(password: string): Promise<void>;
+  /** Number of logins that the server has refused. */
+  refusals(): number;
   /** Waits until the server has refused so many logins. */
   refused(count: number): Promise<void>;
 }> {
-  const server = stack.use(await startTestNatsServer({ config: configWith("old") }));
-  const path = join(dirname(dirname(server.logPath)), "nats-server.conf");
-  assert.equal(readFileSync(path, "utf8"), configWith("old"));
-  const refusals = (): number =>
-    readFileSync(server.logPath, "utf8").match(/authentication error/gi)?.length ?? 0;
+  const server = stack.use(await ReloadableServer.start(configWith("old")));
+  const refusals = (): number => server.logged(/authentication error/gi);
   return {
     server,
-    change: (password) => {
-      writeFileSync(path, configWith(password));
-      process.kill(server.pid, "SIGHUP");
-    },
-    refused: async (count) => {
-      await eventually(async () => (refusals() >= count ? true : undefined));
-    },
+    refusals,
+    change: (password) => server.reload(configWith(password)),
+    refused: (count) => until(() => refusals() >= count),
   };
 }
 
@@ -49,7 +42,7 @@ test("a node whose password was changed keeps running what runs, says why it is 
   const namespaces = { "*": {}, acme: { connection: { user: "node", password: "old" } } };
   const node = stack.use(await startTestNode({ server: server.url, login, log, config: { namespaces } }));
   const client = stack.use(await connectNex({ servers: [server.url], user: "person", password: "p" }));
-  const nexus = new TestNexus(server, node, client, new AsyncDisposableStack());
+  const nexus = new TestNexus(server.server, node, client, new AsyncDisposableStack());
   await nexus.function("let calls = 0; module.exports = () => ++calls;", { name: "f", globals: "keep" });
   assert.equal(await nexus.call("f"), "1");
   let hasEnded = false;
@@ -60,7 +53,7 @@ test("a node whose password was changed keeps running what runs, says why it is 
     said.filter((line) => msg.test(line.msg)).map(({ level, reason }) => [level, reason]);
   const own = /^NATS refuses the node's login; it is tried again$/;
   const ofNamespace = /^NATS refuses the login for the namespace "acme"; it is tried again$/;
-  change("new");
+  await change("new");
   await refused(6);
   assert.equal(hasEnded, false);
   // A loss is told once, however often the login is refused.
@@ -72,9 +65,34 @@ test("a node whose password was changed keeps running what runs, says why it is 
     // The server's words are lost where it resets the connection.
     assert.match(String(reason), /^Authorization Violation$|^the server closes the connection before/);
   }
-  change("old");
+  await change("old");
   const answer = await eventually(() => nexus.call("f").catch(() => undefined));
   assert.equal(answer, "2", "the function goes on");
+});
+
+test("a node whose password is changed three times has one connection in the end, and tells each loss and return once", async () => {
+  await using stack = new AsyncDisposableStack();
+  const { server, change, refusals, refused } = await startRotatingServer(stack);
+  const said: string[] = [];
+  const log = pino({ level: "info" }, { write: (line: string) => void said.push(JSON.parse(line).msg) });
+  const login = { user: "node", password: "old" };
+  const node = stack.use(await startTestNode({ server: server.url, login, log }));
+  const client = stack.use(await connectNex({ servers: [server.url], user: "person", password: "p" }));
+  const nexus = new TestNexus(server.server, node, client, new AsyncDisposableStack());
+  await nexus.function("() => 1", { name: "f" });
+  const times = (text: RegExp) => said.filter((line) => text.test(line)).length;
+  for (let rotation = 1; rotation <= 3; rotation++) {
+    const before = refusals();
+    await change("new");
+    await refused(before + 3);
+    await change("old");
+    await until(() => times(/connection to NATS is back/) >= rotation);
+    assert.equal(await eventually(() => nexus.call("f").catch(() => undefined)), "1");
+  }
+  const names = await server.connectionNames();
+  assert.equal(names.filter((name) => name.startsWith("nex-node-")).length, 1, names.join());
+  assert.equal(times(/connection to NATS was lost/), 3);
+  assert.equal(times(/connection to NATS is back/), 3);
 });
 
 test("nex node up --logger nats logs on NATS again after its password was changed and changed back", async () => {
@@ -92,11 +110,11 @@ test("nex node up --logger nats logs on NATS again after its password was change
   await using node = home.start([...args, ...login]);
   // The log has a connection of its own, which must be there before its login is refused.
   await eventually(async () => (lines.some((line) => / - node runs /.test(line)) ? true : undefined));
-  change("new");
+  await change("new");
   await refused(6);
-  change("old");
+  await change("old");
   await node.shows(/connection to NATS is back/);
-  const nexus = new TestNexus(server, {} as NexNode, client, new AsyncDisposableStack());
+  const nexus = new TestNexus(server.server, {} as NexNode, client, new AsyncDisposableStack());
   await eventually(async () => {
     await nexus.function("() => 1", { name: "f" }).catch(() => undefined);
     return lines.some((line) => / - deploy accepted .*name=f/.test(line)) ? true : undefined;

@@ -117,7 +117,7 @@ async function assertAlone(connection: NatsConnection, nodeId: string): Promise<
 
 /** @throws NexError `connection_failed` */
 function openConnections(
-  { login, config, tuning, log }: CompleteNodeOptions,
+  { login, config, tuning, log, predecessor }: CompleteNodeOptions,
   nodeId: string,
 ): Promise<Connections> {
   const name = `nex-node-${nodeId.slice(0, 8)}`;
@@ -131,6 +131,8 @@ function openConnections(
     ofNamespaces: Object.fromEntries(ofNamespaces),
     hostServices: hostServices && { ...hostServices, name: `${name} host services` },
     connectTimeMs: tuning.connectTimeMs,
+    // A successor must not keep its predecessor waiting.
+    startWaitMs: predecessor === undefined ? config.wait_for_nats_ms : 0,
     requestConnectionsMax: tuning.requestConnectionsMax,
     log,
   });

@@ -6,7 +6,7 @@ import { isolationBanner, untilEnded, version } from "../daemon.ts";
 import type { GlobalOptions } from "../global-options.ts";
 import { connectionOf } from "../login.ts";
 import { createNodeLog } from "../node-log.ts";
-import { addIdle, idleWarnings } from "../option-values.ts";
+import { addIdle, idleWarnings, parseDuration } from "../option-values.ts";
 import { note } from "../output.ts";
 import { claimPidFile } from "../pid-file.ts";
 import {
@@ -33,6 +33,7 @@ interface NodeUpOptions extends GlobalOptions, SandboxOptions {
   ephemeral: boolean;
   durable?: "kv";
   identity?: string;
+  waitForNats?: number;
 }
 
 /** Telemetry is not exported yet. */
@@ -69,6 +70,11 @@ export function addNode(program: Command): void {
       "--identity <file>",
       "identity.json of a state directory that was lost, for the node that takes its place",
     )
+    .option(
+      "--wait-for-nats <duration>",
+      "time that NATS may take to be there at the start, as for a service: 10m; the node fails at once without it",
+      parseDuration,
+    )
     .action(async (_: unknown, self: Command) => {
       await nodeUp(self.optsWithGlobals<NodeUpOptions>());
     });
@@ -99,7 +105,11 @@ async function nodeUp(options: NodeUpOptions): Promise<void> {
     await startNode({
       login,
       nexus: options.nexus ?? defaultNexus,
-      config: options.durable === undefined ? config : { ...config, durable: options.durable },
+      config: {
+        ...config,
+        ...(options.durable === undefined ? {} : { durable: options.durable }),
+        ...(options.waitForNats === undefined ? {} : { wait_for_nats_ms: Math.ceil(options.waitForNats) }),
+      },
       ...stateOf(options),
       ephemeral: options.ephemeral,
       ...(options.identity === undefined ? {} : { identityFile: options.identity }),

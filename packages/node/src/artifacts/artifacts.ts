@@ -242,7 +242,11 @@ function openFailure(error: unknown, request: ArtifactRequest): NexError {
       },
     );
   }
-  return new NexError("artifact_unavailable", `${head}${errorText(error)}`, { cause: error });
+  const text = errorText(error);
+  const why = /^timeout$/i.test(text)
+    ? `JetStream does not answer within ${apiTimeoutMs} ms; it may have no leader`
+    : text;
+  return new NexError("artifact_unavailable", `${head}${why}`, { cause: error });
 }
 
 function tooLarge(bytes: number, bytesMax: number): NexError {

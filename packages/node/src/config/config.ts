@@ -25,6 +25,8 @@ const rateLimiterSchema = z.object({
   one_time_burst: z.number().int().min(0).optional(),
 });
 
+const waitForNatsMsMax = 86_400_000;
+
 const configSchema = z.object({
   ...idleKeys,
   /** Machine size for workloads that ask for none. */
@@ -86,6 +88,8 @@ const configSchema = z.object({
   lameduck_requires_operator: z.boolean().default(false),
   /** Whether only bound tokens are accepted. */
   require_bound_claims: z.boolean().default(false),
+  /** Time that NATS may take to be there when the node starts. With 0, the node fails at once. */
+  wait_for_nats_ms: z.number().int().min(0).max(waitForNatsMsMax).default(0),
   agent_handshake_timeout_ms: z.number().int().min(100).max(600_000).default(5_000),
   no_sandbox: z.boolean().optional(),
   sandbox: z.enum(["auto", "process", "container", "qemu", "firecracker"]).optional(),

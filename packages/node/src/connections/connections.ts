@@ -3,7 +3,8 @@ import type { NatsConnection } from "@nats-io/nats-core";
 import { errorText, NexError } from "@nexengine/protocol/errors";
 import type { NatsLogin } from "@nexengine/protocol/nats";
 import type { Logger } from "pino";
-import { closeConnection, connectNats } from "./connect.ts";
+import { closeConnection } from "./connect.ts";
+import { connectAtStart } from "./first-connection.ts";
 import { KeptConnection } from "./kept-connection.ts";
 import type { NamespaceLogin } from "./logins.ts";
 import { followLosses } from "./losses.ts";
@@ -43,6 +44,8 @@ export interface ConnectionsOptions {
   /** For host services of namespaces without a connection. */
   hostServices: NatsLogin | undefined;
   connectTimeMs: number;
+  /** Time that NATS may take to be there at the start; without it, the first failure is the last. */
+  startWaitMs?: number;
   /** Maximum number of per-request connections. */
   requestConnectionsMax: number;
   log: Logger;
@@ -83,8 +86,7 @@ export class Connections implements AsyncDisposable {
    * @throws NexError `connection_failed` for the node's own connection.
    */
   static async open(options: ConnectionsOptions): Promise<Connections> {
-    // A refused login, as after a changed password, is retried too. Workloads go on meanwhile.
-    const own = await connectNats(options.login, { ignoreAuthErrorAbort: true });
+    const own = await connectAtStart(options.login, options.startWaitMs ?? 0, options.log);
     void tellOfLosses(own, options.log);
     const connections = new Connections(own, options);
     await Promise.all([...connections.#all()].map((kept) => kept.tried));

@@ -27,8 +27,6 @@ export async function followLosses(connection: NatsConnection, listener: LossLis
   };
   for await (const status of connection.status()) {
     if (status.type === "reconnect") {
-      // The library may tell one return several times after refused logins.
-      if (silentAttempts === undefined) continue;
       silentAttempts = undefined;
       isTold = false;
       listener.back(status.server);

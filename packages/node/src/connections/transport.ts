@@ -15,6 +15,13 @@ class Transport extends NodeTransport {
     return Promise.resolve();
   }
 
+  /** The client's own waits for unsent bytes first, which a server that does not read never takes. */
+  override disconnect(): void {
+    if (!this.connected || this.done) return;
+    // Its `close` event ends the transport.
+    this.socket?.destroy();
+  }
+
   /** The client's own reads on for as long as there is no end of a line, and looks at all of it each time. */
   override peekInfo(): Promise<ServerInfo> {
     const { socket } = this;

@@ -4,11 +4,16 @@
  */
 
 import { createHash } from "node:crypto";
-import type { Msg, NatsConnection, Subscription } from "@nats-io/nats-core";
+import type { Msg, NatsConnection } from "@nats-io/nats-core";
 import { NexError, toNexError } from "@nexengine/protocol/errors";
 import { encodeFailure, encodeResponse, type ResponseKind } from "@nexengine/protocol/messages";
 import { printable } from "@nexengine/protocol/subjects";
 import type { Logger } from "pino";
+import {
+  LastingSubscription,
+  type Subscribed,
+  subscribingConnection,
+} from "../connections/lasting-subscription.ts";
 
 /** Maximum number of requests handled per turn: a signature check takes a good part of a millisecond. */
 export const requestsPerTurnMax = 8;
@@ -67,7 +72,7 @@ interface Taken {
 export class Dispatcher {
   readonly #connection: NatsConnection;
   readonly #log: Logger;
-  readonly #subscriptions: Subscription[] = [];
+  readonly #subscriptions: LastingSubscription[] = [];
   readonly #running = new Set<Promise<void>>();
   #waiting: Waiting[] = [];
   /** Requests of actions that are held. They count as waiting. */
@@ -89,15 +94,25 @@ export class Dispatcher {
 
   /** Subscribes all actions. Returns once the server has the subscriptions. */
   async start(actions: readonly Action[]): Promise<void> {
+    const connection = subscribingConnection(this.#connection);
     for (const action of actions) {
-      const subscription = this.#connection.subscribe(action.subject, {
-        callback: (error, message) => {
-          if (error === null) this.#receive(action, message);
-        },
-      });
-      this.#subscriptions.push(subscription);
+      const { subject } = action;
+      const subscribe = (): Subscribed => {
+        const subscription = this.#connection.subscribe(subject, {
+          callback: (error, message) => {
+            if (error === null) this.#receive(action, message);
+          },
+        });
+        return { drain: () => subscription.drain(), drop: () => subscription.unsubscribe() };
+      };
+      const told = {
+        refused: () =>
+          this.#log.error({ subject }, "NATS does not permit the node to take requests; it is tried again"),
+        back: () => this.#log.info({ subject }, "the node is permitted to take requests again"),
+      };
+      this.#subscriptions.push(new LastingSubscription(connection, subject, subscribe, told));
     }
-    await this.#connection.flush();
+    await connection.flush();
   }
 
   /** Notes the requests that come from now on: another process takes over, and may get them too. */
@@ -268,9 +283,7 @@ export class Dispatcher {
 
   /** Takes no more requests, and waits for those that run. */
   async stop(): Promise<void> {
-    if (!this.#connection.isClosed()) {
-      await Promise.all(this.#subscriptions.splice(0).map((subscription) => subscription.drain()));
-    }
+    await Promise.all(this.#subscriptions.splice(0).map((subscription) => subscription.drain()));
     while (this.#waiting.length > 0 || this.#running.size > 0) {
       await Promise.all(this.#running);
       await new Promise(setImmediate);

@@ -97,6 +97,12 @@ export class FunctionRuntime {
     return this.#triggers.map(({ spec, health }) => ({ spec, health }));
   }
 
+  /** Why a trigger does not fire; `undefined` when all do. */
+  get problem(): string | undefined {
+    const found = this.health.find(({ health }) => health.problem !== undefined);
+    return found && `trigger ${found.spec.subject}: ${found.health.problem}`;
+  }
+
   /** Adds a machine that is ready for calls. */
   addMachine(machine: Machine, concurrency: number): void {
     this.#options.counters.started();
@@ -155,6 +161,9 @@ export class FunctionRuntime {
         counters.failed(failure.code, runNs);
         reporter.callFailed(owner, triggerSubject, failure, runNs);
       },
+      triggerRefused: (subject: string) =>
+        reporter.tell({ type: "trigger_refused", workload: owner, subject }),
+      triggerBack: (subject: string) => reporter.tell({ type: "trigger_back", workload: owner, subject }),
       replyDropped: () => {
         budget.droppedReplies++;
       },

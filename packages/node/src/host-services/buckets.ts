@@ -1,7 +1,7 @@
 /** Buckets of host services: their names and their owners. */
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/nats-core";
-import { jetStreamCode, type Owner, ServiceError } from "./service.ts";
+import { assertTakesMore, jetStreamCode, type Owner, ServiceError } from "./service.ts";
 
 /** Timeout of a JetStream request. */
 export const jetStreamTimeMs = 5_000;
@@ -59,9 +59,11 @@ export class OwnBucket<T> {
   /**
    * Runs an operation on the bucket. If somebody removed the bucket, it is opened again, once.
    *
-   * @throws ServiceError 403 for another owner's bucket, 404 for a missing one that may not be created
+   * @throws ServiceError 403 for another owner's bucket, 404 for a missing one that may not be created,
+   *   429 while the NATS server takes no more
    */
   async use<R>(work: (bucket: T) => Promise<R>): Promise<R> {
+    assertTakesMore(this.#connection);
     const known = this.#bucket;
     try {
       return await work(await this.#open());

@@ -2,11 +2,16 @@
 import type { NatsConnection } from "@nats-io/nats-core";
 import { hostCallBytesMax } from "@nexengine/protocol/agent";
 import { isPublishableSubject, overlapping } from "@nexengine/protocol/subjects";
-import { unsentBytes } from "../connections/unsent-bytes.ts";
-import { type Method, nothing, numberOf, optionsOf, ServiceError, textOf } from "./service.ts";
+import {
+  assertTakesMore,
+  type Method,
+  nothing,
+  numberOf,
+  optionsOf,
+  ServiceError,
+  textOf,
+} from "./service.ts";
 
-/** Maximum unsent bytes of the connection. Above it, messages of functions are refused. */
-const unsentBytesMax = 16_777_216;
 const repliesMax = 10_000;
 const timeMsMax = 60_000;
 
@@ -94,8 +99,7 @@ export class MessagingService {
     const max = this.#connection.info?.max_payload ?? Number.POSITIVE_INFINITY;
     if (payload.length > max)
       throw new ServiceError(413, `the message has ${payload.length} bytes, the server takes ${max}`);
-    if (unsentBytes(this.#connection) > unsentBytesMax)
-      throw new ServiceError(429, "the NATS server takes no more messages now; try again later");
+    assertTakesMore(this.#connection);
     return { to, bytes: payload };
   }
 }

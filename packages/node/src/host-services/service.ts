@@ -1,7 +1,13 @@
 /** Parts that all host services share. */
+
+import type { NatsConnection } from "@nats-io/nats-core";
 import type { HostErrorCode, HostReply } from "@nexengine/protocol/agent";
 import { errorText } from "@nexengine/protocol/errors";
 import type { Share } from "../budget/quota.ts";
+import { unsentBytes } from "../connections/unsent-bytes.ts";
+
+/** Maximum unsent bytes of a connection. Above it, calls that send something are refused. */
+const unsentBytesMax = 16_777_216;
 
 /** A failed host call, for the function's code. */
 export class ServiceError extends Error {
@@ -11,6 +17,12 @@ export class ServiceError extends Error {
     super(message);
     this.code = code;
   }
+}
+
+/** @throws ServiceError `429` while the NATS server is away, or does not read, and too much waits for it. */
+export function assertTakesMore(connection: NatsConnection): void {
+  if (unsentBytes(connection) > unsentBytesMax)
+    throw new ServiceError(429, "the NATS server takes no more messages now; try again later");
 }
 
 /** Room for the answer of one call, in the node's budget. It is given back when the call is over. */

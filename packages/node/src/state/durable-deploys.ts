@@ -208,7 +208,10 @@ function streamName(namespace: string): string {
 }
 
 function unusable(head: string, cause: unknown): NexError {
-  return new NexError("state_unusable", `${head}: ${errorText(cause)}`, {
+  const text = errorText(cause);
+  // The client says this also of a cluster in which nobody answers.
+  const why = /^jetstream is not enabled$/i.test(text) ? `${text}, or has no leader` : text;
+  return new NexError("state_unusable", `${head}: ${why}`, {
     cause,
     advice: "The node's NATS account needs JetStream for durable deploys; start without: --durable",
   });

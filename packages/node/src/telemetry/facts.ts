@@ -50,6 +50,9 @@ interface Facts {
   workload_healthy: { workload: ReportedWorkload };
   workload_disconnected: { workload: ReportedWorkload; reason: string };
   workload_undeployed: { workload: ReportedWorkload; code: number; reason: string };
+  /** NATS refuses the subscription of a trigger that was active; it is tried again. */
+  trigger_refused: { workload: ReportedWorkload; subject: string };
+  trigger_back: { workload: ReportedWorkload; subject: string };
   /** Something that an ended workload held was not released. */
   workload_not_released: { workload: ReportedWorkload; reason: string };
   /** A replaced workload did not stop. */

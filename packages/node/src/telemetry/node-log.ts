@@ -41,6 +41,13 @@ export class NodeLog implements Listener {
         log.warn({ workload: id, name, reason }, "workload lost its connection"),
       workload_undeployed: ({ workload: { id, name }, reason, code }) =>
         log.info({ workload: id, name, reason, code }, "workload ended"),
+      trigger_refused: ({ workload: { id, name }, subject }) =>
+        log.error(
+          { workload: id, name, subject },
+          "NATS does not permit the subscription of a trigger; it is tried again",
+        ),
+      trigger_back: ({ workload: { id, name }, subject }) =>
+        log.info({ workload: id, name, subject }, "the subscription of a trigger is permitted again"),
       workload_not_released: ({ workload: { id, name }, reason }) =>
         log.error({ workload: id, name, reason }, "something of a workload is left"),
       replaced_not_stopped: ({ workloadId, reason }) =>

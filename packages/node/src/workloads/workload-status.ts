@@ -40,19 +40,20 @@ const msPerSecond = 1_000;
  *
  * @param replicas All machines; the one with the most restarts in a row gives the reason.
  * @param health Absent without a health check.
+ * @param problem Why a function is not called, where that is known.
  */
 export function statusOf(
   replicas: readonly ReplicaStatus[],
   health: HealthStatus | undefined,
   nowMs: number,
+  problem?: string,
 ): WorkloadStatus {
   const restarts = restartStatus(replicas, nowMs);
-  if (health === undefined) return restarts;
-  const reasons = [restarts.reason, health.trouble].filter((reason) => reason !== undefined);
+  const reasons = [restarts.reason, health?.trouble, problem].filter((reason) => reason !== undefined);
   return {
     ...restarts,
     ...(reasons.length === 0 ? {} : { reason: reasons.join("; ") }),
-    healthy: health.isHealthy,
+    ...(health === undefined ? {} : { healthy: health.isHealthy }),
   };
 }
 

@@ -100,7 +100,7 @@ export class Workload {
   /** Why it does not plainly run. */
   status(nowMs: number): WorkloadStatus {
     const replicas = this.#replicas.map((replica) => replica.status(nowMs));
-    return statusOf(replicas, this.#health, nowMs);
+    return statusOf(replicas, this.#health, nowMs, this.#function?.problem);
   }
 
   /** Counters of its calls. */

@@ -25,7 +25,15 @@ export interface DialKit {
 /** Private members of the library's classes that this module uses. */
 interface Inside {
   connection: new (options: ConnectionOptions) => NatsConnectionImpl & { options: ConnectionOptions };
-  protocol: { prepare(): unknown; selectServer(): Resolvable | undefined };
+  protocol: {
+    prepare(): unknown;
+    selectServer(): Resolvable | undefined;
+    /** The running reconnect loop. */
+    connectPromise: Promise<void> | null;
+    disconnected(error?: Error): Promise<void>;
+    dispatchStatus(status: { type: "disconnect"; server: string }): void;
+    servers: { getCurrentServer(): Server };
+  };
 }
 
 interface Resolvable extends Server {
@@ -73,6 +81,13 @@ function pin(protocol: ProtocolHandler, kit: DialKit): void {
       setTransportFactory({ factory: kit.transport, dnsResolveFn: kit.resolve });
       return prepare();
     }
+  };
+  const disconnected = inside.disconnected.bind(protocol);
+  // The library starts to reconnect at each refused login too. All of these wait for the one loop that made the attempts,
+  // and each reports the return: as many reconnects as logins were refused.
+  inside.disconnected = async (error) => {
+    if (inside.connectPromise === null) return await disconnected(error);
+    inside.dispatchStatus({ type: "disconnect", server: inside.servers.getCurrentServer().toString() });
   };
   const selectServer = inside.selectServer.bind(protocol);
   inside.selectServer = () => {

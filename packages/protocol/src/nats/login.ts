@@ -29,11 +29,14 @@ export interface NatsLogin {
   name?: string;
   inboxPrefix?: string;
   timeoutMs?: number;
+  /** Interval of pings; 10 s when absent. A connection on which two in a row have no answer is lost. */
+  pingIntervalMs?: number;
 }
 
 export const defaultServer = "nats://127.0.0.1:4222";
 const connectTimeoutMs = 5_000;
-const pingIntervalMs = 20_000;
+const pingIntervalMs = 10_000;
+const unansweredPingsMax = 2;
 const encoder = new TextEncoder();
 
 /** Options of a connection that reconnects forever once established. */
@@ -49,7 +52,8 @@ export function connectionOptions(login: NatsLogin): ConnectionOptions {
     ...(login.inboxPrefix === undefined ? {} : { inboxPrefix: login.inboxPrefix }),
     timeout: login.timeoutMs ?? connectTimeoutMs,
     maxReconnectAttempts: -1,
-    pingInterval: pingIntervalMs,
+    pingInterval: login.pingIntervalMs ?? pingIntervalMs,
+    maxPingOut: unansweredPingsMax,
   };
 }
 

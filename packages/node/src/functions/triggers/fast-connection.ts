@@ -7,6 +7,8 @@ import type { Socket } from "node:net";
 import type { NatsConnection } from "@nats-io/nats-core";
 import { copyBytes } from "@nexengine/protocol/agent";
 import { NexError } from "@nexengine/protocol/errors";
+import { onDenied } from "../../connections/denied-subscriptions.ts";
+import type { Subscribed } from "../../connections/lasting-subscription.ts";
 import {
   handOut,
   type MessageContent,
@@ -15,7 +17,6 @@ import {
   repliesUnsentBytesMax,
   type TriggerConnection,
   type TriggerMessage,
-  type TriggerSubscription,
 } from "./trigger-connection.ts";
 
 /** Size of a chunk of replies. It is sent when it is full, or at the end of the turn. */
@@ -49,10 +50,6 @@ interface Protocol {
   transport: { socket?: Socket };
 }
 
-interface Subscribed {
-  take: MessageTaker;
-}
-
 const noBytes = Buffer.alloc(0);
 const lineEnd = Buffer.from("\r\n");
 
@@ -74,7 +71,7 @@ export function fastTriggerConnection(connection: NatsConnection): TriggerConnec
 class FastTriggerConnection implements TriggerConnection {
   readonly #connection: NatsConnection;
   readonly #protocol: Protocol;
-  readonly #subscriptions = new Map<number, Subscribed>();
+  readonly #subscriptions = new Map<number, MessageTaker>();
   #parser: Parser;
   /** Whether the parser of nats.js is between two messages, so that we can cut. It stays true. */
   #isCutting: boolean;
@@ -128,7 +125,7 @@ class FastTriggerConnection implements TriggerConnection {
     return this.#connection.isClosed();
   }
 
-  subscribe(subject: string, queue: string | undefined, take: MessageTaker): TriggerSubscription {
+  subscribe(subject: string, queue: string | undefined, take: MessageTaker): Subscribed {
     const subscription = this.#connection.subscribe(subject, {
       ...(queue === undefined ? {} : { queue }),
       // Messages that nats.js parsed before we could cut.
@@ -137,7 +134,7 @@ class FastTriggerConnection implements TriggerConnection {
       },
     });
     const { sid } = subscription as unknown as { sid: number };
-    this.#subscriptions.set(sid, { take });
+    this.#subscriptions.set(sid, take);
     return {
       drain: async () => {
         try {
@@ -146,11 +143,19 @@ class FastTriggerConnection implements TriggerConnection {
           this.#subscriptions.delete(sid);
         }
       },
+      drop: () => {
+        subscription.unsubscribe();
+        this.#subscriptions.delete(sid);
+      },
     };
   }
 
   async flush(): Promise<void> {
     await this.#connection.flush();
+  }
+
+  onDenied(subject: string, listener: () => void): () => void {
+    return onDenied(this.#connection, subject, listener);
   }
 
   #read(chunk: Buffer): void {
@@ -221,8 +226,8 @@ class FastTriggerConnection implements TriggerConnection {
         this.#wait(bytes, at, next - at);
         return;
       }
-      const subscribed = this.#subscriptions.get(sid);
-      if (subscribed !== undefined) {
+      const take = this.#subscriptions.get(sid);
+      if (take !== undefined) {
         if (at > others) this.#parser.parse(bytes.subarray(others, at));
         others = next;
         let replyEnd = sizeStart - 1;
@@ -246,7 +251,7 @@ class FastTriggerConnection implements TriggerConnection {
         message.headersStart = lineEnd + 1;
         message.payloadStart = lineEnd + 1 + headerBytes;
         message.payloadEnd = payloadEnd;
-        subscribed.take(message);
+        take(message);
       }
       at = next;
     }

@@ -3,10 +3,11 @@ import { CallError, type CallFailure, callHeaderBytesMax, type ReplyView } from 
 import { errorText } from "@nexengine/protocol/errors";
 import { errorCodeHeader, errorHeader } from "@nexengine/protocol/messages";
 import { functionQueueGroup } from "@nexengine/protocol/subjects";
+import { LastingSubscription } from "../../connections/lasting-subscription.ts";
 import { Call, type CallTrigger, type FunctionCalls } from "../function-calls.ts";
 import type { ReplyRules } from "./reply-rules.ts";
 import type { SubjectTriggerSpec, Trigger, TriggerHealth, TriggerState } from "./trigger.ts";
-import type { TriggerConnection, TriggerSubscription } from "./trigger-connection.ts";
+import type { TriggerConnection, TriggerMessage } from "./trigger-connection.ts";
 
 /** Outcomes of calls, for events and counters. */
 export interface CallReport {
@@ -16,6 +17,9 @@ export interface CallReport {
   replyDenied(replySubject: string): void;
   /** A reply was dropped, because the NATS server is gone or does not read. */
   replyDropped(): void;
+  /** NATS refuses the subscription of a trigger that was active. */
+  triggerRefused(triggerSubject: string): void;
+  triggerBack(triggerSubject: string): void;
 }
 
 /** The function of a trigger. */
@@ -41,7 +45,7 @@ export class SubjectTrigger implements Trigger, CallTrigger {
   readonly #report: CallReport;
   readonly #queue: string;
   #state: TriggerState = "stopped";
-  #subscription: TriggerSubscription | undefined;
+  #subscription: LastingSubscription | undefined;
 
   constructor(spec: SubjectTriggerSpec, { owner, connection, calls, replies, report }: SubjectTriggerParts) {
     this.spec = spec;
@@ -55,6 +59,8 @@ export class SubjectTrigger implements Trigger, CallTrigger {
   get health(): TriggerHealth {
     if (this.#state === "active" && this.#connection.isClosed)
       return { state: "active", problem: "its connection is closed" };
+    if (this.#subscription?.isDenied === true)
+      return { state: this.#state, problem: "NATS does not permit the subscription; it is tried again" };
     return { state: this.#state };
   }
 
@@ -88,8 +94,16 @@ export class SubjectTrigger implements Trigger, CallTrigger {
   /** Returns once the server has the subscription. */
   async #subscribe(): Promise<void> {
     this.#state = "active";
-    this.#subscription = this.#connection.subscribe(this.spec.subject, this.#queue, (message) =>
-      this.#take(new Call(this, message)),
+    const { subject } = this.spec;
+    const take = (message: TriggerMessage): void => this.#take(new Call(this, message));
+    this.#subscription = new LastingSubscription(
+      this.#connection,
+      subject,
+      () => this.#connection.subscribe(subject, this.#queue, take),
+      {
+        refused: () => this.#report.triggerRefused(subject),
+        back: () => this.#report.triggerBack(subject),
+      },
     );
     await this.#connection.flush();
   }
@@ -97,7 +111,7 @@ export class SubjectTrigger implements Trigger, CallTrigger {
   async #unsubscribe(): Promise<void> {
     const subscription = this.#subscription;
     this.#subscription = undefined;
-    if (!this.#connection.isClosed) await subscription?.drain();
+    await subscription?.drain();
   }
 
   #take(call: Call): void {

@@ -2,6 +2,8 @@
 import type { Msg, NatsConnection, Subscription } from "@nats-io/nats-core";
 import { MsgHdrsImpl } from "@nats-io/nats-core/internal";
 import type { MessageView, ReplyView } from "@nexengine/protocol/agent";
+import { onDenied } from "../../connections/denied-subscriptions.ts";
+import type { Subscribed, SubscribingConnection } from "../../connections/lasting-subscription.ts";
 import { unsentBytes } from "../../connections/unsent-bytes.ts";
 
 /** The reply subject of a message, as a range of a buffer. The range is empty when there is none. */
@@ -22,26 +24,17 @@ export type MessageContent = Omit<ReplyView, "runTicks">;
 /** Takes a message. The view is reused for the next message after the call; its buffer is not. */
 export type MessageTaker = (message: TriggerMessage) => void;
 
-/** A subscription of a trigger. */
-export interface TriggerSubscription {
-  /** Takes no more messages. Those that the server has sent already are delivered before this settles. */
-  drain(): Promise<void>;
-}
-
-export interface TriggerConnection {
+export interface TriggerConnection extends SubscribingConnection {
   /** Maximum size of a message, with headers. */
   readonly payloadBytesMax: number;
-  readonly isClosed: boolean;
   /** @param queue The queue group, if any. */
-  subscribe(subject: string, queue: string | undefined, take: MessageTaker): TriggerSubscription;
+  subscribe(subject: string, queue: string | undefined, take: MessageTaker): Subscribed;
   /**
    * Replies at the end of the turn. The bytes are copied or sent before this returns.
    *
    * @returns false when the reply was dropped: there is no server, or it does not read.
    */
   publish(to: ReplySubject, content: MessageContent): boolean;
-  /** Returns once the server has all subscriptions. */
-  flush(): Promise<void>;
 }
 
 /** Maximum unsent bytes of a connection. Above it, replies are dropped: the server does not read. */
@@ -65,14 +58,14 @@ export class PlainTriggerConnection implements TriggerConnection {
     return this.#connection.isClosed();
   }
 
-  subscribe(subject: string, queue: string | undefined, take: MessageTaker): TriggerSubscription {
+  subscribe(subject: string, queue: string | undefined, take: MessageTaker): Subscribed {
     const subscription: Subscription = this.#connection.subscribe(subject, {
       ...(queue === undefined ? {} : { queue }),
       callback: (error, message) => {
         if (error === null) handOut(message, take);
       },
     });
-    return { drain: () => subscription.drain() };
+    return { drain: () => subscription.drain(), drop: () => subscription.unsubscribe() };
   }
 
   publish(to: ReplySubject, { bytes, headersStart, payloadStart, payloadEnd }: MessageContent): boolean {
@@ -91,6 +84,10 @@ export class PlainTriggerConnection implements TriggerConnection {
 
   async flush(): Promise<void> {
     await this.#connection.flush();
+  }
+
+  onDenied(subject: string, listener: () => void): () => void {
+    return onDenied(this.#connection, subject, listener);
   }
 }
 
