@@ -10,7 +10,7 @@ import { basename, delimiter, join, sep } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const commands = ["test", "mutants", "demo", "check", "fix", "build", "bench", "picture", "fuzz"];
+const commands = ["test", "demo", "check", "fix", "build", "bench", "picture", "fuzz", "mutants"];
 const nodeFlags = ["--conditions=nex-src", "--disable-warning=ExperimentalWarning"];
 const nodeMinimum = [20, 19];
 const nodeOfSources = 24;

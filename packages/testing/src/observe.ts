@@ -1,5 +1,5 @@
 /** Observes a nexus and the host for tests: events, log lines, processes. */
-import { readdirSync, readFileSync } from "node:fs";
+import { type Dirent, existsSync, readdirSync, readFileSync } from "node:fs";
 import { NexError } from "@nexengine/protocol";
 import type { TestNexus } from "./nexus.ts";
 
@@ -56,9 +56,21 @@ export function commandLineOf(pid: string): string {
   }
 }
 
+/** Lists a folder to its depth. A folder in it that is removed meanwhile makes the list begin anew. */
+function listBelow(folder: string): Dirent[] {
+  for (;;) {
+    try {
+      return readdirSync(folder, { recursive: true, withFileTypes: true });
+    } catch (error) {
+      if (!(error instanceof Error && "code" in error && error.code === "ENOENT") || !existsSync(folder))
+        throw error;
+    }
+  }
+}
+
 /** The text of every file of a node below a folder. */
 export function filesBelow(folder: string): string[] {
-  return readdirSync(folder, { recursive: true, withFileTypes: true })
+  return listBelow(folder)
     .filter((entry) => entry.isFile() && /nex-node-/.test(entry.parentPath))
     .map((entry) => {
       try {
