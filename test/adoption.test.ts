@@ -6,8 +6,8 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { connectNex, type Deployment, type DeployOptions, type NexClient } from "@nexengine/client";
-import { createKey, curveKeyOfSeed, type MachineInfo } from "@nexengine/protocol";
+import { connectNex } from "@nexengine/client";
+import type { MachineInfo } from "@nexengine/protocol";
 import {
   commandLineOf,
   echoService,
@@ -19,36 +19,8 @@ import {
   until,
 } from "@nexengine/testing";
 import { eventually } from "../packages/testing/src/observe.ts";
+import { call, counter, deploy, issuer, workloads } from "./support/counting.ts";
 import { entries, Victim } from "./support/victim.ts";
-
-const issuer = newSigner();
-const publisher = curveKeyOfSeed(createKey("curve").seed);
-/** Counts its calls for as long as its machine lives. */
-const counter = "let calls = 0; module.exports = () => ++calls;";
-
-async function deploy(
-  client: NexClient,
-  options: Partial<DeployOptions> & { name: string },
-): Promise<Deployment> {
-  return await client.deploy({
-    type: "v8",
-    issuer,
-    publisher,
-    artifact: { bytes: Buffer.from(counter) },
-    ...(options.type === "native" ? {} : { triggerSubjects: [options.name] }),
-    ...options,
-  });
-}
-
-async function call(client: NexClient, subject: string): Promise<string> {
-  return Buffer.from((await client.call(subject, "")).data).toString();
-}
-
-/** The workloads of the only node. */
-async function workloads(client: NexClient): Promise<MachineInfo[]> {
-  const [node] = await client.nodes();
-  return node === undefined ? [] : (await client.info(node.node_id)).machines;
-}
 
 /** A server, a client and a node to kill. */
 async function bench(
@@ -334,6 +306,9 @@ describe("a node that starts again (process)", () => {
     await assert.rejects(stop(stopped, newSigner()), { code: "stop_issuer_mismatch" });
     await stop(stopped);
     assert.equal(entries(join(victim.directory, "deploys")).length, 2);
+    // A node ends although a workload waits, and the next one shows it again.
+    await victim.end("SIGTERM");
+    await victim.start();
     // The other one runs as soon as there is room.
     await stop(running?.[0]);
     const [last] = await eventually(async () => {

@@ -1,6 +1,8 @@
 /** `nex node upgrade`: a node that people run in a terminal goes on in a new process. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -49,6 +51,11 @@ test("nex node upgrade hands a node over, and the first process passes signals o
     const refused = await home.run(["node", "upgrade", "--state-directory", state]);
     assert.equal(refused.status, 5);
     assert.match(refused.stderr, /did not take the node over.*the node goes on as before/s);
+    assert.equal(Buffer.from((await client.call("echo", "")).data).toString(), '"ok"');
+    const asked = connect(join(state, "upgrade"));
+    asked.write(`${JSON.stringify({ program: ["/nowhere/nex"] })}\n`);
+    const [answer] = await once(asked, "data");
+    assert.match(String(answer), /the node goes on as before/);
     assert.equal(Buffer.from((await client.call("echo", "")).data).toString(), '"ok"');
     const ended = await node.interrupt();
     assert.equal(ended.status, 0, ended.stderr);

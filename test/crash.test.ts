@@ -4,32 +4,17 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { connectNex, type Deployment, type NexClient } from "@nexengine/client";
-import { createKey, curveKeyOfSeed } from "@nexengine/protocol";
+import { connectNex } from "@nexengine/client";
 import {
   commandLineOf,
-  newSigner,
   probeService,
   startTestNatsServer,
   startTestNode,
   unmetSandboxRequirement,
   until,
 } from "@nexengine/testing";
+import { deploy, issuer } from "./support/counting.ts";
 import { entries, isBelow, mounts, Victim } from "./support/victim.ts";
-
-const issuer = newSigner();
-const publisher = curveKeyOfSeed(createKey("curve").seed);
-
-async function deploy(client: NexClient, name: string): Promise<Deployment> {
-  return await client.deploy({
-    name,
-    type: "v8",
-    issuer,
-    publisher,
-    artifact: { bytes: Buffer.from("(s, p) => p") },
-    triggerSubjects: [name],
-  });
-}
 
 for (const sandbox of ["process", "container"] as const) {
   const unmet = await unmetSandboxRequirement(sandbox);
@@ -44,7 +29,7 @@ for (const sandbox of ["process", "container"] as const) {
         nodeLostTimeoutMs: 600_000,
       });
       await victim.start();
-      await deploy(client, "first");
+      await deploy(client, { name: "first" });
       const before = victim.agents();
       assert.ok(before.length >= 1, "an agent runs");
       await victim.end("SIGKILL");
@@ -54,7 +39,7 @@ for (const sandbox of ["process", "container"] as const) {
         before.filter((pid) => after.includes(pid)),
         [],
       );
-      await deploy(client, "second");
+      await deploy(client, { name: "second" });
       assert.equal((await client.call("second", "x")).data.length, 1);
       await victim.end("SIGTERM");
       assert.deepEqual(victim.orphans(), []);
@@ -70,7 +55,7 @@ for (const sandbox of ["process", "container"] as const) {
         nodeLostTimeoutMs: 500,
       });
       await victim.start();
-      await deploy(client, "lonely");
+      await deploy(client, { name: "lonely" });
       await victim.end("SIGKILL");
       await until(() => victim.agents().length === 0);
       // Their directories are the next node's to remove.
@@ -109,7 +94,7 @@ for (const sandbox of ["process", "container"] as const) {
       const before = held();
       await using node = await startTestNode({ server: server.url, sandbox });
       for (let round = 0; round < 5; round++) {
-        const { nodeId, id: workloadId, name } = await deploy(client, "again");
+        const { nodeId, id: workloadId, name } = await deploy(client, { name: "again" });
         assert.equal((await client.call("again", "x")).data.length, 1);
         await client.stop({ nodeId, workloadId, name, issuer });
       }
@@ -149,8 +134,8 @@ test(
       nodeLostTimeoutMs: 600_000,
     });
     await victim.start();
-    const run = (name: string, argv: string[]): Promise<Deployment> =>
-      client.deploy({ name, type: "native", issuer, publisher, artifact: { path: probe?.path ?? "" }, argv });
+    const artifact = { path: probe?.path ?? "" };
+    const run = (name: string, argv: string[]) => deploy(client, { name, type: "native", artifact, argv });
     await run("mild", ["mild", "wait"]);
     await run("stubborn", ["stubborn", "child", "wait"]);
     await until(() => services(victim.directory, "stubborn").length === 2);

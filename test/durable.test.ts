@@ -7,32 +7,21 @@ import { test } from "node:test";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { connectNex, type NexClient } from "@nexengine/client";
-import { createKey, curveKeyOfSeed } from "@nexengine/protocol";
 import { newSigner, startTestNatsServer, startTestNode } from "@nexengine/testing";
 import { eventually } from "../packages/testing/src/observe.ts";
+import { call, deploy as deployOne, issuer, workloads } from "./support/counting.ts";
 import { Victim } from "./support/victim.ts";
 
-const issuer = newSigner();
-const publisher = curveKeyOfSeed(createKey("curve").seed);
 const source = "module.exports = () => env.WORD ?? process.env.WORD;";
 
-async function deploy(client: NexClient, name: string, word = name): Promise<string> {
-  const { id } = await client.deploy({
-    ...{ name, type: "v8", issuer, publisher, triggerSubjects: [name] },
-    artifact: { bytes: Buffer.from(source) },
-    environment: { WORD: word },
-  });
-  return id;
-}
-
-async function call(client: NexClient, subject: string): Promise<string> {
-  return Buffer.from((await client.call(subject, "")).data).toString();
+/** Deploys a function that says its name, which is in its environment. @returns its id */
+async function deploy(client: NexClient, name: string): Promise<string> {
+  const artifact = { bytes: Buffer.from(source) };
+  return (await deployOne(client, { name, artifact, environment: { WORD: name } })).id;
 }
 
 async function running(client: NexClient): Promise<Map<string, string>> {
-  const [node] = await client.nodes();
-  const { machines } = await client.info(node?.node_id ?? "");
-  return new Map(machines.map(({ workload, id }) => [workload.name, id]));
+  return new Map((await workloads(client)).map(({ workload, id }) => [workload.name, id]));
 }
 
 async function bench(config: { durable: "kv" } | Record<string, never> = { durable: "kv" }) {
@@ -168,7 +157,8 @@ test("an identity is refused that is none, that another directory's node has, or
       message: /there is no such file/,
     });
     await assert.rejects(start({ identityFile }), { code: "state_locked", message: /runs already/ });
-    rmSync(join(directory, "identity.json"));
+    // A refused identity is not in the directory.
+    assert.ok(!readdirSync(directory).includes("identity.json"));
     await (await startTestNode({ server: server.url, directory })).stop();
     await assert.rejects(start({ identityFile }), {
       code: "config_invalid",

@@ -16,7 +16,7 @@ test("UnheardLines keeps lines in their order, and gives each once", () => {
 
 test("UnheardLines keeps 64 KiB, counts what is lost after that, and keeps again once it was emptied", () => {
   const unheard = new UnheardLines();
-  for (let at = 0; at < 70; at++) unheard.add(LogLevel.info, "x".repeat(1_024));
+  for (let at = 0; at < 70; at++) unheard.add(LogLevel.info, "x".repeat(960));
   unheard.add(LogLevel.info, "short");
   const lines = unheard.take();
   assert.equal(lines.length, 65);
@@ -26,4 +26,6 @@ test("UnheardLines keeps 64 KiB, counts what is lost after that, and keeps again
   });
   unheard.add(LogLevel.info, "again");
   assert.deepEqual(unheard.take(), [{ level: LogLevel.info, text: "again" }]);
+  for (let at = 0; at < 2_000; at++) unheard.add(LogLevel.info, "");
+  assert.equal(unheard.take().length, 1_025);
 });

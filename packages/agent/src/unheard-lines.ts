@@ -1,8 +1,9 @@
 /** Log lines that are written while there is no node. The next node gets the first of them, and the number of the others. */
 import { LogLevel } from "./provider.ts";
 
-/** Maximum size of all kept lines. */
+/** Maximum size of all kept lines. Each counts a little more than its text, so that empty ones are bounded too. */
 const bytesMax = 65_536;
+const lineBytes = 64;
 
 /** A line of a log. */
 interface Line {
@@ -16,7 +17,7 @@ export class UnheardLines {
   #lost = 0;
 
   add(level: LogLevel, text: string): void {
-    const bytes = Buffer.byteLength(text);
+    const bytes = Buffer.byteLength(text) + lineBytes;
     if (this.#lost > 0 || this.#bytes + bytes > bytesMax) {
       this.#lost++;
       return;

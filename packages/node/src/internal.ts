@@ -9,4 +9,5 @@ export * from "./mod.ts";
 export * from "./sandbox/choose.ts";
 export * from "./sandbox/kinds.ts";
 export * from "./state/default-directories.ts";
+export * from "./state/short-path.ts";
 export * from "./state/state-report.ts";

@@ -38,7 +38,7 @@ import { type NexNode, RunningNode } from "./running-node.ts";
 import type { DriverSource } from "./sandbox/choose.ts";
 import type { DeployRecord } from "./state/deploy-records.ts";
 import { DurableDeploys, recoverDeploys } from "./state/durable-deploys.ts";
-import { handInIdentity, Identity } from "./state/identity.ts";
+import { Identity } from "./state/identity.ts";
 import type { StoredMachine } from "./state/machine-records.ts";
 import { openAbandoned, openNumbered, StateDirectory } from "./state/state-directory.ts";
 import { UsedTokens } from "./state/used-tokens.ts";
@@ -68,16 +68,17 @@ export async function startNode(given: NodeOptions): Promise<NexNode> {
   const prepared = await options.predecessor?.prepare();
   const directory = stack.use(await openDirectory(options, prepared));
   const previous = prepared === undefined ? await takeStock(options, directory) : nothing;
-  if (options.identityFile !== undefined) await handInIdentity(options.identityFile, directory.path);
-  const identity = await Identity.open(directory.path);
+  const identity = await Identity.open(directory.path, options.identityFile);
   const { config, nexus, log } = options;
   checkOwnEndorsement(config.endorsement, { nodeId: identity.id, nexus }, log);
   const driver = await chooseDriver(options.driver, directory);
   // One that was given may serve other nodes too.
   if ("choose" in options.driver) stack.defer(async () => await driver.close?.());
   const connections = stack.use(await openConnections(options, identity.id));
-  if (options.identityFile !== undefined && prepared === undefined)
+  if (options.identityFile !== undefined && prepared === undefined) {
     await assertAlone(connections.own, identity.id);
+    await identity.keep();
+  }
   const durable = durableOf(options, directory, identity, connections);
   if (durable !== undefined) stack.use(durable);
   const recovered =
@@ -94,12 +95,13 @@ export async function startNode(given: NodeOptions): Promise<NexNode> {
 
 /** Where copies of deploys are kept, if they are. */
 function durableOf(
-  { config, log, ...options }: CompleteNodeOptions,
+  options: CompleteNodeOptions,
   directory: StateDirectory,
   { id: nodeId }: Identity,
   { own: connection }: Connections,
 ): DurableDeploys | undefined {
-  if (config.durable === undefined || !isLasting({ config, log, ...options }, directory)) return undefined;
+  const { config, log } = options;
+  if (config.durable === undefined || !isLasting(options, directory)) return undefined;
   return new DurableDeploys({ connection, nodeId, replicas: config.durable_replicas, log });
 }
 
@@ -292,7 +294,7 @@ async function compose(
   } else {
     parts.previous = await takeOver(listening, predecessor);
     await sweepArtifacts(artifacts, directory);
-    await restore(parts, releaseOf(listening, predecessor));
+    await restore(parts, releaseOf(listening, predecessor, parts.previous.machines));
     dispatcher.hold(() => false);
     await predecessor.finish();
     pool.fill();

@@ -107,12 +107,15 @@ export class Successors {
 }
 
 function spawnSuccessor([file = process.execPath, ...first]: Program): ChildProcess {
-  return spawn(file, [...first, ...process.argv.slice(2)], {
+  const child = spawn(file, [...first, ...process.argv.slice(2)], {
     stdio: ["ignore", "inherit", "inherit", "ipc"],
     env: { ...process.env, [takeOverVariable]: "1" },
     // A terminal's signals go to this process alone, which passes them on.
     detached: true,
   });
+  // Whoever waits for its messages hears of a failure; nobody does later.
+  child.on("error", () => undefined);
+  return child;
 }
 
 function stepsOf(child: ChildProcess): StepChannel {

@@ -3,11 +3,12 @@
  * can connect. One line of JSON goes each way.
  */
 import { once } from "node:events";
-import { open, rename, rm } from "node:fs/promises";
+import { rename, rm } from "node:fs/promises";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
+import { openShortPath } from "@nexengine/node/internal";
 import { errorText, NexError } from "@nexengine/protocol/errors";
 import { z } from "zod";
 import { type Program, programSchema } from "./envelopes.ts";
@@ -42,11 +43,12 @@ export class UpgradeSocket implements AsyncDisposable {
     });
     // Closing a server removes the path that it was opened with, which must not be that of a successor.
     const own = `.${socketName}-${process.pid}`;
-    await withShortPath(directory, async (short) => {
-      await rm(join(directory, own), { force: true });
-      server.listen(join(short, own));
+    await rm(join(directory, own), { force: true });
+    {
+      await using short = await openShortPath(directory);
+      server.listen(join(short.path, own));
       await once(server, "listening");
-    });
+    }
     await rename(join(directory, own), join(directory, socketName));
     server.unref();
     return new UpgradeSocket(directory, server);
@@ -76,23 +78,28 @@ async function answer(socket: Socket, start: StartSuccessor): Promise<void> {
  * @throws NexError `node_not_found`, `hand_over_refused`
  */
 export async function askForSuccessor(directory: string, program: Program): Promise<number> {
-  const socket = await withShortPath(directory, async (short) => {
-    const made = connect(join(short, socketName));
-    try {
-      await once(made, "connect");
-    } catch (cause) {
-      throw new NexError("node_not_found", `No node runs in the state directory "${directory}"`, {
-        cause,
-        advice: "Show the nodes of this host with: nex node state",
-      });
-    }
-    return made;
-  });
+  const socket = await connectTo(directory);
   socket.write(`${JSON.stringify({ program })}\n`);
   const { pid, error } = answerSchema.parse(JSON.parse(await lineOf(socket, upgradeTimeMs)));
   socket.destroy();
   if (pid !== undefined) return pid;
   throw new NexError("hand_over_refused", error ?? "The node was not handed over");
+}
+
+/** @throws NexError `node_not_found` */
+async function connectTo(directory: string): Promise<Socket> {
+  try {
+    await using short = await openShortPath(directory);
+    const socket = connect(join(short.path, socketName));
+    await once(socket, "connect");
+    return socket;
+  } catch (cause) {
+    throw new NexError(
+      "node_not_found",
+      `No node runs in the state directory "${directory}": ${errorText(cause)}`,
+      { cause, advice: "Show the nodes of this host with: nex node state" },
+    );
+  }
 }
 
 async function lineOf(socket: Socket, timeoutMs: number): Promise<string> {
@@ -116,23 +123,5 @@ async function lineOf(socket: Socket, timeoutMs: number): Promise<string> {
     return String(line);
   } finally {
     timer.abort();
-  }
-}
-
-/** Gives a path of the directory that is short enough for the address of a socket. */
-async function withShortPath<T>(directory: string, use: (short: string) => Promise<T>): Promise<T> {
-  if (process.platform !== "linux") return await use(directory);
-  try {
-    await using handle = await open(directory);
-    return await use(`/proc/self/fd/${handle.fd}`);
-  } catch (cause) {
-    if (cause instanceof NexError) throw cause;
-    throw new NexError(
-      "state_unusable",
-      `Cannot use the state directory "${directory}": ${errorText(cause)}`,
-      {
-        cause,
-      },
-    );
   }
 }

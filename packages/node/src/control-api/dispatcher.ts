@@ -26,6 +26,8 @@ export const waitingBytesMax = 16_777_216;
 const msPerSecond = 1_000;
 /** Maximum number of requests that are noted while another process takes over. */
 const notedMax = 100_000;
+/** Time within which the copy of a request can come that another process has answered. */
+const lateCopyMsMax = 30_000;
 
 /** One kind of request. */
 export interface Action {
@@ -136,9 +138,12 @@ export class Dispatcher {
     if (this.#waiting.length > 0) this.#schedule();
   }
 
-  /** Drops requests that another process answers, also those that come later. */
+  /** Drops requests that another process answers, also copies that come a little later. */
   dropAnswered(keys: readonly string[]): void {
     this.#answeredElsewhere = new Set(keys);
+    setTimeout(() => {
+      this.#answeredElsewhere = new Set();
+    }, lateCopyMsMax).unref();
     const isOurs = ({ message, body }: Waiting): boolean =>
       !this.#answeredElsewhere.has(requestKey(message, body));
     for (const { body } of this.#held.filter((waiting) => !isOurs(waiting)))

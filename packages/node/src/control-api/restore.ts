@@ -4,8 +4,7 @@
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { type ErrorCode, errorText, NexError, toNexError } from "@nexengine/protocol/errors";
-import { parseJson } from "@nexengine/protocol/formats";
-import { type DeployRequest, deployRequestSchema, parseDeployExtras } from "@nexengine/protocol/messages";
+import { parseDeployExtras } from "@nexengine/protocol/messages";
 import { decodeClaims } from "@nexengine/protocol/tokens";
 import type { Logger } from "pino";
 import { admitDeploy } from "../admission/admit-deploy.ts";
@@ -14,6 +13,7 @@ import type { StoredMachine } from "../state/machine-records.ts";
 import type { PreviousHolder } from "../workloads/previous-holder.ts";
 import type { WorkloadSpec } from "../workloads/spec.ts";
 import type { ActionContext } from "./context.ts";
+import { requestOf } from "./recorded-request.ts";
 import { WaitingWorkload } from "./waiting-workloads.ts";
 
 /** Maximum number of workloads that are restored at once. */
@@ -97,7 +97,11 @@ async function restoreOne(
   const obstacle = await tryOnce(context, record, machines);
   if (obstacle === undefined) return;
   const { release: _, ...alone } = context;
-  tryUntilItRuns(alone, record, obstacle).catch((thrown: unknown) => {
+  const workload = new WaitingWorkload(record, (waiting) => tryUntilItRuns(alone, waiting, obstacle));
+  context.waiting.add(workload);
+  const over = (): void => context.waiting.remove(workload);
+  workload.attempts.then(over, (thrown: unknown) => {
+    over();
     context.log.error({ workload: record.id, reason: errorText(thrown) }, "a restore failed");
   });
 }
@@ -132,36 +136,36 @@ async function tryOnce(
 }
 
 /** Tries again until the workload runs, its issuer stops it, or the node stops. */
-async function tryUntilItRuns(context: RestoreContext, record: DeployRecord, first: Obstacle): Promise<void> {
-  const workload = new WaitingWorkload(record);
-  const { signal, waiting, workloads } = context;
-  const over = AbortSignal.any([signal, workload.signal]);
-  waiting.add(workload);
+async function tryUntilItRuns(
+  context: RestoreContext,
+  workload: WaitingWorkload,
+  first: Obstacle,
+): Promise<void> {
+  const { record } = workload;
+  const { id, namespace } = record;
+  const over = AbortSignal.any([context.signal, workload.signal]);
   let obstacle: Obstacle | undefined = first;
   for (let delayMs = retryFirstMs; obstacle !== undefined; delayMs = Math.min(delayMs * 2, retryMaxMs)) {
     const { error, machines }: Obstacle = obstacle;
     workload.reason = error.message;
     workload.nextAtMs = Date.now() + delayMs;
-    const { id, namespace } = record;
     context.log.warn(
       { workload: id, namespace, reason: error.message, delayMs },
       "a workload of the previous node can't run yet; it is tried again",
     );
     await delay(delayMs, undefined, { signal: over, ref: false }).catch(() => undefined);
-    if (signal.aborted) return;
     if (workload.signal.aborted) {
       await context.forget(record);
       for (const machine of machines) await endOne(context, machine);
       const reason = String(workload.signal.reason);
       context.reporter.tell({ type: "workload_undeployed", workload, code: 0, reason });
-      break;
+      return;
     }
+    if (context.signal.aborted) return;
     obstacle = await tryOnce(context, record, machines);
   }
-  waiting.remove(workload);
   // It was stopped while it started.
-  if (workload.signal.aborted) await workloads.find(record.id)?.stop(String(workload.signal.reason));
-  workload.settled();
+  if (workload.signal.aborted) await context.workloads.find(id)?.stop(String(workload.signal.reason));
 }
 
 /** The node that has run a workload before. */
@@ -235,12 +239,6 @@ async function endForeign(
     else await endOne(context, machine);
   }
   return usable;
-}
-
-/** @throws NexError `malformed_request` */
-function requestOf(record: DeployRecord): { request: DeployRequest; body: Uint8Array } {
-  const body = Buffer.from(record.request, "base64");
-  return { request: parseJson(body, deployRequestSchema, "Cannot read a recorded deploy"), body };
 }
 
 /** Admits a recorded request as of its time. @throws NexError */

@@ -3,6 +3,7 @@ import { errorText } from "@nexengine/protocol/errors";
 import type { Logger } from "pino";
 import type { HandOverParts } from "../hand-over/hand-over.ts";
 import type { Predecessor } from "../hand-over/predecessor.ts";
+import type { StoredMachine } from "../state/machine-records.ts";
 import type { StateDirectory } from "../state/state-directory.ts";
 import type { ActionContext } from "./context.ts";
 import type { Action, Dispatcher } from "./dispatcher.ts";
@@ -50,16 +51,28 @@ export async function takeOver(
   return { deploys: records, machines: machines.filter(({ workload_id }) => workload_id !== undefined) };
 }
 
-/** Has the running node let go of single workloads. When it does not answer, they are taken from it. */
-export function releaseOf({ directory, log }: ListeningParts, predecessor: Predecessor): Release {
+/**
+ * Has the running node let go of single workloads. When it does not answer, they are taken from it.
+ *
+ * @param machines Machines that ran workloads when this node took over.
+ */
+export function releaseOf(
+  { directory, log }: ListeningParts,
+  predecessor: Predecessor,
+  machines: readonly StoredMachine[],
+): Release {
   return async (id) => {
+    let released: string[] | undefined;
     try {
-      await predecessor.release(id);
+      released = await predecessor.release(id);
     } catch (error) {
       log.warn({ workload: id, reason: errorText(error) }, "the node before did not release a workload");
     }
     if (!(await directory.deploys.has(id))) return undefined;
-    return (await directory.records.list()).filter(({ workload_id }) => workload_id === id);
+    // One that the node before did not run has the machines of its own predecessor, if any.
+    return released === undefined
+      ? machines.filter(({ workload_id }) => workload_id === id)
+      : await directory.records.ofMachines(released);
   };
 }
 

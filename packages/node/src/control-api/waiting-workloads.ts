@@ -1,9 +1,8 @@
 /** Workloads of an earlier node that can't run yet. They are shown, and can be stopped, like those that run. */
-import { parseJson } from "@nexengine/protocol/formats";
-import { deployRequestSchema } from "@nexengine/protocol/messages";
 import { type Claims, decodeClaims } from "@nexengine/protocol/tokens";
 import type { StopTarget } from "../admission/admit-stop.ts";
 import type { DeployRecord } from "../state/deploy-records.ts";
+import { requestOf } from "./recorded-request.ts";
 
 /** A workload that waits for its next attempt, or is in one. */
 export class WaitingWorkload implements StopTarget {
@@ -16,16 +15,19 @@ export class WaitingWorkload implements StopTarget {
   /** When the next attempt begins, in ms since 1970. */
   nextAtMs = 0;
   readonly #stopping = new AbortController();
-  readonly #stopped = Promise.withResolvers<void>();
+  readonly #attempts: Promise<void>;
 
-  /** @throws NexError `malformed_request`, `token_invalid` */
-  constructor(record: DeployRecord) {
-    const body = Buffer.from(record.request, "base64");
-    const request = parseJson(body, deployRequestSchema, "Cannot read a recorded deploy");
+  /**
+   * @param attempt Tries until the workload runs, is stopped, or its node stops.
+   * @throws NexError `malformed_request`, `token_invalid`
+   */
+  constructor(record: DeployRecord, attempt: (workload: WaitingWorkload) => Promise<void>) {
+    const { request } = requestOf(record);
     this.record = record;
     this.claims = decodeClaims(request.workload_jwt ?? "");
     this.name = this.claims.sub;
     this.type = request.type ?? "";
+    this.#attempts = attempt(this);
   }
 
   get id(): string {
@@ -41,15 +43,15 @@ export class WaitingWorkload implements StopTarget {
     return this.#stopping.signal;
   }
 
+  /** Settles when the attempts are over. */
+  get attempts(): Promise<void> {
+    return this.#attempts;
+  }
+
   /** Stops it. Returns once nothing of it is left. @param reason For its end */
   async stop(reason: string): Promise<void> {
     this.#stopping.abort(reason);
-    await this.#stopped.promise;
-  }
-
-  /** Nothing of it is left after its stop, or it runs. */
-  settled(): void {
-    this.#stopped.resolve();
+    await this.#attempts;
   }
 }
 

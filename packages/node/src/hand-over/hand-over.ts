@@ -18,7 +18,8 @@ export interface HandOverParts {
   listenAgain(): Promise<void>;
   endedWorkloads(): EndedEntry[];
   unlock(): Promise<void>;
-  release(workloadId: string): Promise<void>;
+  /** See `Predecessor.release`. */
+  release(workloadId: string): Promise<string[] | undefined>;
   /** Ends the node. @param failure Why the successor did not take it over. */
   end(failure: NexError | undefined): Promise<void>;
 }
@@ -26,7 +27,7 @@ export interface HandOverParts {
 /**
  * - `idle`: nothing was asked.
  * - `prepared`, `deaf`, `unlocked`, `finished`: after that step.
- * - `aborted`: the successor is gone.
+ * - `aborted`: it was refused, or the successor is gone.
  */
 type HandOverState = "idle" | "prepared" | "deaf" | "unlocked" | "finished" | "aborted";
 
@@ -58,6 +59,7 @@ export class HandOver implements Predecessor {
     const { directory, lameDuck } = this.#parts;
     const obstacle = this.#parts.obstacle();
     if (obstacle !== undefined) {
+      this.#state = "aborted";
       throw new NexError("hand_over_refused", `Cannot hand this node to another process: ${obstacle}`);
     }
     this.#parts.noteRequests();
@@ -75,9 +77,9 @@ export class HandOver implements Predecessor {
     await this.#parts.unlock();
   }
 
-  async release(workloadId: string): Promise<void> {
+  async release(workloadId: string): Promise<string[] | undefined> {
     this.#demand("unlocked", "unlocked");
-    await this.#parts.release(workloadId);
+    return await this.#parts.release(workloadId);
   }
 
   async finish(): Promise<void> {

@@ -27,6 +27,8 @@ export type StepAnswer = z.infer<typeof stepAnswerSchema>;
 
 export const preparedSchema = z.object({ directory: z.string().max(4_096), lameDuck: z.boolean() });
 
+export const releasedSchema = z.array(z.string().max(64)).optional();
+
 export const stoppedListeningSchema = z.object({
   handled: z.array(z.string()),
   ended: z.array(z.object({ namespace: z.string(), ended: endedWorkloadSchema })),

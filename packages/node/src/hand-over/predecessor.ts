@@ -29,9 +29,11 @@ export interface Predecessor {
   unlock(): Promise<void>;
   /**
    * It finishes the calls of a workload and lets go of its machines. The successor has subscribed to its triggers already,
-   * so messages wait there. Does nothing for a workload that it does not have.
+   * so messages wait there.
+   *
+   * @returns ids of the machines that go on; `undefined` for a workload that it does not run.
    */
-  release(workloadId: string): Promise<void>;
+  release(workloadId: string): Promise<string[] | undefined>;
   /** It ends, and lets go of whatever it still has. */
   finish(): Promise<void>;
 }

@@ -4,6 +4,7 @@ import type { z } from "zod";
 import {
   handOverVersion,
   preparedSchema,
+  releasedSchema,
   type Step,
   type StepChannel,
   stepAnswerSchema,
@@ -55,8 +56,8 @@ export class RemotePredecessor implements Predecessor {
     await this.#ask("unlock");
   }
 
-  async release(workloadId: string): Promise<void> {
-    await this.#ask("release", workloadId);
+  async release(workloadId: string): Promise<string[] | undefined> {
+    return parse(releasedSchema, await this.#ask("release", workloadId));
   }
 
   async finish(): Promise<void> {

@@ -16,7 +16,8 @@ export async function serveHandOver(
   handOver: HandOver,
   channel: StepChannel,
 ): Promise<{ why: string; goesOn: boolean } | undefined> {
-  const over = Promise.withResolvers<string | undefined>();
+  /** Settles with the reason when the hand-over failed. */
+  const over = Promise.withResolvers<string>();
   let isOver = false;
   let stepsInProgress = 0;
   let idle: NodeJS.Timeout | undefined;
@@ -35,7 +36,7 @@ export async function serveHandOver(
       stepsInProgress++;
       void answer(handOver, message, channel).then((step) => {
         if (--stepsInProgress === 0 && !isOver) waitForStep();
-        if (step === "finish" && handOver.isFinished) over.resolve(undefined);
+        if (step === "finish" && handOver.isFinished) over.resolve("");
       });
     },
     closed: () => over.resolve("the process that was to take it over has ended"),
@@ -44,7 +45,7 @@ export async function serveHandOver(
   isOver = true;
   clearTimeout(idle);
   if (handOver.isFinished) return undefined;
-  return { why: why ?? "", goesOn: await handOver.abort(why ?? "") };
+  return { why, goesOn: await handOver.abort(why) };
 }
 
 async function answer(

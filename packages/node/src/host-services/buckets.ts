@@ -1,10 +1,9 @@
 /** Buckets of host services: their names and their owners. */
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/nats-core";
+import { bucketNamePart, jetStreamTimeMs } from "../connections/buckets.ts";
 import { assertTakesMore, jetStreamCode, type Owner, ServiceError } from "./service.ts";
 
-/** Timeout of a JetStream request. */
-export const jetStreamTimeMs = 5_000;
 /** JetStream error code for a missing stream. */
 const streamNotFound = 10_059;
 
@@ -17,15 +16,11 @@ export interface BucketSettings {
   provision: boolean;
 }
 
-/** Name of an owner's bucket. Characters that a bucket name cannot have are written in hexadecimal. */
+/** Name of an owner's bucket. */
 function bucketName(template: string, { namespace, name }: Owner): string {
   return template
-    .replace(/\$\{namespace\}/gi, () => encoded(namespace))
-    .replace(/\$\{workload_name\}/gi, () => encoded(name));
-}
-
-function encoded(text: string): string {
-  return text.replace(/[^\w-]/gu, (character) => `-${Buffer.from(character).toString("hex")}-`);
+    .replace(/\$\{namespace\}/gi, () => bucketNamePart(namespace))
+    .replace(/\$\{workload_name\}/gi, () => bucketNamePart(name));
 }
 
 /** Description of a bucket, which names its owner. */

@@ -1,7 +1,8 @@
 /** `hostServices.kv`: one key-value bucket for each function. */
 import { type KV, Kvm } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/nats-core";
-import { type BucketSettings, jetStreamTimeMs, OwnBucket } from "./buckets.ts";
+import { jetStreamTimeMs } from "../connections/buckets.ts";
+import { type BucketSettings, OwnBucket } from "./buckets.ts";
 import { type Method, nothing, type Owner, ServiceError, textOf } from "./service.ts";
 
 /** Maximum number of keys in an answer of `keys`. */

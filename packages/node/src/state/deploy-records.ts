@@ -2,7 +2,7 @@
  * Records of accepted deploys, one file each. A record is on the disk before its deploy is answered, and is removed
  * before its workload is stopped, so a node that restarts runs exactly what was accepted and not stopped.
  */
-import { mkdir, readdir, rm } from "node:fs/promises";
+import { access, mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { errorText, NexError } from "@nexengine/protocol/errors";
 import { z } from "zod";
@@ -79,7 +79,10 @@ export class DeployRecords {
 
   /** Whether there is a record of this workload. */
   async has(id: string): Promise<boolean> {
-    return (await readIfThere(this.#pathOf(id))) !== undefined;
+    return await access(this.#pathOf(id)).then(
+      () => true,
+      () => false,
+    );
   }
 
   /** Removes a record. Returns once the disk has that. */

@@ -9,13 +9,12 @@ import { type KV, Kvm } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/nats-core";
 import { errorText, NexError } from "@nexengine/protocol/errors";
 import type { Logger } from "pino";
-import { type DeployRecord, parseRecord } from "./deploy-records.ts";
+import { bucketNamePart, jetStreamTimeMs } from "../connections/buckets.ts";
+import { type DeployRecord, type DeployRecords, parseRecord } from "./deploy-records.ts";
 import { prepareFile, readIfThere } from "./files.ts";
 import type { StateDirectory } from "./state-directory.ts";
 
 const prefix = "NEX_DEPLOYS_";
-/** Timeout of a JetStream request. */
-const jetStreamTimeMs = 5_000;
 const retryFirstMs = 500;
 const retryMaxMs = 30_000;
 /** Time for removals that wait when the node ends. */
@@ -91,15 +90,18 @@ export class DurableDeploys implements AsyncDisposable {
     }
   }
 
-  /** Lets the buckets have exactly these records of this node. Done in the background, until it succeeds. */
-  keepOnly(records: readonly DeployRecord[]): void {
+  /** Makes the buckets like the records of the state directory. Done in the background, until it succeeds. */
+  follow(deploys: DeployRecords): void {
     this.#removals = this.#removals.then(() =>
       this.#retried("deploys in buckets can't be compared with those on the disk", async () => {
-        const ids = new Map(records.map((record) => [this.#keyOf(record.id), record]));
-        for (const { bucket, name, stream } of await this.#entries()) {
-          if (!ids.delete(name)) await this.#delete(bucket, stream, name);
+        const entries = await this.#entries();
+        // Read after the buckets: a deploy that is accepted meanwhile has its record before its copy.
+        const { records } = await deploys.read();
+        const missing = new Map(records.map((record) => [this.#keyOf(record.id), record]));
+        for (const { bucket, name, stream } of entries) {
+          if (!missing.delete(name)) await this.#delete(bucket, stream, name);
         }
-        for (const record of ids.values()) await this.put(record);
+        for (const record of missing.values()) await this.put(record);
       }),
     );
   }
@@ -186,21 +188,21 @@ export async function recoverDeploys(
   durable: DurableDeploys,
   { path, deploys }: Pick<StateDirectory, "path" | "deploys">,
 ): Promise<DeployRecord[]> {
-  const { records } = await deploys.read();
   const mark = join(path, markFile);
-  const ids = new Set(records.map(({ id }) => id));
-  const isKnown = (await readIfThere(mark)) !== undefined;
-  const missing = isKnown ? [] : (await durable.read()).filter(({ id }) => !ids.has(id));
-  for (const record of missing) await deploys.update(record);
-  if (!isKnown) await (await prepareFile(mark, `${JSON.stringify({ version: 1 })}\n`)).commit();
-  durable.keepOnly([...records, ...missing]);
+  const missing: DeployRecord[] = [];
+  if ((await readIfThere(mark)) === undefined) {
+    const ids = new Set((await deploys.read()).records.map(({ id }) => id));
+    missing.push(...(await durable.read()).filter(({ id }) => !ids.has(id)));
+    for (const record of missing) await deploys.update(record);
+    await (await prepareFile(mark, `${JSON.stringify({ version: 1 })}\n`)).commit();
+  }
+  durable.follow(deploys);
   return missing;
 }
 
-/** Name of a namespace's bucket. Characters that it can't have are written in hexadecimal. */
+/** Name of a namespace's bucket. */
 function bucketName(namespace: string): string {
-  const encoded = namespace.replace(/[^\w-]/gu, (character) => `-${Buffer.from(character).toString("hex")}-`);
-  return prefix + encoded;
+  return prefix + bucketNamePart(namespace);
 }
 
 function streamName(namespace: string): string {

@@ -29,10 +29,13 @@ export class Identity {
   #proof = "";
   #proofUntilMs = 0;
 
-  private constructor(signer: Signer, xkey: CurveKey, now: () => number) {
-    this.id = signer.publicKey;
-    this.xkey = xkey;
-    this.#signer = signer;
+  /** Writes the identity into its directory; absent when it stands there. */
+  #keep: (() => Promise<unknown>) | undefined;
+
+  private constructor({ node_seed, xkey_seed }: Seeds, now: () => number) {
+    this.#signer = signerOfSeed(node_seed);
+    this.id = this.#signer.publicKey;
+    this.xkey = curveKeyOfSeed(xkey_seed);
     this.#now = now;
   }
 
@@ -40,23 +43,38 @@ export class Identity {
    * Opens the identity in a state directory, or makes a new one. Its seeds are in a file of mode 0600: whoever can read
    * it can be this node, and open what was sealed for it.
    *
-   * @throws NexError `state_unusable` when the file is unreadable. A node never becomes another one silently.
+   * @param file A copy of the file `identity.json` of a directory that was lost. It is not in this directory before `keep`.
+   * @throws NexError `state_unusable` when the directory's file is unreadable: a node never becomes another one silently;
+   *   `config_invalid` when the given file is no identity, or the directory has another one.
    */
-  static async open(directory: string, now: () => number = Date.now): Promise<Identity> {
+  static async open(directory: string, file?: string, now: () => number = Date.now): Promise<Identity> {
     const path = join(directory, fileName);
     try {
       const kept = await readKept(path);
-      const seeds = kept ?? (await keep(path, newSeeds()));
-      const xkey = curveKeyOfSeed(seeds.xkey_seed);
-      warmUp(xkey);
-      return new Identity(signerOfSeed(seeds.node_seed), xkey, now);
+      if (file === undefined) return new Identity(kept ?? (await keep(path, newSeeds())), now).#warm();
+      const seeds = await handedIn(file, directory, kept);
+      const identity = new Identity(seeds, now).#warm();
+      if (kept === undefined) identity.#keep = () => keep(path, seeds);
+      return identity;
     } catch (cause) {
+      if (cause instanceof NexError && cause.code === "config_invalid") throw cause;
       // The cause may quote the file, which holds seeds.
       const why = cause instanceof Error && "code" in cause ? errorText(cause) : "it is damaged";
       throw new NexError("state_unusable", `Cannot read the node's identity "${path}": ${why}`, {
         advice: "Mend the file, or remove it to let the node become a new one",
       });
     }
+  }
+
+  #warm(): this {
+    warmUp(this.xkey);
+    return this;
+  }
+
+  /** Puts an identity that was handed in into the state directory, for good. */
+  async keep(): Promise<void> {
+    await this.#keep?.();
+    this.#keep = undefined;
   }
 
   /** The proof of the xkey, renewed at half its life. */
@@ -92,12 +110,12 @@ function newSeeds(): Seeds {
 }
 
 /**
- * Puts an identity that is kept elsewhere into a state directory.
+ * Reads an identity that is kept elsewhere.
  *
- * @param file A copy of the file `identity.json` of a state directory.
- * @throws NexError `config_invalid` when it is none, or the directory has another one.
+ * @param there Identity of the state directory.
+ * @throws NexError `config_invalid` when the file is none, or the directory has another one.
  */
-export async function handInIdentity(file: string, directory: string): Promise<void> {
+async function handedIn(file: string, directory: string, there: Seeds | undefined): Promise<Seeds> {
   const refused = (why: string): NexError =>
     new NexError("config_invalid", `Cannot take the identity "${file}": ${why}`);
   let seeds: Seeds | undefined;
@@ -110,12 +128,8 @@ export async function handInIdentity(file: string, directory: string): Promise<v
     throw refused(isOfFile ? errorText(cause) : "it is no identity of a node");
   }
   if (seeds === undefined) throw refused("there is no such file");
-  const path = join(directory, fileName);
-  const there = await readKept(path).catch(() => undefined);
-  if (there === undefined) await keep(path, seeds);
-  else if (idOf(there) !== idOf(seeds)) {
-    throw refused(`the state directory "${directory}" belongs to another node, ${idOf(there)}`);
-  }
+  if (there === undefined || idOf(there) === idOf(seeds)) return seeds;
+  throw refused(`the state directory "${directory}" belongs to another node, ${idOf(there)}`);
 }
 
 /** @throws Error when the seeds are none */

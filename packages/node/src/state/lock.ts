@@ -1,10 +1,11 @@
 /** Locks a directory for the life of this process. */
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { link, lstat, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { link, lstat, readdir, rename, rm, stat } from "node:fs/promises";
 import { connect, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { NexError } from "@nexengine/protocol/errors";
+import { openShortPath } from "./short-path.ts";
 
 /** Maximum number of tries to take a stale lock that others try to take too. */
 const triesMax = 20;
@@ -46,10 +47,9 @@ class SocketFile implements AsyncDisposable {
 
   /** @throws NexError `state_locked` */
   static async take(directory: string): Promise<SocketFile> {
-    // Addressed through a descriptor, because socket paths have 107 bytes at most.
-    await using handle = await open(directory);
+    await using opened = await openShortPath(directory);
+    const short = opened.path;
     const own = `lock.${randomBytes(6).toString("hex")}`;
-    const short = process.platform === "linux" ? `/proc/self/fd/${handle.fd}` : directory;
     const server = await listen(join(short, own));
     if (server === undefined) throw locked(directory);
     const paths = { directory, short, own: join(directory, own), lock: join(directory, "lock") };

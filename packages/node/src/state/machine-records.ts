@@ -40,8 +40,13 @@ export class MachineRecords {
   /** Reads the records that are valid, and changes nothing. */
   async read(): Promise<StoredMachine[]> {
     const names = (await readdir(this.path)).filter((name) => name.endsWith(suffix));
+    return await this.ofMachines(names.map((name) => name.slice(0, -suffix.length)));
+  }
+
+  /** The valid records of these machines. */
+  async ofMachines(ids: readonly string[]): Promise<StoredMachine[]> {
     const records = await Promise.all(
-      names.map(async (name) => parseRecord((await readIfThere(join(this.path, name))) ?? "")),
+      ids.map(async (id) => parseRecord((await readIfThere(this.#pathOf(id))) ?? "")),
     );
     return records.filter((record) => record !== undefined);
   }

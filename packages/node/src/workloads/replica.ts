@@ -66,6 +66,7 @@ export class Replica {
   #early: (() => void) | undefined;
   #ending: Promise<Exited | undefined> | undefined;
   #restarts = 0;
+  #detachedMachine: string | undefined;
   readonly #history = new RestartHistory(windowMs);
 
   constructor(host: ReplicaHost) {
@@ -74,6 +75,11 @@ export class Replica {
 
   get isRunning(): boolean {
     return this.#state === "running";
+  }
+
+  /** Id of the machine that goes on without this node. */
+  get detachedMachine(): string | undefined {
+    return this.#detachedMachine;
   }
 
   /** Number of restarts. */
@@ -268,7 +274,8 @@ export class Replica {
     this.#state = "over";
     clearTimeout(this.#restart);
     await this.#placing;
-    if (this.#machine?.detach() !== true) await this.#machine?.end(graceMs);
+    if (this.#machine?.detach() === true) this.#detachedMachine = this.#machine.id;
+    else await this.#machine?.end(graceMs);
     await this.#replacedEnded;
     this.#ending ??= Promise.resolve(undefined);
   }

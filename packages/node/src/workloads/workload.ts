@@ -409,10 +409,13 @@ export class Workload {
   /**
    * Lets go of the workload, for another node to adopt. Calls that it has finish first; those that take too long fail. Its
    * record and its artifact stay.
+   *
+   * @returns ids of the machines that go on.
    */
-  handOver(): Promise<void> {
+  async handOver(): Promise<string[]> {
     this.#stopping ??= this.#handOver();
-    return this.#stopping;
+    await this.#stopping;
+    return this.#replicas.flatMap(({ detachedMachine }) => detachedMachine ?? []);
   }
 
   async #handOver(): Promise<void> {

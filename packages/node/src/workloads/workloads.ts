@@ -208,11 +208,17 @@ export class Workloads {
     this.#services.artifacts.keepsFiles = true;
   }
 
-  /** Lets go of a workload, for another node to adopt; nothing is told. Does nothing for one that is not here. */
-  async handOver(id: string): Promise<void> {
+  /**
+   * Lets go of a workload, for another node to adopt; nothing is told.
+   *
+   * @returns ids of its machines that go on; `undefined` for a workload that is not here.
+   */
+  async handOver(id: string): Promise<string[] | undefined> {
     const workload = this.#byId.get(id);
-    await workload?.handOver();
-    if (workload !== undefined) this.#forget(workload);
+    if (workload === undefined) return undefined;
+    const machines = await workload.handOver();
+    this.#forget(workload);
+    return machines;
   }
 
   /** Lets go of all workloads. */
