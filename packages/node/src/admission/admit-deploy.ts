@@ -11,15 +11,7 @@ import {
   signedDigest,
   type WorkloadType,
 } from "@nexengine/protocol/messages";
-import {
-  alwaysDeniedTrigger,
-  assertDeployNamespace,
-  deniedTriggerSubjects,
-  isSubscribableSubject,
-  isWorkloadName,
-  overlapping,
-  printable,
-} from "@nexengine/protocol/subjects";
+import { assertDeployNamespace, isWorkloadName, printable } from "@nexengine/protocol/subjects";
 import {
   type BoundToken,
   type Claims,
@@ -34,6 +26,7 @@ import { grantLimits, grantReplicas, type LimitFacts } from "./limits.ts";
 import { openSecrets } from "./open-secrets.ts";
 import { admitConnections, type PerRequestConnectionFacts } from "./per-request-connections.ts";
 import { asToken, type ReadToken, readToken, type TokenFacts } from "./tokens.ts";
+import { admitTriggers } from "./triggers.ts";
 
 /** The node's facts for admission. */
 export interface DeployFacts extends TokenFacts, PerRequestConnectionFacts {
@@ -114,7 +107,7 @@ export function admitDeploy(arrival: DeployArrival, facts: DeployFacts): Admitte
   const type = checkType(request, facts);
   const replicas = grantReplicas(extras.replicas ?? 1, facts.limits);
   const limits = grantLimits(extras.limits ?? {}, type, facts.limits);
-  const triggerSubjects = checkTriggers(type, request.trigger_subjects ?? [], facts);
+  const triggers = admitTriggers(type, request.trigger_subjects ?? [], extras.triggers ?? [], facts);
   const essential = request.essential ?? false;
   if (essential && functionTypes.has(type)) {
     throw new NexError(
@@ -124,11 +117,13 @@ export function admitDeploy(arrival: DeployArrival, facts: DeployFacts): Admitte
   }
   const location = parseObjectLocation(demand(request.location, "location"));
   const { claims, bound } = checkToken(arrival, facts);
+  if (extras.triggers !== undefined) demandBound(bound, "nex.triggers");
   if (extras.replace !== undefined) {
     const by = { namespace, issuer: claims.iss };
     const replaced = checkReplaced(extras.replace, facts, bound !== undefined, by);
     checkRoom(facts, replicas, replaced);
   }
+  const triggerSubjects = triggers.flatMap((trigger) => (trigger.type === "subject" ? trigger.subject : []));
   const health =
     extras.health && admitHealth(extras.health, { type, triggerSubjects, replicas, limits }, facts);
   const opened = openSecrets(
@@ -153,7 +148,7 @@ export function admitDeploy(arrival: DeployArrival, facts: DeployFacts): Admitte
     description: request.description ?? "",
     argv: request.argv ?? [],
     environment: opened.environment,
-    triggers: triggerSubjects.map((subject) => ({ type: "subject", subject })),
+    triggers,
     perRequestConnections: functionTypes.has(type) ? perRequestConnections : [],
     ...location,
     ...(request.jsdomain ? { jsDomain: request.jsdomain } : {}),
@@ -211,39 +206,6 @@ function checkType(request: DeployRequest, facts: DeployFacts): WorkloadType {
   return type as WorkloadType;
 }
 
-function checkTriggers(type: WorkloadType, subjects: string[], facts: DeployFacts): string[] {
-  if (!functionTypes.has(type)) {
-    if (subjects.length === 0) return [];
-    throw new NexError(
-      "triggers_not_supported",
-      `Unsupported workload type for trigger subject registration: ${type}`,
-    );
-  }
-  for (const subject of subjects) checkTrigger(subject, facts);
-  if (subjects.length === 0) {
-    throw new NexError(
-      "triggers_required",
-      "Failed to deploy workload: workload rejected by agent: at least one trigger subject is required for this workload type",
-    );
-  }
-  return [...new Set(subjects)];
-}
-
-function checkTrigger(subject: string, facts: DeployFacts): void {
-  if (!isSubscribableSubject(subject)) {
-    throw new NexError("trigger_invalid", `The trigger subject ${printable(subject)} is not a NATS subject`);
-  }
-  const listed = overlapping(subject, [...deniedTriggerSubjects, ...facts.rules.denyTriggerSubjects]);
-  const always = alwaysDeniedTrigger(subject, facts.inboxPrefixes);
-  const denied = always === undefined || listed.length > 0 ? listed : [always];
-  if (denied.length > 0) {
-    throw new NexError(
-      "trigger_denied",
-      `The trigger subject ${subject} overlaps with subject(s) in this node's deny list: ${denied.slice(0, 4).join(", ")}`,
-    );
-  }
-}
-
 /** Checks the signature first, then the issuer, then what was signed. */
 function checkToken({ namespace, request, body }: DeployArrival, facts: DeployFacts): ReadToken {
   const read = readToken(demand(request.workload_jwt, "workload_jwt"), "deploy", invalidDeploy, facts);
@@ -278,6 +240,14 @@ function checkReplaced(
         ? "no workload of this id, issuer and namespace runs here, or another deploy replaces it"
         : "that takes a token that is bound to its request"
     }`,
+  );
+}
+
+function demandBound(bound: BoundToken | undefined, what: string): void {
+  if (bound !== undefined) return;
+  throw new NexError(
+    "token_unbound",
+    `Cannot accept the request: ${what} takes a token that is bound to its request`,
   );
 }
 

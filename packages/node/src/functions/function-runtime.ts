@@ -2,6 +2,8 @@
 import type { NatsConnection } from "@nats-io/nats-core";
 import { settlesWithin } from "@nexengine/machines/internal";
 import { type CallFailure, runTickNs } from "@nexengine/protocol/agent";
+import { NexError } from "@nexengine/protocol/errors";
+import { describeTrigger } from "@nexengine/protocol/messages";
 import type { HostCallHandler } from "../agent-client/host-calls.ts";
 import type { Budget } from "../budget/budget.ts";
 import { subscribePermitted } from "../connections/denied-subscriptions.ts";
@@ -84,7 +86,10 @@ export class FunctionRuntime {
       replies: services.replyRulesOf(owner.namespace, options.isOwnConnection),
       report: this.#report(),
     };
-    this.#triggers = options.triggers.map((spec) => new SubjectTrigger(spec, parts));
+    this.#triggers = options.triggers.map((spec) => {
+      if (spec.type === "subject") return new SubjectTrigger(spec, parts);
+      throw new NexError("internal", `Cannot start a trigger of the type ${spec.type}`);
+    });
   }
 
   /** Answers calls of host services. */
@@ -100,7 +105,7 @@ export class FunctionRuntime {
   /** Why a trigger does not fire; `undefined` when all do. */
   get problem(): string | undefined {
     const found = this.health.find(({ health }) => health.problem !== undefined);
-    return found && `trigger ${found.spec.subject}: ${found.health.problem}`;
+    return found && `trigger ${found.spec.name} (${describeTrigger(found.spec)}): ${found.health.problem}`;
   }
 
   /** Adds a machine that is ready for calls. */
@@ -117,7 +122,7 @@ export class FunctionRuntime {
   /** Starts all triggers. @throws NexError `trigger_denied` */
   async start(): Promise<void> {
     const { connection, triggers } = this.#options;
-    const subjects = triggers.map(({ subject }) => subject);
+    const subjects = triggers.flatMap((spec) => (spec.type === "subject" ? spec.subject : []));
     await subscribePermitted(connection, subjects, async () => {
       await Promise.all(this.#triggers.map((trigger) => trigger.start()));
     });

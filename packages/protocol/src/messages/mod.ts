@@ -60,6 +60,19 @@ export {
   workloadPingResponseSchema,
 } from "./node.ts";
 export {
+  backoffMsOtherwise,
+  checkTriggers,
+  describeTrigger,
+  type NamedTrigger,
+  nameTriggers,
+  type StoredTrigger,
+  type TriggerRequest,
+  type TriggerType,
+  triggerBounds,
+  triggerFeatures,
+  triggersMax,
+} from "./triggers.ts";
+export {
   argumentBytesMax,
   argvCountMax,
   concurrencyMax,

@@ -7,6 +7,7 @@ import { type Feature, features, nodeFeatures } from "./features.ts";
 import { healthSchema } from "./health.ts";
 import { checkLimits, limitsSchema } from "./limits.ts";
 import { publishedSchema } from "./node.ts";
+import { checkTriggers, triggersSchema } from "./triggers.ts";
 
 export const argvCountMax = 256;
 export const argumentBytesMax = 32_768;
@@ -53,6 +54,8 @@ export const deployExtrasSchema = z.strictObject({
   restart: restartSchema.optional(),
   limits: limitsSchema.optional(),
   health: healthSchema.optional(),
+  /** Triggers of every kind, beside `trigger_subjects`. */
+  triggers: triggersSchema.optional(),
   /** Sealed box, see `SealedRequest`. */
   sealed: z.string().min(1).optional(),
   /** Id of a workload to stop as soon as this one runs. */
@@ -87,7 +90,7 @@ export type DeployRequest = z.infer<typeof deployRequestSchema>;
 /**
  * Parses our members of a DEPLOY and checks them against this node's features.
  *
- * @throws NexError `feature_missing`, `limits_invalid`, `health_invalid`
+ * @throws NexError `feature_missing`, `limits_invalid`, `health_invalid`, `trigger_invalid`
  */
 export function parseDeployExtras(value: unknown): DeployExtras {
   if (value === undefined) return { version: 1 };
@@ -115,15 +118,20 @@ export function parseDeployExtras(value: unknown): DeployExtras {
     }
   }
   if (result.data.limits !== undefined) checkLimits(result.data.limits);
+  if (result.data.triggers !== undefined) checkTriggers(result.data.triggers);
   return result.data;
 }
 
 /** Code for a value that is out of bounds; `undefined` for one that this version may only not know. */
-function codeOfIssue(issue: z.core.$ZodIssue | undefined): "limits_invalid" | "health_invalid" | undefined {
+function codeOfIssue(
+  issue: z.core.$ZodIssue | undefined,
+): "limits_invalid" | "health_invalid" | "trigger_invalid" | undefined {
   if (issue === undefined || issue.code === "unrecognized_keys") return undefined;
-  if (issue.path[0] === "limits") return "limits_invalid";
-  const isKind = issue.path.length === 1 || issue.path[1] === "type";
-  return issue.path[0] === "health" && !isKind ? "health_invalid" : undefined;
+  const [member] = issue.path;
+  if (member === "limits") return "limits_invalid";
+  const isKind = issue.path.at(-1) === "type";
+  if (member === "health" && issue.path.length > 1 && !isKind) return "health_invalid";
+  return member === "triggers" && !isKind ? "trigger_invalid" : undefined;
 }
 
 /** Answer to an accepted DEPLOY. */

@@ -1,14 +1,12 @@
 /** The one interface of everything that invokes a function. */
 
-/** A trigger on a core NATS subject. */
-export interface SubjectTriggerSpec {
-  type: "subject";
-  /** The subject, wildcards allowed. */
-  subject: string;
-}
+import type { NamedTrigger } from "@nexengine/protocol/messages";
 
-/** A trigger as admission has accepted it. Each further kind is one more member of this union. */
-export type TriggerSpec = SubjectTriggerSpec;
+/** A trigger as admission has accepted it. */
+export type TriggerSpec = NamedTrigger;
+
+/** A trigger on a core NATS subject. */
+export type SubjectTriggerSpec = Extract<TriggerSpec, { type: "subject" }>;
 
 /**
  * - `stopped`: not started yet, or stopped; nothing fires it.

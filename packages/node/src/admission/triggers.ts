@@ -1,0 +1,98 @@
+/** Admission of triggers: their kinds, and the subjects and streams that a namespace may use. */
+import { NexError } from "@nexengine/protocol/errors";
+import {
+  describeTrigger,
+  functionTypes,
+  type NamedTrigger,
+  nameTriggers,
+  type TriggerRequest,
+  triggersMax,
+  type WorkloadType,
+} from "@nexengine/protocol/messages";
+import {
+  alwaysDeniedTrigger,
+  deniedTriggerSubjects,
+  isSubscribableSubject,
+  overlapping,
+  printable,
+} from "@nexengine/protocol/subjects";
+import type { NamespaceRules } from "../config/namespaces.ts";
+
+/** The node's facts for triggers. */
+export interface TriggerFacts {
+  rules: Pick<NamespaceRules, "denyTriggerSubjects">;
+  inboxPrefixes: readonly string[];
+}
+
+/**
+ * Names and checks the triggers of a deploy.
+ *
+ * @param subjects Those of Go Nex, which come first.
+ * @throws NexError `triggers_not_supported`, `triggers_required`, `trigger_invalid`, `trigger_denied`
+ */
+export function admitTriggers(
+  type: WorkloadType,
+  subjects: readonly string[],
+  requested: readonly TriggerRequest[],
+  facts: TriggerFacts,
+): NamedTrigger[] {
+  if (!functionTypes.has(type)) {
+    if (subjects.length === 0 && requested.length === 0) return [];
+    throw new NexError(
+      "triggers_not_supported",
+      `Unsupported workload type for trigger subject registration: ${type}`,
+    );
+  }
+  for (const subject of subjects) checkSubject(subject, facts);
+  if (subjects.length === 0 && requested.length === 0) {
+    throw new NexError(
+      "triggers_required",
+      "Failed to deploy workload: workload rejected by agent: at least one trigger subject is required for this workload type",
+    );
+  }
+  const ofGo = [...new Set(subjects)].map((subject): TriggerRequest => ({ type: "subject", subject }));
+  const all = [...ofGo, ...requested];
+  if (all.length > triggersMax) {
+    throw new NexError(
+      "trigger_invalid",
+      `Cannot take ${all.length} triggers: a workload has ${triggersMax} at most`,
+    );
+  }
+  for (const trigger of requested) {
+    if (trigger.type === "subject") checkSubject(trigger.subject, facts);
+    if (trigger.type === "stream") {
+      for (const filter of trigger.filters ?? [])
+        checkDenied(filter, trigger, facts.rules.denyTriggerSubjects);
+    }
+  }
+  return nameTriggers(all);
+}
+
+function checkSubject(subject: string, { rules, inboxPrefixes }: TriggerFacts): void {
+  if (!isSubscribableSubject(subject)) {
+    throw new NexError("trigger_invalid", `The trigger subject ${printable(subject)} is not a NATS subject`);
+  }
+  const listed = overlapping(subject, [...deniedTriggerSubjects, ...rules.denyTriggerSubjects]);
+  const always = alwaysDeniedTrigger(subject, inboxPrefixes);
+  const denied = always === undefined || listed.length > 0 ? listed : [always];
+  if (denied.length > 0) {
+    throw new NexError(
+      "trigger_denied",
+      `The trigger subject ${subject} overlaps with subject(s) in this node's deny list: ${denied.slice(0, 4).join(", ")}`,
+    );
+  }
+}
+
+/**
+ * Checks the subjects of stored messages against a deny list.
+ *
+ * @throws NexError `trigger_denied`
+ */
+export function checkDenied(subject: string, trigger: TriggerRequest, denyList: readonly string[]): void {
+  const denied = overlapping(subject, denyList);
+  if (denied.length === 0) return;
+  throw new NexError(
+    "trigger_denied",
+    `Cannot use the trigger on ${describeTrigger(trigger)}: ${printable(subject)} overlaps with this node's deny list: ${denied.slice(0, 4).join(", ")}`,
+  );
+}
