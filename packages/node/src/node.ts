@@ -28,6 +28,7 @@ import { handedOverBy, releaseOf, takeOver } from "./control-api/take-over.ts";
 import { WaitingWorkloads } from "./control-api/waiting-workloads.ts";
 import type { FunctionServices } from "./functions/function-runtime.ts";
 import { ReplyRules } from "./functions/triggers/reply-rules.ts";
+import { StreamRules } from "./functions/triggers/stream-rules.ts";
 import type { PreparedHandOver } from "./hand-over/predecessor.ts";
 import { AddressRules } from "./host-services/addresses.ts";
 import { HostServices } from "./host-services/host-services.ts";
@@ -382,7 +383,7 @@ function makePool({ options, directory, driver }: Foundations, budget: Budget, r
 function servicesOfFunctions({
   options: { config, login },
   connections,
-}: Foundations): Pick<FunctionServices, "replyRulesOf" | "hostServicesOf"> {
+}: Foundations): Pick<FunctionServices, "replyRulesOf" | "streamRulesOf" | "hostServicesOf"> {
   const addressRules = new AddressRules(config.http_allow);
   return {
     replyRulesOf: (namespace, isOwnConnection) =>
@@ -394,6 +395,13 @@ function servicesOfFunctions({
         allowed: config.reply_subjects,
         denied: rulesOf(config, namespace).denyTriggerSubjects,
       }),
+    streamRulesOf: ({ namespace, name }, isOwnConnection) => {
+      const { denyTriggerSubjects, denyTriggerStreams } = rulesOf(config, namespace);
+      return new StreamRules({
+        ...{ namespace, isOwnConnection, workload: name },
+        ...{ deniedSubjects: denyTriggerSubjects, deniedStreams: denyTriggerStreams },
+      });
+    },
     hostServicesOf: (owner, through, shares) => {
       const own = entryOf(config.namespaces ?? {}, owner.namespace)?.host_services;
       return new HostServices({

@@ -1,7 +1,6 @@
 /** Admission of triggers: their kinds, and the subjects and streams that a namespace may use. */
 import { NexError } from "@nexengine/protocol/errors";
 import {
-  describeTrigger,
   functionTypes,
   type NamedTrigger,
   nameTriggers,
@@ -17,6 +16,7 @@ import {
   printable,
 } from "@nexengine/protocol/subjects";
 import type { NamespaceRules } from "../config/namespaces.ts";
+import { checkDenied } from "../functions/triggers/stream-rules.ts";
 
 /** The node's facts for triggers. */
 export interface TriggerFacts {
@@ -81,18 +81,4 @@ function checkSubject(subject: string, { rules, inboxPrefixes }: TriggerFacts): 
       `The trigger subject ${subject} overlaps with subject(s) in this node's deny list: ${denied.slice(0, 4).join(", ")}`,
     );
   }
-}
-
-/**
- * Checks the subjects of stored messages against a deny list.
- *
- * @throws NexError `trigger_denied`
- */
-export function checkDenied(subject: string, trigger: TriggerRequest, denyList: readonly string[]): void {
-  const denied = overlapping(subject, denyList);
-  if (denied.length === 0) return;
-  throw new NexError(
-    "trigger_denied",
-    `Cannot use the trigger on ${describeTrigger(trigger)}: ${printable(subject)} overlaps with this node's deny list: ${denied.slice(0, 4).join(", ")}`,
-  );
 }

@@ -15,6 +15,7 @@ import {
   nodeLimitsSchema,
   publicKeysSchema,
   rulesOf,
+  streamNamesSchema,
   subjectsSchema,
 } from "./namespaces.ts";
 
@@ -55,6 +56,8 @@ const configSchema = z.object({
   /** Empty means every issuer. */
   valid_issuers: publicKeysSchema.default([]),
   deny_trigger_subjects: subjectsSchema.default([]),
+  /** Streams, also those of buckets, that no trigger may use. A last `*` stands for any rest of the name. */
+  deny_trigger_streams: streamNamesSchema.default([]),
   /** Subjects besides inboxes to which functions may reply on the node's own connection. */
   reply_subjects: subjectsSchema.default([]),
   /** Namespaces that share the node. All are accepted when absent. */

@@ -29,6 +29,8 @@ export type MaxLimits = Limits & { replicas?: number | undefined };
 export const publicKeysSchema = z.array(z.string().refine((key) => isPublicKey(key), "is not a public nkey"));
 export const subjectsSchema = z.array(z.string().refine(isSubscribableSubject, "is not a NATS subject"));
 
+export const streamNamesSchema = z.array(z.string().regex(/^[A-Za-z0-9_-]*\*?$/, "is not a stream's name").min(1));
+
 /** A NATS context. It uses the node's servers when it names none. */
 const connectionSchema = natsContextSchema.superRefine((context, check) => {
   const member =
@@ -56,6 +58,8 @@ const namespaceSchema = z.object({
   limits: limitsOfWorkloadsSchema.prefault({}),
   /** Added to the node's list. */
   deny_trigger_subjects: subjectsSchema.default([]),
+  /** Added to the node's list. */
+  deny_trigger_streams: streamNamesSchema.default([]),
   /** Replaces the node's settings. */
   host_services: z.object({ services: hostServicesSchema }).optional(),
 });
@@ -83,6 +87,7 @@ interface Rules {
   node_limits: z.infer<typeof nodeLimitsSchema>;
   limits: z.infer<typeof limitsOfWorkloadsSchema>;
   deny_trigger_subjects: string[];
+  deny_trigger_streams: string[];
 }
 
 /** Rules of one namespace. */
@@ -101,6 +106,7 @@ export interface NamespaceRules {
   /** The namespace's own limits replace the node's. */
   limits: { default: Limits; max: MaxLimits };
   denyTriggerSubjects: readonly string[];
+  denyTriggerStreams: readonly string[];
 }
 
 /** Entry of a namespace: its own, or that of `*`. */
@@ -136,5 +142,6 @@ export function rulesOf(
       max: { ...config.limits.max, ...own?.limits.max },
     },
     denyTriggerSubjects: [...denied, ...(own?.deny_trigger_subjects ?? [])],
+    denyTriggerStreams: [...config.deny_trigger_streams, ...(own?.deny_trigger_streams ?? [])],
   };
 }

@@ -4,7 +4,7 @@
  */
 import { setImmediate as turn } from "node:timers/promises";
 import type { NatsConnection } from "@nats-io/nats-core";
-import { onDenied } from "./denied-subscriptions.ts";
+import { onDenied } from "./signals.ts";
 
 const retryFirstMs = 250;
 const retryMaxMs = 5_000;

@@ -2,10 +2,10 @@
 import type { NatsConnection } from "@nats-io/nats-core";
 import { settlesWithin } from "@nexengine/machines/internal";
 import { type CallFailure, runTickNs } from "@nexengine/protocol/agent";
-import { NexError } from "@nexengine/protocol/errors";
 import { describeTrigger } from "@nexengine/protocol/messages";
 import type { HostCallHandler } from "../agent-client/host-calls.ts";
 import type { Budget } from "../budget/budget.ts";
+import type { Share } from "../budget/quota.ts";
 import { subscribePermitted } from "../connections/denied-subscriptions.ts";
 import type {
   HostServiceConnections,
@@ -20,8 +20,11 @@ import type { Reporter } from "../telemetry/reporter.ts";
 import type { CallCounters } from "./counters.ts";
 import { type Call, FunctionCalls } from "./function-calls.ts";
 import { triggerConnectionOf } from "./triggers/connection-of.ts";
+import { makeTrigger } from "./triggers/make-trigger.ts";
+import type { Delivery } from "./triggers/pulled/ack-subject.ts";
 import type { ReplyRules } from "./triggers/reply-rules.ts";
-import { type CallReport, SubjectTrigger } from "./triggers/subject-trigger.ts";
+import type { StreamRules } from "./triggers/stream-rules.ts";
+import type { CallReport } from "./triggers/subject-trigger.ts";
 import type { Trigger, TriggerHealth, TriggerSpec } from "./triggers/trigger.ts";
 
 const nsPerMs = 1e6;
@@ -33,6 +36,8 @@ export interface FunctionServices {
   tuning: NodeTuning;
   /** Subjects to which a namespace's functions may reply. */
   replyRulesOf(namespace: string, isOwnConnection: boolean): ReplyRules;
+  /** Streams that a namespace's triggers may use. */
+  streamRulesOf(owner: Owner, isOwnConnection: boolean): StreamRules;
   /** Host services of a function. */
   hostServicesOf(
     owner: Owner,
@@ -45,6 +50,8 @@ export interface FunctionServices {
 export interface FunctionRuntimeOptions {
   owner: ReportedWorkload;
   triggers: readonly TriggerSpec[];
+  /** Time of the deploy. A later one may change consumers that both share. */
+  deployedAtMs: number;
   /** Connection for triggers and replies. */
   connection: NatsConnection;
   /** Whether it is the namespace's or the request's own, not the node's. */
@@ -63,12 +70,15 @@ export class FunctionRuntime {
   readonly #calls: FunctionCalls;
   readonly #hostServices: HostServices;
   readonly #triggers: Trigger[];
+  /** For messages that wait for a place. */
+  readonly #held: Share;
   #hasToldOfReply = false;
 
   constructor(options: FunctionRuntimeOptions) {
     const { owner, services, abandon, callTimeMs } = options;
     const { tuning, budget } = services;
     this.#options = options;
+    this.#held = budget.heldBytes.share();
     this.#calls = new FunctionCalls({
       held: budget.heldBytes.share(),
       callTimeMs: callTimeMs ?? tuning.callTimeMs,
@@ -80,16 +90,16 @@ export class FunctionRuntime {
     const shares = { held: budget.heldBytes.share(), sockets: budget.sockets.share() };
     this.#hostServices = services.hostServicesOf(owner, options.hostServices, shares);
     const parts = {
-      owner,
+      owner: { ...owner, deployedAtMs: options.deployedAtMs },
+      nats: options.connection,
       connection: triggerConnectionOf(options.connection),
       calls: this.#calls,
       replies: services.replyRulesOf(owner.namespace, options.isOwnConnection),
+      rules: services.streamRulesOf(owner, options.isOwnConnection),
       report: this.#report(),
+      held: this.#held,
     };
-    this.#triggers = options.triggers.map((spec) => {
-      if (spec.type === "subject") return new SubjectTrigger(spec, parts);
-      throw new NexError("internal", `Cannot start a trigger of the type ${spec.type}`);
-    });
+    this.#triggers = options.triggers.map((spec) => makeTrigger(spec, parts));
   }
 
   /** Answers calls of host services. */
@@ -144,6 +154,7 @@ export class FunctionRuntime {
   async stop(drainMs: number): Promise<void> {
     await this.#stopTriggers();
     await this.#calls.close(drainMs);
+    this.#held.close();
     this.#hostServices.end();
   }
 
@@ -169,6 +180,14 @@ export class FunctionRuntime {
       triggerRefused: (subject: string) =>
         reporter.tell({ type: "trigger_refused", workload: owner, subject }),
       triggerBack: (subject: string) => reporter.tell({ type: "trigger_back", workload: owner, subject }),
+      triggerFailed: ({ name }: TriggerSpec, reason: string) =>
+        reporter.tell({ type: "trigger_failed", workload: owner, trigger: name, reason }),
+      triggerRecovered: ({ name }: TriggerSpec) =>
+        reporter.tell({ type: "trigger_recovered", workload: owner, trigger: name }),
+      messageDead: ({ name }: TriggerSpec, delivery: Delivery, reason: string, isKept: boolean) => {
+        const { stream, sequence } = delivery;
+        reporter.tell({ type: "message_dead", workload: owner, trigger: name, stream, sequence, reason, isKept });
+      },
       replyDropped: () => {
         budget.droppedReplies++;
       },

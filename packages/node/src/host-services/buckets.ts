@@ -1,7 +1,8 @@
 /** Buckets of host services: their names and their owners. */
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/nats-core";
-import { bucketNamePart, jetStreamTimeMs } from "../connections/buckets.ts";
+import { bucketNamePart } from "@nexengine/protocol/subjects";
+import { jetStreamTimeMs } from "../connections/buckets.ts";
 import { assertTakesMore, jetStreamCode, type Owner, ServiceError } from "./service.ts";
 
 /** JetStream error code for a missing stream. */

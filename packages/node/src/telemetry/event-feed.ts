@@ -6,7 +6,7 @@ import { eventSubject, systemNamespace } from "@nexengine/protocol/subjects";
 import type { FactHandlers, Listener, ReportedWorkload } from "./facts.ts";
 import type { Outlet } from "./outlet.ts";
 
-/** Maximum number of call events per workload and second. Further ones are counted in the next event. */
+/** Maximum number of events of calls, and of given up messages, per workload and second. The next event counts the others. */
 const callEventsPerSecondMax = 10;
 
 type Data = Readonly<Record<string, unknown>>;
@@ -47,6 +47,14 @@ export class EventFeed implements Listener {
         this.#workload("workload_unhealthy", workload, { workload_name: workload.name, reason }),
       workload_healthy: ({ workload }) =>
         this.#workload("workload_healthy", workload, { workload_name: workload.name }),
+      trigger_failed: ({ workload, trigger, reason }) =>
+        this.#workload("trigger_failed", workload, { workload_name: workload.name, trigger, reason }),
+      trigger_recovered: ({ workload, trigger }) =>
+        this.#workload("trigger_recovered", workload, { workload_name: workload.name, trigger }),
+      message_dead: ({ workload, trigger, stream, sequence, reason, isKept }) => {
+        const data = { trigger, stream, sequence, reason, kept: isKept };
+        if (this.#isDue(deadKey(workload.id))) this.#counted("message_dead", workload, deadKey(workload.id), data);
+      },
       workload_undeployed: ({ workload, code, reason }) =>
         this.#workload("workload_undeployed", workload, {
           workload_name: workload.name,
@@ -79,26 +87,27 @@ export class EventFeed implements Listener {
   }
 
   callSucceeded(workload: ReportedWorkload, triggerSubject: string, runNs: number): void {
-    if (!this.#callIsDue(workload)) return;
+    if (!this.#isDue(workload.id)) return;
     const data = { trigger_subject: triggerSubject, elapsed_nanos: runNs };
-    this.#call("function_exec_succeeded", workload, data);
+    this.#counted("function_exec_succeeded", workload, workload.id, data);
   }
 
   callFailed(workload: ReportedWorkload, triggerSubject: string, { text, code }: CallFailure): void {
-    if (!this.#callIsDue(workload)) return;
-    this.#call("function_exec_failed", workload, { trigger_subject: triggerSubject, error: text, code });
+    if (!this.#isDue(workload.id)) return;
+    const data = { trigger_subject: triggerSubject, error: text, code };
+    this.#counted("function_exec_failed", workload, workload.id, data);
   }
 
   /**
-   * Whether a call can have an event now. Calls of a busy function have few events, because an event costs more than a call.
+   * Whether something that happens often can have an event now. Calls of a busy function have few events, because an event costs more than a call.
    * Calls without one are counted in the next event.
    */
-  #callIsDue({ id }: ReportedWorkload): boolean {
+  #isDue(key: string): boolean {
     const second = Math.floor(performance.now() / 1_000);
-    let count = this.#calls.get(id);
+    let count = this.#calls.get(key);
     if (count === undefined) {
       count = { second, sent: 0, suppressed: 0 };
-      this.#calls.set(id, count);
+      this.#calls.set(key, count);
     }
     if (count.second !== second) {
       count.second = second;
@@ -112,8 +121,8 @@ export class EventFeed implements Listener {
     return false;
   }
 
-  #call(type: EventType, workload: ReportedWorkload, data: Data): void {
-    const count = this.#calls.get(workload.id);
+  #counted(type: EventType, workload: ReportedWorkload, key: string, data: Data): void {
+    const count = this.#calls.get(key);
     const suppressed = count?.suppressed ?? 0;
     if (count !== undefined) count.suppressed = 0;
     this.#publish(workload.namespace, {
@@ -131,6 +140,7 @@ export class EventFeed implements Listener {
 
   forget(workloadId: string): void {
     this.#calls.delete(workloadId);
+    this.#calls.delete(deadKey(workloadId));
   }
 
   #publish(
@@ -140,4 +150,9 @@ export class EventFeed implements Listener {
     const bytes = encodeEvent({ id: randomUUID(), timeMs: Date.now(), ...event });
     this.#outlet.publish(eventSubject(namespace, event.type), bytes);
   }
+}
+
+/** Given up messages are counted apart from calls. */
+function deadKey(workloadId: string): string {
+  return `${workloadId}/dead`;
 }

@@ -53,6 +53,19 @@ interface Facts {
   /** NATS refuses the subscription of a trigger that was active; it is tried again. */
   trigger_refused: { workload: ReportedWorkload; subject: string };
   trigger_back: { workload: ReportedWorkload; subject: string };
+  /** A trigger on stored messages does not fire. */
+  trigger_failed: { workload: ReportedWorkload; trigger: string; reason: string };
+  trigger_recovered: { workload: ReportedWorkload; trigger: string };
+  /** A message was given up. */
+  message_dead: {
+    workload: ReportedWorkload;
+    trigger: string;
+    stream: string;
+    sequence: number;
+    reason: string;
+    /** Whether there is a dead letter. */
+    isKept: boolean;
+  };
   /** Something that an ended workload held was not released. */
   workload_not_released: { workload: ReportedWorkload; reason: string };
   /** A replaced workload did not stop. */

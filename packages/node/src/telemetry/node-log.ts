@@ -48,6 +48,12 @@ export class NodeLog implements Listener {
         ),
       trigger_back: ({ workload: { id, name }, subject }) =>
         log.info({ workload: id, name, subject }, "the subscription of a trigger is permitted again"),
+      trigger_failed: ({ workload: { id, name }, trigger, reason }) =>
+        log.error({ workload: id, name, trigger, reason }, "a trigger does not fire"),
+      trigger_recovered: ({ workload: { id, name }, trigger }) =>
+        log.info({ workload: id, name, trigger }, "a trigger fires again"),
+      message_dead: ({ workload: { id, name }, ...fact }) =>
+        log.debug({ workload: id, name, ...members(fact) }, "a message was given up"),
       workload_not_released: ({ workload: { id, name }, reason }) =>
         log.error({ workload: id, name, reason }, "something of a workload is left"),
       replaced_not_stopped: ({ workloadId, reason }) =>

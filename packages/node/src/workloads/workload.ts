@@ -364,6 +364,7 @@ export class Workload {
     return new FunctionRuntime({
       owner: this,
       triggers: this.spec.triggers,
+      deployedAtMs: this.startedAtMs,
       connection: connections.triggers,
       isOwnConnection: connections.hasOwnTriggers,
       hostServices: this.#messages(connections),

@@ -1,4 +1,5 @@
 /** Requests, responses, events and log lines of the control protocol, with their schemas. */
+export { deadHeaders } from "./dead-letters.ts";
 export { decodeResponse, encodeFailure, encodeResponse, type ResponseKind } from "./envelope.ts";
 export { type Feature, type NodeExtras, nodeFeatures, type Sandbox } from "./features.ts";
 export {

@@ -65,3 +65,8 @@ export function printable(text: string, charactersMax = 80): string {
   const clean = text.replace(/[\p{Cc}\u2028\u2029]/gu, "\ufffd");
   return clean.length <= charactersMax ? clean : `${clean.slice(0, charactersMax)}…`;
 }
+
+/** A text as part of the name of a bucket, stream or consumer. Characters that a name cannot have are written in hexadecimal. */
+export function bucketNamePart(text: string): string {
+  return text.replace(/[^\w-]/gu, (character) => `-${Buffer.from(character).toString("hex")}-`);
+}

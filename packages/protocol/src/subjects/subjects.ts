@@ -3,6 +3,8 @@
  * logs of Go Nex 0.2.7.
  */
 
+import { bucketNamePart } from "./names.ts";
+
 const root = "$NEX";
 
 /** Scatter request; every node answers. */
@@ -100,6 +102,28 @@ export const functionQueueGroup = (namespace: string, workloadName: string): str
 /** Default trigger that `devrun` gives to a function. */
 export const defaultTrigger = (namespace: string, workloadName: string): string =>
   `${namespace}.${workloadName}`;
+
+/** Subject of a workload's dead letters; `>` as the workload stands for all. */
+export const deadSubject = (namespace: string, workloadName: string): string =>
+  `${root}.DEAD.${namespace}.${workloadName}`;
+/** Stream of a namespace's dead letters. */
+export const deadStreamName = (namespace: string): string => `NEX_DEAD_${bucketNamePart(namespace)}`;
+/** Subject on which a workload takes one of its dead letters again; `*` as the workload stands for all. */
+export const retrySubject = (namespace: string, workloadName: string): string =>
+  `${root}.RETRY.${namespace}.${workloadName}`;
+
+/** Consumer of a trigger, shared by all copies of its workload. Others may look for it, so it follows from names alone. */
+export const triggerConsumerName = (namespace: string, workloadName: string, trigger: string): string =>
+  ["nex", bucketNamePart(namespace), workloadName, trigger].join("_");
+
+/** Stream of a namespace's schedules and their ticks. */
+export const cronStreamName = (namespace: string): string => `NEX_CRON_${bucketNamePart(namespace)}`;
+/** Subject of a schedule; `*` and `>` stand for all. */
+export const scheduleSubject = (namespace: string, workloadName: string, trigger: string): string =>
+  `${root}.CRON.SCHED.${namespace}.${workloadName}.${trigger}`;
+/** Subject of a schedule's ticks. */
+export const tickSubject = (namespace: string, workloadName: string, trigger: string): string =>
+  `${root}.CRON.TICK.${namespace}.${workloadName}.${trigger}`;
 
 /** Bucket for the CLI's uploads, named as in Go Nex. */
 export const cliBucket = "NEXCLIFILES";

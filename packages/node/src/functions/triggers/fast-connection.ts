@@ -7,12 +7,12 @@ import type { Socket } from "node:net";
 import type { NatsConnection } from "@nats-io/nats-core";
 import { copyBytes } from "@nexengine/protocol/agent";
 import { NexError } from "@nexengine/protocol/errors";
-import { onDenied } from "../../connections/denied-subscriptions.ts";
 import type { Subscribed } from "../../connections/lasting-subscription.ts";
 import {
   handOut,
   type MessageContent,
   type MessageTaker,
+  NatsTriggerConnection,
   type ReplySubject,
   repliesUnsentBytesMax,
   type TriggerConnection,
@@ -68,7 +68,7 @@ export function fastTriggerConnection(connection: NatsConnection): TriggerConnec
   return usable ? new FastTriggerConnection(connection, protocol as Protocol) : undefined;
 }
 
-class FastTriggerConnection implements TriggerConnection {
+class FastTriggerConnection extends NatsTriggerConnection implements TriggerConnection {
   readonly #connection: NatsConnection;
   readonly #protocol: Protocol;
   readonly #subscriptions = new Map<number, MessageTaker>();
@@ -97,6 +97,7 @@ class FastTriggerConnection implements TriggerConnection {
   readonly #flush = (): void => this.#send();
 
   constructor(connection: NatsConnection, protocol: Protocol) {
+    super(connection);
     this.#connection = connection;
     this.#protocol = protocol;
     this.#parser = protocol.parser;
@@ -115,14 +116,6 @@ class FastTriggerConnection implements TriggerConnection {
       configurable: true,
       enumerable: true,
     });
-  }
-
-  get payloadBytesMax(): number {
-    return this.#connection.info?.max_payload ?? Number.POSITIVE_INFINITY;
-  }
-
-  get isClosed(): boolean {
-    return this.#connection.isClosed();
   }
 
   subscribe(subject: string, queue: string | undefined, take: MessageTaker): Subscribed {
@@ -148,14 +141,6 @@ class FastTriggerConnection implements TriggerConnection {
         this.#subscriptions.delete(sid);
       },
     };
-  }
-
-  async flush(): Promise<void> {
-    await this.#connection.flush();
-  }
-
-  onDenied(subject: string, listener: () => void): () => void {
-    return onDenied(this.#connection, subject, listener);
   }
 
   #read(chunk: Buffer): void {
@@ -321,11 +306,29 @@ class FastTriggerConnection implements TriggerConnection {
     to[at++] = 13;
     to[at++] = newline;
     this.#used = at;
-    if (!this.#scheduled) {
-      this.#scheduled = true;
-      setImmediate(this.#flush);
-    }
+    this.#schedule();
     return true;
+  }
+
+  request(subject: string, answerTo: string, payload: string): boolean {
+    const { connected, transport } = this.#protocol;
+    if (!connected || transport.socket === undefined) return false;
+    const line = `PUB ${subject} ${answerTo} ${Buffer.byteLength(payload)}\r\n${payload}\r\n`;
+    const bytes = Buffer.byteLength(line);
+    if (bytes > chunkBytes) throw new NexError("internal", `Cannot send a request of ${bytes} bytes`);
+    if (this.#used + bytes > chunkBytes) {
+      this.#send();
+      if (transport.socket.writableLength > repliesUnsentBytesMax) return false;
+    }
+    this.#used += this.#chunk.write(line, this.#used);
+    this.#schedule();
+    return true;
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(this.#flush);
   }
 
   #send(): void {

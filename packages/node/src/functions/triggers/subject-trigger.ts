@@ -6,7 +6,8 @@ import { functionQueueGroup } from "@nexengine/protocol/subjects";
 import { LastingSubscription } from "../../connections/lasting-subscription.ts";
 import { Call, type CallTrigger, type FunctionCalls } from "../function-calls.ts";
 import type { ReplyRules } from "./reply-rules.ts";
-import type { SubjectTriggerSpec, Trigger, TriggerHealth, TriggerState } from "./trigger.ts";
+import type { Delivery } from "./pulled/ack-subject.ts";
+import type { SubjectTriggerSpec, Trigger, TriggerHealth, TriggerSpec, TriggerState } from "./trigger.ts";
 import type { TriggerConnection, TriggerMessage } from "./trigger-connection.ts";
 
 /** Outcomes of calls, for events and counters. */
@@ -20,6 +21,11 @@ export interface CallReport {
   /** NATS refuses the subscription of a trigger that was active. */
   triggerRefused(triggerSubject: string): void;
   triggerBack(triggerSubject: string): void;
+  /** A trigger does not fire, and is tried again or not. */
+  triggerFailed(trigger: TriggerSpec, reason: string): void;
+  triggerRecovered(trigger: TriggerSpec): void;
+  /** A message was given up. @param isKept Whether there is a dead letter */
+  messageDead(trigger: TriggerSpec, delivery: Delivery, reason: string, isKept: boolean): void;
 }
 
 /** The function of a trigger. */

@@ -1,8 +1,8 @@
 /** Connections for triggers and replies: one interface, on nats.js alone or with our own dispatch. */
-import type { Msg, NatsConnection, Subscription } from "@nats-io/nats-core";
+import { createInbox, type Msg, type NatsConnection, type Subscription } from "@nats-io/nats-core";
 import { MsgHdrsImpl } from "@nats-io/nats-core/internal";
 import type { MessageView, ReplyView } from "@nexengine/protocol/agent";
-import { onDenied } from "../../connections/denied-subscriptions.ts";
+import { onDenied, onPublishDenied, onReconnect } from "../../connections/signals.ts";
 import type { Subscribed, SubscribingConnection } from "../../connections/lasting-subscription.ts";
 import { unsentBytes } from "../../connections/unsent-bytes.ts";
 
@@ -35,6 +35,18 @@ export interface TriggerConnection extends SubscribingConnection {
    * @returns false when the reply was dropped: there is no server, or it does not read.
    */
   publish(to: ReplySubject, content: MessageContent): boolean;
+  /**
+   * Sends a request at the end of the turn, whose answers come to a subscription.
+   *
+   * @returns false when it was dropped, as with `publish`.
+   */
+  request(subject: string, answerTo: string, payload: string): boolean;
+  /** A new subject for answers, which the connection may subscribe to. */
+  newInbox(): string;
+  /** Calls the listener whenever the connection is back after a loss. @returns a function that ends this */
+  onReconnect(listener: () => void): () => void;
+  /** Calls the listener with the subject of each publish that the server refuses. @returns a function that ends this */
+  onPublishDenied(listener: (subject: string) => void): () => void;
 }
 
 /** Maximum unsent bytes of a connection. Above it, replies are dropped: the server does not read. */
@@ -42,8 +54,8 @@ export const repliesUnsentBytesMax = 64 * 1024 * 1024;
 
 const noBytes = Buffer.alloc(0);
 
-/** On nats.js alone. */
-export class PlainTriggerConnection implements TriggerConnection {
+/** The parts that are the same with our own dispatch and without. */
+export abstract class NatsTriggerConnection {
   readonly #connection: NatsConnection;
 
   constructor(connection: NatsConnection) {
@@ -56,6 +68,37 @@ export class PlainTriggerConnection implements TriggerConnection {
 
   get isClosed(): boolean {
     return this.#connection.isClosed();
+  }
+
+  async flush(): Promise<void> {
+    await this.#connection.flush();
+  }
+
+  newInbox(): string {
+    const { options } = this.#connection as unknown as { options?: { inboxPrefix?: string } };
+    return createInbox(options?.inboxPrefix ?? "");
+  }
+
+  onDenied(subject: string, listener: () => void): () => void {
+    return onDenied(this.#connection, subject, listener);
+  }
+
+  onReconnect(listener: () => void): () => void {
+    return onReconnect(this.#connection, listener);
+  }
+
+  onPublishDenied(listener: (subject: string) => void): () => void {
+    return onPublishDenied(this.#connection, listener);
+  }
+}
+
+/** On nats.js alone. */
+export class PlainTriggerConnection extends NatsTriggerConnection implements TriggerConnection {
+  readonly #connection: NatsConnection;
+
+  constructor(connection: NatsConnection) {
+    super(connection);
+    this.#connection = connection;
   }
 
   subscribe(subject: string, queue: string | undefined, take: MessageTaker): Subscribed {
@@ -82,12 +125,10 @@ export class PlainTriggerConnection implements TriggerConnection {
     return true;
   }
 
-  async flush(): Promise<void> {
-    await this.#connection.flush();
-  }
-
-  onDenied(subject: string, listener: () => void): () => void {
-    return onDenied(this.#connection, subject, listener);
+  request(subject: string, answerTo: string, payload: string): boolean {
+    if (this.#connection.isClosed() || unsentBytes(this.#connection) > repliesUnsentBytesMax) return false;
+    this.#connection.publish(subject, payload, { reply: answerTo });
+    return true;
   }
 }
 

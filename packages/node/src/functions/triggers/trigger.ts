@@ -1,5 +1,4 @@
 /** The one interface of everything that invokes a function. */
-
 import type { NamedTrigger } from "@nexengine/protocol/messages";
 
 /** A trigger as admission has accepted it. */
@@ -10,17 +9,45 @@ export type SubjectTriggerSpec = Extract<TriggerSpec, { type: "subject" }>;
 
 /**
  * - `stopped`: not started yet, or stopped; nothing fires it.
+ * - `starting`: it is made ready.
  * - `active`: messages become calls.
+ * - `full`: active, and the function has no room now.
+ * - `unreachable`: active, and what it needs of NATS is not there; it is tried again.
  * - `paused`: nothing is taken until `resume`.
  * - `draining`: nothing new is taken; what the server has sent already still becomes calls.
+ * - `failed`: it does not go on by itself.
  */
-export type TriggerState = "stopped" | "active" | "paused" | "draining";
+export type TriggerState =
+  | "stopped"
+  | "starting"
+  | "active"
+  | "full"
+  | "unreachable"
+  | "paused"
+  | "draining"
+  | "failed";
+
+/** Counters of a trigger whose messages are settled, since it started on this node. */
+export interface TriggerCounters {
+  received: number;
+  acked: number;
+  /** Given back for another attempt. */
+  retried: number;
+  /** Given up: dead letters, or dropped. */
+  dead: number;
+  /** Taken and not settled yet. */
+  in_flight: number;
+}
 
 /** State that a trigger reports about itself. */
 export interface TriggerHealth {
   state: TriggerState;
   /** Why it does not fire, where it should. */
   problem?: string;
+  counters?: TriggerCounters;
+  /** Messages that no copy has taken yet, as of the last one. */
+  pending?: number;
+  lastError?: string;
 }
 
 /** A trigger invokes a function. A call in the wrong state does nothing. */
@@ -33,7 +60,7 @@ export interface Trigger {
   pause(): Promise<void>;
   /** Takes messages again after `pause`. */
   resume(): Promise<void>;
-  /** Takes no more messages; those that the server has sent already become calls before this settles. */
+  /** Takes no more messages; those that the server has sent already become calls, or go back, before this settles. */
   drain(): Promise<void>;
   /** Ends the trigger for good. Idempotent. */
   stop(): Promise<void>;

@@ -1,0 +1,27 @@
+/** Makes triggers of each kind. */
+import { NexError } from "@nexengine/protocol/errors";
+import { kvSource } from "./pulled/kv-source.ts";
+import { objectSource } from "./pulled/object-source.ts";
+import { PulledTrigger, type PulledTriggerParts } from "./pulled/pulled-trigger.ts";
+import { streamSource } from "./pulled/stream-source.ts";
+import { SubjectTrigger, type SubjectTriggerParts } from "./subject-trigger.ts";
+import type { Trigger, TriggerSpec } from "./trigger.ts";
+
+/** Parts of all kinds. */
+export type TriggerParts = SubjectTriggerParts & PulledTriggerParts;
+
+/** Makes one trigger, stopped. */
+export function makeTrigger(spec: TriggerSpec, parts: TriggerParts): Trigger {
+  switch (spec.type) {
+    case "subject":
+      return new SubjectTrigger(spec, parts);
+    case "stream":
+      return new PulledTrigger(spec, streamSource(spec), parts);
+    case "kv":
+      return new PulledTrigger(spec, kvSource(spec), parts);
+    case "object":
+      return new PulledTrigger(spec, objectSource(spec), parts);
+    default:
+      throw new NexError("feature_missing", `Cannot start a trigger of the type ${spec.type}`);
+  }
+}

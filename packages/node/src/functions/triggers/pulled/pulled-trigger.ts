@@ -1,0 +1,443 @@
+/** A trigger on stored messages: each is given to one copy again and again until a call returns, or it is given up. */
+import { setImmediate as turn } from "node:timers/promises";
+import { type JetStreamManager, jetstreamManager, type StreamInfo } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/nats-core";
+import { type CallFailure, callHeaderBytesMax, type ReplyView } from "@nexengine/protocol/agent";
+import { errorText, NexError } from "@nexengine/protocol/errors";
+import { backoffMsOtherwise, describeTrigger, type StoredTrigger, triggerBounds } from "@nexengine/protocol/messages";
+import { triggerConsumerName } from "@nexengine/protocol/subjects";
+import type { Share } from "../../../budget/quota.ts";
+import { jetStreamTimeMs } from "../../../connections/buckets.ts";
+import { Call, type CallTrigger, type FunctionCalls } from "../../function-calls.ts";
+import type { StreamRules } from "../stream-rules.ts";
+import type { CallReport } from "../subject-trigger.ts";
+import type { Trigger, TriggerHealth, TriggerState } from "../trigger.ts";
+import type { TriggerConnection, TriggerMessage } from "../trigger-connection.ts";
+import { type Delivery, deliveryCountOf, parseAckSubject } from "./ack-subject.ts";
+import { asTriggerError, ensureConsumer, isNoConsumer, isNoStream } from "./consumer.ts";
+import { DeadLetters } from "./dead-letters.ts";
+import { Puller, type PullerOwner } from "./puller.ts";
+import { Reconciler } from "./reconciler.ts";
+import { Settlement, type SettlementParts } from "./settlement.ts";
+import type { MessageSource } from "./source.ts";
+
+/** Messages that may be asked for at once. */
+const askedMax = 1_024;
+/** Bytes that asked messages may take, as far as their size can be foreseen. */
+const askedBytesMax = 16 * 1024 * 1024;
+/** Size at which the first messages are taken to be. */
+const firstMessageBytes = 65_536;
+const meanWeight = 1 / 16;
+/** Failed calls in a row after which one message is tried at a time. */
+const failuresMax = 20;
+/** Delay of a message for which the node has no memory. */
+const noMemoryMs = 1_000;
+const confirmAttemptsMax = 6;
+
+/** The function of a trigger. */
+export interface PulledTriggerOwner {
+  id: string;
+  namespace: string;
+  name: string;
+  /** Time of the deploy. */
+  deployedAtMs: number;
+}
+
+/** Parts that a pulled trigger uses. */
+export interface PulledTriggerParts {
+  owner: PulledTriggerOwner;
+  nats: NatsConnection;
+  connection: TriggerConnection;
+  calls: FunctionCalls;
+  rules: StreamRules;
+  report: CallReport;
+  /** Share of the budget for messages that wait for a place. */
+  held: Share;
+}
+
+export class PulledTrigger implements Trigger, CallTrigger, PullerOwner {
+  readonly spec: StoredTrigger;
+  readonly #parts: PulledTriggerParts;
+  readonly #source: MessageSource;
+  /** For events and logs. */
+  readonly #label: string;
+  readonly #consumer: string;
+  readonly #settlement: Settlement;
+  readonly #puller: Puller;
+  readonly #deadLetters: DeadLetters | undefined;
+  readonly #reconciler: Reconciler;
+  readonly #unfollow: (() => void)[] = [];
+  #manager: JetStreamManager | undefined;
+  #state: TriggerState = "stopped";
+  #problem: string | undefined;
+  #streamCreated = "";
+  /** Messages that came when there was no place. */
+  readonly #waiting: Call[] = [];
+  #isWaitingForRoom = false;
+  #meanBytes = firstMessageBytes;
+  /** Why acks do not reach the server. One message at a time is tried then. */
+  #deniedAcks: string | undefined;
+  #pending: number | undefined;
+
+  constructor(spec: StoredTrigger, source: MessageSource, parts: PulledTriggerParts) {
+    this.spec = spec;
+    this.#source = source;
+    this.#label = describeTrigger(spec);
+    this.#parts = parts;
+    const { owner, nats, connection } = parts;
+    const { namespace, name: workload, id: workloadId } = owner;
+    this.#consumer = triggerConsumerName(namespace, workload, spec.name);
+    this.#deadLetters =
+      spec.dead === "drop"
+        ? undefined
+        : new DeadLetters(nats, { namespace, workload, workloadId, trigger: spec.name }, spec.dead);
+    this.#settlement = new Settlement(this.#settlementParts());
+    this.#puller = new Puller(
+      connection,
+      `$JS.API.CONSUMER.MSG.NEXT.${source.stream}.${this.#consumer}`,
+      this,
+    );
+    this.#reconciler = new Reconciler(() => this.#reconcile());
+  }
+
+  #settlementParts(): SettlementParts {
+    const { spec } = this;
+    const { nats, connection, report } = this.#parts;
+    const letters = this.#deadLetters;
+    return {
+      connection,
+      policy: {
+        attempts: spec.attempts ?? triggerBounds.attempts.otherwise,
+        backoffMs: spec.backoff_ms ?? backoffMsOtherwise,
+        ackWaitMs: spec.ack_wait_ms ?? triggerBounds.ack_wait_ms.otherwise,
+        confirm: spec.confirm ?? false,
+      },
+      keep: letters && ((call, delivery, reason) => letters.publish(call, delivery, reason)),
+      confirm: async (subject) => {
+        for (let attempt = 1; ; attempt++) {
+          try {
+            await nats.request(subject, "+ACK", { timeout: jetStreamTimeMs });
+            return;
+          } catch (error) {
+            if (attempt === confirmAttemptsMax || nats.isClosed()) throw error;
+          }
+        }
+      },
+      events: {
+        settled: () => this.#puller.more(),
+        dead: (delivery, reason, isKept) => report.messageDead(spec, delivery, reason, isKept),
+        deadTrouble: (why) => this.#setProblem(why),
+      },
+    };
+  }
+
+  get health(): TriggerHealth {
+    const { counters, size, lastError } = this.#settlement;
+    const isActive = this.#state === "active";
+    const isFull = isActive && this.#parts.calls.room === 0;
+    const state = isActive && this.#problem !== undefined ? "unreachable" : isFull ? "full" : this.#state;
+    return {
+      state,
+      ...(this.#problem === undefined ? {} : { problem: this.#problem }),
+      counters: { ...counters, in_flight: size },
+      ...(this.#pending === undefined ? {} : { pending: this.#pending }),
+      ...(lastError === undefined ? {} : { lastError }),
+    };
+  }
+
+  /** @throws NexError `trigger_source_missing`, `trigger_denied`, `trigger_failed` */
+  async start(): Promise<void> {
+    if (this.#state !== "stopped") return;
+    this.#state = "starting";
+    try {
+      await this.#prepare();
+    } catch (error) {
+      this.#state = "stopped";
+      throw error;
+    }
+    // It was stopped meanwhile.
+    if ((this.#state as TriggerState) !== "starting") return;
+    this.#follow();
+    this.#state = "active";
+    this.#puller.start();
+  }
+
+  async #prepare(): Promise<void> {
+    const { nats } = this.#parts;
+    const { stream } = this.#source;
+    try {
+      this.#manager ??= await jetstreamManager(nats, { timeout: jetStreamTimeMs, checkAPI: false });
+      await this.#source.prepare?.(this.#manager);
+      await this.#deadLetters?.prepare(this.#manager);
+      const info = await this.#manager.streams.info(stream);
+      await this.#takeStream(this.#manager, info, false);
+    } catch (error) {
+      throw asTriggerError(error, `Cannot start the trigger ${this.spec.name} on ${stream}`);
+    }
+  }
+
+  /** @param isRemade Whether the stream took the place of another one, so that all of its messages are new. */
+  async #takeStream(manager: JetStreamManager, info: StreamInfo, isRemade: boolean): Promise<void> {
+    const { owner, rules } = this.#parts;
+    const source = this.#source;
+    rules.check(this.spec, info.config, source.filters);
+    await ensureConsumer(
+      manager,
+      source.stream,
+      {
+        namespace: owner.namespace,
+        workload: owner.name,
+        trigger: this.spec.name,
+        deployedAtMs: owner.deployedAtMs,
+      },
+      {
+        filters: source.filters,
+        start: isRemade ? { deliver_policy: "all" } : source.start(info),
+        ackWaitMs: this.spec.ack_wait_ms ?? triggerBounds.ack_wait_ms.otherwise,
+        maxPending: source.isStrict ? 1 : (this.spec.max_pending ?? triggerBounds.max_pending.otherwise),
+      },
+    );
+    this.#streamCreated = info.created;
+  }
+
+  #follow(): void {
+    const { connection } = this.#parts;
+    const acks = `$JS.ACK.${this.#source.stream}.${this.#consumer}.`;
+    this.#unfollow.push(
+      connection.onReconnect(() => {
+        this.#settlement.reconnected();
+        if (this.#state === "active") this.#puller.start();
+      }),
+      connection.onPublishDenied((subject) => {
+        const isAck = subject.startsWith(acks);
+        if (!isAck && subject !== this.#puller.subject) return;
+        const why = `NATS does not permit the user to publish on ${isAck ? `${acks}>` : subject}`;
+        if (isAck) this.#deniedAcks = why;
+        this.#puller.pullLater(why);
+      }),
+    );
+  }
+
+  async pause(): Promise<void> {
+    if (this.#state !== "active") return;
+    this.#state = "paused";
+    await this.#puller.stop();
+  }
+
+  async resume(): Promise<void> {
+    if (this.#state !== "paused") return;
+    this.#state = "active";
+    this.#puller.start();
+  }
+
+  async drain(): Promise<void> {
+    if (this.#state === "stopped" || this.#state === "draining") return;
+    this.#state = "draining";
+    this.#reconciler.stop();
+    await this.#puller.stop();
+    for (const call of this.#takeWaiting()) this.#settlement.again(call, 0);
+  }
+
+  async stop(): Promise<void> {
+    await this.drain();
+    for (const unfollow of this.#unfollow.splice(0)) unfollow();
+    this.#state = "stopped";
+  }
+
+  /** Ends what produces the messages, if no other copy needs it. For a workload that ends for good. */
+  async retire(): Promise<void> {
+    if (this.#manager === undefined) return;
+    await this.#source.retire?.(this.#manager);
+  }
+
+  // What the puller asks and tells.
+
+  wanted(open: number): number {
+    const { calls } = this.#parts;
+    if (this.#state !== "active" || this.#settlement.isStuck) return 0;
+    const { room } = calls;
+    if (room === 0) {
+      this.#takeUpLater();
+      return 0;
+    }
+    const inHand = this.#settlement.size + open;
+    const isOneByOne = this.#source.isStrict || this.#deniedAcks !== undefined;
+    if (isOneByOne || this.#settlement.failuresInRow >= failuresMax) return inHand === 0 ? 1 : 0;
+    const most = Math.min(room, askedMax, Math.max(1, Math.floor(askedBytesMax / this.#meanBytes)));
+    return most - open - this.#waiting.length;
+  }
+
+  take(message: TriggerMessage): void {
+    const call = new Call(this, message);
+    this.#meanBytes += (call.size - this.#meanBytes) * meanWeight;
+    this.#settlement.took(call);
+    try {
+      this.#takeCall(call);
+    } catch (error) {
+      // An exception must not reach the connection, which would stop reading.
+      this.#settlement.failed(call, { code: 503, text: `the node could not take it: ${errorText(error)}` });
+    }
+  }
+
+  #takeCall(call: Call): void {
+    const { attempts = triggerBounds.attempts.otherwise } = this.spec;
+    const count = deliveryCountOf(call.bytes, call.replyStart, call.replyEnd);
+    const headerBytes = call.payloadStart - call.headersStart;
+    if (attempts > 0 && count > attempts) {
+      this.#settlement.giveUp(call, `it was delivered ${count} times without an outcome`);
+    } else if (headerBytes > callHeaderBytesMax) {
+      this.#settlement.giveUp(
+        call,
+        `it has ${headerBytes} bytes of headers, a function takes ${callHeaderBytesMax}`,
+      );
+    } else if (this.#state === "draining" || this.#state === "stopped") {
+      this.#settlement.again(call, 0);
+    } else if (!this.#skips(call)) {
+      this.#give(call);
+    }
+  }
+
+  #skips(call: Call): boolean {
+    const { skips, note } = this.#source;
+    if (skips === undefined && note === undefined) return false;
+    const delivery = this.#deliveryOf(call);
+    if (delivery === undefined) return false;
+    if (skips?.(call, delivery) === true) {
+      this.#settlement.ack(call);
+      return true;
+    }
+    if (note !== undefined) call.addNote(note(delivery));
+    return false;
+  }
+
+  #deliveryOf({ bytes, replyStart, replyEnd }: Call): Delivery | undefined {
+    return parseAckSubject(bytes.toString("latin1", replyStart, replyEnd));
+  }
+
+  #give(call: Call): void {
+    const { calls, held } = this.#parts;
+    if (this.#waiting.length === 0 && calls.room > 0) {
+      calls.accept(call);
+      return;
+    }
+    call.compact();
+    if (!held.take(call.size)) {
+      this.#settlement.again(call, noMemoryMs);
+      return;
+    }
+    this.#waiting.push(call);
+    this.#takeUpLater();
+  }
+
+  /** Gives waiting messages to the function as soon as it has room, and asks for more. */
+  #takeUpLater(): void {
+    if (this.#isWaitingForRoom) return;
+    this.#isWaitingForRoom = true;
+    this.#parts.calls.whenRoom(() => {
+      this.#isWaitingForRoom = false;
+      this.#takeUp();
+    });
+  }
+
+  #takeUp(): void {
+    const { calls, held } = this.#parts;
+    let taken = 0;
+    for (const call of this.#waiting) {
+      if (calls.room === 0) break;
+      taken++;
+      held.give(call.size);
+      calls.accept(call);
+    }
+    this.#waiting.splice(0, taken);
+    if (this.#waiting.length > 0) this.#takeUpLater();
+    this.#puller.more();
+  }
+
+  #takeWaiting(): Call[] {
+    const waiting = this.#waiting.splice(0);
+    for (const { size } of waiting) this.#parts.held.give(size);
+    return waiting;
+  }
+
+  unanswered(why: string): void {
+    this.#setProblem(why);
+    this.#reconciler.start();
+  }
+
+  answered(): void {
+    if (this.#deniedAcks === undefined) this.#setProblem(undefined);
+  }
+
+  /** Finds out whether an ack got through, after one that did not. */
+  async #tryAck(): Promise<void> {
+    this.#deniedAcks = undefined;
+    try {
+      await this.#parts.connection.flush();
+      // The library reports a refusal within the turn in which it reads it.
+      await turn();
+    } catch {
+      return;
+    }
+    if (this.#deniedAcks === undefined) this.answered();
+  }
+
+  ended(why: string): void {
+    this.#setProblem(why);
+    this.#reconciler.start();
+  }
+
+  /** Looks at stream and consumer. @returns whether nothing more is to be done */
+  async #reconcile(): Promise<boolean> {
+    const manager = this.#manager;
+    if (manager === undefined || this.#state !== "active") return true;
+    const { stream } = this.#source;
+    try {
+      await this.#source.prepare?.(manager);
+      const info = await manager.streams.info(stream);
+      if (info.created === this.#streamCreated) await manager.consumers.info(stream, this.#consumer);
+      else await this.#takeStream(manager, info, true);
+    } catch (error) {
+      if (isNoConsumer(error)) {
+        this.#fail(`its consumer ${this.#consumer} was deleted; a new deploy makes another`);
+        return true;
+      }
+      this.#setProblem(isNoStream(error) ? `there is no stream ${stream}` : errorText(error));
+      return false;
+    }
+    if (this.#state !== "active") return true;
+    if (!this.#puller.isPulling) {
+      this.#setProblem(undefined);
+      this.#puller.start();
+    }
+    return true;
+  }
+
+  #fail(reason: string): void {
+    this.#state = "failed";
+    this.#setProblem(reason);
+    void this.#puller.stop();
+  }
+
+  #setProblem(problem: string | undefined): void {
+    const had = this.#problem;
+    this.#problem = problem;
+    if ((had === undefined) === (problem === undefined)) return;
+    if (problem === undefined) this.#parts.report.triggerRecovered(this.spec);
+    else this.#parts.report.triggerFailed(this.spec, problem);
+  }
+
+  // What the calls tell.
+
+  replied(call: Call, { runTicks }: ReplyView): void {
+    this.#settlement.ack(call);
+    if (this.#deniedAcks !== undefined) void this.#tryAck();
+    this.#parts.report.succeeded(call, this.#label, runTicks);
+  }
+
+  failed(call: Call, failure: CallFailure, runTicks: number): void {
+    // Ended with the function: another copy takes it at once.
+    if (this.#state === "draining" || this.#state === "stopped") this.#settlement.again(call, 0);
+    else this.#settlement.failed(call, failure);
+    this.#parts.report.failed(call, this.#label, failure, runTicks);
+  }
+}

@@ -1,0 +1,219 @@
+/**
+ * The messages that a trigger has in hand, and their ends: acknowledged, returned for a later attempt, or given up as a
+ * dead letter. A message without an end stays with the server, which delivers it again.
+ */
+import { type CallFailure, CallError } from "@nexengine/protocol/agent";
+import { errorText } from "@nexengine/protocol/errors";
+import type { Call } from "../../function-calls.ts";
+import type { MessageContent, TriggerConnection } from "../trigger-connection.ts";
+import { type Delivery, deliveryCountOf, parseAckSubject } from "./ack-subject.ts";
+
+/** How messages are settled. */
+export interface SettlingPolicy {
+  /** Deliveries of one message until it is given up; 0 is no limit. */
+  attempts: number;
+  /** Delays before the second attempt and the next ones. The last one repeats. */
+  backoffMs: readonly number[];
+  ackWaitMs: number;
+  /** Whether each ack is confirmed by the server. */
+  confirm: boolean;
+}
+
+/** Parts that a settlement uses. */
+export interface SettlementParts {
+  connection: TriggerConnection;
+  policy: SettlingPolicy;
+  /** Keeps a copy of a message that is given up. Absent where it is dropped. */
+  keep: ((call: Call, delivery: Delivery, reason: string) => Promise<void>) | undefined;
+  /** Sends an ack, and returns once the server has it. */
+  confirm(ackSubject: string): Promise<void>;
+  events: SettlementEvents;
+}
+
+/** Told of what happens to messages. */
+export interface SettlementEvents {
+  /** There is a place more. */
+  settled(): void;
+  /** A message was given up; it is kept as a dead letter, or dropped. */
+  dead(delivery: Delivery, reason: string, isKept: boolean): void;
+  /** Dead letters can't be kept; `undefined` when they can be again. */
+  deadTrouble(why: string | undefined): void;
+}
+
+/** Counters of a trigger, since its start. */
+export interface SettlementCounters {
+  received: number;
+  acked: number;
+  retried: number;
+  dead: number;
+}
+
+const nsPerMs = 1e6;
+/** Delay of a message whose dead letter can't be kept. */
+const deadRetryMs = 30_000;
+/** Dead letters in a row that can't be kept, after which no more messages are taken. */
+export const deadFailuresMax = 10;
+const reasonCharactersMax = 200;
+
+const ack = contentOf("");
+const inProgress = contentOf("+WPI");
+const again = contentOf("-NAK");
+
+function contentOf(text: string): MessageContent {
+  const bytes = Buffer.from(text);
+  return { bytes, headersStart: 0, payloadStart: 0, payloadEnd: bytes.length };
+}
+
+export class Settlement {
+  readonly counters: SettlementCounters = { received: 0, acked: 0, retried: 0, dead: 0 };
+  readonly #parts: SettlementParts;
+  /** Messages in hand: those of this period, and older ones, which the server is told to wait for. */
+  #young = new Set<Call>();
+  readonly #old = new Set<Call>();
+  /** Ends that met a lost connection. */
+  #unsent: { bytes: Buffer; content: MessageContent }[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  #deadFailures = 0;
+  #failuresInRow = 0;
+  #lastError: string | undefined;
+
+  constructor(parts: SettlementParts) {
+    this.#parts = parts;
+  }
+
+  /** Number of messages in hand. */
+  get size(): number {
+    return this.#young.size + this.#old.size;
+  }
+
+  /** Number of failed calls since the last good one. */
+  get failuresInRow(): number {
+    return this.#failuresInRow;
+  }
+
+  /** Whether dead letters can't be kept, so often that no more messages should be taken. */
+  get isStuck(): boolean {
+    return this.#deadFailures >= deadFailuresMax;
+  }
+
+  get lastError(): string | undefined {
+    return this.#lastError;
+  }
+
+  /** Takes a message in hand. */
+  took(call: Call): void {
+    this.counters.received++;
+    this.#young.add(call);
+    this.#timer ??= setInterval(() => this.#extend(), this.#parts.policy.ackWaitMs / 3);
+  }
+
+  /** The message is done. */
+  ack(call: Call): void {
+    this.#failuresInRow = 0;
+    this.counters.acked++;
+    if (this.#parts.policy.confirm) void this.#confirm(call);
+    else this.#end(call, ack);
+  }
+
+  async #confirm(call: Call): Promise<void> {
+    try {
+      await this.#parts.confirm(subjectOf(call));
+    } catch (error) {
+      this.#lastError = `an ack was not confirmed: ${errorText(error)}`;
+    }
+    this.#forget(call);
+  }
+
+  /** The call of the message has failed. */
+  failed(call: Call, failure: CallFailure & { retry?: false; retryAfterMs?: number }): void {
+    const { attempts, backoffMs } = this.#parts.policy;
+    this.#failuresInRow++;
+    this.#lastError = failure.text;
+    const count = deliveryCountOf(call.bytes, call.replyStart, call.replyEnd);
+    const isLast = attempts > 0 && count >= attempts;
+    // A call that waited in vain was no attempt.
+    const isUsedUp = isLast && failure.code !== CallError.overloaded;
+    if (failure.retry === false || failure.code === CallError.badCall || isUsedUp) {
+      this.giveUp(call, `${failure.code} ${failure.text}`);
+      return;
+    }
+    const delayMs = failure.retryAfterMs ?? backoffMs[Math.min(count, backoffMs.length) - 1] ?? 0;
+    this.again(call, delayMs);
+  }
+
+  /** Gives the message back to the server, for a copy with room after a delay. */
+  again(call: Call, delayMs: number): void {
+    this.counters.retried++;
+    this.#end(call, delayMs > 0 ? contentOf(`-NAK {"delay":${Math.round(delayMs * nsPerMs)}}`) : again);
+  }
+
+  /** Gives the message up. Its copy is kept before the server forgets it. */
+  giveUp(call: Call, reason: string): void {
+    void this.#giveUp(call, reason);
+  }
+
+  async #giveUp(call: Call, reason: string): Promise<void> {
+    const delivery = parseAckSubject(subjectOf(call));
+    const { keep, events } = this.#parts;
+    if (delivery === undefined) {
+      this.#forget(call);
+      return;
+    }
+    try {
+      await keep?.(call, delivery, reason);
+    } catch (error) {
+      this.#deadFailures++;
+      this.#lastError = errorText(error);
+      events.deadTrouble(this.#lastError);
+      this.again(call, deadRetryMs);
+      return;
+    }
+    if (this.#deadFailures > 0) events.deadTrouble(undefined);
+    this.#deadFailures = 0;
+    this.counters.dead++;
+    const line = reason.replace(/\s+/g, " ").slice(0, reasonCharactersMax);
+    this.#end(call, contentOf(`+TERM ${line}`));
+    events.dead(delivery, reason, keep !== undefined);
+  }
+
+  /** The connection is back: sends the ends that met the loss. */
+  reconnected(): void {
+    for (const { bytes, content } of this.#unsent.splice(0)) this.#send(bytes, 0, bytes.length, content);
+  }
+
+  /** Ends the timer. Messages that are in hand are still settled. */
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #end(call: Call, content: MessageContent): void {
+    this.#send(call.bytes, call.replyStart, call.replyEnd, content);
+    this.#forget(call);
+  }
+
+  #send(bytes: Buffer, replyStart: number, replyEnd: number, content: MessageContent): void {
+    if (this.#parts.connection.publish({ bytes, replyStart, replyEnd }, content)) return;
+    this.#unsent.push({ bytes: Buffer.copyBytesFrom(bytes, replyStart, replyEnd - replyStart), content });
+  }
+
+  #forget(call: Call): void {
+    if (!this.#young.delete(call)) this.#old.delete(call);
+    if (this.size === 0) this.stop();
+    this.#parts.events.settled();
+  }
+
+  /** Tells the server to wait longer for messages that are in hand for a third of the time that it waits. */
+  #extend(): void {
+    for (const call of this.#young) this.#old.add(call);
+    const moved = this.#young;
+    this.#young = new Set();
+    for (const call of this.#old) {
+      if (!moved.has(call)) this.#parts.connection.publish(call, inProgress);
+    }
+  }
+}
+
+function subjectOf({ bytes, replyStart, replyEnd }: Call): string {
+  return bytes.toString("latin1", replyStart, replyEnd);
+}
