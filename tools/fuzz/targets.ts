@@ -170,7 +170,7 @@ export const targets: readonly Target[] = [
         if (whole === undefined) return;
         if (type === 6) readInvocation(flags, whole, 0, whole.length);
         else if ((flags & 2) === 0) readResult(flags, whole, 0, whole.length);
-        else parseCallFailure(whole);
+        else parseCallFailure(flags, whole);
       });
       // In two parts, since a chunk of a stream ends anywhere.
       decoder.push(bytes.subarray(0, bytes.length >> 1));

@@ -37,6 +37,9 @@ export class Call implements MessageView {
   readonly bytes: Uint8Array;
   readonly subjectStart: number;
   readonly subjectEnd: number;
+  readonly triggerPlace: number;
+  readonly deliveryStart: number;
+  readonly deliveryEnd: number;
   readonly headersStart: number;
   readonly payloadStart: number;
   readonly payloadEnd: number;
@@ -51,6 +54,9 @@ export class Call implements MessageView {
     this.bytes = view.bytes;
     this.subjectStart = view.subjectStart;
     this.subjectEnd = view.subjectEnd;
+    this.triggerPlace = view.triggerPlace;
+    this.deliveryStart = view.deliveryStart;
+    this.deliveryEnd = view.deliveryEnd;
     this.headersStart = view.headersStart;
     this.payloadStart = view.payloadStart;
     this.payloadEnd = view.payloadEnd;
@@ -67,9 +73,23 @@ export class Call implements MessageView {
 
   /** The block of headers, as text; `undefined` without any. */
   get headers(): string | undefined {
-    const { bytes, headersStart, payloadStart } = this;
-    if (headersStart === payloadStart) return undefined;
-    return Buffer.from(bytes.buffer, bytes.byteOffset + headersStart, payloadStart - headersStart).toString();
+    const { headersStart, payloadStart } = this;
+    return headersStart === payloadStart ? undefined : this.#text(headersStart, payloadStart);
+  }
+
+  /** The ack subject of a stream's message, and what may follow it. */
+  get delivery(): string {
+    return this.#text(this.deliveryStart, this.deliveryEnd);
+  }
+
+  /** The payload as text. */
+  get payloadText(): string {
+    return this.#text(this.payloadStart, this.payloadEnd);
+  }
+
+  #text(start: number, end: number): string {
+    const { bytes } = this;
+    return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString();
   }
 }
 

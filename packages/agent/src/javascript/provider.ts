@@ -1,11 +1,19 @@
 /** Functions in JavaScript (`v8` on the wire): one realm, calls as its globals allow them. */
 import { readFileSync, statSync } from "node:fs";
-import { CallError, callHeaderBytesMax, type Deploy } from "@nexengine/protocol/agent";
+import {
+  CallError,
+  type CallFailure,
+  callHeaderBytesMax,
+  type Deploy,
+  retryAfterMsMax,
+} from "@nexengine/protocol/agent";
 import { NexError } from "@nexengine/protocol/errors";
-import { type Call, CallQueue, type CallRunner } from "../call-queue.ts";
+import { Call, CallQueue, type CallRunner } from "../call-queue.ts";
 import { LogLevel, type Provider, type ProviderHost, type RunningWorkload } from "../provider.ts";
+import { Triggers } from "../trigger-facts.ts";
 import { findFunction } from "./form.ts";
 import { createRealm, type Realm, type RealmProviderHost } from "./realm.ts";
+import type { RetryWish } from "./realm-types.ts";
 import { replyBytes } from "./reply.ts";
 import { SourcePlaces } from "./source-places.ts";
 
@@ -16,6 +24,7 @@ export class JavaScriptProvider implements Provider {
   #kept: Realm | undefined;
   #frozen: Realm | undefined;
   #places: SourcePlaces | undefined;
+  #triggers = new Triggers();
 
   prepare(host: ProviderHost): void {
     this.#kept = createRealm(this.#realmHost(host));
@@ -30,6 +39,8 @@ export class JavaScriptProvider implements Provider {
       },
       log: (level, text) => host.log(level, this.#places?.shown(text) ?? text),
       drained: () => host.drained(),
+      trigger: (call) =>
+        call instanceof Call ? this.#triggers.ofCall(call) : this.#triggers.ofSubject(String(call)),
     };
   }
 
@@ -37,6 +48,7 @@ export class JavaScriptProvider implements Provider {
     const source = readSource(artifact, deploy.sourceBytesMax);
     const places = new SourcePlaces(source);
     this.#places = places;
+    this.#triggers = new Triggers(deploy.triggers);
     const kept = this.#kept ?? createRealm(this.#realmHost(host));
     const parsed = findFunction(source, kept);
     const fresh = (deploy.globals ?? parsed.globals) === "fresh";
@@ -122,7 +134,8 @@ class JavaScriptFunction implements CallRunner {
     // A copy that the realm owns: what arrived belongs to the channel.
     const payload = api.bytes(call.payloadBytes);
     call.copyPayload(payload);
-    const context = api.callContext(call.headers);
+    // A call holds a chunk of the channel, so a context has it only where the subject does not do.
+    const context = api.callContext(call.headers, call.triggerPlace === 0 ? call.subject : call);
     try {
       const target = this.#target();
       const value =
@@ -170,8 +183,15 @@ class JavaScriptFunction implements CallRunner {
     if (call.over) return;
     const { short, long } = this.#realm.api.describe(error);
     this.#host.log(LogLevel.error, this.#places.shown(long));
-    this.calls.fail(call, { code: CallError.threw, text: short });
+    const retry = retryFields(this.#realm.api.retryOf(error));
+    this.calls.fail(call, { code: CallError.threw, text: short, ...retry });
   }
+}
+
+/** A delay out of bounds counts as none. */
+function retryFields(wish: RetryWish): Pick<CallFailure, "retry" | "retryAfterMs"> {
+  if (wish === false) return { retry: false };
+  return wish !== undefined && wish >= 0 && wish <= retryAfterMsMax ? { retryAfterMs: Math.round(wish) } : {};
 }
 
 function headerBytes(block: string | undefined): Uint8Array | undefined {

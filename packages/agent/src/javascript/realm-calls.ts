@@ -1,10 +1,12 @@
-/** The third argument of a function: the headers of the request, and those of the reply. */
-import type { CallContexts } from "./realm-types.ts";
+/** The third argument of a function: the trigger, the headers of the request, and those of the reply. */
+import type { CallContexts, RealmHost } from "./realm-types.ts";
 
 /** Handed over as source text: it must not refer to anything outside itself. */
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: its parts can't stand outside of it
-export function makeCallContexts(): CallContexts {
+export function makeCallContexts(host: RealmHost): CallContexts {
   const { freeze } = Object;
+  const { parse } = JSON;
+  const { setPrototypeOf } = Reflect;
   const RealmTypeError = TypeError;
   const toText = String;
   const { test } = RegExp.prototype;
@@ -124,9 +126,28 @@ export function makeCallContexts(): CallContexts {
   class CallContext {
     #headers: CallHeaders | string | undefined;
     #replyHeaders: CallHeaders | undefined;
+    /** The agent's name for the call, until the function has asked for the trigger. */
+    #call: unknown;
+    #trigger: object | undefined;
 
-    constructor(block: string | undefined) {
+    constructor(block: string | undefined, call: unknown) {
       this.#headers = block;
+      this.#call = call;
+    }
+
+    /** The trigger of the call. */
+    get trigger(): object {
+      if (this.#trigger !== undefined) return this.#trigger;
+      const trigger = parse(host.trigger(this.#call)) as { type: string; object: object; params: object };
+      if (trigger.type === "object") freeze(trigger.object);
+      if (trigger.type === "http") {
+        // Names of a route must not meet those of every object.
+        setPrototypeOf(trigger.params, null);
+        freeze(trigger.params);
+      }
+      this.#trigger = freeze(trigger);
+      this.#call = undefined;
+      return trigger;
     }
 
     /** Headers of the request. */
@@ -151,7 +172,7 @@ export function makeCallContexts(): CallContexts {
   }
 
   return {
-    make: (block) => new CallContext(block),
+    make: (block, call) => new CallContext(block, call),
     replyHeaders: (context) => {
       const headers = replyHeadersOf(context as CallContext);
       if (headers === undefined || isEmpty(headers)) return undefined;

@@ -9,6 +9,7 @@ import type {
   HostServiceTools,
   RealmApi,
   RealmHost,
+  RetryWish,
   WebTools,
 } from "./realm-types.ts";
 
@@ -25,7 +26,7 @@ export function setUpRealm(
   agent: RealmHost,
   makeWebTools: (host: RealmHost) => WebTools,
   keepGlobals: () => GlobalsKeeper,
-  makeCallContexts: () => CallContexts,
+  makeCallContexts: (host: RealmHost) => CallContexts,
   makeHostServices: (host: RealmHost) => HostServiceTools,
 ): RealmApi {
   const global = globalThis as unknown as Record<PropertyKey, unknown>;
@@ -58,6 +59,7 @@ export function setUpRealm(
     url: lend(agent.url),
     query: lend(agent.query),
     nowMs: lend(agent.nowMs),
+    trigger: lend(agent.trigger),
     uncaught: lend(agent.uncaught),
     hostCall: lend(agent.hostCall),
     hostCallLater: lend(agent.hostCallLater),
@@ -150,6 +152,17 @@ export function setUpRealm(
       };
     }
   };
+  const retryOf = (error: unknown): RetryWish => {
+    if (typeof error !== "object" || error === null) return undefined;
+    try {
+      const { retry } = error as { retry?: unknown };
+      if (retry === false) return false;
+      const { retryAfterMs } = error as { retryAfterMs?: unknown };
+      return typeof retryAfterMs === "number" ? retryAfterMs : undefined;
+    } catch {
+      return undefined;
+    }
+  };
   const fire = (id: number): void => {
     const timer = timers.get(id);
     if (timer === undefined) return;
@@ -216,7 +229,7 @@ export function setUpRealm(
   const services = makeHostServices(host);
   expose("hostServices", services.hostServices);
   const globals = keepGlobals();
-  const contexts = makeCallContexts();
+  const contexts = makeCallContexts(host);
 
   return {
     bytes: (length) => new RealmUint8Array(length),
@@ -236,6 +249,7 @@ export function setUpRealm(
     },
     stringify: (value) => stringify(value),
     describe,
+    retryOf,
     evaluate: (source) => indirectEval(source),
     moduleScope: () => ({
       module: { exports: {} },

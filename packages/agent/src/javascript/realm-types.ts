@@ -16,6 +16,8 @@ export interface RealmHost {
   ): UrlParts | undefined;
   query(text: string): [string, string][];
   nowMs(): number;
+  /** JSON of what is known of a call's trigger. @param call As the agent gave it to `callContext`. */
+  trigger(call: unknown): string;
   uncaught(text: string): void;
   /** Calls a host service and waits. Texts go as UTF-8. */
   hostCall(method: number, args: readonly (Uint8Array | string)[]): RealmHostReply;
@@ -36,14 +38,21 @@ export type RealmHostReply =
 
 export type UrlParts = Record<string, string>;
 
+/** The next attempt after an error: never, a delay in ms as the function gave it, or not said. */
+export type RetryWish = false | number | undefined;
+
 /** Functions that a realm gives to the agent. */
 export interface RealmApi {
   /** A `Uint8Array` of the realm with room for so many bytes. */
   bytes(length: number): Uint8Array;
   /** Calls a function with the realm's global as `this`. */
   call(fn: unknown, subject: string, payload: Uint8Array, context: object): unknown;
-  /** The third argument of a call, with the headers of the request. */
-  callContext(headers: string | undefined): object;
+  /**
+   * The third argument of a call, with the headers of the request.
+   *
+   * @param call Goes back to the agent when the function asks for its trigger, and never to the function.
+   */
+  callContext(headers: string | undefined, call: unknown): object;
   /** The block of headers that a call has set for its reply. */
   replyHeaders(context: object): string | undefined;
   /** Waits for a value that may be a promise, or a thenable. */
@@ -52,6 +61,8 @@ export interface RealmApi {
   stringify(value: unknown): string | undefined;
   /** The thrown value as text: short for the caller, long for the log. */
   describe(error: unknown): { short: string; long: string };
+  /** How the thrown value wants to be tried again. */
+  retryOf(error: unknown): RetryWish;
   /** The completion value of a script, evaluated in the global scope. */
   evaluate(source: string): unknown;
   /** The exports object of a CommonJS module and its `require`. */
@@ -87,7 +98,7 @@ export interface HostServiceTools {
 
 /** The third argument of a function, made in the realm. */
 export interface CallContexts {
-  make(headers: string | undefined): object;
+  make(headers: string | undefined, call: unknown): object;
   replyHeaders(context: object): string | undefined;
 }
 

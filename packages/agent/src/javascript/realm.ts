@@ -6,6 +6,7 @@ import type { HostReply } from "@nexengine/protocol/agent";
 import { NexError } from "@nexengine/protocol/errors";
 import { LogLevel as Level, type LogLevel, type ProviderHost } from "../provider.ts";
 import { fillRandom } from "../random.ts";
+import type { TriggerFacts } from "../trigger-facts.ts";
 import { makeCallContexts } from "./realm-calls.ts";
 import { keepGlobals } from "./realm-globals.ts";
 import { makeHostServices } from "./realm-services.ts";
@@ -33,7 +34,10 @@ export interface Realm {
 }
 
 /** The part of a provider's host that a realm needs. */
-export type RealmProviderHost = Pick<ProviderHost, "hostCalls" | "log" | "drained">;
+export interface RealmProviderHost extends Pick<ProviderHost, "hostCalls" | "log" | "drained"> {
+  /** Facts about the trigger of a call. @param call As the provider gave it to `callContext`. */
+  trigger(call: unknown): TriggerFacts;
+}
 
 /** Makes a realm. */
 export function createRealm(host: RealmProviderHost): Realm {
@@ -144,6 +148,7 @@ function realmHost(
     url: (text, base, change) => urlParts(text, base, change),
     query: (text) => [...new URLSearchParams(text)],
     nowMs: () => performance.now() - startedMs,
+    trigger: (call) => JSON.stringify(host.trigger(call)),
     uncaught: (text) => log(Level.error, `Uncaught ${text}`),
     hostCall: (method, args) => shownReply(host.hostCalls.block(method, args.map(asBytes))),
     hostCallLater: (method, args, done) => {

@@ -134,11 +134,13 @@ export class TestAgent implements AsyncDisposable {
     subject: string,
     payload: Uint8Array | string = "",
     headers = "",
+    trigger?: Parameters<typeof messageView>[3],
   ): { id: number; answer: Promise<Answer> } {
     const id = this.#nextCall++;
-    sendInvocation(this.connection, id, messageView(subject, Buffer.from(payload), Buffer.from(headers)));
+    const view = messageView(subject, Buffer.from(payload), Buffer.from(headers), trigger);
+    sendInvocation(this.connection, id, view);
     const answer = this.#await(`${FrameType.result} ${id}`).then(({ payload: bytes, flags }) =>
-      (flags & FrameFlag.error) !== 0 ? failureOf(bytes) : replyOf(flags, bytes),
+      (flags & FrameFlag.error) !== 0 ? failureOf(flags, bytes) : replyOf(flags, bytes),
     );
     return { id, answer };
   }
@@ -173,9 +175,9 @@ export class TestAgent implements AsyncDisposable {
   }
 }
 
-function failureOf(bytes: Buffer): Answer {
-  const { code, text } = parseCallFailure(bytes);
-  return { failure: { code, text } };
+function failureOf(flags: number, bytes: Buffer): Answer {
+  const { runTicks: _, ...failure } = parseCallFailure(flags, bytes);
+  return { failure };
 }
 
 function replyOf(flags: number, bytes: Buffer): Answer {

@@ -19,13 +19,15 @@ const memoryBytesLeast = 16 * 1024 * 1024;
 /** Discarded instances may hold a quarter of a function's memory. */
 const droppedShare = 4;
 const logTextMax = 4_096;
+/** EX_DATAERR of sysexits.h: the data was wrong, and will be at the next attempt. */
+const badDataExit = 65;
 
 export const wasmProvider: Provider = { start: startWasm };
 
 async function startWasm(deploy: Deploy, artifact: string, host: ProviderHost): Promise<RunningWorkload> {
   const bytesMax = memoryBytesMax(deploy.memoryBytesMax);
   const memory = new FunctionMemory();
-  const wasi = new Wasi(memory, host, deploy.environment);
+  const wasi = new Wasi(memory, host, deploy);
   const services = new WasmHostServices(memory, host.hostCalls);
   const known: Offered = { wasi_snapshot_preview1: wasi.functions(), nex: services.functions() };
   const { module, compiled } = await compile(readFileSync(artifact), bytesMax);
@@ -137,8 +139,13 @@ class WasmFunction implements CallRunner {
 
   #answer(call: Call, exit: CommandExit | undefined): void {
     const { code } = exit ?? { code: 0 };
-    if (code === 0) this.calls.reply(call, this.#wasi.output);
-    else this.calls.fail(call, { code: CallError.threw, text: `the module ended with exit code ${code}` });
+    if (code === 0) {
+      this.calls.reply(call, this.#wasi.output);
+      return;
+    }
+    const text = `the module ended with exit code ${code}`;
+    const retry = code === badDataExit ? { retry: false as const } : {};
+    this.calls.fail(call, { code: CallError.threw, text, ...retry });
   }
 
   #fail(call: Call, error: unknown): void {

@@ -2,13 +2,16 @@
  * The system that a command of WASI preview 1 finds in its machine: arguments, environment, standard input, output and
  * errors, clocks, random bytes and sleep. There are no files and no sockets.
  */
+import type { Deploy } from "@nexengine/protocol/agent";
 import type { Call } from "../call-queue.ts";
 import { LineSplitter } from "../line-splitter.ts";
 import type { ProviderHost } from "../provider.ts";
 import { fillRandom } from "../random.ts";
+import { Triggers } from "../trigger-facts.ts";
 import type { HostFunction } from "./engine.ts";
 import type { FunctionMemory } from "./memory.ts";
 import { StderrLog } from "./stderr-log.ts";
+import { triggerVariables } from "./trigger-variables.ts";
 
 const Errno = { success: 0, badFile: 8, invalid: 28, notSupported: 52, seekOnPipe: 70 } as const;
 
@@ -28,12 +31,18 @@ export class CommandExit {
   }
 }
 
+/** The parts of a deploy that a command sees. */
+type WasiOptions = Pick<Deploy, "environment" | "triggers">;
+
 /** A call of it at a time. */
 export class Wasi {
   readonly #memory: FunctionMemory;
   readonly #host: ProviderHost;
   readonly #log: StderrLog;
-  readonly #environment: StringList;
+  readonly #own: readonly string[];
+  readonly #ownEnvironment: StringList;
+  #environment: StringList;
+  readonly #triggers: Triggers;
   #subject: string | undefined;
   #arguments = new StringList([]);
   #input: Uint8Array = new Uint8Array(0);
@@ -47,13 +56,14 @@ export class Wasi {
   #exit: CommandExit | undefined;
   readonly #sleeper = new Int32Array(new SharedArrayBuffer(4));
 
-  constructor(memory: FunctionMemory, host: ProviderHost, environment: Readonly<Record<string, string>>) {
+  constructor(memory: FunctionMemory, host: ProviderHost, { environment, triggers }: WasiOptions) {
     this.#memory = memory;
     this.#host = host;
     this.#log = new StderrLog(host);
-    this.#environment = new StringList(
-      Object.entries(environment).map(([name, value]) => `${name}=${value}`),
-    );
+    this.#own = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
+    this.#ownEnvironment = new StringList(this.#own);
+    this.#environment = this.#ownEnvironment;
+    this.#triggers = new Triggers(triggers);
   }
 
   begin(call: Call): void {
@@ -61,6 +71,11 @@ export class Wasi {
       this.#subject = call.subject;
       this.#arguments = new StringList(["nexfunction", call.subject]);
     }
+    // First, so that a module finds them before a variable of the deploy with the same name.
+    this.#environment =
+      call.triggerPlace === 0
+        ? this.#ownEnvironment
+        : new StringList([...triggerVariables(this.#triggers.ofCall(call)), ...this.#own]);
     this.#input = call.bytes;
     this.#inputAt = call.payloadStart;
     this.#inputEnd = call.payloadEnd;

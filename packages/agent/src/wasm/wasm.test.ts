@@ -66,6 +66,49 @@ describe("a command", () => {
     );
   });
 
+  test("finds its trigger in the environment, before what the deploy gives", async () => {
+    const environ = `
+      (import "wasi_snapshot_preview1" "environ_sizes_get" (func $sizes (param i32 i32) (result i32)))
+      (import "wasi_snapshot_preview1" "environ_get" (func $environ (param i32 i32) (result i32)))`;
+    const write = start(`
+      (drop (call $sizes (i32.const 80) (i32.const 84)))
+      (drop (call $environ (i32.const 128) (i32.const 1024)))
+      (call $write (i32.const 1) (i32.const 1024) (i32.load (i32.const 84)))`);
+    const triggers: NonNullable<Deploy["triggers"]> = [
+      { type: "stream", name: "orders", stream: "ORDERS" },
+      { type: "object", name: "up", bucket: "UP" },
+    ];
+    const environment = { NEX_TRIGGER_TYPE: "mine" };
+    await withModule(
+      environ + command + write,
+      async (agent) => {
+        const call = async (place: number, payload = ""): Promise<string[]> => {
+          const delivery = "$JS.ACK.ORDERS.c.2.7.3.1767225600123456789.4";
+          const answer = await agent.send("s", payload, "", { place, delivery }).answer;
+          assert.ok("reply" in answer);
+          return answer.reply.toString().split("\0").slice(0, -1);
+        };
+        const head = "NEX_TRIGGER";
+        assert.deepEqual(await call(1), [
+          ...[`${head}_TYPE=stream`, `${head}_NAME=orders`, `${head}_STREAM=ORDERS`, `${head}_SEQUENCE=7`],
+          ...[
+            `${head}_DELIVERY=2`,
+            `${head}_TIME_MS=1767225600123`,
+            `${head}_PENDING=4`,
+            `${head}_TYPE=mine`,
+          ],
+        ]);
+        const object = await call(2, '{"name":"a","nuid":"b\\u0000c","size":3}');
+        assert.deepEqual(
+          object.filter((line) => line.includes("OBJECT")),
+          [`${head}_OBJECT_NAME=a`, `${head}_OBJECT_SIZE=3`],
+        );
+        assert.equal(await agent.call(), `${head}_TYPE=mine\0`);
+      },
+      { environment, triggers },
+    );
+  });
+
   test("writes its errors to the logs, line by line (B15)", async () => {
     const data = `(data (i32.const 1024) "one\\ntwo\\nthree")`;
     await withModule(
@@ -146,6 +189,8 @@ describe("a command", () => {
     await withModule(command + start(code), async (agent) => {
       assert.equal(await agent.call("0"), "0");
       assert.deepEqual(await agent.call("7"), failed("the module ended with exit code 7"));
+      const badData = failed("the module ended with exit code 65");
+      assert.deepEqual(await agent.call("q"), { ...badData, retry: false });
       assert.deepEqual(await agent.call("t"), failed("the module trapped: unreachable"));
       assert.equal(await agent.call("0"), "0");
     });

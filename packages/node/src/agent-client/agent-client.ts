@@ -397,7 +397,7 @@ export class AgentClient {
 
   #takeResult(flags: number, id: number, whole: Buffer): void {
     if ((flags & FrameFlag.error) !== 0) {
-      const { runTicks, ...failure } = parseCallFailure(whole);
+      const { runTicks, ...failure } = parseCallFailure(flags, whole);
       this.calls.answer(id, this.#now())?.failed(failure, runTicks);
       return;
     }

@@ -7,6 +7,9 @@ class TestCall extends AgentCall {
   readonly bytes = Buffer.alloc(0);
   readonly subjectStart = 0;
   readonly subjectEnd = 0;
+  readonly triggerPlace = 0;
+  readonly deliveryStart = 0;
+  readonly deliveryEnd = 0;
   readonly headersStart = 0;
   readonly payloadStart = 0;
   readonly payloadEnd = 0;

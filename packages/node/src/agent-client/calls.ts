@@ -15,6 +15,9 @@ export abstract class AgentCall implements MessageView {
   abstract readonly bytes: Uint8Array;
   abstract readonly subjectStart: number;
   abstract readonly subjectEnd: number;
+  abstract readonly triggerPlace: number;
+  abstract readonly deliveryStart: number;
+  abstract readonly deliveryEnd: number;
   abstract readonly headersStart: number;
   abstract readonly payloadStart: number;
   abstract readonly payloadEnd: number;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { duplexPair } from "node:stream";
 import { test } from "node:test";
-import { CallError, FrameConnection, FrameType } from "@nexengine/protocol/agent";
+import { CallError, FrameConnection, FrameType, readInvocation } from "@nexengine/protocol/agent";
 import { AgentClient } from "../agent-client/agent-client.ts";
 import { Budget } from "../budget/budget.ts";
 import type { Machine } from "../machines/machine.ts";
@@ -12,6 +12,8 @@ const budget = new Budget({ bootsMax: 1, unsentBytesMax: 1 });
 /** A machine whose agent keeps the calls that it gets until the test answers them. */
 class HeldMachine {
   readonly taken: number[] = [];
+  /** Place of the trigger and delivery of each call. */
+  readonly told: (string | number)[][] = [];
   readonly #agent: FrameConnection;
   readonly machine: Machine;
 
@@ -20,8 +22,11 @@ class HeldMachine {
     const events = { log: () => undefined, exited: () => undefined, ended: () => undefined };
     this.machine = { agent: new AgentClient(ours, events, budget.ofMachine()) } as unknown as Machine;
     this.#agent = new FrameConnection(theirs, {
-      frame: (type, _flags, id) => {
-        if (type === FrameType.invoke) this.taken.push(id);
+      frame: (type, flags, id, payload) => {
+        if (type !== FrameType.invoke) return;
+        this.taken.push(id);
+        const view = readInvocation(flags, payload, 0, payload.length);
+        this.told.push([view.triggerPlace, payload.toString("utf8", view.deliveryStart, view.deliveryEnd)]);
       },
       end: () => undefined,
     });
@@ -40,6 +45,7 @@ class HeldMachine {
 function bench(options: Partial<ConstructorParameters<typeof FunctionCalls>[0]> = {}) {
   const outcomes: (string | number)[] = [];
   const trigger: CallTrigger = {
+    index: -1,
     replied: () => outcomes.push("ok"),
     failed: (_, { code }) => outcomes.push(code),
   };
@@ -96,6 +102,40 @@ test("FunctionCalls queues calls while there is no machine, and refuses those be
   await until(() => held.taken.length === 4);
   await calls.close(0);
   assert.deepEqual(outcomes.slice(2), Array(4).fill(CallError.stopped));
+});
+
+test("Call gives the agent its trigger and the ack subject, also after a wait, and no reply subject of a caller", async () => {
+  const { calls } = bench();
+  const send = (index: number, replySubject: string): void => {
+    const trigger: CallTrigger = { index, replied: () => undefined, failed: () => undefined };
+    const text = Buffer.from(`subject ${replySubject} payload`);
+    // Large enough that a waiting call is copied out of it.
+    const bytes = Buffer.alloc(65_536, text);
+    const replyEnd = 8 + replySubject.length;
+    const content = { headersStart: replyEnd + 1, payloadStart: replyEnd + 1, payloadEnd: text.length };
+    const subject = { subjectStart: 0, subjectEnd: 7 };
+    calls.accept(new Call(trigger, { bytes, ...subject, replyStart: 8, replyEnd, ...content }));
+  };
+  const sendAll = (): void => {
+    send(6, "$JS.ACK.S.C.1.2.3.4.5");
+    send(6, "_INBOX.abc");
+    send(6, `$${"x".repeat(1024)}`);
+    send(-1, "$JS.ACK.S.C.1.2.3.4.5");
+  };
+  const expected = [
+    [7, "$JS.ACK.S.C.1.2.3.4.5"],
+    [7, ""],
+    [7, ""],
+    [0, ""],
+  ];
+  sendAll();
+  const held = new HeldMachine();
+  calls.addMachine(held.machine, 8);
+  await until(() => held.taken.length === 4);
+  sendAll();
+  await until(() => held.taken.length === 8);
+  assert.deepEqual(held.told, [...expected, ...expected]);
+  await calls.close(0);
 });
 
 test("FunctionCalls says how much room there is, and calls back when there is some", async () => {

@@ -2,7 +2,13 @@
  * The calls of one function: a bounded queue in front of its machines, and a time limit on each call. When a machine
  * ends, calls that have not started go to another machine. No call runs twice.
  */
-import { CallError, type CallFailure, type ReplyView, runTickNs } from "@nexengine/protocol/agent";
+import {
+  CallError,
+  type CallFailure,
+  deliveryBytesMax,
+  type ReplyView,
+  runTickNs,
+} from "@nexengine/protocol/agent";
 import { AgentCall } from "../agent-client/calls.ts";
 import type { Share } from "../budget/quota.ts";
 import type { Machine } from "../machines/machine.ts";
@@ -21,9 +27,15 @@ const queueBytesMax = 64 * 1024 * 1024;
 /** A waiting message is copied out of a buffer that is more than this many times its size. */
 const retainedFactorMax = 4;
 const nsPerMs = 1e6;
+const dollar = "$".charCodeAt(0);
 
 /** The trigger of a call. It hears the outcome exactly once. */
 export interface CallTrigger {
+  /**
+   * Place in the triggers of the deploy, from 0 on; -1 where the subject shows the trigger. Calls without a place cost
+   * the agent nothing.
+   */
+  readonly index: number;
   /** Takes the reply. The view is reused after the call; its buffer is not. */
   replied(call: Call, reply: ReplyView): void;
   failed(call: Call, failure: CallFailure, runTicks: number): void;
@@ -48,6 +60,10 @@ export class Call extends AgentCall implements TriggerMessage {
   subjectEnd: number;
   replyStart: number;
   replyEnd: number;
+  readonly triggerPlace: number;
+  /** The delivery is the reply subject of a message from a stream. The trigger of a schedule can extend it. */
+  deliveryStart: number;
+  deliveryEnd: number;
   headersStart: number;
   payloadStart: number;
   payloadEnd: number;
@@ -64,6 +80,9 @@ export class Call extends AgentCall implements TriggerMessage {
     this.subjectEnd = message.subjectEnd;
     this.replyStart = message.replyStart;
     this.replyEnd = message.replyEnd;
+    this.triggerPlace = trigger.index + 1;
+    this.deliveryStart = message.replyStart;
+    this.deliveryEnd = trigger.index < 0 ? message.replyStart : deliveryEndOf(message);
     this.headersStart = message.headersStart;
     this.payloadStart = message.payloadStart;
     this.payloadEnd = message.payloadEnd;
@@ -88,6 +107,8 @@ export class Call extends AgentCall implements TriggerMessage {
     this.subjectEnd -= start;
     this.replyStart -= start;
     this.replyEnd -= start;
+    this.deliveryStart -= start;
+    this.deliveryEnd -= start;
     this.headersStart -= start;
     this.payloadStart -= start;
     this.payloadEnd -= start;
@@ -107,6 +128,12 @@ export class Call extends AgentCall implements TriggerMessage {
     this.trigger.failed(this, failure, runTicks);
     slots?.answered(runTicks);
   }
+}
+
+/** End of the delivery. Only subjects of the server go to an agent: reply subjects of callers stay with the node. */
+function deliveryEndOf({ bytes, replyStart, replyEnd }: TriggerMessage): number {
+  const isDelivery = bytes[replyStart] === dollar && replyEnd - replyStart <= deliveryBytesMax;
+  return isDelivery ? replyEnd : replyStart;
 }
 
 /** One machine of a function, and how many calls it can have. */

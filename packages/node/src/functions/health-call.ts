@@ -18,7 +18,7 @@ export async function callForHealth(
   const bytes = Buffer.from(subject);
   const end = bytes.length;
   const call = new Call(
-    { replied: () => resolve(undefined), failed: (_, { text }) => resolve(text) },
+    { index: -1, replied: () => resolve(undefined), failed: (_, { text }) => resolve(text) },
     {
       bytes,
       ...{ subjectStart: 0, subjectEnd: end, replyStart: end, replyEnd: end },

@@ -1,5 +1,5 @@
 /** The message that starts a workload on a machine. */
-import type { Deploy, RelayListen } from "@nexengine/protocol/agent";
+import { type Deploy, type RelayListen, showTrigger } from "@nexengine/protocol/agent";
 import type { Artifact } from "../artifacts/artifacts.ts";
 import type { WorkloadSpec } from "./spec.ts";
 
@@ -28,6 +28,7 @@ export function deployMessage(
     environment: { ...spec.environment },
     ...(spec.globals === undefined ? {} : { globals: spec.globals }),
     concurrency: spec.concurrency,
+    ...(spec.triggers.length === 0 ? {} : { triggers: spec.triggers.map(showTrigger) }),
     sourceBytesMax,
     ...(machine.memoryBytes === undefined ? {} : { memoryBytesMax: machine.memoryBytes }),
     ...(network === "none" || listen.length === 0 ? {} : { listen: [...listen] }),

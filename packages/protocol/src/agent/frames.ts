@@ -78,6 +78,10 @@ export const FrameFlag = {
   error: 2,
   /** The invocation or result has headers before its payload. */
   headers: 4,
+  /** The invocation has a trigger and its delivery after its subject. */
+  trigger: 8,
+  /** The error says when the call may be tried again. */
+  retry: 16,
 } as const;
 
 /** Receives each frame. The payload is a view of a buffer that stays unchanged as long as it is referenced. */

@@ -15,6 +15,7 @@ import {
   parseCallFailure,
   readInvocation,
   readResult,
+  retryAfterMsMax,
   sendCallFailure,
   sendInvocation,
   sendResult,
@@ -83,6 +84,36 @@ test("readInvocation reverses sendInvocation, also around the size limit of a fr
   }
 });
 
+test("readInvocation reverses sendInvocation with a trigger, with headers and without", () => {
+  const random = seededRandom(10);
+  for (const delivery of ["", "$JS.ACK.S.C.1.2.3.4.5 1700000000000", "x".repeat(1024)]) {
+    for (const headers of ["", block]) {
+      for (const size of [0, 100, framePayloadBytesMax]) {
+        const payload = random.bytes(size);
+        const trigger = { place: 64, delivery };
+        const frames = sentBy((connection) =>
+          sendInvocation(connection, 42, messageView("a.b", payload, Buffer.from(headers), trigger)),
+        );
+        const whole = together(frames);
+        const view = readInvocation((frames.at(-1) as Sent).flags, whole, 0, whole.length);
+        assert.equal(textOf(view, view.subjectStart, view.subjectEnd), "a.b");
+        assert.equal(view.triggerPlace, 64);
+        assert.equal(textOf(view, view.deliveryStart, view.deliveryEnd), delivery);
+        assert.equal(textOf(view, view.headersStart, view.payloadStart), headers);
+        assert.deepEqual(whole.subarray(view.payloadStart, view.payloadEnd), payload);
+      }
+    }
+  }
+});
+
+test("sendInvocation without a trigger writes what agents of earlier nodes read", () => {
+  const frames = sentBy((connection) => sendInvocation(connection, 1, messageView("a", Buffer.from("x"))));
+  assert.deepEqual(
+    frames.map(({ flags, payload }) => [flags, payload.toString("latin1")]),
+    [[0, "\x01\0ax"]],
+  );
+});
+
 test("sendInvocation copies its arguments before it returns", () => {
   for (const size of [10, framePayloadBytesMax * 2]) {
     const view = messageView("a", Buffer.alloc(size, 1));
@@ -111,6 +142,15 @@ test("readInvocation refuses an invocation that is truncated before the payload"
   }
   assert.equal(readInvocation(0, whole, 0, 7).subjectEnd, 7);
   assert.equal(readInvocation(FrameFlag.headers, whole, 0, 12).payloadStart, 12);
+});
+
+test("readInvocation refuses an invocation that is truncated in its trigger", () => {
+  const whole = Buffer.from("\x01\x00a\x07\x02\x00$J\x03\x00h:vpayload", "latin1");
+  const flags = FrameFlag.headers | FrameFlag.trigger;
+  for (let length = 0; length < 13; length++)
+    assert.throws(() => readInvocation(flags, whole, 0, length), { code: "agent_protocol" }, `${length}`);
+  const { triggerPlace, payloadStart } = readInvocation(flags, whole, 0, 13);
+  assert.deepEqual([triggerPlace, payloadStart], [8, 13]);
 });
 
 test("readResult reverses sendResult, also around the size limit of a frame", () => {
@@ -164,8 +204,41 @@ test("parseCallFailure reverses sendCallFailure, which sets the error flag", () 
       frames.map(({ type, flags, id }) => [type, flags, id]),
       [[FrameType.result, FrameFlag.error, 3]],
     );
-    assert.deepEqual(parseCallFailure(together(frames)), { runTicks: 9, code, text: "it was ☃" });
+    assert.deepEqual(parseCallFailure(FrameFlag.error, together(frames)), {
+      runTicks: 9,
+      code,
+      text: "it was ☃",
+    });
   }
+});
+
+test("parseCallFailure tells when a call may be tried again", () => {
+  for (const retry of [{ retry: false as const }, { retryAfterMs: 0 }, { retryAfterMs: 86_400_000 }]) {
+    const failure = { code: CallError.threw, text: "no ☃", ...retry };
+    const frames = sentBy((connection) => sendCallFailure(connection, 3, failure));
+    const { flags } = frames[0] as Sent;
+    assert.deepEqual(parseCallFailure(flags, together(frames)), { runTicks: 0, ...failure });
+  }
+});
+
+test("parseCallFailure takes a delay out of bounds, and a truncated one, as none", () => {
+  const flags = FrameFlag.error | FrameFlag.retry;
+  const bytes = Buffer.alloc(11, "x");
+  bytes.writeUInt16LE(500, 4);
+  for (const delay of [retryAfterMsMax + 1, 0xffff_fffe]) {
+    bytes.writeUInt32LE(delay, 6);
+    assert.deepEqual(parseCallFailure(flags, bytes), {
+      runTicks: bytes.readUInt32LE(0),
+      code: 500,
+      text: "x",
+    });
+  }
+  for (let length = 6; length < 10; length++)
+    assert.deepEqual(Object.keys(parseCallFailure(flags, bytes.subarray(0, length))), [
+      "runTicks",
+      "code",
+      "text",
+    ]);
 });
 
 test("sendCallFailure truncates long and very long texts at a character boundary", () => {
@@ -176,7 +249,7 @@ test("sendCallFailure truncates long and very long texts at a character boundary
     "😀".repeat(999),
   ]) {
     const frames = sentBy((connection) => sendCallFailure(connection, 1, { code: 500, text }));
-    const parsed = parseCallFailure(together(frames));
+    const parsed = parseCallFailure(FrameFlag.error, together(frames));
     const bytes = Buffer.byteLength(parsed.text);
     assert.ok(bytes <= callErrorTextBytesMax && bytes > callErrorTextBytesMax - 4, `${bytes}`);
     assert.ok(text.startsWith(parsed.text), JSON.stringify(parsed.text.slice(-3)));
@@ -190,10 +263,10 @@ test("parseCallFailure reads an unknown code as 500, and accepts truncated bytes
     return Buffer.concat([bytes, Buffer.from(text)]);
   };
   for (const code of [0, 200, 418, 65_535])
-    assert.deepEqual(parseCallFailure(failure(code, "x")), { runTicks: 0, code: 500, text: "x" });
-  assert.deepEqual(parseCallFailure(Buffer.alloc(0)), { runTicks: 0, code: 500, text: "" });
-  assert.deepEqual(parseCallFailure(Buffer.alloc(1)), { runTicks: 0, code: 500, text: "" });
-  assert.equal(parseCallFailure(failure(500, "x".repeat(5000))).text.length, callErrorTextBytesMax);
+    assert.deepEqual(parseCallFailure(0, failure(code, "x")), { runTicks: 0, code: 500, text: "x" });
+  assert.deepEqual(parseCallFailure(0, Buffer.alloc(0)), { runTicks: 0, code: 500, text: "" });
+  assert.deepEqual(parseCallFailure(0, Buffer.alloc(1)), { runTicks: 0, code: 500, text: "" });
+  assert.equal(parseCallFailure(0, failure(500, "x".repeat(5000))).text.length, callErrorTextBytesMax);
 });
 
 test("cutText keeps short texts, and truncates at a character boundary", () => {

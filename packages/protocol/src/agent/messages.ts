@@ -1,5 +1,6 @@
 /** Content of the JSON frames. The node validates everything an agent sends; the agent trusts its node. */
 import { z } from "zod";
+import type { NamedTrigger } from "../messages/triggers.ts";
 
 /** node → agent, the first message of an epoch. */
 export interface Attach {
@@ -44,6 +45,33 @@ export interface Welcome {
 /** Lifetime of a function's globals: one call, or as long as the machine. */
 export type Globals = "fresh" | "keep";
 
+/** A trigger as its function may see it. */
+export type ShownTrigger = { name: string } & (
+  | { type: "subject"; subject: string }
+  | { type: "stream"; stream: string }
+  | { type: "kv" | "object"; bucket: string }
+  | { type: "cron"; schedule: string; zone: string }
+  | { type: "http"; route: string }
+);
+
+/** The part of a trigger that its function may see. How messages are settled and who may call is the node's. */
+export function showTrigger(trigger: NamedTrigger): ShownTrigger {
+  const { name } = trigger;
+  switch (trigger.type) {
+    case "subject":
+      return { type: "subject", name, subject: trigger.subject };
+    case "stream":
+      return { type: "stream", name, stream: trigger.stream };
+    case "kv":
+    case "object":
+      return { type: trigger.type, name, bucket: trigger.bucket };
+    case "cron":
+      return { type: "cron", name, schedule: trigger.schedule, zone: trigger.zone ?? "UTC" };
+    case "http":
+      return { type: "http", name, route: trigger.route };
+  }
+}
+
 /** node → agent: run the artifact that was sent. */
 export interface Deploy {
   workloadId: string;
@@ -59,6 +87,8 @@ export interface Deploy {
   concurrency: number;
   /** Memory of the machine; absent if unlimited. */
   memoryBytesMax?: number;
+  /** Triggers of a function. A call names one by its place in this list. Absent from nodes without typed triggers. */
+  triggers?: ShownTrigger[];
   /** Maximum size of a function's source. */
   sourceBytesMax: number;
   /** Addresses in the machine to listen on, for streams to targets of the node. */

@@ -45,6 +45,8 @@ export interface SubjectTriggerParts {
 
 export class SubjectTrigger implements Trigger, CallTrigger {
   readonly spec: SubjectTriggerSpec;
+  /** The subject shows the trigger. */
+  readonly index = -1;
   readonly #connection: TriggerConnection;
   readonly #calls: FunctionCalls;
   readonly #replies: ReplyRules;

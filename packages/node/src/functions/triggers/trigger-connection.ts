@@ -14,7 +14,9 @@ export interface ReplySubject {
 }
 
 /** A message that fired a trigger, as ranges of a buffer. */
-export interface TriggerMessage extends MessageView, ReplySubject {
+export interface TriggerMessage
+  extends Omit<MessageView, "triggerPlace" | "deliveryStart" | "deliveryEnd">,
+    ReplySubject {
   bytes: Buffer;
 }
 
