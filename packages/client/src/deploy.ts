@@ -15,12 +15,13 @@ import {
   replicasMax,
   runResponseSchema,
   type Tags,
+  type TriggerRequest,
+  triggerFeatures,
   type WorkloadType,
 } from "@nexengine/protocol/messages";
 import {
   assertDeployNamespace,
   deploySubject,
-  isSubscribableSubject,
   isWorkloadName,
   printable,
   workloadNameBytesMax,
@@ -43,6 +44,7 @@ import { sealedConnections, type WorkloadConnection } from "./per-request-connec
 import { askNode } from "./requests.ts";
 import type { Session } from "./session.ts";
 import { deployToken, hasFeature, knowsBoundTokens } from "./tokens.ts";
+import { checkDeployTriggers } from "./triggers.ts";
 import { digestOf, upload } from "./upload.ts";
 
 /** A node has so long to answer a deploy: it reads the artifact and starts the workload before it does. */
@@ -75,8 +77,10 @@ export interface DeployOptions {
   description?: string;
   /** Restart it when it fails; of services. */
   essential?: boolean;
-  /** Subjects that invoke a function; a function needs at least one. */
+  /** Subjects that invoke a function; a function needs one of these or of `triggers`. */
   triggerSubjects?: readonly string[];
+  /** Triggers of every kind: streams, keys, objects, schedules and routes. Nodes of Go Nex do not know them. */
+  triggers?: readonly TriggerRequest[];
   /**
    * Where the function's triggers are subscribed, instead of where its namespace has them. It goes sealed, and only to
    * nodes that know how.
@@ -272,26 +276,7 @@ function checkRequest(namespace: string, type: WorkloadType, options: DeployOpti
   }
   checkCount(options, "replicas", replicasMax);
   checkCount(options, "concurrency", concurrencyMax);
-  const subjects = options.triggerSubjects ?? [];
-  if (functionTypes.has(type) && subjects.length === 0) {
-    throw new NexError(
-      "triggers_required",
-      `Cannot deploy "${options.name}": a function needs at least one trigger subject`,
-    );
-  }
-  if (!functionTypes.has(type) && subjects.length > 0) {
-    throw new NexError(
-      "triggers_not_supported",
-      `Cannot deploy "${options.name}": only functions have triggers`,
-    );
-  }
-  const bad = subjects.find((subject) => !isSubscribableSubject(subject));
-  if (bad !== undefined) {
-    throw new NexError(
-      "trigger_invalid",
-      `Cannot deploy "${options.name}": "${printable(bad)}" is not a NATS subject`,
-    );
-  }
+  checkDeployTriggers(type, options);
   checkEnvironment(options.name, options.environment ?? {});
   if (isStored(options.artifact)) return undefined;
   artifactSize(options.artifact);
@@ -311,7 +296,8 @@ function required(options: DeployOptions, limits: Limits | undefined): string[] 
   const named = (["globals", "concurrency", "replicas", "restart", "health"] as const).filter(
     (name) => options[name] !== undefined,
   );
-  return limits === undefined ? named : [...named, "limits"];
+  const all = [...named, ...triggerFeatures(options.triggers ?? [])];
+  return limits === undefined ? all : [...all, "limits"];
 }
 
 /**
@@ -348,7 +334,7 @@ function extras(
     ...required(options, limits),
   ];
   if (requires.length === 0) return {};
-  const { globals, concurrency, replicas, restart } = options;
+  const { globals, concurrency, replicas, restart, triggers = [] } = options;
   return {
     nex: {
       version: 1,
@@ -359,6 +345,7 @@ function extras(
       ...(restart === undefined ? {} : { restart }),
       ...(limits === undefined ? {} : { limits }),
       ...(health === undefined ? {} : { health }),
+      ...(triggers.length === 0 ? {} : { triggers }),
       ...(sealed === undefined ? {} : { sealed }),
       ...(replace === undefined ? {} : { replace }),
     },

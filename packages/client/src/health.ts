@@ -7,6 +7,7 @@ import {
   healthBounds,
   healthSchema,
   type Network,
+  type TriggerRequest,
   type WorkloadType,
 } from "@nexengine/protocol/messages";
 import { printable } from "@nexengine/protocol/subjects";
@@ -30,6 +31,7 @@ export interface HealthCheck {
 /** The parts of a deploy on which its health check depends. */
 interface CheckedDeploy {
   triggerSubjects?: readonly string[];
+  triggers?: readonly TriggerRequest[];
   replicas?: number;
   limits?: { network?: Network };
 }
@@ -68,7 +70,10 @@ export function encodeHealth(health: HealthCheck, type: WorkloadType, deploy: Ch
   }
   checkHealth(result.data, {
     isFunction: functionTypes.has(type),
-    triggerSubjects: deploy.triggerSubjects ?? [],
+    triggerSubjects: [
+      ...(deploy.triggerSubjects ?? []),
+      ...(deploy.triggers ?? []).flatMap((trigger) => (trigger.type === "subject" ? trigger.subject : [])),
+    ],
     replicas: deploy.replicas ?? 1,
     network: deploy.limits?.network,
   });

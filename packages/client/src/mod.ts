@@ -10,6 +10,7 @@ export {
   type Signer,
   signerOfSeed,
 } from "@nexengine/protocol";
+export type { TriggerRequest } from "@nexengine/protocol/messages";
 export type { Artifact, LocalArtifact, StoredArtifact } from "./artifact.ts";
 export type { CallOptions, CallReply } from "./call.ts";
 export {

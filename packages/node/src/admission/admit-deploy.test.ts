@@ -57,6 +57,7 @@ const openRules: NamespaceRules = {
   workloadBytesMax: Number.POSITIVE_INFINITY,
   limits: { default: {}, max: {} },
   denyTriggerSubjects: [],
+  denyTriggerStreams: [],
 };
 
 /** Changes a draft, mostly so that one check refuses it. */

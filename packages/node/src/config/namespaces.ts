@@ -29,7 +29,12 @@ export type MaxLimits = Limits & { replicas?: number | undefined };
 export const publicKeysSchema = z.array(z.string().refine((key) => isPublicKey(key), "is not a public nkey"));
 export const subjectsSchema = z.array(z.string().refine(isSubscribableSubject, "is not a NATS subject"));
 
-export const streamNamesSchema = z.array(z.string().regex(/^[A-Za-z0-9_-]*\*?$/, "is not a stream's name").min(1));
+export const streamNamesSchema = z.array(
+  z
+    .string()
+    .regex(/^[A-Za-z0-9_-]*\*?$/, "is not a stream's name")
+    .min(1),
+);
 
 /** A NATS context. It uses the node's servers when it names none. */
 const connectionSchema = natsContextSchema.superRefine((context, check) => {

@@ -114,6 +114,29 @@ export class Call extends AgentCall implements TriggerMessage {
     this.payloadEnd -= start;
   }
 
+  /** Adds a text to the delivery, after a space. */
+  addNote(text: string): void {
+    const { bytes, subjectStart, subjectEnd, replyStart, replyEnd, headersStart, payloadStart, payloadEnd } =
+      this;
+    const note = Buffer.from(` ${text}`);
+    const parts = [
+      bytes.subarray(subjectStart, subjectEnd),
+      bytes.subarray(replyStart, replyEnd),
+      note,
+      bytes.subarray(headersStart, payloadEnd),
+    ];
+    this.bytes = Buffer.concat(parts);
+    this.subjectStart = 0;
+    this.subjectEnd = subjectEnd - subjectStart;
+    this.replyStart = this.subjectEnd;
+    this.replyEnd = this.replyStart + replyEnd - replyStart;
+    this.deliveryStart = this.replyStart;
+    this.deliveryEnd = this.replyEnd + note.length;
+    this.headersStart = this.deliveryEnd;
+    this.payloadStart = this.headersStart + payloadStart - headersStart;
+    this.payloadEnd = this.headersStart + payloadEnd - headersStart;
+  }
+
   replied(reply: ReplyView): void {
     const { slots } = this;
     const { runTicks } = reply;
@@ -158,8 +181,14 @@ class MachineSlots {
 
   /** Maximum number of calls that it can have, running and ahead. */
   get capacity(): number {
+    const { ahead } = this;
+    return this.concurrency + (ahead < aheadMin ? aheadMin : ahead);
+  }
+
+  /** Calls that it does in `aheadMs`. */
+  get ahead(): number {
     const ahead = aheadMs / this.#meanRunMs;
-    return this.concurrency + (ahead < aheadMin ? aheadMin : ahead > aheadMax ? aheadMax : Math.floor(ahead));
+    return ahead > aheadMax ? aheadMax : Math.floor(ahead);
   }
 }
 
@@ -192,12 +221,18 @@ export class FunctionCalls {
     return this.#queue.length - this.#queueAt;
   }
 
-  /** Number of calls that machines would take at once: what a trigger that pulls messages should ask for. */
+  /**
+   * Number of calls that would start soon: what a trigger that pulls messages should ask for. A slow function gets none
+   * ahead of time, because another copy could take them.
+   */
   get room(): number {
     if (this.#closed) return 0;
     let room = -this.#waiting;
-    for (const slots of this.#slots) room += Math.max(0, slots.capacity - slots.machine.agent.calls.size);
-    return Math.max(0, room);
+    for (const { concurrency, ahead, machine } of this.#slots) {
+      const free = concurrency + ahead - machine.agent.calls.size;
+      if (free > 0) room += free;
+    }
+    return room > 0 ? room : 0;
   }
 
   /** Calls back, once, when there is room; at the end of this turn if there is some already. */

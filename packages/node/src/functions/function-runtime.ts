@@ -90,7 +90,12 @@ export class FunctionRuntime {
     const shares = { held: budget.heldBytes.share(), sockets: budget.sockets.share() };
     this.#hostServices = services.hostServicesOf(owner, options.hostServices, shares);
     const parts = {
-      owner: { ...owner, deployedAtMs: options.deployedAtMs },
+      owner: {
+        id: owner.id,
+        namespace: owner.namespace,
+        name: owner.name,
+        deployedAtMs: options.deployedAtMs,
+      },
       nats: options.connection,
       connection: triggerConnectionOf(options.connection),
       calls: this.#calls,
@@ -99,7 +104,7 @@ export class FunctionRuntime {
       report: this.#report(),
       held: this.#held,
     };
-    this.#triggers = options.triggers.map((spec) => makeTrigger(spec, parts));
+    this.#triggers = options.triggers.map((spec, index) => makeTrigger(spec, index, parts));
   }
 
   /** Answers calls of host services. */
@@ -186,7 +191,15 @@ export class FunctionRuntime {
         reporter.tell({ type: "trigger_recovered", workload: owner, trigger: name }),
       messageDead: ({ name }: TriggerSpec, delivery: Delivery, reason: string, isKept: boolean) => {
         const { stream, sequence } = delivery;
-        reporter.tell({ type: "message_dead", workload: owner, trigger: name, stream, sequence, reason, isKept });
+        reporter.tell({
+          type: "message_dead",
+          workload: owner,
+          trigger: name,
+          stream,
+          sequence,
+          reason,
+          isKept,
+        });
       },
       replyDropped: () => {
         budget.droppedReplies++;

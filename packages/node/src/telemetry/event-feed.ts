@@ -53,7 +53,8 @@ export class EventFeed implements Listener {
         this.#workload("trigger_recovered", workload, { workload_name: workload.name, trigger }),
       message_dead: ({ workload, trigger, stream, sequence, reason, isKept }) => {
         const data = { trigger, stream, sequence, reason, kept: isKept };
-        if (this.#isDue(deadKey(workload.id))) this.#counted("message_dead", workload, deadKey(workload.id), data);
+        if (this.#isDue(deadKey(workload.id)))
+          this.#counted("message_dead", workload, deadKey(workload.id), data);
       },
       workload_undeployed: ({ workload, code, reason }) =>
         this.#workload("workload_undeployed", workload, {

@@ -267,8 +267,8 @@ export class Workload {
     if (this.#lostConnection !== undefined) {
       throw new NexError("connection_failed", `Failed to deploy workload: ${this.#lostConnection}`);
     }
-    if (this.#state === state) return;
-    throw new NexError("workload_not_started", "Failed to deploy workload: it ended before it ran");
+    if (this.#state !== state)
+      throw new NexError("workload_not_started", "Failed to deploy workload: it ended before it ran");
   }
 
   /** @param code Exit status; absent when the machine was lost. */
@@ -354,10 +354,8 @@ export class Workload {
     const { check: _, ...times } = health;
     const { budget, reporter } = this.#services;
     const checkOf = (machine: Machine): Check => makeCheck({ ...this.spec, health }, machine, triggers);
-    return new WorkloadHealth({
-      ...{ workload: this, times, replicas, checkOf, reporter },
-      slots: budget.checks.share(),
-    });
+    const slots = budget.checks.share();
+    return new WorkloadHealth({ workload: this, times, replicas, checkOf, reporter, slots });
   }
 
   #functionRuntime(connections: WorkloadConnections): FunctionRuntime {

@@ -32,6 +32,9 @@ export const nodeFeatures: readonly Feature[] = [
   "replicas",
   "restart",
   "sealed-request",
+  "trigger.kv",
+  "trigger.object",
+  "trigger.stream",
   "trigger.subject",
 ];
 

@@ -68,7 +68,6 @@ export {
   nameTriggers,
   type StoredTrigger,
   type TriggerRequest,
-  type TriggerType,
   triggerBounds,
   triggerFeatures,
   triggersMax,

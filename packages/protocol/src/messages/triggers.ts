@@ -58,7 +58,7 @@ const fromStream = z.union([
   z.strictObject({ time: z.iso.datetime({ offset: true }) }),
 ]);
 
-export const triggerSchema = z.discriminatedUnion("type", [
+const triggerSchema = z.discriminatedUnion("type", [
   /** Messages on a core subject. */
   z.strictObject({
     type: z.literal("subject"),
@@ -139,7 +139,6 @@ export const triggerSchema = z.discriminatedUnion("type", [
 ]);
 /** A trigger on the wire. */
 export type TriggerRequest = z.infer<typeof triggerSchema>;
-export type TriggerType = TriggerRequest["type"];
 
 export const triggersSchema = z.array(triggerSchema).min(1).max(triggersMax);
 

@@ -10,17 +10,17 @@ import type { Trigger, TriggerSpec } from "./trigger.ts";
 /** Parts of all kinds. */
 export type TriggerParts = SubjectTriggerParts & PulledTriggerParts;
 
-/** Makes one trigger, stopped. */
-export function makeTrigger(spec: TriggerSpec, parts: TriggerParts): Trigger {
+/** Makes one trigger, stopped. @param index Its place in the deploy */
+export function makeTrigger(spec: TriggerSpec, index: number, parts: TriggerParts): Trigger {
   switch (spec.type) {
     case "subject":
       return new SubjectTrigger(spec, parts);
     case "stream":
-      return new PulledTrigger(spec, streamSource(spec), parts);
+      return new PulledTrigger(spec, index, streamSource(spec), parts);
     case "kv":
-      return new PulledTrigger(spec, kvSource(spec), parts);
+      return new PulledTrigger(spec, index, kvSource(spec), parts);
     case "object":
-      return new PulledTrigger(spec, objectSource(spec), parts);
+      return new PulledTrigger(spec, index, objectSource(spec), parts);
     default:
       throw new NexError("feature_missing", `Cannot start a trigger of the type ${spec.type}`);
   }

@@ -5,8 +5,8 @@ import { errorCodeHeader, errorHeader } from "@nexengine/protocol/messages";
 import { functionQueueGroup } from "@nexengine/protocol/subjects";
 import { LastingSubscription } from "../../connections/lasting-subscription.ts";
 import { Call, type CallTrigger, type FunctionCalls } from "../function-calls.ts";
-import type { ReplyRules } from "./reply-rules.ts";
 import type { Delivery } from "./pulled/ack-subject.ts";
+import type { ReplyRules } from "./reply-rules.ts";
 import type { SubjectTriggerSpec, Trigger, TriggerHealth, TriggerSpec, TriggerState } from "./trigger.ts";
 import type { TriggerConnection, TriggerMessage } from "./trigger-connection.ts";
 

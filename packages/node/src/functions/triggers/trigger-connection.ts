@@ -2,8 +2,8 @@
 import { createInbox, type Msg, type NatsConnection, type Subscription } from "@nats-io/nats-core";
 import { MsgHdrsImpl } from "@nats-io/nats-core/internal";
 import type { MessageView, ReplyView } from "@nexengine/protocol/agent";
-import { onDenied, onPublishDenied, onReconnect } from "../../connections/signals.ts";
 import type { Subscribed, SubscribingConnection } from "../../connections/lasting-subscription.ts";
+import { onDenied, onPublishDenied, onReconnect } from "../../connections/signals.ts";
 import { unsentBytes } from "../../connections/unsent-bytes.ts";
 
 /** The reply subject of a message, as a range of a buffer. The range is empty when there is none. */

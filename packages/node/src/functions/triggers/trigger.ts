@@ -28,7 +28,7 @@ export type TriggerState =
   | "failed";
 
 /** Counters of a trigger whose messages are settled, since it started on this node. */
-export interface TriggerCounters {
+interface TriggerCounters {
   received: number;
   acked: number;
   /** Given back for another attempt. */

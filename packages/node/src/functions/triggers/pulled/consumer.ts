@@ -4,7 +4,7 @@ import {
   type ConsumerConfig,
   type ConsumerInfo,
   type ConsumerUpdateConfig,
-  DeliverPolicy,
+  type DeliverPolicy,
   type JetStreamManager,
   ReplayPolicy,
 } from "@nats-io/jetstream";

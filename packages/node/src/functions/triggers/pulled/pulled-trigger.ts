@@ -3,8 +3,13 @@ import { setImmediate as turn } from "node:timers/promises";
 import { type JetStreamManager, jetstreamManager, type StreamInfo } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/nats-core";
 import { type CallFailure, callHeaderBytesMax, type ReplyView } from "@nexengine/protocol/agent";
-import { errorText, NexError } from "@nexengine/protocol/errors";
-import { backoffMsOtherwise, describeTrigger, type StoredTrigger, triggerBounds } from "@nexengine/protocol/messages";
+import { errorText } from "@nexengine/protocol/errors";
+import {
+  backoffMsOtherwise,
+  describeTrigger,
+  type StoredTrigger,
+  triggerBounds,
+} from "@nexengine/protocol/messages";
 import { triggerConsumerName } from "@nexengine/protocol/subjects";
 import type { Share } from "../../../budget/quota.ts";
 import { jetStreamTimeMs } from "../../../connections/buckets.ts";
@@ -35,7 +40,7 @@ const noMemoryMs = 1_000;
 const confirmAttemptsMax = 6;
 
 /** The function of a trigger. */
-export interface PulledTriggerOwner {
+interface PulledTriggerOwner {
   id: string;
   namespace: string;
   name: string;
@@ -57,6 +62,7 @@ export interface PulledTriggerParts {
 
 export class PulledTrigger implements Trigger, CallTrigger, PullerOwner {
   readonly spec: StoredTrigger;
+  readonly index: number;
   readonly #parts: PulledTriggerParts;
   readonly #source: MessageSource;
   /** For events and logs. */
@@ -79,8 +85,10 @@ export class PulledTrigger implements Trigger, CallTrigger, PullerOwner {
   #deniedAcks: string | undefined;
   #pending: number | undefined;
 
-  constructor(spec: StoredTrigger, source: MessageSource, parts: PulledTriggerParts) {
+  /** @param index Its place in the deploy. */
+  constructor(spec: StoredTrigger, index: number, source: MessageSource, parts: PulledTriggerParts) {
     this.spec = spec;
+    this.index = index;
     this.#source = source;
     this.#label = describeTrigger(spec);
     this.#parts = parts;
@@ -250,7 +258,7 @@ export class PulledTrigger implements Trigger, CallTrigger, PullerOwner {
     await this.#source.retire?.(this.#manager);
   }
 
-  // What the puller asks and tells.
+  // For the puller.
 
   wanted(open: number): number {
     const { calls } = this.#parts;
@@ -426,7 +434,7 @@ export class PulledTrigger implements Trigger, CallTrigger, PullerOwner {
     else this.#parts.report.triggerFailed(this.spec, problem);
   }
 
-  // What the calls tell.
+  // For the calls.
 
   replied(call: Call, { runTicks }: ReplyView): void {
     this.#settlement.ack(call);

@@ -7,11 +7,11 @@
  */
 import type { Subscribed } from "../../../connections/lasting-subscription.ts";
 import type { TriggerConnection, TriggerMessage } from "../trigger-connection.ts";
-import { parseStatus, type PullStatus } from "./pull-status.ts";
+import { type PullStatus, parseStatus } from "./pull-status.ts";
 
 const expiresMs = 30_000;
 /** Interval of the server's signs of life while a pull is open. */
-export const heartbeatMs = 5_000;
+const heartbeatMs = 5_000;
 const nsPerMs = 1e6;
 /** Silence, in heartbeats, after which pulls count as lost. */
 const silentHeartbeatsMax = 2;
@@ -69,7 +69,9 @@ export class Puller {
     const inbox = this.#connection.newInbox();
     this.#inbox = inbox;
     this.#heardAtMs = performance.now();
-    this.#subscription = this.#connection.subscribe(inbox, undefined, (message) => this.#take(inbox, message));
+    this.#subscription = this.#connection.subscribe(inbox, undefined, (message) =>
+      this.#take(inbox, message),
+    );
     this.#watch ??= setInterval(() => this.#lookOver(), heartbeatMs);
     this.more();
   }

@@ -2,14 +2,14 @@
  * The messages that a trigger has in hand, and their ends: acknowledged, returned for a later attempt, or given up as a
  * dead letter. A message without an end stays with the server, which delivers it again.
  */
-import { type CallFailure, CallError } from "@nexengine/protocol/agent";
+import { CallError, type CallFailure } from "@nexengine/protocol/agent";
 import { errorText } from "@nexengine/protocol/errors";
 import type { Call } from "../../function-calls.ts";
 import type { MessageContent, TriggerConnection } from "../trigger-connection.ts";
 import { type Delivery, deliveryCountOf, parseAckSubject } from "./ack-subject.ts";
 
 /** How messages are settled. */
-export interface SettlingPolicy {
+interface SettlingPolicy {
   /** Deliveries of one message until it is given up; 0 is no limit. */
   attempts: number;
   /** Delays before the second attempt and the next ones. The last one repeats. */
@@ -31,7 +31,7 @@ export interface SettlementParts {
 }
 
 /** Told of what happens to messages. */
-export interface SettlementEvents {
+interface SettlementEvents {
   /** There is a place more. */
   settled(): void;
   /** A message was given up; it is kept as a dead letter, or dropped. */
@@ -52,7 +52,7 @@ const nsPerMs = 1e6;
 /** Delay of a message whose dead letter can't be kept. */
 const deadRetryMs = 30_000;
 /** Dead letters in a row that can't be kept, after which no more messages are taken. */
-export const deadFailuresMax = 10;
+const deadFailuresMax = 10;
 const reasonCharactersMax = 200;
 
 const ack = contentOf("");
@@ -125,7 +125,7 @@ export class Settlement {
   }
 
   /** The call of the message has failed. */
-  failed(call: Call, failure: CallFailure & { retry?: false; retryAfterMs?: number }): void {
+  failed(call: Call, failure: CallFailure): void {
     const { attempts, backoffMs } = this.#parts.policy;
     this.#failuresInRow++;
     this.#lastError = failure.text;

@@ -1,11 +1,10 @@
 /** The seam between the puller and the kinds of trigger that a stream stands behind. */
 import type { JetStreamManager, StreamInfo } from "@nats-io/jetstream";
-import type { StoredTrigger } from "@nexengine/protocol/messages";
 import type { TriggerMessage } from "../trigger-connection.ts";
 import type { Delivery } from "./ack-subject.ts";
 import type { ConsumerStart } from "./consumer.ts";
 
-/** What differs between the kinds. */
+/** One kind of trigger, for the puller. */
 export interface MessageSource {
   /** Stream of the messages. */
   readonly stream: string;
@@ -24,8 +23,3 @@ export interface MessageSource {
   /** Ends what produces the messages, if no other copy needs it. */
   retire?(manager: JetStreamManager): Promise<void>;
 }
-
-/** Makes the source of a trigger. */
-export type SourceOf<Type extends StoredTrigger["type"]> = (
-  spec: Extract<StoredTrigger, { type: Type }>,
-) => MessageSource;
