@@ -20,7 +20,7 @@ const toldOn = "told";
  * A function that tells of each call, and then does what the payload says: `fail`, `fail:N` up to the delivery N,
  * `never` (fails for good), `later:MS` (fails, and asks for a delay), `slow:MS`, `die` (its machine ends); anything else returns.
  */
-export const teller = `
+const teller = `
   const process = (text, { delivery }) => {
     const [what, number] = text.split(":");
     if (what === "fail" && (number === undefined || delivery <= Number(number))) throw new Error("it fails: " + text);

@@ -2,6 +2,7 @@
 import { exitStatus } from "@nexengine/protocol/errors";
 import { Command, CommanderError } from "commander";
 import { addCompletion } from "./commands/completion.ts";
+import { addDead } from "./commands/dead.ts";
 import { addDevrun } from "./commands/devrun.ts";
 import { addEvents } from "./commands/events.ts";
 import { addKeys } from "./commands/keys.ts";
@@ -15,6 +16,7 @@ import { addRequest } from "./commands/request.ts";
 import { addRootfs } from "./commands/rootfs.ts";
 import { addRun } from "./commands/run.ts";
 import { addStop } from "./commands/stop.ts";
+import { addTrigger } from "./commands/trigger.ts";
 import { addUp } from "./commands/up.ts";
 import { version } from "./daemon.ts";
 import { addGlobalOptions } from "./global-options.ts";
@@ -39,6 +41,8 @@ export function createProgram(): Command {
   addStop(program);
   addLogs(program);
   addEvents(program);
+  addTrigger(program);
+  addDead(program);
   addNode(program);
   addLameDuck(program);
   addPreflight(program);

@@ -39,11 +39,31 @@ export async function call(
 ): Promise<CallReply> {
   const action = `Cannot call "${printable(subject)}"`;
   checkCall(connection, action, subject, payload);
-  const timeout = options.timeoutMs ?? callTimeoutMsDefault;
+  const timeoutMs = options.timeoutMs ?? callTimeoutMsDefault;
   const given = options.headers === undefined ? {} : { headers: headersOf(options.headers, action) };
+  return await callWith(connection, subject, { payload, timeoutMs, ...given }, action);
+}
+
+/** Content of a call, ready to be sent. */
+interface PreparedCall {
+  payload: Uint8Array | string;
+  headers?: MsgHdrs;
+  timeoutMs: number;
+}
+
+/** Calls with headers that are made already. @param action For messages */
+export async function callWith(
+  connection: NatsConnection,
+  subject: string,
+  { payload, headers: given, timeoutMs: timeout }: PreparedCall,
+  action: string,
+): Promise<CallReply> {
   let reply: Msg;
   try {
-    reply = await connection.request(subject, payload, { timeout, ...given });
+    reply = await connection.request(subject, payload, {
+      timeout,
+      ...(given === undefined ? {} : { headers: given }),
+    });
   } catch (cause) {
     throw callFailure(cause, action, timeout);
   }

@@ -17,6 +17,7 @@ import {
   pingResponseSchema,
   type StopResponse,
   type TailLine,
+  type TriggerStatus,
   tailLinesMax,
   workloadPingResponseSchema,
 } from "@nexengine/protocol/messages";
@@ -41,13 +42,16 @@ import { isPublicKey } from "@nexengine/protocol/tokens";
 import type { LocalArtifact } from "./artifact.ts";
 import { type CallOptions, type CallReply, call } from "./call.ts";
 import { connectNats } from "./connection.ts";
+import { DeadLetterBox } from "./dead-letters.ts";
 import { type Deployment, type DeployOptions, deploy } from "./deploy.ts";
 import { Feed, type FeedOptions } from "./feed.ts";
 import { type LameDuckOptions, lameDuck } from "./lame-duck.ts";
+import { forgetTrigger, type LeftTrigger, leftTriggers } from "./left-triggers.ts";
 import { askNode, assertNodeId, requestTimeoutMs } from "./requests.ts";
 import { askAll, type ScatterOptions } from "./scatter.ts";
 import type { Fallback, Session } from "./session.ts";
 import { type StopOptions, stop } from "./stop.ts";
+import { type TriggerActionOptions, triggerAction } from "./trigger-action.ts";
 import { type Uploaded, type UploadOptions, upload } from "./upload.ts";
 
 /** Further parts of an INFO answer beside running workloads: workloads that ended, and log lines. */
@@ -324,6 +328,40 @@ export class NexClient implements AsyncDisposable {
    */
   stop(options: StopOptions): Promise<StopResponse> {
     return stop(this.#session, options);
+  }
+
+  /**
+   * Pauses a trigger of a function that this issuer started: it takes no more messages until `resumeTrigger`, also on the
+   * next node in the state directory.
+   *
+   * @throws NexError `no_such_workload`, `no_such_trigger`, `stop_issuer_mismatch`, `feature_missing`
+   */
+  pauseTrigger(options: TriggerActionOptions): Promise<TriggerStatus> {
+    return triggerAction(this.#session, "pause", options);
+  }
+
+  /** Lets a paused trigger go on. @throws NexError as `pauseTrigger` */
+  resumeTrigger(options: TriggerActionOptions): Promise<TriggerStatus> {
+    return triggerAction(this.#session, "resume", options);
+  }
+
+  /**
+   * Finds what the triggers of a workload have with the server: their places in streams, which stay when it is stopped.
+   *
+   * @throws NexError `trigger_failed`, `timeout`, `connection_failed`
+   */
+  leftTriggers(workload: string): Promise<LeftTrigger[]> {
+    return leftTriggers(this.#session, workload);
+  }
+
+  /** Removes one of `leftTriggers`: a later deploy begins anew. @throws NexError as there */
+  forgetTrigger(left: LeftTrigger): Promise<void> {
+    return forgetTrigger(this.#session, left);
+  }
+
+  /** Messages of the namespace that no call of a function has settled. */
+  get deadLetters(): DeadLetterBox {
+    return new DeadLetterBox(this.#session);
   }
 
   /**

@@ -20,6 +20,7 @@ import {
   perRequestConnectionsOf,
   reportDeployment,
   splitArguments,
+  typedTriggersOf,
   type WorkloadOptions,
 } from "./workload-options.ts";
 
@@ -65,7 +66,11 @@ async function devrun(file: string, operands: string[], command: Command): Promi
   const argv = argvOf(options, args);
   const type = typeNames[options.type ?? ""] ?? typeOfFile(file);
   const name = options.name ?? workloadNameOfFile(file);
-  const triggers = triggersOf(options.trigger_subject, type, options.namespace, name);
+  const typed = typedTriggersOf(options);
+  const subjects =
+    typed.length > 0
+      ? options.trigger_subject
+      : triggersOf(options.trigger_subject, type, options.namespace, name);
   const artifact = await artifactOf(file, type);
   const issuer = issuerKey();
   const perRequestConnections = perRequestConnectionsOf(options);
@@ -81,7 +86,8 @@ async function devrun(file: string, operands: string[], command: Command): Promi
       publisher: publisherKey(),
       environment,
       description: "Workload published in devmode",
-      triggerSubjects: triggers,
+      triggerSubjects: subjects,
+      triggers: typed,
       ...deployOptionsOf(options, connection),
       ...perRequestConnections,
       ...argv,
@@ -93,7 +99,7 @@ async function devrun(file: string, operands: string[], command: Command): Promi
       : await deployService(client, request, copies, options);
     if (deployment.replaced !== undefined) note(visible(`Replaced the previous copy ${deployment.replaced}`));
     await copies.stopAll(deployment);
-    reportDeployment(deployment, triggers, options);
+    reportDeployment(deployment, request, options);
   });
 }
 

@@ -25,6 +25,9 @@ interface TenantOptions extends GlobalOptions {
   role: NatsRole;
   nodeId?: string;
   subject: string[];
+  stream: string[];
+  kv: string[];
+  object: string[];
   inboxPrefix: string;
   days?: number;
 }
@@ -45,6 +48,9 @@ export function addTenantCommand(keys: Command): void {
       collect,
       [],
     )
+    .option("--stream <name>", "of workloads: stream of a trigger; repeatable", collect, [])
+    .option("--kv <bucket>", "of workloads: key-value bucket of a trigger; repeatable", collect, [])
+    .option("--object <bucket>", "of workloads: object store of a trigger; repeatable", collect, [])
     .option("--inbox-prefix <prefix>", "where answers come in, if not at _INBOX", "_INBOX")
     .option("--days <n>", "how long they hold; for ever without", positive)
     .action((file: string, _: unknown, self: Command) =>
@@ -79,6 +85,7 @@ function makeTenant(file: string, options: TenantOptions): void {
       permissions: natsPermissions(role, {
         namespace,
         subjects,
+        streams: streamsOf(options),
         inboxPrefix,
         ...(nodeId === undefined ? {} : { nodeId }),
       }),
@@ -90,6 +97,27 @@ function makeTenant(file: string, options: TenantOptions): void {
   writeSecretFile(file, formatCredentials({ jwt, seed }), "the credentials");
   note(`Wrote credentials of the user below to ${file}`);
   print(publicKey);
+}
+
+/** @throws NexError `usage` */
+function streamsOf({ stream, kv, object, role }: TenantOptions): string[] {
+  const streams = [
+    ...stream,
+    ...kv.map((bucket) => `KV_${bucket}`),
+    ...object.map((bucket) => `OBJ_${bucket}`),
+  ];
+  const bad = streams.find((name) => !/^[A-Za-z0-9_-]+$/.test(name));
+  if (bad !== undefined)
+    throw new NexError(
+      "usage",
+      `Cannot permit "${printable(bad)}": it is not the name of a stream or bucket`,
+    );
+  if (streams.length > 0 && role !== "workloads") {
+    throw new NexError("usage", `Cannot permit streams of triggers to the role ${role}`, {
+      advice: "Only the user by whom a node acts takes messages: --role workloads",
+    });
+  }
+  return streams;
 }
 
 function checkKey(option: string, key: string, prefix: string, what: string): void {

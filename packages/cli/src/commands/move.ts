@@ -47,7 +47,7 @@ async function move(
     });
     await stopOld(client, moved, request.issuer, deployment.nodeName);
     note(visible(`Moved ${moved.id} from node ${moved.nodeName} to ${deployment.nodeName}`));
-    reportDeployment(deployment, options.trigger_subject, options);
+    reportDeployment(deployment, request, options);
   });
 }
 

@@ -19,6 +19,7 @@ import {
   perRequestConnectionsOf,
   reportDeployment,
   splitArguments,
+  typedTriggersOf,
   type WorkloadOptions,
 } from "./workload-options.ts";
 
@@ -87,7 +88,7 @@ async function run(where: string, rest: string[], command: Command): Promise<voi
     });
     if (deployment.replaced !== undefined) note(visible(`Replaced ${deployment.replaced}`));
     await new PreviousCopies(client, request.issuer, Promise.resolve(replaces)).stopAll(deployment);
-    reportDeployment(deployment, options.trigger_subject, options);
+    reportDeployment(deployment, request, options);
   });
 }
 
@@ -102,6 +103,7 @@ export async function requestOf(
   const { artifact, type } = await locate(where, options);
   return {
     ...{ type, artifact, environment, triggerSubjects: options.trigger_subject },
+    triggers: typedTriggersOf(options),
     issuer: issuerKey(options.issuer),
     publisher: publisherKey(options.xkey),
     ...perRequestConnectionsOf(options),

@@ -1,17 +1,19 @@
 /** `nex stop`: by name or id, or as Go Nex has it: node and id. */
-import type { WorkloadDetails } from "@nexengine/client";
+import type { NexClient, WorkloadDetails } from "@nexengine/client";
 import { NexError } from "@nexengine/protocol/errors";
 import type { Command } from "commander";
 import type { GlobalOptions } from "../global-options.ts";
 import { hint } from "../hints.ts";
 import { issuerKey } from "../key-files.ts";
 import { withClient } from "../login.ts";
-import { print, printJson, visible } from "../output.ts";
+import { note, print, printJson, visible } from "../output.ts";
+import { forget, forgottenLine } from "./trigger.ts";
 
 interface StopOptions extends GlobalOptions {
   issuer?: string;
   name?: string;
   all: boolean;
+  forget: boolean;
   json: boolean;
 }
 
@@ -25,6 +27,11 @@ export function addStop(program: Command): void {
     .option("--issuer <file>", "seed file of the key that started it; your own otherwise")
     .option("--name <name>", "name of the workload; found out otherwise")
     .option("--all", "stop every copy of that name", false)
+    .option(
+      "--forget",
+      "also forget where its triggers were in their streams, so that the next deploy begins anew",
+      false,
+    )
     .option("--json", "print the result as JSON", false)
     .action(async (first: string, second: string | undefined, _: unknown, self: Command) => {
       await stop(
@@ -50,7 +57,22 @@ async function stop(idOrName: string, nodeId: string | undefined, options: StopO
       if (options.json) printJson(stopped);
       else print(`✅ "${visible(stopped.name)}" (${visible(workloadId)}) stopped`);
     }
+    if (options.forget)
+      await forgetAll(client, new Set(wanted.map(({ workload }) => workload.name)), options);
   });
+}
+
+/** Copies that still run need their places in the streams. */
+async function forgetAll(client: NexClient, names: ReadonlySet<string>, options: StopOptions): Promise<void> {
+  for (const name of names) {
+    const running = await client.workloadDetails(name, { timeoutMs: options.timeout });
+    if (running.length > 0) {
+      note(visible(`Nothing is forgotten: ${running.length} more copies of "${name}" run`));
+      continue;
+    }
+    const left = await forget(client, name, undefined);
+    for (const one of options.json ? [] : left) print(forgottenLine(one));
+  }
 }
 
 function chosen(

@@ -1,7 +1,7 @@
 /** The options of a workload that `nex devrun` and `nex run` share, and their effect on a deploy. */
-import type { Deployment, DeployOptions } from "@nexengine/client";
+import type { Deployment, DeployOptions, TriggerRequest } from "@nexengine/client";
 import { NexError } from "@nexengine/protocol/errors";
-import type { Restart } from "@nexengine/protocol/messages";
+import { describeTrigger, type Restart } from "@nexengine/protocol/messages";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { addConnectionOptions, type ConnectionOptions, connectionOf } from "../connection-options.ts";
 import type { GlobalOptions } from "../global-options.ts";
@@ -13,6 +13,7 @@ import { addSwitch, collect, positive } from "../option-values.ts";
 import { print, printJson, visible } from "../output.ts";
 import { uploadProgress } from "../progress.ts";
 import { typeNames } from "../source.ts";
+import { parseTrigger, readTriggers, triggerForms } from "../trigger-grammar.ts";
 
 /** The options as commander gives them. */
 export interface WorkloadOptions extends GlobalOptions, LimitOptions, HealthOptions, ConnectionOptions {
@@ -22,6 +23,8 @@ export interface WorkloadOptions extends GlobalOptions, LimitOptions, HealthOpti
   tags: Record<string, string>;
   essential?: boolean;
   trigger_subject: string[];
+  on: string[];
+  triggers?: string;
   globals?: "fresh" | "keep";
   concurrency?: number;
   replicas?: number;
@@ -49,6 +52,13 @@ export function addWorkloadOptions(command: Command): Command {
       collect,
       [],
     )
+    .option(
+      "--on <trigger>",
+      `what calls a function, repeatable: ${triggerForms.map((form) => form.split(" ").slice(0, 2).join(" ")).join(", ")}, with options; see the guide`,
+      collect,
+      [],
+    )
+    .option("--triggers <file>", "JSON file with a list of triggers, as in the guide")
     .addOption(
       new Option("--globals <life>", "of a function: fresh for each call, or keep").choices([
         "fresh",
@@ -77,6 +87,11 @@ export function perRequestConnectionsOf(
     ...(triggerConnection === undefined ? {} : { triggerConnection }),
     ...(hostServices === undefined ? {} : { hostServices }),
   };
+}
+
+/** The triggers that are no plain subjects. @throws NexError `usage`, `file_not_found` */
+export function typedTriggersOf({ on, triggers }: WorkloadOptions): TriggerRequest[] {
+  return [...(triggers === undefined ? [] : readTriggers(triggers)), ...on.map(parseTrigger)];
 }
 
 /** The rest of a deploy that these options say. */
@@ -136,16 +151,20 @@ function collectTags(text: string, previous: Record<string, string>): Record<str
 /** Says what runs, and how to reach it. */
 export function reportDeployment(
   deployment: Deployment,
-  triggers: readonly string[],
+  {
+    triggerSubjects: subjects = [],
+    triggers: typed = [],
+  }: Pick<DeployOptions, "triggerSubjects" | "triggers">,
   options: WorkloadOptions,
 ): void {
   if (options.json) {
-    printJson({ ...deployment, triggers });
+    printJson({ ...deployment, triggers: [...subjects, ...typed] });
     return;
   }
   const { id, name, nodeName } = deployment;
   print(visible(`🚀 "${name}" runs as ${id} on node ${nodeName}`));
-  const subject = triggers[0];
+  const subject = subjects[0];
+  for (const trigger of typed) print(visible(`   Called by:  ${describeTrigger(trigger)}`));
   if (subject !== undefined)
     print(`   Call it:  ${hint(options, "request", callableSubject(subject), "hello")}`);
   for (const { machine_port, host, host_port } of deployment.published) {

@@ -27,6 +27,7 @@ import type { ActionContext } from "./context.ts";
 import type { Action } from "./dispatcher.ts";
 import { hasExtras } from "./extras.ts";
 import { lameDuck } from "./lame-duck.ts";
+import { triggerAction } from "./trigger-action.ts";
 import { useUp } from "./use-up.ts";
 
 const kibibyte = 1_024;
@@ -82,6 +83,12 @@ export function nodeActions(context: ActionContext): Action[] {
       subject: nodeRequestWildcard("STOP", info.nodeId),
       kind: "stop",
       handle: (subject, body) => stop(context, subject, body),
+    },
+    {
+      ...askedOfOne,
+      subject: nodeRequestWildcard("TRIGGER", info.nodeId),
+      kind: "trigger",
+      handle: (subject, body) => triggerAction(context, subject, body),
     },
     {
       ...askedOfOne,

@@ -22,6 +22,7 @@ import type { Workload } from "../workloads/workload.ts";
 import type { WorkloadStatus } from "../workloads/workload-status.ts";
 import type { Workloads } from "../workloads/workloads.ts";
 import { Page } from "./page.ts";
+import { describeTriggers } from "./trigger-action.ts";
 import { WaitingWorkload, type WaitingWorkloads } from "./waiting-workloads.ts";
 
 /** Maximum length of texts of workloads in answers. */
@@ -313,6 +314,7 @@ function describeWorkload(workload: Workload, recent: RecentLinesOf): InfoRespon
       restarts: workload.restarts,
       machines: workload.readyCount,
       ...(workload.isFunction ? { counters: workload.counters.show() } : {}),
+      ...(workload.triggers === undefined ? {} : { triggers: describeTriggers(workload.triggers) }),
       ...(workload.published.length === 0 ? {} : { published: [...workload.published] }),
     },
   };

@@ -2,11 +2,9 @@
 import type { NatsConnection } from "@nats-io/nats-core";
 import { settlesWithin } from "@nexengine/machines/internal";
 import { type CallFailure, runTickNs } from "@nexengine/protocol/agent";
-import { describeTrigger } from "@nexengine/protocol/messages";
 import type { HostCallHandler } from "../agent-client/host-calls.ts";
 import type { Budget } from "../budget/budget.ts";
 import type { Share } from "../budget/quota.ts";
-import { subscribePermitted } from "../connections/denied-subscriptions.ts";
 import type {
   HostServiceConnections,
   HostServices,
@@ -19,13 +17,13 @@ import type { ReportedWorkload } from "../telemetry/facts.ts";
 import type { Reporter } from "../telemetry/reporter.ts";
 import type { CallCounters } from "./counters.ts";
 import { type Call, FunctionCalls } from "./function-calls.ts";
+import { TriggerSet } from "./trigger-set.ts";
 import { triggerConnectionOf } from "./triggers/connection-of.ts";
-import { makeTrigger } from "./triggers/make-trigger.ts";
 import type { Delivery } from "./triggers/pulled/ack-subject.ts";
 import type { ReplyRules } from "./triggers/reply-rules.ts";
 import type { StreamRules } from "./triggers/stream-rules.ts";
 import type { CallReport } from "./triggers/subject-trigger.ts";
-import type { Trigger, TriggerHealth, TriggerSpec } from "./triggers/trigger.ts";
+import type { TriggerSpec } from "./triggers/trigger.ts";
 
 const nsPerMs = 1e6;
 
@@ -50,6 +48,8 @@ export interface FunctionServices {
 export interface FunctionRuntimeOptions {
   owner: ReportedWorkload;
   triggers: readonly TriggerSpec[];
+  /** Names of triggers that were paused on an earlier node. */
+  pausedTriggers: readonly string[];
   /** Time of the deploy. A later one may change consumers that both share. */
   deployedAtMs: number;
   /** Connection for triggers and replies. */
@@ -69,7 +69,8 @@ export class FunctionRuntime {
   readonly #options: FunctionRuntimeOptions;
   readonly #calls: FunctionCalls;
   readonly #hostServices: HostServices;
-  readonly #triggers: Trigger[];
+  /** Its triggers. */
+  readonly triggers: TriggerSet;
   /** For messages that wait for a place. */
   readonly #held: Share;
   #hasToldOfReply = false;
@@ -104,23 +105,12 @@ export class FunctionRuntime {
       report: this.#report(),
       held: this.#held,
     };
-    this.#triggers = options.triggers.map((spec, index) => makeTrigger(spec, index, parts));
+    this.triggers = new TriggerSet(options.triggers, options.pausedTriggers, parts);
   }
 
   /** Answers calls of host services. */
   get hostCalls(): HostCallHandler {
     return this.#hostServices.call;
-  }
-
-  /** The health of each trigger, in the order of the deploy. */
-  get health(): { spec: TriggerSpec; health: TriggerHealth }[] {
-    return this.#triggers.map(({ spec, health }) => ({ spec, health }));
-  }
-
-  /** Why a trigger does not fire; `undefined` when all do. */
-  get problem(): string | undefined {
-    const found = this.health.find(({ health }) => health.problem !== undefined);
-    return found && `trigger ${found.spec.name} (${describeTrigger(found.spec)}): ${found.health.problem}`;
   }
 
   /** Adds a machine that is ready for calls. */
@@ -134,18 +124,9 @@ export class FunctionRuntime {
     this.#calls.removeMachine(machine, `the function's machine ended: ${why}`);
   }
 
-  /** Starts all triggers. @throws NexError `trigger_denied` */
-  async start(): Promise<void> {
-    const { connection, triggers } = this.#options;
-    const subjects = triggers.flatMap((spec) => (spec.type === "subject" ? spec.subject : []));
-    await subscribePermitted(connection, subjects, async () => {
-      await Promise.all(this.#triggers.map((trigger) => trigger.start()));
-    });
-  }
-
   /** Takes no more calls, and finishes those that it has. */
   async drain(): Promise<void> {
-    await this.#stopTriggers();
+    await this.triggers.stop();
     await this.#calls.idle();
   }
 
@@ -157,14 +138,10 @@ export class FunctionRuntime {
 
   /** Stops the function. Running calls have `drainMs` to finish. */
   async stop(drainMs: number): Promise<void> {
-    await this.#stopTriggers();
+    await this.triggers.stop();
     await this.#calls.close(drainMs);
     this.#held.close();
     this.#hostServices.end();
-  }
-
-  async #stopTriggers(): Promise<void> {
-    await Promise.all(this.#triggers.map((trigger) => trigger.stop().catch(() => undefined)));
   }
 
   #report(): CallReport {

@@ -37,6 +37,8 @@ const recordSchema = z.strictObject({
     .max(64),
   /** Number of restarts so far. */
   restarts: z.number().int().min(0),
+  /** Names of its paused triggers. */
+  paused: z.array(z.string().max(64)).max(64).optional(),
   /** Digest of the configuration's entry that started it. */
   autostart: z.string().max(64).optional(),
 });
@@ -69,12 +71,12 @@ export class DeployRecords {
     await (await this.prepare(record)).commit();
   }
 
-  /** Notes a number of restarts in a record that is there. */
-  async setRestarts(id: string, restarts: number): Promise<void> {
+  /** Changes a record, if it is there. */
+  async change(id: string, changes: Partial<Pick<DeployRecord, "restarts" | "paused">>): Promise<void> {
     const text = await readIfThere(this.#pathOf(id));
     if (text === undefined) return;
     // Synced like the record itself: a file system may lose the content of a file that was renamed before.
-    await this.update({ ...recordSchema.parse(JSON.parse(text)), restarts });
+    await this.update({ ...recordSchema.parse(JSON.parse(text)), ...changes });
   }
 
   /** Whether there is a record of this workload. */

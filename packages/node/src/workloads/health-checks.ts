@@ -3,12 +3,15 @@ import type { NatsConnection } from "@nats-io/nats-core";
 import { errorText } from "@nexengine/protocol/errors";
 import { errorCodeHeader, errorHeader, functionTypes } from "@nexengine/protocol/messages";
 import { printable } from "@nexengine/protocol/subjects";
+import type { Budget } from "../budget/budget.ts";
 import { callForHealth } from "../functions/health-call.ts";
 import type { Machine } from "../machines/machine.ts";
+import type { ReportedWorkload } from "../telemetry/facts.ts";
+import type { Reporter } from "../telemetry/reporter.ts";
 import { relayedPorts } from "./deploy-message.ts";
 import type { Check, CheckResult } from "./machine-health.ts";
 import type { WorkloadSpec } from "./spec.ts";
-import type { HealthSpec } from "./workload-health.ts";
+import { type HealthSpec, WorkloadHealth } from "./workload-health.ts";
 
 const passed: CheckResult = { is: "passed" };
 /** Timeout of a request beyond that of its check, which decides. */
@@ -20,8 +23,22 @@ const failed = (reason: string): CheckResult => ({
   reason: printable(reason, reasonCharactersMax),
 });
 
-/** The check of a machine. @param connection The connection that asks on a subject */
-export function makeCheck(
+/** The health of a workload; `undefined` without a check. @param connection The connection that asks on a subject */
+export function healthOf(
+  workload: ReportedWorkload,
+  spec: Pick<WorkloadSpec, "type" | "limits" | "health" | "replicas">,
+  { budget, reporter }: { budget: Budget; reporter: Reporter },
+  connection: NatsConnection,
+): WorkloadHealth | undefined {
+  const { health, replicas } = spec;
+  if (health === undefined) return undefined;
+  const { check: _, ...times } = health;
+  const checkOf = (machine: Machine): Check => makeCheck({ ...spec, health }, machine, connection);
+  const slots = budget.checks.share();
+  return new WorkloadHealth({ workload, times, replicas, checkOf, reporter, slots });
+}
+
+function makeCheck(
   spec: Pick<WorkloadSpec, "type" | "limits"> & { health: HealthSpec },
   machine: Machine,
   connection: NatsConnection,

@@ -8,6 +8,8 @@ export interface WorkloadHistory {
   /** Time of its admission. */
   startedAtMs?: number;
   restarts?: number;
+  /** Names of its paused triggers. */
+  paused?: readonly string[];
 }
 
 /** Facts of a deploy's record, beyond its request. */

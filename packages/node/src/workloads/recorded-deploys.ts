@@ -62,7 +62,19 @@ export class RecordedDeploys {
 
   /** Notes a restart. */
   restarted(workload: Workload): void {
-    void this.#tryInOrder(workload.id, (records) => records.setRestarts(workload.id, workload.restarts));
+    void this.#tryInOrder(workload.id, (records) =>
+      records.change(workload.id, { restarts: workload.restarts }),
+    );
+  }
+
+  /** Notes which triggers are paused. Returns once the disk has it. @throws NexError `state_unusable` */
+  async paused({ id, triggers }: Workload): Promise<void> {
+    const paused = triggers?.paused ?? [];
+    try {
+      await this.#inOrder(id, (records) => records.change(id, { paused }));
+    } catch (cause) {
+      throw new NexError("state_unusable", `Cannot record the pause: ${errorText(cause)}`, { cause });
+    }
   }
 
   /** From now on, workloads that end are those of the next node. */

@@ -8,11 +8,11 @@ import type { Claims } from "@nexengine/protocol/tokens";
 import type { WorkloadConnections } from "../connections/connections.ts";
 import { CallCounters } from "../functions/counters.ts";
 import { FunctionRuntime } from "../functions/function-runtime.ts";
+import type { TriggerSet } from "../functions/trigger-set.ts";
 import type { HostServiceConnections } from "../host-services/host-services.ts";
 import type { Machine } from "../machines/machine.ts";
 import { deployMessage } from "./deploy-message.ts";
-import { makeCheck } from "./health-checks.ts";
-import type { Check } from "./machine-health.ts";
+import { healthOf } from "./health-checks.ts";
 import { templateOf } from "./machine-template.ts";
 import type { PreviousHolder, RestoredFacts, WorkloadHistory } from "./previous-holder.ts";
 import { PublishedPorts } from "./published-ports.ts";
@@ -21,7 +21,7 @@ import { RestartBackoff } from "./restart.ts";
 import type { WorkloadServices } from "./services.ts";
 import type { WorkloadSpec } from "./spec.ts";
 import { WorkloadArtifact } from "./workload-artifact.ts";
-import { WorkloadHealth } from "./workload-health.ts";
+import type { WorkloadHealth } from "./workload-health.ts";
 import type { WorkloadState } from "./workload-state.ts";
 import { statusOf, type WorkloadStatus } from "./workload-status.ts";
 
@@ -30,6 +30,7 @@ export class Workload {
   readonly spec: Readonly<WorkloadSpec>;
   readonly startedAtMs: number;
   readonly #restartsBefore: number;
+  readonly #pausedBefore: readonly string[];
   readonly #services: WorkloadServices;
   readonly #ended: (workload: Workload, end: WorkloadEnd) => void;
   readonly #replicas: Replica[];
@@ -57,11 +58,12 @@ export class Workload {
     spec: WorkloadSpec,
     services: WorkloadServices,
     ended: (workload: Workload, end: WorkloadEnd) => void,
-    { startedAtMs = Date.now(), restarts = 0 }: WorkloadHistory = {},
+    { startedAtMs = Date.now(), restarts = 0, paused = [] }: WorkloadHistory = {},
   ) {
     this.id = id;
     this.startedAtMs = startedAtMs;
     this.#restartsBefore = restarts;
+    this.#pausedBefore = paused;
     this.spec = spec;
     this.#essential = spec.essential;
     this.#services = services;
@@ -100,12 +102,17 @@ export class Workload {
   /** Why it does not plainly run. */
   status(nowMs: number): WorkloadStatus {
     const replicas = this.#replicas.map((replica) => replica.status(nowMs));
-    return statusOf(replicas, this.#health, nowMs, this.#function?.problem);
+    return statusOf(replicas, this.#health, nowMs, this.triggers?.problem);
   }
 
   /** Counters of its calls. */
   get counters(): CallCounters {
     return this.#counters;
+  }
+
+  /** Triggers of a function that runs. */
+  get triggers(): TriggerSet | undefined {
+    return this.#function?.triggers;
   }
 
   get isFunction(): boolean {
@@ -164,11 +171,11 @@ export class Workload {
       if (this.isFunction) {
         this.#function = this.#functionRuntime(this.#connections);
       }
-      this.#health = this.#makeHealth(this.#connections);
+      this.#health = healthOf(this, this.spec, this.#services, this.#connections.triggers);
       await this.#publish();
       await Promise.all(this.#replicas.map((replica) => replica.start()));
       this.#demand("starting");
-      await this.#function?.start();
+      await this.triggers?.start(false);
       this.#demand("starting");
       this.#run();
     } catch (error) {
@@ -190,7 +197,7 @@ export class Workload {
       this.#demand("admitted");
       this.#state = "starting";
       if (this.isFunction) this.#function = this.#functionRuntime(this.#connections);
-      this.#health = this.#makeHealth(this.#connections);
+      this.#health = healthOf(this, this.spec, this.#services, this.#connections.triggers);
       const whyNot = await this.#takeOver(restored, previous);
       this.#demand("starting");
       this.#state = "running";
@@ -217,12 +224,12 @@ export class Workload {
     const started = startsFirst
       ? await Promise.all(this.#replicas.map((replica) => replica.tryStart()))
       : undefined;
-    if (previous.isRunning) await this.#function?.start();
+    if (previous.isRunning) await this.triggers?.start(true);
     const machines = await previous.release();
     await this.#publish(published);
     const whyNot =
       started ?? (await Promise.all(this.#replicas.map((replica, at) => this.#adopt(replica, machines[at]))));
-    if (!previous.isRunning) await this.#function?.start();
+    if (!previous.isRunning) await this.triggers?.start(true);
     return whyNot;
   }
 
@@ -348,20 +355,11 @@ export class Workload {
     });
   }
 
-  #makeHealth({ triggers }: WorkloadConnections): WorkloadHealth | undefined {
-    const { health, replicas } = this.spec;
-    if (health === undefined) return undefined;
-    const { check: _, ...times } = health;
-    const { budget, reporter } = this.#services;
-    const checkOf = (machine: Machine): Check => makeCheck({ ...this.spec, health }, machine, triggers);
-    const slots = budget.checks.share();
-    return new WorkloadHealth({ workload: this, times, replicas, checkOf, reporter, slots });
-  }
-
   #functionRuntime(connections: WorkloadConnections): FunctionRuntime {
     return new FunctionRuntime({
       owner: this,
       triggers: this.spec.triggers,
+      pausedTriggers: this.#pausedBefore,
       deployedAtMs: this.startedAtMs,
       connection: connections.triggers,
       isOwnConnection: connections.hasOwnTriggers,

@@ -113,9 +113,9 @@ export class Workloads {
    * @throws NexError; nothing runs of it then.
    */
   async restore(record: DeployRecord, spec: WorkloadSpec, previous: PreviousHolder): Promise<Workload> {
-    const { id, accepted_ms: startedAtMs, artifact, published, restarts } = record;
+    const { id, accepted_ms: startedAtMs, artifact, published, restarts, paused = [] } = record;
     const ended = (one: Workload, end: WorkloadEnd): void => this.#ended(one, end);
-    const workload = new Workload(id, spec, this.#services, ended, { startedAtMs, restarts });
+    const workload = new Workload(id, spec, this.#services, ended, { startedAtMs, restarts, paused });
     this.#byId.set(id, workload);
     try {
       await workload.restore({ artifact, published }, previous);
@@ -131,6 +131,16 @@ export class Workloads {
       replicas,
     });
     return workload;
+  }
+
+  /**
+   * Pauses a trigger, or lets it go on. Returns once the next node would do the same.
+   *
+   * @throws NexError `no_such_trigger`, `state_unusable`
+   */
+  async pauseTrigger(workload: Workload, name: string, isPaused: boolean): Promise<void> {
+    await workload.triggers?.setPaused(name, isPaused);
+    await this.#services.recorded.paused(workload);
   }
 
   /** Ends a replaced workload. The new one has its triggers already, and the old one finishes its calls. */

@@ -6,7 +6,15 @@ import { checkJson, parseJson } from "../formats/go-json.ts";
 const typePrefix = "io.nats.nex.v1.";
 
 /** Kind of a reply. WPING is answered with `ping_response`. */
-export type ResponseKind = "ping" | "auction" | "auction_why" | "info" | "run" | "stop" | "lameduck";
+export type ResponseKind =
+  | "ping"
+  | "auction"
+  | "auction_why"
+  | "info"
+  | "run"
+  | "stop"
+  | "trigger"
+  | "lameduck";
 
 /** Maximum size of an answer. The answer of a node with many workloads is larger than any request. */
 export const responseBytesMax = 8_388_608;

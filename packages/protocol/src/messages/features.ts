@@ -17,6 +17,7 @@ export const features = [
   "trigger.object",
   "trigger.cron",
   "trigger.http",
+  "trigger-control",
 ] as const;
 /** A capability that a node lists in its answers. */
 export type Feature = (typeof features)[number];
@@ -32,6 +33,7 @@ export const nodeFeatures: readonly Feature[] = [
   "replicas",
   "restart",
   "sealed-request",
+  "trigger-control",
   "trigger.kv",
   "trigger.object",
   "trigger.stream",

@@ -63,14 +63,23 @@ export {
 export {
   backoffMsOtherwise,
   checkTriggers,
+  consumerMetadata,
+  consumerOwnerOf,
+  consumerOwnerText,
   describeTrigger,
   type NamedTrigger,
   nameTriggers,
   type StoredTrigger,
+  type TriggerAction,
+  type TriggerActionRequest,
   type TriggerRequest,
+  type TriggerStatus,
+  triggerActionRequestSchema,
+  triggerActionResponseSchema,
   triggerBounds,
   triggerFeatures,
   triggersMax,
+  triggersSchema,
 } from "./triggers.ts";
 export {
   argumentBytesMax,

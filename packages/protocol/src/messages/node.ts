@@ -4,6 +4,7 @@ import { goObject } from "../formats/go-json.ts";
 import { workloadNameBytesMax } from "../subjects/names.ts";
 import { nodeExtrasSchema, sandboxes } from "./features.ts";
 import { limitsSchema } from "./limits.ts";
+import { triggerStatusSchema } from "./triggers.ts";
 
 const workloadTypes = ["native", "v8", "oci", "wasm"] as const;
 /** Type of a workload, as the wire names it. */
@@ -153,6 +154,8 @@ const machineExtrasSchema = z.object({
   /** Number of running machines. */
   machines: z.number().int().optional(),
   counters: countersSchema.optional(),
+  /** Triggers of a function. */
+  triggers: z.array(triggerStatusSchema).optional().catch(undefined),
   published: z.array(publishedSchema).optional(),
 });
 

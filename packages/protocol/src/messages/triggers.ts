@@ -1,6 +1,7 @@
 /** Triggers of a function, as a deploy requests them. Each kind is one member of the union. */
 import { z } from "zod";
 import { NexError } from "../errors.ts";
+import { goObject } from "../formats/go-json.ts";
 import { printable } from "../subjects/names.ts";
 import { isPublishableSubject, isSubscribableSubject, subjectBytesMax } from "../subjects/subject-match.ts";
 import type { Feature } from "./features.ts";
@@ -228,4 +229,76 @@ function patternRefusal(patterns: readonly string[] | undefined, what: string): 
 
 function refusal(trigger: TriggerRequest, why: string): NexError {
   return new NexError("trigger_invalid", `Cannot use the trigger on ${describeTrigger(trigger)}: ${why}`);
+}
+
+/** An operation on a trigger of a running workload. */
+const triggerActions = ["pause", "resume"] as const;
+export type TriggerAction = (typeof triggerActions)[number];
+
+/** A TRIGGER request. Unlike STOP, it takes a bound token only. */
+export const triggerActionRequestSchema = goObject({
+  workload_id: z.string().max(256),
+  workload_jwt: z.string(),
+  target_node: z.string().max(256).optional(),
+  trigger: z.string().max(nameCharactersMax),
+  action: z.enum(triggerActions),
+});
+export type TriggerActionRequest = z.infer<typeof triggerActionRequestSchema>;
+
+/** State of a trigger in INFO. */
+export const triggerStatusSchema = z.object({
+  name: z.string(),
+  type: z.string(),
+  /** Subject, stream, bucket, schedule or route, for people. */
+  on: z.string(),
+  /** `starting`, `active`, `full`, `unreachable`, `paused`, `draining`, `stopped` or `failed`. */
+  state: z.string(),
+  /** Why it does not fire. */
+  problem: z.string().optional(),
+  /** Messages since it started on this node; absent for core subjects. */
+  received: z.number().optional(),
+  acked: z.number().optional(),
+  retried: z.number().optional(),
+  dead: z.number().optional(),
+  in_flight: z.number().optional(),
+  /** Messages that no copy has taken yet. */
+  pending: z.number().optional(),
+  last_error: z.string().optional(),
+});
+export type TriggerStatus = z.infer<typeof triggerStatusSchema>;
+
+/** Answer to TRIGGER. */
+export const triggerActionResponseSchema = goObject({ id: z.string(), trigger: triggerStatusSchema });
+
+/** Metadata of a trigger's consumer. */
+export const consumerMetadata = {
+  /** Namespace, workload and trigger, as JSON. */
+  owner: "nex.trigger",
+  /** Time of the deploy that has set its configuration, in ms since 1970. */
+  deployed: "nex.deployed",
+} as const;
+
+/** Whose a trigger's consumer is. */
+export interface ConsumerOwnerNames {
+  namespace: string;
+  workload: string;
+  trigger: string;
+}
+
+export function consumerOwnerText({ namespace, workload, trigger }: ConsumerOwnerNames): string {
+  return JSON.stringify([namespace, workload, trigger]);
+}
+
+/** Reads the owner from a consumer's metadata; `undefined` where it is no trigger's. */
+export function consumerOwnerOf(
+  metadata: Readonly<Record<string, string>> | undefined,
+): ConsumerOwnerNames | undefined {
+  try {
+    const [namespace, workload, trigger] = z
+      .tuple([z.string(), z.string(), z.string()])
+      .parse(JSON.parse(metadata?.[consumerMetadata.owner] ?? ""));
+    return { namespace, workload, trigger };
+  } catch {
+    return undefined;
+  }
 }

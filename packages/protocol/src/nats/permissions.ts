@@ -4,6 +4,9 @@ import {
   auctionSubject,
   auctionWhySubject,
   cliBucket,
+  cronStreamName,
+  deadStreamName,
+  deadSubject,
   deploySubject,
   eventWildcard,
   infoSubject,
@@ -13,7 +16,11 @@ import {
   nodeRequestWildcard,
   pingNodeSubject,
   pingSubject,
+  retrySubject,
+  scheduleSubject,
   stopSubject,
+  tickSubject,
+  triggerSubject,
   workloadPingSubject,
   workloadPingWildcard,
 } from "../subjects/subjects.ts";
@@ -34,6 +41,8 @@ export interface RoleScope {
   namespace: string;
   /** Used by `node`, if its id is known. */
   nodeId?: string;
+  /** Streams of triggers, also those of buckets; used by `workloads`. */
+  streams?: readonly string[];
   /** Subjects of triggers, and subjects that functions may publish to. */
   subjects: readonly string[];
   inboxPrefix: string;
@@ -66,17 +75,27 @@ function node({ nodeId = "*" }: RoleScope): NatsPermissions {
       workloadPingWildcard,
       auctionSubject,
       auctionWhySubject,
-      ...(["INFO", "DEPLOY", "STOP"] as const).map((verb) => nodeRequestWildcard(verb, nodeId)),
+      ...(["INFO", "DEPLOY", "STOP", "TRIGGER"] as const).map((verb) => nodeRequestWildcard(verb, nodeId)),
       lameDuckSubject(nodeId),
     ],
     responses,
   };
 }
 
-function workloads({ subjects, inboxPrefix }: RoleScope): NatsPermissions {
+function workloads({ namespace, subjects, streams = [], inboxPrefix }: RoleScope): NatsPermissions {
+  const cron = cronStreamName(namespace);
   return {
-    publish: [...subjects, ...ownBuckets],
-    subscribe: [...subjects, `${inboxPrefix}.>`],
+    publish: [
+      ...subjects,
+      ...ownBuckets,
+      "$JS.API.STREAM.NAMES",
+      `$JS.API.STREAM.UPDATE.${cron}`,
+      deadSubject(namespace, "*"),
+      scheduleSubject(namespace, "*", "*"),
+      tickSubject(namespace, "*", "*"),
+      ...[...streams, cron].flatMap(takeMessages),
+    ],
+    subscribe: [...subjects, retrySubject(namespace, "*"), `${inboxPrefix}.>`],
     responses: functionResponses,
   };
 }
@@ -87,6 +106,8 @@ function issuer({ namespace, subjects, inboxPrefix }: RoleScope): NatsPermission
       ...discovery(namespace),
       deploySubject(namespace, "*"),
       stopSubject(namespace, "*"),
+      triggerSubject(namespace, "*"),
+      ...handleDeadLetters(namespace),
       ...writeObjects(cliBucket),
       ...subjects,
     ],
@@ -147,6 +168,26 @@ const ownBuckets: readonly string[] = [
   "$KV.>",
   "$O.>",
 ];
+
+/** Subjects needed to take and settle messages of a stream. Configurations are written by the node alone. */
+function takeMessages(stream: string): string[] {
+  return [
+    `$JS.API.CONSUMER.DURABLE.CREATE.${stream}.*`,
+    `$JS.API.CONSUMER.MSG.NEXT.${stream}.*`,
+    `$JS.ACK.${stream}.>`,
+  ];
+}
+
+/** Subjects needed to list, retry and drop dead letters. */
+function handleDeadLetters(namespace: string): string[] {
+  const stream = deadStreamName(namespace);
+  return [
+    `$JS.API.DIRECT.GET.${stream}`,
+    `$JS.API.DIRECT.GET.${stream}.>`,
+    `$JS.API.STREAM.MSG.DELETE.${stream}`,
+    retrySubject(namespace, "*"),
+  ];
+}
 
 /** JetStream API subjects needed to read an artifact bucket in one's own account. */
 function readObjects(bucket: string): string[] {

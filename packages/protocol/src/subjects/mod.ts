@@ -48,6 +48,7 @@ export {
   stopSubject,
   tickSubject,
   triggerConsumerName,
+  triggerSubject,
   workloadPingSubject,
   workloadPingWildcard,
 } from "./subjects.ts";

@@ -34,7 +34,7 @@ export function parseWorkloadPingSubject(subject: string): { namespace?: string;
 }
 
 /** Requests to one node on behalf of one namespace. */
-export type NodeRequest = "INFO" | "DEPLOY" | "STOP";
+export type NodeRequest = "INFO" | "DEPLOY" | "STOP" | "TRIGGER";
 
 const nodeRequest = (verb: NodeRequest, namespace: string, nodeId: string): string =>
   `${root}.${verb}.${namespace}.${nodeId}`;
@@ -45,11 +45,13 @@ export const deploySubject = (namespace: string, nodeId: string): string =>
   nodeRequest("DEPLOY", namespace, nodeId);
 export const stopSubject = (namespace: string, nodeId: string): string =>
   nodeRequest("STOP", namespace, nodeId);
+export const triggerSubject = (namespace: string, nodeId: string): string =>
+  nodeRequest("TRIGGER", namespace, nodeId);
 /** A node's subscription for one kind of request, in every namespace. */
 export const nodeRequestWildcard = (verb: NodeRequest, nodeId: string): string =>
   nodeRequest(verb, "*", nodeId);
 
-/** @returns namespace and node id of an INFO, DEPLOY or STOP subject; `""` if absent. */
+/** @returns namespace and node id of an INFO, DEPLOY, STOP or TRIGGER subject; `""` if absent. */
 export function parseNodeRequestSubject(subject: string): { namespace: string; nodeId: string } {
   const [, , namespace = "", nodeId = ""] = subject.split(".");
   return { namespace, nodeId };

@@ -81,6 +81,23 @@ export function signStopToken(facts: StopTokenFacts, issuer: Signer, nowMs: numb
   );
 }
 
+/** Operation on a trigger that a token authorizes. */
+export interface TriggerTokenFacts extends StopTokenFacts {
+  trigger: string;
+  action: string;
+}
+
+/** Signs a token for one operation on a trigger. */
+export function signTriggerToken(facts: TriggerTokenFacts, issuer: Signer, nowMs: number): string {
+  const { name, workloadId: workload_id, node, namespace, trigger, action } = facts;
+  const binding = { workload_id, node, namespace, trigger, action };
+  return signBound(
+    { subject: name, data: { nex: { version: 1, use: "trigger", ...binding } } },
+    issuer,
+    nowMs,
+  );
+}
+
 /** Maximum time for workloads to finish while a node shuts down. */
 export const drainMsMax = 3_600_000;
 
@@ -193,6 +210,18 @@ export function checkStopToken(claims: Claims, check: Omit<StopTokenFacts, "name
   if (nex?.["node"] !== check.node) throw forAnother("it was signed for another node");
   if (nex["namespace"] !== check.namespace) throw forAnother("it was signed for another namespace");
   if (nex["workload_id"] !== check.workloadId) throw forAnother("it was signed for another workload");
+}
+
+/**
+ * Checks that a token is bound to this operation on a trigger.
+ *
+ * @throws NexError `token_for_another`
+ */
+export function checkTriggerToken(claims: Claims, check: Omit<TriggerTokenFacts, "name">): void {
+  checkStopToken(claims, check);
+  const { nex } = claims.nats;
+  if (nex?.["trigger"] !== check.trigger || nex["action"] !== check.action)
+    throw forAnother("it was signed for another trigger or operation");
 }
 
 /**

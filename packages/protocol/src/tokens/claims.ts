@@ -16,7 +16,7 @@ export const clockLeewaySeconds = 30;
 const header = Buffer.from('{"typ":"JWT","alg":"ed25519-nkey"}').toString("base64url");
 
 /** Purposes of our own tokens, as `nats.nex.use` names them. */
-export const tokenUses = ["deploy", "stop", "lameduck", "xkey-proof", "endorsement"] as const;
+export const tokenUses = ["deploy", "stop", "trigger", "lameduck", "xkey-proof", "endorsement"] as const;
 export type TokenUse = (typeof tokenUses)[number];
 
 const secondsSchema = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);

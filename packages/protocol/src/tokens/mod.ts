@@ -7,12 +7,14 @@ export {
   checkDeployToken,
   checkLameDuckToken,
   checkStopToken,
+  checkTriggerToken,
   drainMsMax,
   requestDigest,
   type StopTokenFacts,
   signDeployToken,
   signLameDuckToken,
   signStopToken,
+  signTriggerToken,
 } from "./bound-tokens.ts";
 export {
   type Claims,

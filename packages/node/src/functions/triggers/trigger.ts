@@ -54,8 +54,13 @@ export interface TriggerHealth {
 export interface Trigger {
   readonly spec: TriggerSpec;
   readonly health: TriggerHealth;
-  /** Starts to take messages. @throws NexError when the server refuses. */
-  start(): Promise<void>;
+  /**
+   * Starts to take messages.
+   *
+   * @param isRestored Whether the function has run before. Then what is missing for a while is waited for.
+   * @throws NexError when the server refuses.
+   */
+  start(isRestored?: boolean): Promise<void>;
   /** Takes no more messages until `resume`. */
   pause(): Promise<void>;
   /** Takes messages again after `pause`. */
@@ -64,4 +69,6 @@ export interface Trigger {
   drain(): Promise<void>;
   /** Ends the trigger for good. Idempotent. */
   stop(): Promise<void>;
+  /** Ends what the trigger has made for itself on the server, where no other copy needs it. */
+  retire?(): Promise<void>;
 }

@@ -9,6 +9,7 @@ import {
   ReplayPolicy,
 } from "@nats-io/jetstream";
 import { errorText, NexError } from "@nexengine/protocol/errors";
+import { consumerMetadata, consumerOwnerText } from "@nexengine/protocol/messages";
 import { triggerConsumerName } from "@nexengine/protocol/subjects";
 
 /** Error codes of JetStream. */
@@ -89,8 +90,8 @@ async function createOrTake(
   }
   const found = await manager.consumers.info(stream, name);
   const { metadata } = found.config;
-  const whose = metadata?.[metadataKeys.owner];
-  if (whose !== ownerText(owner)) {
+  const whose = metadata?.[consumerMetadata.owner];
+  if (whose !== consumerOwnerText(owner)) {
     throw new NexError(
       "trigger_failed",
       `Cannot use the consumer ${name} of the stream ${stream}: it belongs to somebody else`,
@@ -98,7 +99,7 @@ async function createOrTake(
     );
   }
   // An older copy leaves the settings of a newer one.
-  const isNewer = Number(metadata?.[metadataKeys.deployed]) > owner.deployedAtMs;
+  const isNewer = Number(metadata?.[consumerMetadata.deployed]) > owner.deployedAtMs;
   if (isNewer || isSame(found.config, changeable)) return found;
   const single = changeable.filter_subject !== undefined;
   const update = { ...changeable, ...(single ? { filter_subjects: [] } : { filter_subject: "" }) };
@@ -107,12 +108,6 @@ async function createOrTake(
 
 function nameOf({ namespace, workload, trigger }: ConsumerOwner): string {
   return triggerConsumerName(namespace, workload, trigger);
-}
-
-const metadataKeys = { owner: "nex.workload", deployed: "nex.deployed" };
-
-function ownerText({ namespace, workload, trigger }: ConsumerOwner): string {
-  return JSON.stringify([namespace, workload, trigger]);
 }
 
 function changeableParts(owner: ConsumerOwner, spec: ConsumerSpec): ConsumerUpdateConfig {
@@ -128,8 +123,8 @@ function changeableParts(owner: ConsumerOwner, spec: ConsumerSpec): ConsumerUpda
         ? { filter_subject: first }
         : { filter_subjects: [...spec.filters] }),
     metadata: {
-      [metadataKeys.owner]: ownerText(owner),
-      [metadataKeys.deployed]: String(owner.deployedAtMs),
+      [consumerMetadata.owner]: consumerOwnerText(owner),
+      [consumerMetadata.deployed]: String(owner.deployedAtMs),
     },
   };
 }

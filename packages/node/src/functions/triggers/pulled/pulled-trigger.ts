@@ -3,7 +3,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import { type JetStreamManager, jetstreamManager, type StreamInfo } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/nats-core";
 import { type CallFailure, callHeaderBytesMax, type ReplyView } from "@nexengine/protocol/agent";
-import { errorText } from "@nexengine/protocol/errors";
+import { errorText, type NexError } from "@nexengine/protocol/errors";
 import {
   backoffMsOtherwise,
   describeTrigger,
@@ -154,34 +154,36 @@ export class PulledTrigger implements Trigger, CallTrigger, PullerOwner {
   }
 
   /** @throws NexError `trigger_source_missing`, `trigger_denied`, `trigger_failed` */
-  async start(): Promise<void> {
+  async start(isRestored = false): Promise<void> {
     if (this.#state !== "stopped") return;
     this.#state = "starting";
+    let obstacle: NexError | undefined;
     try {
       await this.#prepare();
     } catch (error) {
-      this.#state = "stopped";
-      throw error;
+      obstacle = asTriggerError(error, `Cannot start the trigger ${this.spec.name}`);
+      const mayWait = isRestored && obstacle.code !== "trigger_denied";
+      if (!mayWait) {
+        this.#state = "stopped";
+        throw obstacle;
+      }
     }
     // It was stopped meanwhile.
     if ((this.#state as TriggerState) !== "starting") return;
     this.#follow();
     this.#state = "active";
-    this.#puller.start();
+    if (obstacle === undefined) this.#puller.start();
+    else this.ended(obstacle.message);
   }
 
   async #prepare(): Promise<void> {
     const { nats } = this.#parts;
     const { stream } = this.#source;
-    try {
-      this.#manager ??= await jetstreamManager(nats, { timeout: jetStreamTimeMs, checkAPI: false });
-      await this.#source.prepare?.(this.#manager);
-      await this.#deadLetters?.prepare(this.#manager);
-      const info = await this.#manager.streams.info(stream);
-      await this.#takeStream(this.#manager, info, false);
-    } catch (error) {
-      throw asTriggerError(error, `Cannot start the trigger ${this.spec.name} on ${stream}`);
-    }
+    this.#manager ??= await jetstreamManager(nats, { timeout: jetStreamTimeMs, checkAPI: false });
+    await this.#source.prepare?.(this.#manager);
+    await this.#deadLetters?.prepare(this.#manager);
+    const info = await this.#manager.streams.info(stream);
+    await this.#takeStream(this.#manager, info, false);
   }
 
   /** @param isRemade Whether the stream took the place of another one, so that all of its messages are new. */
@@ -396,14 +398,12 @@ export class PulledTrigger implements Trigger, CallTrigger, PullerOwner {
 
   /** Looks at stream and consumer. @returns whether nothing more is to be done */
   async #reconcile(): Promise<boolean> {
-    const manager = this.#manager;
-    if (manager === undefined || this.#state !== "active") return true;
+    if (this.#state !== "active") return true;
     const { stream } = this.#source;
     try {
-      await this.#source.prepare?.(manager);
-      const info = await manager.streams.info(stream);
-      if (info.created === this.#streamCreated) await manager.consumers.info(stream, this.#consumer);
-      else await this.#takeStream(manager, info, true);
+      const manager = this.#manager;
+      if (manager === undefined || this.#streamCreated === "") await this.#prepare();
+      else await this.#lookAtConsumer(manager, stream);
     } catch (error) {
       if (isNoConsumer(error)) {
         this.#fail(`its consumer ${this.#consumer} was deleted; a new deploy makes another`);
@@ -418,6 +418,13 @@ export class PulledTrigger implements Trigger, CallTrigger, PullerOwner {
       this.#puller.start();
     }
     return true;
+  }
+
+  async #lookAtConsumer(manager: JetStreamManager, stream: string): Promise<void> {
+    await this.#source.prepare?.(manager);
+    const info = await manager.streams.info(stream);
+    if (info.created === this.#streamCreated) await manager.consumers.info(stream, this.#consumer);
+    else await this.#takeStream(manager, info, true);
   }
 
   #fail(reason: string): void {
