@@ -3,5 +3,6 @@ export { canonicalJson, parseStrictJson } from "./canonical-json.ts";
 export { checkStaticElf, looksLikeElf, readBytes } from "./elf.ts";
 export { checkJson, jsonDepthMax, jsonValuesMax, parseJson, requestBytesMax } from "./go-json.ts";
 export { type GoUrl, goUrlOf, locationPartBytesMax, objectLocation, parseObjectLocation } from "./go-url.ts";
+export { parseSchedule } from "./schedule.ts";
 export { formatRunTime, formatUptime } from "./uptime.ts";
 export { createXidMaker, xidPattern } from "./xid.ts";

@@ -1,6 +1,7 @@
 /** Triggers of a function, as a deploy requests them. Each kind is one member of the union. */
 import { z } from "zod";
 import { NexError } from "../errors.ts";
+import { parseSchedule } from "../formats/schedule.ts";
 import { printable } from "../subjects/names.ts";
 import { isPublishableSubject, isSubscribableSubject, subjectBytesMax } from "../subjects/subject-match.ts";
 import type { Feature } from "./features.ts";
@@ -216,6 +217,9 @@ function refusalOf(trigger: TriggerRequest): string | undefined {
       return patternRefusal(trigger.filters, "filter");
     case "kv":
       return patternRefusal(trigger.keys, "key");
+    case "cron":
+      parseSchedule(trigger.schedule, trigger.zone);
+      return undefined;
     default:
       return undefined;
   }
