@@ -5,6 +5,7 @@ import { parseSchedule } from "../formats/schedule.ts";
 import { printable } from "../subjects/names.ts";
 import { isPublishableSubject, isSubscribableSubject, subjectBytesMax } from "../subjects/subject-match.ts";
 import type { Feature } from "./features.ts";
+import { collidingRoutes, httpRefusal } from "./http-triggers.ts";
 
 /** Maximum number of triggers of one workload, of all kinds together. */
 export const triggersMax = 64;
@@ -203,6 +204,8 @@ export function checkTriggers(triggers: readonly TriggerRequest[]): void {
     const why = refusalOf(trigger);
     if (why !== undefined) throw refusal(trigger, why);
   }
+  const twice = collidingRoutes(triggers);
+  if (twice !== undefined) throw refusal(twice, "another trigger of the workload has the same route");
 }
 
 function refusalOf(trigger: TriggerRequest): string | undefined {
@@ -220,7 +223,9 @@ function refusalOf(trigger: TriggerRequest): string | undefined {
     case "cron":
       parseSchedule(trigger.schedule, trigger.zone);
       return undefined;
-    default:
+    case "http":
+      return httpRefusal(trigger);
+    case "object":
       return undefined;
   }
 }
