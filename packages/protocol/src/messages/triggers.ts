@@ -2,9 +2,11 @@
 import { z } from "zod";
 import { NexError } from "../errors.ts";
 import { goObject } from "../formats/go-json.ts";
+import { parseSchedule } from "../formats/schedule.ts";
 import { printable } from "../subjects/names.ts";
 import { isPublishableSubject, isSubscribableSubject, subjectBytesMax } from "../subjects/subject-match.ts";
 import type { Feature } from "./features.ts";
+import { collidingRoutes, httpRefusal } from "./http-triggers.ts";
 
 /** Maximum number of triggers of one workload, of all kinds together. */
 export const triggersMax = 64;
@@ -203,6 +205,8 @@ export function checkTriggers(triggers: readonly TriggerRequest[]): void {
     const why = refusalOf(trigger);
     if (why !== undefined) throw refusal(trigger, why);
   }
+  const twice = collidingRoutes(triggers);
+  if (twice !== undefined) throw refusal(twice, "another trigger of the workload has the same route");
 }
 
 function refusalOf(trigger: TriggerRequest): string | undefined {
@@ -217,7 +221,12 @@ function refusalOf(trigger: TriggerRequest): string | undefined {
       return patternRefusal(trigger.filters, "filter");
     case "kv":
       return patternRefusal(trigger.keys, "key");
-    default:
+    case "cron":
+      parseSchedule(trigger.schedule, trigger.zone);
+      return undefined;
+    case "http":
+      return httpRefusal(trigger);
+    case "object":
       return undefined;
   }
 }
