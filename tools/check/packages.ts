@@ -42,13 +42,13 @@ export function readPackages(tree: Tree): PackageFile[] {
     });
 }
 
-/** Reads `"./tokens": { "nex-src": "./src/tokens/mod.ts" }` as the door `@nexengine/protocol/tokens`. */
+/** Reads `"./tokens": { "nex-src": "./src/tokens/mod.ts" }` as the door `@nexengine/protocol/tokens`. Types alone are no door. */
 function readDoors(folder: string, { name, exports = {} }: Record<string, unknown>): Map<string, string> {
   return new Map(
-    Object.entries(exports as Record<string, { "nex-src": string }>).map(([door, target]) => [
-      posix.join(String(name), door),
-      posix.join(folder, target["nex-src"]),
-    ]),
+    Object.entries(exports as Record<string, { "nex-src"?: string }>).flatMap(([door, target]) => {
+      const source = target["nex-src"];
+      return source === undefined ? [] : [[posix.join(String(name), door), posix.join(folder, source)]];
+    }),
   );
 }
 

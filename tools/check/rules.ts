@@ -56,6 +56,7 @@ export const sourceLinesMax = 500;
 /** Files that something other than an import leads to. */
 export const entryFiles: readonly RegExp[] = [
   /^packages\/[^/]+\/src\/(mod|internal|main)\.ts$/,
+  /^packages\/client\/function\.d\.ts$/,
   /\.test\.ts$/,
   /^(tools|bench)\/[^/]+\.ts$/,
 ];
