@@ -137,6 +137,7 @@ async function describe(workload: string, name: string | undefined, options: Tri
         ["Retried", numberOf(trigger.retried)],
         ["Dead", numberOf(trigger.dead)],
         ["Last error", lastError],
+        ["Remark", trigger.remark],
       ];
       for (const [what, value] of facts) if (value) print(visible(`   ${`${what}:`.padEnd(12)} ${value}`));
     }

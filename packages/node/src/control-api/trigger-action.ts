@@ -39,13 +39,14 @@ const textCharactersMax = 512;
 /** Triggers as INFO shows them. */
 export function describeTriggers(triggers: TriggerSet): TriggerStatus[] {
   return triggers.statuses.map(({ spec, health }) => {
-    const { state, problem, counters, pending, lastError } = health;
+    const { state, problem, counters, pending, lastError, remark } = health;
     return {
       ...{ name: spec.name, type: spec.type, on: describeTrigger(spec), state },
       ...(problem === undefined ? {} : { problem: problem.slice(0, textCharactersMax) }),
       ...counters,
       ...(pending === undefined ? {} : { pending }),
       ...(lastError === undefined ? {} : { last_error: lastError.slice(0, textCharactersMax) }),
+      ...(remark === undefined ? {} : { remark }),
     };
   });
 }

@@ -26,6 +26,8 @@ import type { CallReport } from "./triggers/subject-trigger.ts";
 import type { TriggerSpec } from "./triggers/trigger.ts";
 
 const nsPerMs = 1e6;
+/** Time for ending what triggers have made on the server. */
+const retireMs = 2_000;
 
 /** Parts of the node that functions use. */
 export interface FunctionServices {
@@ -136,10 +138,15 @@ export class FunctionRuntime {
     await this.stop(0);
   }
 
-  /** Stops the function. Running calls have `drainMs` to finish. */
-  async stop(drainMs: number): Promise<void> {
+  /**
+   * Stops the function. Running calls have `drainMs` to finish.
+   *
+   * @param isForGood Whether no other node continues it.
+   */
+  async stop(drainMs: number, isForGood = false): Promise<void> {
     await this.triggers.stop();
     await this.#calls.close(drainMs);
+    if (isForGood) await settlesWithin(this.triggers.retire(), retireMs);
     this.#held.close();
     this.#hostServices.end();
   }

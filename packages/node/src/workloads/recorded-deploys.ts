@@ -77,6 +77,11 @@ export class RecordedDeploys {
     }
   }
 
+  /** Whether workloads that end now are those of the next node. */
+  get isKept(): boolean {
+    return this.#isKept;
+  }
+
   /** From now on, workloads that end are those of the next node. */
   keep(): void {
     this.#isKept = true;

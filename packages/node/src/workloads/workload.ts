@@ -469,10 +469,11 @@ export class Workload {
 
   /** Releases everything it holds. */
   async #release(graceMs: number): Promise<Exited | undefined> {
+    const { tuning, recorded } = this.#services;
     let exits: (Exited | undefined)[] = [];
     await this.#try([
       () => this.#health?.stop(),
-      () => this.#function?.stop(graceMs > 0 ? this.#services.tuning.callDrainMs : 0),
+      () => this.#function?.stop(graceMs > 0 ? tuning.callDrainMs : 0, !recorded.isKept),
       async () => {
         exits = await Promise.all(this.#replicas.map((replica) => replica.end(graceMs)));
       },

@@ -12,6 +12,6 @@ export {
   splitPath,
 } from "./route.ts";
 export { type RouteMatch, type RouteParam, RouteTable } from "./route-table.ts";
-export { parseSchedule } from "./schedule.ts";
+export { parseSchedule, type Schedule } from "./schedule.ts";
 export { formatRunTime, formatUptime } from "./uptime.ts";
 export { createXidMaker, xidPattern } from "./xid.ts";

@@ -9,10 +9,7 @@ const paramPattern = /^[A-Za-z_][A-Za-z0-9_-]{0,63}$/;
 const hostPattern = /^(?!-)[a-z0-9-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9-]{1,63}(?<!-))*$/;
 
 /** One segment of a route. `rest` is the last one, and takes one segment or more. */
-type RouteSegment =
-  | { kind: "exact"; text: string }
-  | { kind: "param"; name: string }
-  | { kind: "rest" };
+type RouteSegment = { kind: "exact"; text: string } | { kind: "param"; name: string } | { kind: "rest" };
 
 /** A route: `[host]/path`. */
 export interface Route {

@@ -34,6 +34,7 @@ export const nodeFeatures: readonly Feature[] = [
   "restart",
   "sealed-request",
   "trigger-control",
+  "trigger.cron",
   "trigger.kv",
   "trigger.object",
   "trigger.stream",

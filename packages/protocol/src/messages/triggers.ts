@@ -273,6 +273,8 @@ export const triggerStatusSchema = z.object({
   /** Messages that no copy has taken yet. */
   pending: z.number().optional(),
   last_error: z.string().optional(),
+  /** A peculiarity of how its messages come. */
+  remark: z.string().optional(),
 });
 export type TriggerStatus = z.infer<typeof triggerStatusSchema>;
 

@@ -1,5 +1,6 @@
 /** Makes triggers of each kind. */
 import { NexError } from "@nexengine/protocol/errors";
+import { CronSource } from "./pulled/cron-source.ts";
 import { kvSource } from "./pulled/kv-source.ts";
 import { objectSource } from "./pulled/object-source.ts";
 import { PulledTrigger, type PulledTriggerParts } from "./pulled/pulled-trigger.ts";
@@ -21,6 +22,8 @@ export function makeTrigger(spec: TriggerSpec, index: number, parts: TriggerPart
       return new PulledTrigger(spec, index, kvSource(spec), parts);
     case "object":
       return new PulledTrigger(spec, index, objectSource(spec), parts);
+    case "cron":
+      return new PulledTrigger(spec, index, new CronSource(spec, parts.owner, parts.nats), parts);
     default:
       throw new NexError("feature_missing", `Cannot start a trigger of the type ${spec.type}`);
   }

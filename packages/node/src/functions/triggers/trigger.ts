@@ -48,6 +48,8 @@ export interface TriggerHealth {
   /** Messages that no copy has taken yet, as of the last one. */
   pending?: number;
   lastError?: string;
+  /** A peculiarity of how its messages come. */
+  remark?: string;
 }
 
 /** A trigger invokes a function. A call in the wrong state does nothing. */

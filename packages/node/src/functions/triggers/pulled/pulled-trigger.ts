@@ -150,6 +150,7 @@ export class PulledTrigger implements Trigger, CallTrigger, PullerOwner {
       counters: { ...counters, in_flight: size },
       ...(this.#pending === undefined ? {} : { pending: this.#pending }),
       ...(lastError === undefined ? {} : { lastError }),
+      ...(this.#source.remark === undefined ? {} : { remark: this.#source.remark }),
     };
   }
 
@@ -184,6 +185,7 @@ export class PulledTrigger implements Trigger, CallTrigger, PullerOwner {
     await this.#deadLetters?.prepare(this.#manager);
     const info = await this.#manager.streams.info(stream);
     await this.#takeStream(this.#manager, info, false);
+    await this.#source.activate?.(this.#manager);
   }
 
   /** @param isRemade Whether the stream took the place of another one, so that all of its messages are new. */
@@ -231,19 +233,23 @@ export class PulledTrigger implements Trigger, CallTrigger, PullerOwner {
   async pause(): Promise<void> {
     if (this.#state !== "active") return;
     this.#state = "paused";
+    this.#source.deactivate?.();
     await this.#puller.stop();
   }
 
   async resume(): Promise<void> {
     if (this.#state !== "paused") return;
     this.#state = "active";
-    this.#puller.start();
+    // It may be gone with the last copy that was not paused.
+    if (this.#source.activate === undefined) this.#puller.start();
+    else this.#reconciler.start();
   }
 
   async drain(): Promise<void> {
     if (this.#state === "stopped" || this.#state === "draining") return;
     this.#state = "draining";
     this.#reconciler.stop();
+    this.#source.deactivate?.();
     await this.#puller.stop();
     for (const call of this.#takeWaiting()) this.#settlement.again(call, 0);
   }
@@ -257,7 +263,7 @@ export class PulledTrigger implements Trigger, CallTrigger, PullerOwner {
   /** Ends what produces the messages, if no other copy needs it. For a workload that ends for good. */
   async retire(): Promise<void> {
     if (this.#manager === undefined) return;
-    await this.#source.retire?.(this.#manager);
+    await this.#source.retire?.(this.#manager, this.#consumer);
   }
 
   // For the puller.
@@ -312,11 +318,11 @@ export class PulledTrigger implements Trigger, CallTrigger, PullerOwner {
     if (skips === undefined && note === undefined) return false;
     const delivery = this.#deliveryOf(call);
     if (delivery === undefined) return false;
-    if (skips?.(call, delivery) === true) {
+    if (this.#source.skips?.(call, delivery) === true) {
       this.#settlement.ack(call);
       return true;
     }
-    if (note !== undefined) call.addNote(note(delivery));
+    if (note !== undefined) call.addNote(this.#source.note?.(delivery) ?? "");
     return false;
   }
 
@@ -425,10 +431,12 @@ export class PulledTrigger implements Trigger, CallTrigger, PullerOwner {
     const info = await manager.streams.info(stream);
     if (info.created === this.#streamCreated) await manager.consumers.info(stream, this.#consumer);
     else await this.#takeStream(manager, info, true);
+    await this.#source.activate?.(manager);
   }
 
   #fail(reason: string): void {
     this.#state = "failed";
+    this.#source.deactivate?.();
     this.#setProblem(reason);
     void this.#puller.stop();
   }

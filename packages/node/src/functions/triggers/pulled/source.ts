@@ -12,14 +12,20 @@ export interface MessageSource {
   readonly filters: readonly string[];
   /** Whether one message is handled at a time, over all copies. */
   readonly isStrict: boolean;
-  /** Makes ready what produces the messages, if that is ours. Called again after each loss. */
+  /** A peculiarity of how the messages come, for people. */
+  readonly remark?: string | undefined;
+  /** Makes the stream ready, if that is ours. Called again after each loss. */
   prepare?(manager: JetStreamManager): Promise<void>;
+  /** Starts what produces the messages, once there is a consumer for them. Called again after each loss. */
+  activate?(manager: JetStreamManager): Promise<void>;
+  /** Ends what this copy does for that. */
+  deactivate?(): void;
   /** Where a new consumer starts. */
   start(info: StreamInfo): ConsumerStart;
   /** Whether a message is settled without a call. Absent when each one is called for. */
   skips?(message: TriggerMessage, delivery: Delivery): boolean;
   /** Text that the function gets beside the delivery. Absent when there is none. */
   note?(delivery: Delivery): string;
-  /** Ends what produces the messages, if no other copy needs it. */
-  retire?(manager: JetStreamManager): Promise<void>;
+  /** Ends what produces the messages, if no other copy needs it. @param consumer Name of the trigger's consumer */
+  retire?(manager: JetStreamManager, consumer: string): Promise<void>;
 }
