@@ -1,5 +1,5 @@
 /**
- * Benchmarks: `npm run bench`; of functions, of machines, of microVMs alone, or of how a deploy grows with what runs
+ * Benchmarks: `npm run bench`; of functions, of triggers, of machines, of microVMs alone, or of how a deploy grows with what runs
  * (`growth`, a part of `machines`) with `npm run bench -- machines` and the like. `npm run bench -- microvms --emulated-host` measures Firecracker in an emulated host, where KVM does not work.
  * Prints medians, and what can be compared as a ratio against a baseline of the same run, interleaved with it.
  */
@@ -20,6 +20,7 @@ import { benchMachines } from "./bench/machines.ts";
 import { benchInEmulatedHost } from "./bench/microvms/emulated-host.ts";
 import { benchMicroVms } from "./bench/microvms.ts";
 import { median, quantile, row, timeMs } from "./bench/support.ts";
+import { benchTriggers } from "./bench/triggers.ts";
 import { build } from "./build.ts";
 
 const deploys = 30;
@@ -53,6 +54,7 @@ async function main(part: string | undefined, option: string | undefined): Promi
     else if (part === "growth") await benchGrowth();
     else if (part === "microvms") await benchMicroVms();
     else if (part === "functions") await benchFunctions();
+    else if (part === "triggers") await benchTriggers();
     else await benchWhole(nexPath);
   });
 }

@@ -2,7 +2,7 @@
  * Figures of functions: `npm run bench -- functions`, which writes docs/benchmarks.md too. Every round asks all
  * candidates in turn, medians are compared, and each is a ratio to the bare responder of the same run.
  */
-import { type ChildProcess, fork, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import { cpus } from "node:os";
@@ -17,6 +17,7 @@ import { startTestNexus } from "../../packages/testing/src/nexus.ts";
 import { unmetSandboxRequirement } from "../../packages/testing/src/node.ts";
 import { commandLineOf } from "../../packages/testing/src/observe.ts";
 import { hasOpenssl, TestAuthority } from "../../test/support/certificates.ts";
+import { ask, cpuOf, startChild } from "./children.ts";
 import type { LoadResult, LoadSpec } from "./functions/load.ts";
 import { type Aim, judge, type Load, Report } from "./report.ts";
 import { eventually, median } from "./support.ts";
@@ -24,7 +25,6 @@ import { eventually, median } from "./support.ts";
 const rounds = Number(process.env["NEX_BENCH_ROUNDS"] ?? 5);
 const durationMs = Number(process.env["NEX_BENCH_ROUND_MS"] ?? 1_500);
 const warmMs = 300;
-const ticksPerSecond = 100;
 const wasmExamples = join(import.meta.dirname, "../../examples/wasm");
 
 /** Something that answers on a subject, and the processes that work for it. */
@@ -404,15 +404,7 @@ class Field implements AsyncDisposable {
   }
 
   #child(script: string): ChildProcess {
-    const child = fork(join(import.meta.dirname, "functions", script), {
-      execArgv: ["--conditions=nex-src", "--disable-warning=ExperimentalWarning"],
-      serialization: "advanced",
-    });
-    this.#stack.defer(async () => {
-      if (child.connected) child.disconnect();
-      if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
-    });
-    return child;
+    return startChild(`functions/${script}`, this.#stack);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -433,24 +425,6 @@ async function measure(load: ChildProcess, { pids }: Candidate, spec: LoadSpec):
   return { ...result, cpuUs };
 }
 
-/** Sends a message and waits for one with a member of that name. */
-async function ask(child: ChildProcess, message: object | undefined, member: string): Promise<unknown> {
-  const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-  const take = (answer: object): void => {
-    if (member in answer) resolve(answer);
-  };
-  const gone = (): void => reject(new Error("a process of the benchmark has ended"));
-  child.on("message", take);
-  child.once("exit", gone);
-  if (message !== undefined) child.send(message);
-  try {
-    return await promise;
-  } finally {
-    child.off("message", take);
-    child.off("exit", gone);
-  }
-}
-
 /** The agent of a function: the one whose CPU time grows when the function works. */
 async function agentOf(client: NexClient, subject: string): Promise<number> {
   const agents = readdirSync("/proc")
@@ -465,22 +439,6 @@ async function agentOf(client: NexClient, subject: string): Promise<number> {
   const [busiest] = [...start].sort((a, b) => grown(b) - grown(a));
   if (busiest === undefined) throw new Error("there is no agent");
   return busiest[0];
-}
-
-/** CPU time of processes, in microseconds. */
-function cpuOf(pids: readonly number[]): number {
-  let ticks = 0;
-  for (const pid of new Set(pids)) {
-    try {
-      const fields = readFileSync(`/proc/${pid}/stat`, "latin1")
-        .replace(/^.*\) /, "")
-        .split(" ");
-      ticks += Number(fields[11]) + Number(fields[12]);
-    } catch {
-      // It has ended.
-    }
-  }
-  return (ticks * 1e6) / ticksPerSecond;
 }
 
 function residentBytes(pid: number): number {
