@@ -1,8 +1,6 @@
 /** A nexus over several servers: a cluster with replicated JetStream that loses one of them, and a leaf node. */
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
@@ -10,60 +8,14 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import { Objm } from "@nats-io/obj";
 import { connectNex, NexClient } from "@nexengine/client";
 import { createKey, curveKeyOfSeed } from "@nexengine/protocol";
-import type { NatsServer } from "@nexengine/provision";
 import { newSigner, startTestNatsServer, startTestNode } from "@nexengine/testing";
+import { Cluster, domain } from "./support/cluster.ts";
 
-const bucket = "NEXCLIFILES";
-const domain = "hub";
 const nodeCount = 3;
+const bucket = "NEXCLIFILES";
 const deploysWhileDown = 3;
 const issuer = newSigner();
 const publisher = curveKeyOfSeed(createKey("curve").seed);
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, "close");
-  return port;
-}
-
-/** Three servers that form one, with JetStream on each. */
-class Cluster implements AsyncDisposable {
-  readonly servers: NatsServer[] = [];
-  leafPort = 0;
-  readonly #stores = mkdtempSync(join(tmpdir(), "nex-cluster-"));
-
-  static async start(): Promise<Cluster> {
-    const cluster = new Cluster();
-    cluster.leafPort = await freePort();
-    const ports = await Promise.all(Array.from({ length: nodeCount }, freePort));
-    const routes = ports.map((port) => `"nats-route://127.0.0.1:${port}"`).join(", ");
-    const started = ports.map((port, at) =>
-      startTestNatsServer({
-        jetstream: false,
-        config: [
-          `server_name: s${at}`,
-          `jetstream { domain: ${domain}, store_dir: "${join(cluster.#stores, String(at))}" }`,
-          `cluster { name: c, listen: "127.0.0.1:${port}", routes: [${routes}] }`,
-          ...(at === 0 ? [`leafnodes { listen: "127.0.0.1:${cluster.leafPort}" }`] : []),
-        ].join("\n"),
-      }),
-    );
-    cluster.servers.push(...(await Promise.all(started)));
-    return cluster;
-  }
-
-  get urls(): string[] {
-    return this.servers.map(({ url }) => url);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.servers.map((server) => server.stop()));
-    rmSync(this.#stores, { recursive: true, force: true });
-  }
-}
 
 /** Tries again and again, for as long as the test may take. */
 async function eventually<T>(work: () => Promise<T>): Promise<T> {

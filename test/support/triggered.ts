@@ -37,6 +37,11 @@ const teller = `
     return "done";
   };`;
 
+/** Source of a teller. @param copy Its name in what it tells */
+export function tellerSource(copy: string): string {
+  return teller.replace("COPY", JSON.stringify(copy));
+}
+
 /** Listens to tellers. */
 export class Told {
   readonly all: Seen[] = [];
@@ -72,7 +77,7 @@ export async function deployTeller(
   options: TestDeployOptions & { copy?: string } = {},
 ): Promise<Deployment> {
   const { copy = "one", ...rest } = options;
-  return await nexus.function(teller.replace("COPY", JSON.stringify(copy)), {
+  return await nexus.function(tellerSource(copy), {
     name: "teller",
     triggerSubjects: [],
     triggers,

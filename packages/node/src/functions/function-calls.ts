@@ -299,7 +299,7 @@ export class FunctionCalls {
     for (const call of calls.drain() as Call[]) {
       call.slots = undefined;
       if (running.has(call)) {
-        call.failed({ code: CallError.stopped, text: why });
+        call.failed({ code: CallError.stopped, text: why, machineLost: true });
       } else if (this.#hold(call)) {
         call.compact();
         waiting.push(call);
@@ -422,17 +422,19 @@ export class FunctionCalls {
     const alive = await machine.agent.ping(this.#options.deadlineGraceMs);
     slots.probing = false;
     if (!this.#slots.includes(slots)) return;
-    this.#failOverdue(slots);
+    this.#failOverdue(slots, !alive);
     if (alive) return;
     const why = "the machine was ended: another call ran into its time limit";
     this.removeMachine(machine, why);
     this.#options.abandon(machine, why);
   }
 
-  #failOverdue({ machine, concurrency }: MachineSlots): void {
+  #failOverdue({ machine, concurrency }: MachineSlots, isMachineLost = false): void {
     const nowMs = performance.now();
     const { callTimeMs } = this.#options;
-    const failure = { code: CallError.timedOut, text: `the call ran longer than ${callTimeMs} ms` };
+    const text = `the call ran longer than ${callTimeMs} ms`;
+    const lost = isMachineLost ? ({ machineLost: true } as const) : {};
+    const failure = { code: CallError.timedOut, text, ...lost };
     for (const { call, sinceMs } of machine.agent.calls.running(concurrency)) {
       if (nowMs - sinceMs <= callTimeMs) continue;
       machine.agent.cancel(call);

@@ -43,6 +43,8 @@ export interface CallFailure {
   retry?: false;
   /** Delay before the next attempt that the function asked for, in ms. */
   retryAfterMs?: number;
+  /** Set by the node: the machine ended with the call, and perhaps because of another one. */
+  machineLost?: true;
 }
 
 /** A message as offsets into a buffer, which must not change. Headers, if any, end where the payload starts. */

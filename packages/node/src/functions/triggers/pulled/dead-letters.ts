@@ -59,7 +59,7 @@ export class DeadLetters {
       if (this.#isOwnStream) await this.#createStream(manager);
       else await manager.streams.find(this.#subject);
     } catch (error) {
-      if (!this.#isOwnStream && codeOf(error) === undefined && /no stream matches/i.test(String(error))) {
+      if (!this.#isOwnStream && /no stream matches/i.test(String(error))) {
         throw new NexError("trigger_source_missing", `${what}: no stream has this subject`, {
           advice: 'Make one, leave "dead" away, or say dead=drop',
         });

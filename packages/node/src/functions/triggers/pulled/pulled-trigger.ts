@@ -134,6 +134,10 @@ export class PulledTrigger implements Trigger, CallTrigger, PullerOwner {
       events: {
         settled: () => this.#puller.more(),
         dead: (delivery, reason, isKept) => report.messageDead(spec, delivery, reason, isKept),
+        // Messages that are asked for already would come together.
+        careful: () => {
+          if (this.#state === "active" && this.#puller.isPulling) this.#puller.start();
+        },
         deadTrouble: (why) => this.#setProblem(why),
       },
     };
@@ -277,8 +281,9 @@ export class PulledTrigger implements Trigger, CallTrigger, PullerOwner {
       return 0;
     }
     const inHand = this.#settlement.size + open;
-    const isOneByOne = this.#source.isStrict || this.#deniedAcks !== undefined;
-    if (isOneByOne || this.#settlement.failuresInRow >= failuresMax) return inHand === 0 ? 1 : 0;
+    const { isCareful, failuresInRow } = this.#settlement;
+    const isOneByOne = this.#source.isStrict || isCareful || this.#deniedAcks !== undefined;
+    if (isOneByOne || failuresInRow >= failuresMax) return inHand === 0 ? 1 : 0;
     const most = Math.min(room, askedMax, Math.max(1, Math.floor(askedBytesMax / this.#meanBytes)));
     return most - open - this.#waiting.length;
   }

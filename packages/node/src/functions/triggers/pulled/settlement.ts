@@ -36,6 +36,8 @@ interface SettlementEvents {
   settled(): void;
   /** A message was given up; it is kept as a dead letter, or dropped. */
   dead(delivery: Delivery, reason: string, isKept: boolean): void;
+  /** From now on, messages should come one at a time. */
+  careful(): void;
   /** Dead letters can't be kept; `undefined` when they can be again. */
   deadTrouble(why: string | undefined): void;
 }
@@ -54,6 +56,9 @@ const deadRetryMs = 30_000;
 /** Dead letters in a row that can't be kept, after which no more messages are taken. */
 const deadFailuresMax = 10;
 const reasonCharactersMax = 200;
+/** Time without a lost machine after which messages are taken together again. */
+const carefulMs = 60_000;
+const suspectsMax = 4_096;
 
 const ack = contentOf("");
 const inProgress = contentOf("+WPI");
@@ -74,6 +79,11 @@ export class Settlement {
   #unsent: { bytes: Buffer; content: MessageContent }[] = [];
   #timer: NodeJS.Timeout | undefined;
   #deadFailures = 0;
+  /** Messages that were with a machine when it was lost: one of them may be to blame. By delivery. */
+  readonly #suspects = new Set<number>();
+  #carefulUntilMs = 0;
+  /** Whether several messages of this turn have lost their machine together. */
+  #isLostTogether = false;
   #failuresInRow = 0;
   #lastError: string | undefined;
 
@@ -96,6 +106,11 @@ export class Settlement {
     return this.#deadFailures >= deadFailuresMax;
   }
 
+  /** Whether messages should be taken one at a time, because one of those to come may end its machine. */
+  get isCareful(): boolean {
+    return this.#suspects.size > 0 && performance.now() < this.#carefulUntilMs;
+  }
+
   get lastError(): string | undefined {
     return this.#lastError;
   }
@@ -110,6 +125,7 @@ export class Settlement {
   /** The message is done. */
   ack(call: Call): void {
     this.#failuresInRow = 0;
+    if (this.#suspects.size > 0) this.#clear(call);
     this.counters.acked++;
     if (this.#parts.policy.confirm) void this.#confirm(call);
     else this.#end(call, ack);
@@ -131,14 +147,39 @@ export class Settlement {
     this.#lastError = failure.text;
     const count = deliveryCountOf(call.bytes, call.replyStart, call.replyEnd);
     const isLast = attempts > 0 && count >= attempts;
-    // A call that waited in vain was no attempt.
-    const isUsedUp = isLast && failure.code !== CallError.overloaded;
-    if (failure.retry === false || failure.code === CallError.badCall || isUsedUp) {
+    if (this.#isInnocent(call, failure) && failure.retry !== false) {
+      this.again(call, backoffMs[0] ?? 0);
+      return;
+    }
+    if (failure.retry === false || failure.code === CallError.badCall || isLast) {
       this.giveUp(call, `${failure.code} ${failure.text}`);
       return;
     }
     const delayMs = failure.retryAfterMs ?? backoffMs[Math.min(count, backoffMs.length) - 1] ?? 0;
     this.again(call, delayMs);
+  }
+
+  /** Whether the message is not known to be to blame: its call waited in vain, or lost its machine with others. */
+  #isInnocent(call: Call, { code, machineLost }: CallFailure): boolean {
+    if (code === CallError.overloaded) return true;
+    if (machineLost === true && this.size > 1 && !this.#isLostTogether) {
+      this.#isLostTogether = true;
+      setImmediate(() => {
+        this.#isLostTogether = false;
+        if (this.isCareful) this.#parts.events.careful();
+      });
+    }
+    if (machineLost !== true || !this.#isLostTogether) {
+      this.#clear(call);
+      return false;
+    }
+    if (this.#suspects.size < suspectsMax) this.#suspects.add(sequenceOf(call));
+    this.#carefulUntilMs = performance.now() + carefulMs;
+    return true;
+  }
+
+  #clear(call: Call): void {
+    this.#suspects.delete(sequenceOf(call));
   }
 
   /** Gives the message back to the server, for a copy with room after a delay. */
@@ -168,6 +209,7 @@ export class Settlement {
       this.again(call, deadRetryMs);
       return;
     }
+    this.#clear(call);
     if (this.#deadFailures > 0) events.deadTrouble(undefined);
     this.#deadFailures = 0;
     this.counters.dead++;
@@ -212,6 +254,11 @@ export class Settlement {
       if (!moved.has(call)) this.#parts.connection.publish(call, inProgress);
     }
   }
+}
+
+/** Sequence number of the message in its stream; 0 if it can't be read. */
+function sequenceOf(call: Call): number {
+  return parseAckSubject(subjectOf(call))?.sequence ?? 0;
 }
 
 function subjectOf({ bytes, replyStart, replyEnd }: Call): string {
