@@ -34,7 +34,7 @@ test("subscriptions that NATS takes away are told and tried again: a function's 
   await until(() => told(/does not permit the subscription of a trigger; it is tried again/, "f") > 0);
   assert.match(
     (await workloadOf("f"))?.nex?.reason ?? "",
-    /^trigger f: NATS does not permit the subscription; it is tried again$/,
+    /^trigger subject \(subject f\): NATS does not permit the subscription; it is tried again$/,
   );
   assert.equal((await workloadOf("other"))?.nex?.reason, undefined);
   assert.equal(await nexus.call("other"), "2");

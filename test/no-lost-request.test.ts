@@ -6,8 +6,8 @@ import { createKey, signerOfSeed } from "@nexengine/protocol";
 import { startTestNexus, startTestNode, type TestNexus } from "@nexengine/testing";
 import { eventually } from "../packages/testing/src/observe.ts";
 
-/** Requests that are asked at once: more than a machine takes ahead, so that some wait in the node's queue. */
-const callersMax = 120;
+/** Requests that are asked at once: more than a machine takes ahead, so that some wait in the node's queue, and none long. */
+const callersMax = 80;
 const answerTimeoutMs = 60_000;
 
 /** Says its version, and tells that it has handled the request. */

@@ -92,7 +92,7 @@ test("a call that nobody listens to, and one that nobody answers, are told apart
   await using bench = await startBench();
   const nobody = await refusal(bench.client.call("f", "", { timeoutMs: 600_000 }));
   assert.equal(nobody.code, "node_not_found");
-  assert.equal(nobody.message, 'Cannot call "f": nobody listens on this subject');
+  assert.equal(nobody.message, 'Cannot call "f": nobody answers on this subject, or no copy has room');
   const connection = await bench.connection();
   connection.subscribe("f", { callback: () => {} });
   await connection.flush();

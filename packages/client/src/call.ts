@@ -125,10 +125,14 @@ function plain(received: MsgHdrs | undefined): Record<string, string> {
 function callFailure(cause: unknown, action: string, timeoutMs: number): NexError {
   switch (silenceKind(cause)) {
     case "no-responders":
-      return new NexError("node_not_found", `${action}: nobody listens on this subject`, {
-        cause,
-        advice: "See what runs with: nex ps",
-      });
+      return new NexError(
+        "node_not_found",
+        `${action}: nobody answers on this subject, or no copy has room`,
+        {
+          cause,
+          advice: "See what runs with: nex ps; a copy that is full takes calls again when few wait",
+        },
+      );
     case "timeout":
       return new NexError("timeout", `${action}: no reply within ${timeoutMs} ms`, { cause });
     default:

@@ -12,6 +12,7 @@ import {
 import { AgentCall } from "../agent-client/calls.ts";
 import type { Share } from "../budget/quota.ts";
 import type { Machine } from "../machines/machine.ts";
+import { FillMarks } from "./fill-marks.ts";
 import type { TriggerMessage } from "./triggers/trigger-connection.ts";
 
 /** Interval for checking call deadlines, in ms. */
@@ -193,6 +194,8 @@ class MachineSlots {
 }
 
 export class FunctionCalls {
+  /** Whether other copies should take further calls. */
+  readonly marks: FillMarks;
   readonly #options: FunctionCallsOptions;
   readonly #slots: MachineSlots[] = [];
   readonly #queue: Call[] = [];
@@ -208,6 +211,7 @@ export class FunctionCalls {
 
   constructor(options: FunctionCallsOptions) {
     this.#options = options;
+    this.marks = new FillMarks(options.callQueueMax);
   }
 
   /** Number of accepted calls without an answer. */
@@ -263,6 +267,7 @@ export class FunctionCalls {
     call.compact();
     this.#queue.push(call);
     this.#startSweep();
+    this.marks.grown(this.#waiting, nowMs - (this.#queue[this.#queueAt] as Call).queuedAtMs);
   }
 
   /** Counts the bytes of a waiting call. @returns false when they are too many. */
@@ -318,6 +323,7 @@ export class FunctionCalls {
   /** Gives waiting calls to machines with free slots. */
   #dispatch(): void {
     if (this.#waiting > 0) this.#giveWaiting();
+    if (this.marks.isFull) this.marks.shrunk(this.#waiting);
     if (this.#idle !== undefined && this.size === 0) this.#idle.resolve();
     if (this.#roomListeners.length > 0) this.#tellRoom();
   }

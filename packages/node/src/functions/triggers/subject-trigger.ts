@@ -54,6 +54,8 @@ export class SubjectTrigger implements Trigger, CallTrigger {
   readonly #queue: string;
   #state: TriggerState = "stopped";
   #subscription: LastingSubscription | undefined;
+  /** The end of the last leave: the server has sent all that it had for the subscription. */
+  #left: Promise<void> | undefined;
 
   constructor(spec: SubjectTriggerSpec, { owner, connection, calls, replies, report }: SubjectTriggerParts) {
     this.spec = spec;
@@ -62,11 +64,12 @@ export class SubjectTrigger implements Trigger, CallTrigger {
     this.#replies = replies;
     this.#report = report;
     this.#queue = functionQueueGroup(owner.namespace, owner.name);
+    if (spec.when_full !== "refuse") calls.marks.onChange(() => this.#fitToRoom());
   }
 
   get health(): TriggerHealth {
-    if (this.#state === "active" && this.#connection.isClosed)
-      return { state: "active", problem: "its connection is closed" };
+    const isOn = this.#state === "active" || this.#state === "full";
+    if (isOn && this.#connection.isClosed) return { state: this.#state, problem: "its connection is closed" };
     if (this.#subscription?.isDenied === true)
       return { state: this.#state, problem: "NATS does not permit the subscription; it is tried again" };
     return { state: this.#state };
@@ -78,7 +81,7 @@ export class SubjectTrigger implements Trigger, CallTrigger {
   }
 
   async pause(): Promise<void> {
-    if (this.#state !== "active") return;
+    if (this.#state !== "active" && this.#state !== "full") return;
     this.#state = "paused";
     await this.#unsubscribe();
   }
@@ -86,6 +89,7 @@ export class SubjectTrigger implements Trigger, CallTrigger {
   async resume(): Promise<void> {
     if (this.#state !== "paused") return;
     await this.#subscribe();
+    this.#fitToRoom();
   }
 
   async drain(): Promise<void> {
@@ -101,6 +105,11 @@ export class SubjectTrigger implements Trigger, CallTrigger {
 
   /** Returns once the server has the subscription. */
   async #subscribe(): Promise<void> {
+    this.#join();
+    await this.#connection.flush();
+  }
+
+  #join(): void {
     this.#state = "active";
     const { subject } = this.spec;
     const take = (message: TriggerMessage): void => this.#take(new Call(this, message));
@@ -113,13 +122,32 @@ export class SubjectTrigger implements Trigger, CallTrigger {
         back: () => this.#report.triggerBack(subject),
       },
     );
-    await this.#connection.flush();
   }
 
   async #unsubscribe(): Promise<void> {
     const subscription = this.#subscription;
     this.#subscription = undefined;
-    await subscription?.drain();
+    await Promise.all([subscription?.drain(), this.#left]);
+  }
+
+  /** Leaves the queue group while the function is full, and joins it again. One round trip at the least lies between. */
+  #fitToRoom(): void {
+    const { isFull } = this.#calls.marks;
+    if (this.#state === "active" && isFull && this.#left === undefined) {
+      this.#state = "full";
+      this.#left = this.#leave();
+    } else if (this.#state === "full" && !isFull && this.#left === undefined) this.#join();
+  }
+
+  /** Messages that the server has sent already still become calls. */
+  async #leave(): Promise<void> {
+    try {
+      await this.#unsubscribe();
+    } catch {
+      // The connection is away: nats.js has dropped the subscription.
+    }
+    this.#left = undefined;
+    this.#fitToRoom();
   }
 
   #take(call: Call): void {
