@@ -31,7 +31,10 @@ export const nodeFolders = {
     ["agent-client"],
   ],
   /** These may be imported from everywhere, and may import all but the ones in `closedToBeside`. */
-  beside: ["budget", "config", "connections", "hand-over", "host-services", "sandbox", "state", "telemetry"],
+  beside: [
+    ...["budget", "config", "connections", "hand-over", "host-services", "ingress", "sandbox", "state"],
+    "telemetry",
+  ],
   closedToBeside: ["control-api", "admission"],
   /** The file that holds the whole, and the files that may import it. */
   composer: "node.ts",

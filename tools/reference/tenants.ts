@@ -133,6 +133,8 @@ export function tenantsConfig(): string {
 const roleTexts: Record<NatsRole, string> = {
   node: "The node itself: requests to it, events and logs. `*` stands for its id where that is not known.",
   workloads: "By whom a node acts for one namespace: its triggers and its artifacts.",
+  listener:
+    "A node's HTTP listener for one namespace, beside what the node's user has. Whoever has it can pretend to be any user of an HTTP route.",
   issuer: "Deploys into one namespace, watches it, and calls its functions.",
   operator: "Sees the nodes and every namespace, and asks for lame duck mode.",
 };

@@ -32,6 +32,7 @@ import { StreamRules } from "./functions/triggers/stream-rules.ts";
 import type { PreparedHandOver } from "./hand-over/predecessor.ts";
 import { AddressRules } from "./host-services/addresses.ts";
 import { HostServices } from "./host-services/host-services.ts";
+import { HttpListener } from "./ingress/listener.ts";
 import { Pool } from "./machines/pool.ts";
 import { cleanUpAfterPreviousNode, endMachine } from "./machines/previous-node.ts";
 import { type CompleteNodeOptions, completeOptions, type NodeOptions } from "./options.ts";
@@ -300,14 +301,39 @@ async function compose(
     await predecessor.finish();
     pool.fill();
   }
+  const httpAddress = await listenForHttp(foundations, budget, info, stack);
   startAutostart(parts, issuer);
   const { heartbeatMs } = tuning;
   return new RunningNode({
-    ...{ info, workloads, reporter, log, heartbeatMs },
+    ...{ info, workloads, reporter, log, heartbeatMs, httpAddress },
     drained: drain.finished,
     connection: connections.own,
     handedOver: handedOverBy({ ...listening, isLasting: isLasting(options, directory) }),
   });
+}
+
+/**
+ * Opens the HTTP listener, if the configuration has one.
+ *
+ * @returns its address
+ * @throws NexError `port_taken`, `file_not_found`, `config_invalid`
+ */
+async function listenForHttp(
+  { options: { config, tuning, log, predecessor }, connections }: Foundations,
+  budget: Budget,
+  info: NodeInfo,
+  stack: AsyncDisposableStack,
+): Promise<string | undefined> {
+  if (config.http === undefined) return undefined;
+  const listening = {
+    ...{ config: config.http, connections, log },
+    routesSilentMs: tuning.routesSilentMs,
+    isListed: (namespace: string) => rulesOf(config, namespace).isListed,
+    isDraining: () => info.lameDuck,
+    held: budget.heldBytes.share(),
+  };
+  const listener = stack.use(await HttpListener.start(listening, predecessor !== undefined));
+  return listener.address;
 }
 
 /** Parts of a composed node. */

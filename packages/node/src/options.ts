@@ -50,6 +50,10 @@ export interface NodeTuning {
   answerListBytesMax: number;
   /** Time after which a machine ends itself when its node is gone, if its driver supports that. */
   nodeLostTimeoutMs: number;
+  /** Interval at which a copy announces its HTTP routes. */
+  routesAnnounceMs: number;
+  /** Time after which a copy that does not announce its HTTP routes is forgotten. */
+  routesSilentMs: number;
 }
 
 /** Limits of a workload that asks for none. */
@@ -82,6 +86,8 @@ export const defaultTuning: Omit<NodeTuning, "sourceBytesMax" | "callQueueMax"> 
   // Half of a NATS server's default maximum payload.
   answerListBytesMax: 524_288,
   nodeLostTimeoutMs: 60_000,
+  routesAnnounceMs: 10_000,
+  routesSilentMs: 30_000,
 };
 
 /** Options for starting a node, as given. */

@@ -12,6 +12,8 @@ export interface NexNode extends AsyncDisposable {
   /** `N…` */
   readonly id: string;
   readonly tags: Readonly<Record<string, string>>;
+  /** Address of its HTTP listener, such as `127.0.0.1:8080`; `undefined` without one. */
+  readonly httpAddress: string | undefined;
   /** Its state directory. */
   readonly directory: string;
   /** Settles when the node has ended; with the reason where neither `stop` nor an operator asked for it. */
@@ -45,6 +47,7 @@ export interface RunningParts {
   /** Parts that a successor gets. */
   handedOver: Omit<HandOverParts, "end">;
   connection: Connections["own"];
+  httpAddress: string | undefined;
   log: CompleteNodeOptions["log"];
   heartbeatMs: number;
 }
@@ -94,6 +97,10 @@ export class RunningNode implements NexNode {
 
   get ended(): Promise<NexError | undefined> {
     return this.#ended.promise;
+  }
+
+  get httpAddress(): string | undefined {
+    return this.#parts.httpAddress;
   }
 
   get directory(): string {

@@ -80,7 +80,7 @@ function makeTenant(file: string, options: TenantOptions): void {
   const jwt = signNatsUser(
     {
       publicKey,
-      name: role === "issuer" || role === "workloads" ? `${namespace}-${role}` : role,
+      name: role === "node" || role === "operator" ? role : `${namespace}-${role}`,
       ...(account === undefined ? {} : { account }),
       permissions: natsPermissions(role, {
         namespace,

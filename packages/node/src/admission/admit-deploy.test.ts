@@ -236,7 +236,6 @@ const refusals: [code: ErrorCode, message: RegExp, ...changes: Change[]][] = [
   ["namespace_invalid", /reserved for nodes/, set({ namespace: "System" })],
   ["namespace_unlisted", /does not take its workloads/, rules({ isListed: false })],
   ["feature_missing", /"unheard-of", which this node does not know/, nex({ requires: ["unheard-of"] })],
-  ["feature_missing", /"trigger.http", which this node does not have/, nex({ requires: ["trigger.http"] })],
   ["feature_missing", /\(unheard_of\)/, nex({ unheard_of: 1 })],
   ["limits_invalid", /nex\.limits\.vcpus/, nex({ limits: { vcpus: 0 } })],
   ["limits_invalid", /the allow-list is empty/, nex({ limits: { network: "egress" } })],

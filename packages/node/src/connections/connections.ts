@@ -112,6 +112,22 @@ export class Connections implements AsyncDisposable {
     return this.#of(namespace)?.login ?? this.#options.login;
   }
 
+  /** The connection of a namespace, also while it is lost; `undefined` before it is open for the first time. */
+  connectionOf(namespace: string): NatsConnection | undefined {
+    const ofNamespace = this.#of(namespace);
+    return ofNamespace === undefined ? this.own : ofNamespace.kept.connection;
+  }
+
+  /** The connections by which namespaces act, each with its namespace, or `*`. They settle when they are open. */
+  get ofAllNamespaces(): { namespace: string; opened: Promise<NatsConnection> }[] {
+    const own = Promise.resolve(this.own);
+    if (this.#ofNamespaces.size === 0) return [{ namespace: "*", opened: own }];
+    return [...this.#ofNamespaces].map(([namespace, one]) => ({
+      namespace,
+      opened: one === undefined ? own : one.kept.opened,
+    }));
+  }
+
   /** Whether the connection of a namespace is up. */
   isConnected(namespace: string): boolean {
     return this.#of(namespace)?.kept.isConnected ?? true;

@@ -28,6 +28,7 @@ export interface KeptConnectionOptions {
 export class KeptConnection implements AsyncDisposable {
   readonly #options: KeptConnectionOptions;
   #connection: NatsConnection | undefined;
+  readonly #opened = Promise.withResolvers<NatsConnection>();
   #isConnected = false;
   #whyNot = "it is not open yet";
   #change = Promise.withResolvers<void>();
@@ -43,6 +44,16 @@ export class KeptConnection implements AsyncDisposable {
 
   get isConnected(): boolean {
     return this.#isConnected;
+  }
+
+  /** The connection, also while it is lost; `undefined` before it is open for the first time. */
+  get connection(): NatsConnection | undefined {
+    return this.#connection;
+  }
+
+  /** Settles when it is open for the first time. */
+  get opened(): Promise<NatsConnection> {
+    return this.#opened.promise;
   }
 
   /** Settles after the first attempt. */
@@ -89,6 +100,7 @@ export class KeptConnection implements AsyncDisposable {
         return;
       }
       this.#connection = connection;
+      this.#opened.resolve(connection);
       this.#set(true, "");
       void this.#watch(connection);
     } catch (error) {

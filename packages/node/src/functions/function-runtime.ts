@@ -19,6 +19,7 @@ import type { CallCounters } from "./counters.ts";
 import { type Call, FunctionCalls } from "./function-calls.ts";
 import { TriggerSet } from "./trigger-set.ts";
 import { triggerConnectionOf } from "./triggers/connection-of.ts";
+import { HttpGate } from "./triggers/http/http-trigger.ts";
 import type { Delivery } from "./triggers/pulled/ack-subject.ts";
 import type { ReplyRules } from "./triggers/reply-rules.ts";
 import type { StreamRules } from "./triggers/stream-rules.ts";
@@ -100,6 +101,7 @@ export class FunctionRuntime {
         deployedAtMs: options.deployedAtMs,
       },
       nats: options.connection,
+      times: tuning,
       connection: triggerConnectionOf(options.connection),
       calls: this.#calls,
       replies: services.replyRulesOf(owner.namespace, options.isOwnConnection),
@@ -107,7 +109,8 @@ export class FunctionRuntime {
       report: this.#report(),
       held: this.#held,
     };
-    this.triggers = new TriggerSet(options.triggers, options.pausedTriggers, parts);
+    const http = new HttpGate(options.triggers, parts);
+    this.triggers = new TriggerSet(options.triggers, options.pausedTriggers, { ...parts, http });
   }
 
   /** Answers calls of host services. */

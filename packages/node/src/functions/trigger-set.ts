@@ -51,12 +51,15 @@ export class TriggerSet {
    * Starts all.
    *
    * @param isRestored Whether the function has run before. Then a trigger may become ready later.
-   * @throws NexError `trigger_denied`, `trigger_source_missing`, `trigger_failed`
+   * @throws NexError `trigger_denied`, `trigger_source_missing`, `trigger_failed`, `route_taken`
    */
   async start(isRestored: boolean): Promise<void> {
+    const { http, nats } = this.#parts;
+    if (!isRestored) await http.claim();
     const subjects = this.#triggers.flatMap(({ spec }) => (spec.type === "subject" ? spec.subject : []));
+    if (http.subject !== undefined) subjects.push(http.subject);
     this.#retries?.start();
-    await subscribePermitted(this.#parts.nats, subjects, async () => {
+    await subscribePermitted(nats, subjects, async () => {
       await Promise.all(this.#triggers.map((trigger) => this.#startOne(trigger, isRestored)));
     });
   }

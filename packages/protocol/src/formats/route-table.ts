@@ -56,11 +56,14 @@ export class RouteTable<Entry extends RouteOfMethods> {
     place.ends.push(entry);
   }
 
-  /** @param host In lower case, without a port. */
-  match(method: string, host: string, path: RequestPath): RouteMatch<Entry> {
+  /**
+   * @param host In lower case, without a port.
+   * @param isOfHost Whether routes without a host do not count.
+   */
+  match(method: string, host: string, path: RequestPath, isOfHost = false): RouteMatch<Entry> {
     const allow = new Set<string>();
     let found: Entry | undefined;
-    for (const root of [this.#hosts.get(host), this.#hosts.get("")]) {
+    for (const root of [this.#hosts.get(host), isOfHost ? undefined : this.#hosts.get("")]) {
       found ??= root && find(root, path.segments, 0, method, allow);
     }
     if (found !== undefined) return { kind: "found", entry: found, params: paramsOf(found.route, path) };

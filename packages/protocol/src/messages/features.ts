@@ -35,6 +35,7 @@ export const nodeFeatures: readonly Feature[] = [
   "sealed-request",
   "trigger-control",
   "trigger.cron",
+  "trigger.http",
   "trigger.kv",
   "trigger.object",
   "trigger.stream",

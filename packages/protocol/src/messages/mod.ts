@@ -14,6 +14,7 @@ export {
   logLevels,
 } from "./feeds.ts";
 export { checkHealth, type Health, healthBounds, healthSchema } from "./health.ts";
+export { httpHeaders, httpParamHeader } from "./http-headers.ts";
 export {
   checkLimits,
   countedLimits,
@@ -60,6 +61,14 @@ export {
   type WorkloadType,
   workloadPingResponseSchema,
 } from "./node.ts";
+export {
+  type AnnouncedRoute,
+  type RoutesAnnouncement,
+  type RoutesWanted,
+  routesAnnouncementBytesMax,
+  routesAnnouncementSchema,
+  routesWantedSchema,
+} from "./routes.ts";
 export {
   backoffMsOtherwise,
   checkTriggers,

@@ -61,6 +61,26 @@ const fromStream = z.union([
   z.strictObject({ time: z.iso.datetime({ offset: true }) }),
 ]);
 
+/** Requests over HTTP. */
+export const httpTriggerSchema = z.strictObject({
+  type: z.literal("http"),
+  name,
+  /** `[host]/path`, with `:name` for a segment and a last `*` for the rest. */
+  route: z.string().min(1).max(subjectBytesMax),
+  /** All when absent. */
+  methods: z
+    .array(z.string().regex(/^[A-Z]{1,16}$/))
+    .min(1)
+    .max(16)
+    .optional(),
+  /** `none`, or the accounts whose users may call. */
+  auth: z.union([z.literal("none"), z.strictObject({ accounts: z.array(z.string()).min(1).max(64) })]),
+  body_bytes_max: bounded("body_bytes_max"),
+  time_ms: bounded("time_ms"),
+  /** Origins that may call from a browser. */
+  cors: z.array(z.string().min(1).max(textCharactersMax)).min(1).max(64).optional(),
+});
+
 const triggerSchema = z.discriminatedUnion("type", [
   /** Messages on a core subject. */
   z.strictObject({
@@ -120,25 +140,7 @@ const triggerSchema = z.discriminatedUnion("type", [
     overlap: z.enum(["forbid", "allow"]).optional(),
     ...settling,
   }),
-  /** Requests over HTTP. */
-  z.strictObject({
-    type: z.literal("http"),
-    name,
-    /** `[host]/path`, with `:name` for a segment and a last `*` for the rest. */
-    route: z.string().min(1).max(subjectBytesMax),
-    /** All when absent. */
-    methods: z
-      .array(z.string().regex(/^[A-Z]{1,16}$/))
-      .min(1)
-      .max(16)
-      .optional(),
-    /** `none`, or the accounts whose users may call. */
-    auth: z.union([z.literal("none"), z.strictObject({ accounts: z.array(z.string()).min(1).max(64) })]),
-    body_bytes_max: bounded("body_bytes_max"),
-    time_ms: bounded("time_ms"),
-    /** Origins that may call from a browser. */
-    cors: z.array(z.string().min(1).max(textCharactersMax)).min(1).max(64).optional(),
-  }),
+  httpTriggerSchema,
 ]);
 /** A trigger on the wire. */
 export type TriggerRequest = z.infer<typeof triggerSchema>;

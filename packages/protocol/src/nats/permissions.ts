@@ -9,6 +9,7 @@ import {
   deadSubject,
   deploySubject,
   eventWildcard,
+  httpSubject,
   infoSubject,
   lameDuckSubject,
   logSubject,
@@ -17,6 +18,8 @@ import {
   pingNodeSubject,
   pingSubject,
   retrySubject,
+  routesSubject,
+  routesWantedSubject,
   scheduleSubject,
   stopSubject,
   tickSubject,
@@ -29,15 +32,16 @@ import type { NatsPermissions } from "./user.ts";
 /**
  * - `node`: the node itself. The namespaces' own connections carry out the requests of workloads.
  * - `workloads`: a node acting for one namespace.
+ * - `listener`: a node's HTTP listener acting for one namespace. It says which user has sent a request.
  * - `issuer`: deploys into one namespace, watches it, and calls its functions.
  * - `operator`: sees the nodes and every namespace, and shuts nodes down.
  */
-export const natsRoles = ["node", "workloads", "issuer", "operator"] as const;
+export const natsRoles = ["node", "workloads", "listener", "issuer", "operator"] as const;
 export type NatsRole = (typeof natsRoles)[number];
 
 /** Parameters of the permissions. */
 export interface RoleScope {
-  /** Used by `workloads` and `issuer`. */
+  /** Not used by `node` and `operator`. */
   namespace: string;
   /** Used by `node`, if its id is known. */
   nodeId?: string;
@@ -58,7 +62,7 @@ const functionResponses = { max: 64, timeMs: 600_000 };
 
 /** NATS permissions for one role, and nothing beyond them. */
 export function natsPermissions(role: NatsRole, scope: RoleScope): NatsPermissions {
-  return { node, workloads, issuer, operator }[role](scope);
+  return { node, workloads, listener, issuer, operator }[role](scope);
 }
 
 function node({ nodeId = "*" }: RoleScope): NatsPermissions {
@@ -93,10 +97,26 @@ function workloads({ namespace, subjects, streams = [], inboxPrefix }: RoleScope
       deadSubject(namespace, "*"),
       scheduleSubject(namespace, "*", "*"),
       tickSubject(namespace, "*", "*"),
+      routesSubject(namespace, "*"),
+      routesWantedSubject,
       ...[...streams, cron].flatMap(takeMessages),
     ],
-    subscribe: [...subjects, retrySubject(namespace, "*"), `${inboxPrefix}.>`],
+    subscribe: [
+      ...subjects,
+      retrySubject(namespace, "*"),
+      httpSubject(namespace, "*"),
+      routesSubject(namespace, "*"),
+      routesWantedSubject,
+      `${inboxPrefix}.>`,
+    ],
     responses: functionResponses,
+  };
+}
+
+function listener({ namespace, inboxPrefix }: RoleScope): NatsPermissions {
+  return {
+    publish: [httpSubject(namespace, "*"), routesWantedSubject],
+    subscribe: [routesSubject(namespace, "*"), `${inboxPrefix}.>`],
   };
 }
 

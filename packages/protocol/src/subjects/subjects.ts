@@ -127,5 +127,22 @@ export const scheduleSubject = (namespace: string, workloadName: string, trigger
 export const tickSubject = (namespace: string, workloadName: string, trigger: string): string =>
   `${root}.CRON.TICK.${namespace}.${workloadName}.${trigger}`;
 
+/** Subject of all HTTP requests to a workload, whatever their paths; `*` as namespace and workload stands for all. */
+export const httpSubject = (namespace: string, workloadName: string): string =>
+  `${root}.HTTP.${namespace}.${workloadName}`;
+/** Subject on which the copies of a workload announce their routes; `*` stands for all. */
+export const routesSubject = (namespace: string, workloadName: string): string =>
+  `${root}.ROUTES.${namespace}.${workloadName}`;
+/** Asks all copies to announce their routes. */
+export const routesWantedSubject = `${root}.ROUTES_WANTED`;
+
+/** @returns namespace and workload of a subject of announced routes; `undefined` for a subject of another form. */
+export function parseRoutesSubject(subject: string): { namespace: string; workloadName: string } | undefined {
+  const tokens = subject.split(".");
+  const [first, second, namespace = "", workloadName = ""] = tokens;
+  if (tokens.length !== 4 || first !== root || second !== "ROUTES") return undefined;
+  return { namespace, workloadName };
+}
+
 /** Bucket for the CLI's uploads, named as in Go Nex. */
 export const cliBucket = "NEXCLIFILES";

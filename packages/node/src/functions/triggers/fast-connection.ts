@@ -325,6 +325,12 @@ class FastTriggerConnection extends NatsTriggerConnection implements TriggerConn
     return true;
   }
 
+  ask(subject: string, answerTo: string, content: MessageContent): boolean {
+    // On the line of a message, the subject for answers stands after its subject.
+    const bytes = Buffer.from(`${subject} ${answerTo}`);
+    return this.publish({ bytes, replyStart: 0, replyEnd: bytes.length }, content);
+  }
+
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;

@@ -1,5 +1,5 @@
 /** Makes triggers of each kind. */
-import { NexError } from "@nexengine/protocol/errors";
+import type { HttpGate } from "./http/http-trigger.ts";
 import { CronSource } from "./pulled/cron-source.ts";
 import { kvSource } from "./pulled/kv-source.ts";
 import { objectSource } from "./pulled/object-source.ts";
@@ -9,7 +9,7 @@ import { SubjectTrigger, type SubjectTriggerParts } from "./subject-trigger.ts";
 import type { Trigger, TriggerSpec } from "./trigger.ts";
 
 /** Parts of all kinds. */
-export type TriggerParts = SubjectTriggerParts & PulledTriggerParts;
+export type TriggerParts = SubjectTriggerParts & PulledTriggerParts & { http: HttpGate };
 
 /** Makes one trigger, stopped. @param index Its place in the deploy */
 export function makeTrigger(spec: TriggerSpec, index: number, parts: TriggerParts): Trigger {
@@ -22,9 +22,9 @@ export function makeTrigger(spec: TriggerSpec, index: number, parts: TriggerPart
       return new PulledTrigger(spec, index, kvSource(spec), parts);
     case "object":
       return new PulledTrigger(spec, index, objectSource(spec), parts);
+    case "http":
+      return parts.http.trigger(spec, index);
     case "cron":
       return new PulledTrigger(spec, index, new CronSource(spec, parts.owner, parts.nats), parts);
-    default:
-      throw new NexError("feature_missing", `Cannot start a trigger of the type ${spec.type}`);
   }
 }

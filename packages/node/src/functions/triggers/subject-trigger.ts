@@ -41,6 +41,8 @@ export interface SubjectTriggerParts {
   calls: FunctionCalls;
   replies: ReplyRules;
   report: CallReport;
+  /** The trigger of a message, where several share the subject; the subject's own where it knows none. */
+  triggerOf?(message: TriggerMessage): CallTrigger | undefined;
 }
 
 export class SubjectTrigger implements Trigger, CallTrigger {
@@ -52,13 +54,16 @@ export class SubjectTrigger implements Trigger, CallTrigger {
   readonly #replies: ReplyRules;
   readonly #report: CallReport;
   readonly #queue: string;
+  readonly #triggerOf: SubjectTriggerParts["triggerOf"];
   #state: TriggerState = "stopped";
   #subscription: LastingSubscription | undefined;
   /** The end of the last leave: the server has sent all that it had for the subscription. */
   #left: Promise<void> | undefined;
 
-  constructor(spec: SubjectTriggerSpec, { owner, connection, calls, replies, report }: SubjectTriggerParts) {
+  constructor(spec: SubjectTriggerSpec, parts: SubjectTriggerParts) {
+    const { owner, connection, calls, replies, report, triggerOf } = parts;
     this.spec = spec;
+    this.#triggerOf = triggerOf;
     this.#connection = connection;
     this.#calls = calls;
     this.#replies = replies;
@@ -112,7 +117,8 @@ export class SubjectTrigger implements Trigger, CallTrigger {
   #join(): void {
     this.#state = "active";
     const { subject } = this.spec;
-    const take = (message: TriggerMessage): void => this.#take(new Call(this, message));
+    const take = (message: TriggerMessage): void =>
+      this.#take(new Call(this.#triggerOf?.(message) ?? this, message));
     this.#subscription = new LastingSubscription(
       this.#connection,
       subject,

@@ -43,6 +43,8 @@ export interface TriggerConnection extends SubscribingConnection {
    * @returns false when it was dropped, as with `publish`.
    */
   request(subject: string, answerTo: string, payload: string): boolean;
+  /** As `request`, with headers. The bytes are copied or sent before this returns. */
+  ask(subject: string, answerTo: string, content: MessageContent): boolean;
   /** A new subject for answers, which the connection may subscribe to. */
   newInbox(): string;
   /** Calls the listener whenever the connection is back after a loss. @returns a function that ends this */
@@ -113,17 +115,27 @@ export class PlainTriggerConnection extends NatsTriggerConnection implements Tri
     return { drain: () => subscription.drain(), drop: () => subscription.unsubscribe() };
   }
 
-  publish(to: ReplySubject, { bytes, headersStart, payloadStart, payloadEnd }: MessageContent): boolean {
+  publish(to: ReplySubject, content: MessageContent): boolean {
+    return this.#publish(to.bytes.toString("utf8", to.replyStart, to.replyEnd), undefined, content);
+  }
+
+  ask(subject: string, answerTo: string, content: MessageContent): boolean {
+    return this.#publish(subject, answerTo, content);
+  }
+
+  #publish(
+    subject: string,
+    reply: string | undefined,
+    { bytes, headersStart, payloadStart, payloadEnd }: MessageContent,
+  ): boolean {
     if (this.#connection.isClosed() || unsentBytes(this.#connection) > repliesUnsentBytesMax) return false;
-    const subject = to.bytes.toString("utf8", to.replyStart, to.replyEnd);
     // The connection may keep what it is given until it flushes.
     const payload = Buffer.from(bytes.subarray(payloadStart, payloadEnd));
     const block = bytes.subarray(headersStart, payloadStart);
-    this.#connection.publish(
-      subject,
-      payload,
-      block.length === 0 ? {} : { headers: MsgHdrsImpl.decode(block) },
-    );
+    this.#connection.publish(subject, payload, {
+      ...(reply === undefined ? {} : { reply }),
+      ...(block.length === 0 ? {} : { headers: MsgHdrsImpl.decode(block) }),
+    });
     return true;
   }
 
