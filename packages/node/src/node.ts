@@ -408,10 +408,12 @@ function makePool({ options, directory, driver }: Foundations, budget: Budget, r
 /** The parts of a function that depend on the namespace that it is in. */
 function servicesOfFunctions({
   options: { config, login },
+  identity,
   connections,
-}: Foundations): Pick<FunctionServices, "replyRulesOf" | "streamRulesOf" | "hostServicesOf"> {
+}: Foundations): Pick<FunctionServices, "nodeId" | "replyRulesOf" | "streamRulesOf" | "hostServicesOf"> {
   const addressRules = new AddressRules(config.http_allow);
   return {
+    nodeId: identity.id,
     replyRulesOf: (namespace, isOwnConnection) =>
       new ReplyRules({
         isOwnConnection,

@@ -110,11 +110,16 @@ test("Call gives the agent its trigger and the ack subject, also after a wait, a
     const trigger: CallTrigger = { index, replied: () => undefined, failed: () => undefined };
     const text = Buffer.from(`subject ${replySubject} payload`);
     // Large enough that a waiting call is copied out of it.
-    const bytes = Buffer.alloc(65_536, text);
-    const replyEnd = 8 + replySubject.length;
-    const content = { headersStart: replyEnd + 1, payloadStart: replyEnd + 1, payloadEnd: text.length };
-    const subject = { subjectStart: 0, subjectEnd: 7 };
-    calls.accept(new Call(trigger, { bytes, ...subject, replyStart: 8, replyEnd, ...content }));
+    const bytes = Buffer.alloc(65_536);
+    const start = 1_000;
+    text.copy(bytes, start);
+    const replyStart = start + 8;
+    const replyEnd = replyStart + replySubject.length;
+    const content = {
+      ...{ headersStart: replyEnd + 1, payloadStart: replyEnd + 1, payloadEnd: start + text.length },
+    };
+    const subject = { subjectStart: start, subjectEnd: start + 7 };
+    calls.accept(new Call(trigger, { bytes, ...subject, replyStart, replyEnd, ...content }));
   };
   const sendAll = (): void => {
     send(6, "$JS.ACK.S.C.1.2.3.4.5");

@@ -32,6 +32,7 @@ const retireMs = 2_000;
 
 /** Parts of the node that functions use. */
 export interface FunctionServices {
+  nodeId: string;
   budget: Budget;
   reporter: Reporter;
   tuning: NodeTuning;
@@ -47,9 +48,16 @@ export interface FunctionServices {
   ): HostServices;
 }
 
+/** The workload of a function. */
+interface FunctionOwner extends ReportedWorkload {
+  readonly spec: { readonly type: string };
+  /** SHA-256 of the artifact in lower-case hex. */
+  readonly sha256: string;
+}
+
 /** Options for running a function. */
 export interface FunctionRuntimeOptions {
-  owner: ReportedWorkload;
+  owner: FunctionOwner;
   triggers: readonly TriggerSpec[];
   /** Names of triggers that were paused on an earlier node. */
   pausedTriggers: readonly string[];
@@ -99,6 +107,9 @@ export class FunctionRuntime {
         namespace: owner.namespace,
         name: owner.name,
         deployedAtMs: options.deployedAtMs,
+        nodeId: services.nodeId,
+        type: owner.spec.type,
+        sha256: owner.sha256,
       },
       nats: options.connection,
       times: tuning,

@@ -1,8 +1,9 @@
 /** All triggers of one function. */
 import { NexError } from "@nexengine/protocol/errors";
 import { describeTrigger } from "@nexengine/protocol/messages";
-import { printable } from "@nexengine/protocol/subjects";
+import { functionQueueGroup, printable } from "@nexengine/protocol/subjects";
 import { subscribePermitted } from "../connections/denied-subscriptions.ts";
+import { type DiscoveredEndpoint, type DiscoveredFunction, discoveryOf } from "./service-discovery.ts";
 import { makeTrigger, type TriggerParts } from "./triggers/make-trigger.ts";
 import { DeadLetterRetries } from "./triggers/pulled/dead-letter-retries.ts";
 import type { Trigger, TriggerHealth, TriggerSpec } from "./triggers/trigger.ts";
@@ -15,15 +16,21 @@ export interface TriggerStatus {
 
 const storedTypes: ReadonlySet<string> = new Set(["stream", "kv", "object", "cron"]);
 
+/** Parts of the triggers, and what others may discover of their function. */
+export type TriggerSetParts = TriggerParts & {
+  owner: Pick<DiscoveredFunction, "nodeId" | "type" | "sha256">;
+};
+
 export class TriggerSet {
-  readonly #parts: TriggerParts;
+  readonly #parts: TriggerSetParts;
   readonly #triggers: readonly Trigger[];
   readonly #paused: Set<string>;
   /** Absent without triggers whose messages are settled. */
   readonly #retries: DeadLetterRetries | undefined;
+  #unlist: (() => void) | undefined;
 
   /** @param paused Names of triggers that stay paused after their start. */
-  constructor(specs: readonly TriggerSpec[], paused: readonly string[], parts: TriggerParts) {
+  constructor(specs: readonly TriggerSpec[], paused: readonly string[], parts: TriggerSetParts) {
     this.#parts = parts;
     this.#triggers = specs.map((spec, index) => makeTrigger(spec, index, parts));
     this.#paused = new Set(paused);
@@ -62,6 +69,28 @@ export class TriggerSet {
     await subscribePermitted(nats, subjects, async () => {
       await Promise.all(this.#triggers.map((trigger) => this.#startOne(trigger, isRestored)));
     });
+    this.#unlist ??= discoveryOf(this.#parts.nats).add(this.#discovered());
+  }
+
+  #discovered(): DiscoveredFunction {
+    const { owner, replies } = this.#parts;
+    const endpoints = (): DiscoveredEndpoint[] => this.#endpoints();
+    return {
+      ...owner,
+      startedAtMs: owner.deployedAtMs,
+      replies,
+      get endpoints() {
+        return endpoints();
+      },
+    };
+  }
+
+  #endpoints(): DiscoveredEndpoint[] {
+    const queueGroup = functionQueueGroup(this.#parts.owner.namespace, this.#parts.owner.name);
+    return this.#triggers.flatMap(({ spec, callStats }) => {
+      if (spec.type !== "subject" || callStats === undefined) return [];
+      return [{ name: spec.name, subject: spec.subject, queueGroup, ...callStats }];
+    });
   }
 
   async #startOne(trigger: Trigger, isRestored: boolean): Promise<void> {
@@ -88,6 +117,8 @@ export class TriggerSet {
   }
 
   async stop(): Promise<void> {
+    this.#unlist?.();
+    this.#unlist = undefined;
     this.#retries?.stop();
     await Promise.all(this.#triggers.map((trigger) => trigger.stop().catch(() => undefined)));
   }

@@ -21,6 +21,7 @@ import {
   routesSubject,
   routesWantedSubject,
   scheduleSubject,
+  serviceWildcard,
   stopSubject,
   tickSubject,
   triggerSubject,
@@ -55,10 +56,10 @@ export interface RoleScope {
 /** A node answers each request once, within the longest time that a request can wait. */
 const responses = { max: 1, timeMs: 600_000 };
 /**
- * Several functions of a namespace may share a trigger subject. With a lower maximum, the server lets none of them
- * answer.
+ * Several functions of a namespace may share a trigger subject, and each of them answers who asks for services. With a
+ * lower maximum, the server lets the others not answer.
  */
-const functionResponses = { max: 64, timeMs: 600_000 };
+const functionResponses = { max: 1_024, timeMs: 600_000 };
 
 /** NATS permissions for one role, and nothing beyond them. */
 export function natsPermissions(role: NatsRole, scope: RoleScope): NatsPermissions {
@@ -107,6 +108,7 @@ function workloads({ namespace, subjects, streams = [], inboxPrefix }: RoleScope
       httpSubject(namespace, "*"),
       routesSubject(namespace, "*"),
       routesWantedSubject,
+      serviceWildcard,
       `${inboxPrefix}.>`,
     ],
     responses: functionResponses,

@@ -144,5 +144,29 @@ export function parseRoutesSubject(subject: string): { namespace: string; worklo
   return { namespace, workloadName };
 }
 
+const serviceRoot = "$SRV";
+const serviceVerbs = ["PING", "INFO", "STATS"] as const;
+/** Questions to NATS services: who is there, their endpoints, and their counters. */
+export type ServiceVerb = (typeof serviceVerbs)[number];
+/** All subjects of services, for permissions. */
+export const serviceWildcard = `${serviceRoot}.>`;
+/** A service's subscriptions: all services, those of a name, and the one of an id. */
+export const serviceSubjects: readonly [string, ...string[]] = [
+  `${serviceRoot}.PING`,
+  ...serviceVerbs
+    .flatMap((verb) => [`${serviceRoot}.${verb}`, `${serviceRoot}.${verb}.*`, `${serviceRoot}.${verb}.*.*`])
+    .slice(1),
+];
+
+/** @returns `undefined` for a subject that asks for something else; an absent token means all. */
+export function parseServiceSubject(
+  subject: string,
+): { verb: ServiceVerb; name?: string; id?: string } | undefined {
+  const [first, asked, name, id] = subject.split(".");
+  const verb = serviceVerbs.find((known) => known === asked);
+  if (first !== serviceRoot || verb === undefined) return undefined;
+  return { verb, ...(name === undefined ? {} : { name }), ...(id === undefined ? {} : { id }) };
+}
+
 /** Bucket for the CLI's uploads, named as in Go Nex. */
 export const cliBucket = "NEXCLIFILES";

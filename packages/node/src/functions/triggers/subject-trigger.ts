@@ -1,5 +1,11 @@
 /** A trigger on a core NATS subject: messages become calls, outcomes become replies. */
-import { CallError, type CallFailure, callHeaderBytesMax, type ReplyView } from "@nexengine/protocol/agent";
+import {
+  CallError,
+  type CallFailure,
+  callHeaderBytesMax,
+  type ReplyView,
+  runTickNs,
+} from "@nexengine/protocol/agent";
 import { errorText } from "@nexengine/protocol/errors";
 import { errorCodeHeader, errorHeader } from "@nexengine/protocol/messages";
 import { functionQueueGroup } from "@nexengine/protocol/subjects";
@@ -7,7 +13,14 @@ import { LastingSubscription } from "../../connections/lasting-subscription.ts";
 import { Call, type CallTrigger, type FunctionCalls } from "../function-calls.ts";
 import type { Delivery } from "./pulled/ack-subject.ts";
 import type { ReplyRules } from "./reply-rules.ts";
-import type { SubjectTriggerSpec, Trigger, TriggerHealth, TriggerSpec, TriggerState } from "./trigger.ts";
+import type {
+  CallStats,
+  SubjectTriggerSpec,
+  Trigger,
+  TriggerHealth,
+  TriggerSpec,
+  TriggerState,
+} from "./trigger.ts";
 import type { TriggerConnection, TriggerMessage } from "./trigger-connection.ts";
 
 /** Outcomes of calls, for events and counters. */
@@ -55,6 +68,7 @@ export class SubjectTrigger implements Trigger, CallTrigger {
   readonly #report: CallReport;
   readonly #queue: string;
   readonly #triggerOf: SubjectTriggerParts["triggerOf"];
+  readonly #stats: CallStats = { requests: 0, errors: 0, lastError: "", runNs: 0 };
   #state: TriggerState = "stopped";
   #subscription: LastingSubscription | undefined;
   /** The end of the last leave: the server has sent all that it had for the subscription. */
@@ -70,6 +84,10 @@ export class SubjectTrigger implements Trigger, CallTrigger {
     this.#report = report;
     this.#queue = functionQueueGroup(owner.namespace, owner.name);
     if (spec.when_full !== "refuse") calls.marks.onChange(() => this.#fitToRoom());
+  }
+
+  get callStats(): CallStats {
+    return this.#stats;
   }
 
   get health(): TriggerHealth {
@@ -181,6 +199,8 @@ export class SubjectTrigger implements Trigger, CallTrigger {
       return;
     }
     if (this.#mayReply(call) && !this.#connection.publish(call, reply)) this.#report.replyDropped();
+    this.#stats.requests++;
+    this.#stats.runNs += runTicks * runTickNs;
     this.#report.succeeded(call, this.spec.subject, runTicks);
   }
 
@@ -195,6 +215,10 @@ export class SubjectTrigger implements Trigger, CallTrigger {
       const content = { headersStart: 0, payloadStart: headers.length, payloadEnd: bytes.length };
       if (!this.#connection.publish(call, { bytes, ...content })) this.#report.replyDropped();
     }
+    this.#stats.requests++;
+    this.#stats.errors++;
+    this.#stats.runNs += runTicks * runTickNs;
+    this.#stats.lastError = `${failure.code}:${failure.text}`;
     this.#report.failed(call, this.spec.subject, failure, runTicks);
   }
 

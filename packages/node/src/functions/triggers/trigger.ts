@@ -52,9 +52,21 @@ export interface TriggerHealth {
   remark?: string;
 }
 
+/** Counters of a trigger's calls, since it started on this node. */
+export interface CallStats {
+  requests: number;
+  errors: number;
+  /** Code and text of the last error; empty without any. */
+  lastError: string;
+  /** Total run time. */
+  runNs: number;
+}
+
 /** A trigger invokes a function. A call in the wrong state does nothing. */
 export interface Trigger {
   readonly spec: TriggerSpec;
+  /** Counters of the calls; only triggers on subjects have them. */
+  readonly callStats?: CallStats;
   readonly health: TriggerHealth;
   /**
    * Starts to take messages.
