@@ -28,13 +28,18 @@ function user(name: string, { publish, subscribe, responses }: NatsPermissions):
   return `{ user: ${name}, password: ${name}, permissions: { publish: ${JSON.stringify(publish)}, subscribe: ${JSON.stringify(subscribe)}${answers} } }`;
 }
 
-/** @param without Subjects that the user by whom the node acts may not publish to */
+/**
+ * @param without Subjects that the user by whom the node acts may not publish to. Then it may not answer either: an ack is
+ *   an answer to the delivery.
+ */
 function configuration(without: readonly string[] = []): string {
   const workloads = natsPermissions("workloads", scope);
   const publish = workloads.publish.filter((subject) => !without.includes(subject));
+  const { responses, ...withoutAnswers } = workloads;
+  const rest = without.length > 0 || responses === undefined ? withoutAnswers : workloads;
   const users = [
     user("node", natsPermissions("node", scope)),
-    user("workloads", { ...workloads, publish }),
+    user("workloads", { ...rest, publish }),
     user("issuer", natsPermissions("issuer", scope)),
     "{ user: admin, password: admin }",
   ];
