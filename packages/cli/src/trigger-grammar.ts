@@ -19,8 +19,10 @@ const forms = {
 } as const;
 type Kind = keyof typeof forms;
 
-/** The forms of all kinds, for help. */
-export const triggerForms: readonly string[] = Object.values(forms);
+/** The forms of all kinds without their options. */
+export const triggerForms: readonly string[] = Object.values(forms).map((form) =>
+  form.replace(/ \[[a-z-]+=.*$/, ""),
+);
 
 type Members = Record<string, unknown>;
 type OptionReader = (value: string) => Members;
@@ -110,7 +112,7 @@ export function parseTrigger(given: string): TriggerRequest {
   const [head = "", ...others] = given.trim().split(/\s+/);
   if (!Object.hasOwn(forms, head)) {
     throw new NexError("usage", `Cannot use the trigger "${given}": it begins with none of the kinds`, {
-      advice: `A trigger has one of these forms:\n  ${triggerForms.join("\n  ")}`,
+      advice: `Its forms are: ${triggerForms.join("; ")}`,
     });
   }
   const kind = head as Kind;

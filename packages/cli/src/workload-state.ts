@@ -28,10 +28,14 @@ export function reasonLines(
   width = process.stdout.columns || widthDefault,
 ): string[] {
   return workloads.flatMap(({ nex, workload: { name } }) => {
-    if (nex?.reason === undefined) return [];
-    const output = withOutput ? (nex.lines ?? []) : [];
+    const paused = (nex?.triggers ?? []).filter(({ state }) => state === "paused");
+    const reasons = [
+      ...(nex?.reason === undefined ? [] : [nex.reason]),
+      ...paused.map((trigger) => `trigger ${trigger.name} is paused`),
+    ];
+    const output = withOutput ? (nex?.lines ?? []) : [];
     return [
-      ...wrapped(visible(`${name}: ${nex.reason}`), width),
+      ...reasons.flatMap((reason) => wrapped(visible(`${name}: ${reason}`), width)),
       ...output.map(({ text }) => cut(`${indent}| ${visible(text)}`, width)),
     ];
   });

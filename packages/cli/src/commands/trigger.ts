@@ -214,5 +214,11 @@ export async function forget(
 }
 
 export function forgottenLine({ trigger, stream, pending }: LeftTrigger): string {
-  return visible(`✅ forgot ${trigger} on ${stream}, with ${pending} messages that nobody had taken`);
+  return visible(
+    `✅ forgot ${trigger} on ${stream}, with ${count(pending, "message")} that nobody had taken`,
+  );
+}
+
+function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? "" : "s"}`;
 }

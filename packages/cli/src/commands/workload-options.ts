@@ -54,7 +54,7 @@ export function addWorkloadOptions(command: Command): Command {
     )
     .option(
       "--on <trigger>",
-      `what calls a function, repeatable: ${triggerForms.map((form) => form.split(" ").slice(0, 2).join(" ")).join(", ")}, with options; see the guide`,
+      `what calls a function, repeatable: ${triggerForms.map((form) => `"${form}"`).join(", ")}, with options as NAME=VALUE; see the guide`,
       collect,
       [],
     )

@@ -39,6 +39,19 @@ export function deliveryCountOf(bytes: Uint8Array, start: number, end: number): 
   return count > 0 ? count : 1;
 }
 
+/** Number of waiting messages in an ack subject, without making a string; 0 if it can't be read. */
+export function pendingCountOf(bytes: Uint8Array, start: number, end: number): number {
+  let dots = 0;
+  for (let at = start; at < end; at++) if (bytes[at] === dot) dots++;
+  // The later form may have one token after it.
+  let skip = (dots + 1 === shortTokens ? headOfShort : headOfLong) + 6;
+  let at = start;
+  while (skip > 0 && at < end) if (bytes[at++] === dot) skip--;
+  let count = 0;
+  for (; at < end && bytes[at] !== dot; at++) count = count * 10 + (bytes[at] as number) - zero;
+  return count;
+}
+
 /** Parses an ack subject. @returns `undefined` for another subject */
 export function parseAckSubject(subject: string): Delivery | undefined {
   const tokens = subject.split(".");

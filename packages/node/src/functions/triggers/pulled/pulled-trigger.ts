@@ -18,7 +18,7 @@ import type { StreamRules } from "../stream-rules.ts";
 import type { CallReport } from "../subject-trigger.ts";
 import type { Trigger, TriggerHealth, TriggerState } from "../trigger.ts";
 import type { TriggerConnection, TriggerMessage } from "../trigger-connection.ts";
-import { type Delivery, deliveryCountOf, parseAckSubject } from "./ack-subject.ts";
+import { type Delivery, deliveryCountOf, parseAckSubject, pendingCountOf } from "./ack-subject.ts";
 import { asTriggerError, ensureConsumer, isNoConsumer, isNoStream } from "./consumer.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import { Puller, type PullerOwner } from "./puller.ts";
@@ -38,6 +38,8 @@ const failuresMax = 20;
 /** Delay of a message for which the node has no memory. */
 const noMemoryMs = 1_000;
 const confirmAttemptsMax = 6;
+/** Interval of looking at the consumer. */
+const inspectMs = 60_000;
 
 /** The function of a trigger. */
 interface PulledTriggerOwner {
@@ -84,6 +86,9 @@ export class PulledTrigger implements Trigger, CallTrigger, PullerOwner {
   /** Why acks do not reach the server. One message at a time is tried then. */
   #deniedAcks: string | undefined;
   #pending: number | undefined;
+  /** Set when nothing comes for a reason that only the server shows. */
+  #remark: string | undefined;
+  #inspection: NodeJS.Timeout | undefined;
 
   /** @param index Its place in the deploy. */
   constructor(spec: StoredTrigger, index: number, source: MessageSource, parts: PulledTriggerParts) {
@@ -147,6 +152,7 @@ export class PulledTrigger implements Trigger, CallTrigger, PullerOwner {
     const { counters, size, lastError } = this.#settlement;
     const isActive = this.#state === "active";
     const isFull = isActive && this.#parts.calls.room === 0;
+    const remark = this.#remark ?? this.#source.remark;
     const state = isActive && this.#problem !== undefined ? "unreachable" : isFull ? "full" : this.#state;
     return {
       state,
@@ -154,7 +160,7 @@ export class PulledTrigger implements Trigger, CallTrigger, PullerOwner {
       counters: { ...counters, in_flight: size },
       ...(this.#pending === undefined ? {} : { pending: this.#pending }),
       ...(lastError === undefined ? {} : { lastError }),
-      ...(this.#source.remark === undefined ? {} : { remark: this.#source.remark }),
+      ...(remark === undefined ? {} : { remark }),
     };
   }
 
@@ -219,6 +225,7 @@ export class PulledTrigger implements Trigger, CallTrigger, PullerOwner {
   #follow(): void {
     const { connection } = this.#parts;
     const acks = `$JS.ACK.${this.#source.stream}.${this.#consumer}.`;
+    this.#inspection = setInterval(() => void this.#inspect(), inspectMs);
     this.#unfollow.push(
       connection.onReconnect(() => {
         this.#settlement.reconnected();
@@ -232,6 +239,24 @@ export class PulledTrigger implements Trigger, CallTrigger, PullerOwner {
         this.#puller.pullLater(why);
       }),
     );
+  }
+
+  /** A full or paused consumer looks to a puller as if there were no messages. */
+  async #inspect(): Promise<void> {
+    try {
+      const info = await this.#manager?.consumers.info(this.#source.stream, this.#consumer);
+      if (info === undefined) return;
+      this.#pending = info.num_pending;
+      const max = info.config.max_ack_pending ?? 0;
+      this.#remark =
+        info.paused === true
+          ? "the consumer is paused on the NATS server"
+          : max > 1 && info.num_ack_pending >= max
+            ? `${max} messages wait for another attempt or their ack, which is the most (max_pending)`
+            : undefined;
+    } catch {
+      // The puller finds out what is wrong.
+    }
   }
 
   async pause(): Promise<void> {
@@ -253,6 +278,7 @@ export class PulledTrigger implements Trigger, CallTrigger, PullerOwner {
     if (this.#state === "stopped" || this.#state === "draining") return;
     this.#state = "draining";
     this.#reconciler.stop();
+    clearInterval(this.#inspection);
     this.#source.deactivate?.();
     await this.#puller.stop();
     for (const call of this.#takeWaiting()) this.#settlement.again(call, 0);
@@ -292,6 +318,7 @@ export class PulledTrigger implements Trigger, CallTrigger, PullerOwner {
     const call = new Call(this, message);
     this.#meanBytes += (call.size - this.#meanBytes) * meanWeight;
     this.#settlement.took(call);
+    this.#pending = pendingCountOf(call.bytes, call.replyStart, call.replyEnd);
     try {
       this.#takeCall(call);
     } catch (error) {
