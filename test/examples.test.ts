@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, before, describe, type TestContext, test } from "node:test";
 import { compileWasm } from "../packages/testing/src/compile-wasm.ts";
 import { startTestNexus, type TestNexus } from "../packages/testing/src/nexus.ts";
-import { NexHome } from "./support/nex.ts";
+import { type Ended, NexHome } from "./support/nex.ts";
 
 const root = join(import.meta.dirname, "..");
 
@@ -29,7 +29,9 @@ function sectionsOf(readme: string): Section[] {
       return {
         title: section.slice(0, section.indexOf("\n")),
         commands: [...shell.matchAll(/^\.\/nex (.*)$/gm)].map(([, line]) =>
-          ((line ?? "").match(/"[^"]*"|\S+/g) ?? []).map((word) => word.replaceAll('"', "")),
+          ((line ?? "").match(/"[^"]*"|'[^']*'|\S+/g) ?? []).map((word) =>
+            word.replace(/^(["'])(.*)\1$/, "$2"),
+          ),
         ),
         built: source === undefined ? undefined : { source, name },
         prints: /```(?:json|text)\n([^`]*)\n```/.exec(section)?.[1],
@@ -46,7 +48,8 @@ async function build({ built }: Section, home: NexHome, context: TestContext): P
   return true;
 }
 
-for (const readme of ["functions/README.md", "wasm/README.md"]) {
+for (const readme of ["functions/README.md", "triggers/README.md", "wasm/README.md"]) {
+  const isTriggered = readme.startsWith("triggers/");
   describe(`the functions of examples/${readme}`, () => {
     let nexus: TestNexus;
     let home: NexHome;
@@ -67,12 +70,17 @@ for (const readme of ["functions/README.md", "wasm/README.md"]) {
         for (const [at, args] of commands.entries()) {
           // A program that is not on this host can't be asked.
           if (prints === undefined && at > 0) break;
-          const { status, stdout, stderr } = await home.run(args, {
-            env: { NATS_URL: nexus.server.url },
-            ...(built === undefined ? {} : { cwd: home.path }),
-          });
+          const run = (): Promise<Ended> =>
+            home.run(args, {
+              env: { NATS_URL: nexus.server.url },
+              ...(built === undefined ? {} : { cwd: home.path }),
+            });
+          let { status, stdout, stderr } = await run();
           assert.equal(status, 0, stderr);
-          if (at === commands.length - 1 && prints !== undefined) assert.equal(stdout.trim(), prints);
+          if (at < commands.length - 1 || prints === undefined) continue;
+          // Stored messages are handled a moment later.
+          while (isTriggered && stdout.trim() !== prints) ({ status, stdout, stderr } = await run());
+          assert.equal(stdout.trim(), prints);
         }
       });
     }
