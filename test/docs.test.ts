@@ -55,6 +55,12 @@ async function upHere(place: DocPlace): Promise<void> {
   assert.match(up.output, /Ctrl-C here/);
 }
 
+/** A request that makes a stream, as it is typed. */
+function streamRequest(name: string, subject: string): string {
+  const body = JSON.stringify({ name, subjects: [subject], max_msgs_per_subject: -1 });
+  return `nex request '$JS.API.STREAM.CREATE.${name}' '${body}'`;
+}
+
 const readers: Readonly<Record<string, DocReader>> = {
   "README.md": {
     prepare: (place) => writeService(place, "site"),
@@ -71,6 +77,16 @@ const readers: Readonly<Record<string, DocReader>> = {
       copyFileSync(join(root, "examples/echo/service-go/go.mod"), join(place.path, "go.mod"));
       place.write("hello.go", "package main\n\nfunc main() {}\n");
     },
+  },
+  "docs/guide/triggers.md": {
+    prepare: upHere,
+    // The command line of NATS is not everywhere.
+    type: (command) =>
+      command
+        .replace(/^nats stream add (\S+) --subjects "(.*)" --defaults$/, (_, name, subject) =>
+          streamRequest(name, subject),
+        )
+        .replace(/^nats kv add (\S+)$/, (_, name) => streamRequest(`KV_${name}`, `$KV.${name}.>`)),
   },
   "docs/guide/permissions.md": {
     prepare: async (place) => {
