@@ -1,7 +1,7 @@
 // Adds up the orders of a stream, each one once, although a message may come more than once.
 const { kv } = hostServices.promises;
 
-export default async (subject, payload, call) => {
+export default async (_subject, payload, call) => {
   const { count, sum, last } = await read();
   if (call.trigger.type === "subject") return { count, sum };
   const order = JSON.parse(new TextDecoder().decode(payload));

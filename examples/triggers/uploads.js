@@ -1,7 +1,7 @@
 // Notes each object that is put into a store, or deleted there.
 const notes = [];
 
-export default (subject, payload, call) => {
+export default (_subject, _payload, call) => {
   const { type, operation, object } = call.trigger;
   if (type === "subject") return notes;
   notes.push(operation === "put" ? `${object.name}: ${object.size} bytes` : `${object.name} is deleted`);

@@ -24,8 +24,12 @@ export function checkDeployTriggers(
   if (functionTypes.has(type) && count === 0) {
     throw new NexError("triggers_required", `Cannot deploy "${name}": a function needs at least one trigger`);
   }
-  if (!functionTypes.has(type) && count > 0) {
-    throw new NexError("triggers_not_supported", `Cannot deploy "${name}": only functions have triggers`);
+  const isJob = subjects.length === 0 && triggers.every((trigger) => trigger.type === "cron");
+  if (!functionTypes.has(type) && !isJob) {
+    throw new NexError(
+      "triggers_not_supported",
+      `Cannot deploy "${name}": only functions have triggers; a service can be started by schedules alone`,
+    );
   }
   const bad = subjects.find((subject) => !isSubscribableSubject(subject));
   if (bad !== undefined) {

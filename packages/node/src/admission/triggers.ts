@@ -38,7 +38,8 @@ export function admitTriggers(
   facts: TriggerFacts,
 ): NamedTrigger[] {
   if (!functionTypes.has(type)) {
-    if (subjects.length === 0 && requested.length === 0) return [];
+    if (subjects.length === 0 && requested.every((trigger) => trigger.type === "cron"))
+      return nameTriggers(requested);
     throw new NexError(
       "triggers_not_supported",
       `Unsupported workload type for trigger subject registration: ${type}`,

@@ -11,7 +11,7 @@ import { admitDeploy } from "../admission/admit-deploy.ts";
 import type { DeployRecord } from "../state/deploy-records.ts";
 import type { StoredMachine } from "../state/machine-records.ts";
 import type { PreviousHolder } from "../workloads/previous-holder.ts";
-import type { WorkloadSpec } from "../workloads/spec.ts";
+import { isJob, type WorkloadSpec } from "../workloads/spec.ts";
 import type { ActionContext } from "./context.ts";
 import { requestOf } from "./recorded-request.ts";
 import { WaitingWorkload } from "./waiting-workloads.ts";
@@ -124,7 +124,8 @@ async function tryOnce(
     await refuse(context, record, left, error);
     return undefined;
   }
-  holder.replicas = spec.replicas;
+  // Jobs are not adopted: their ticks come again.
+  holder.replicas = isJob(spec) ? 0 : spec.replicas;
   try {
     await context.workloads.restore(record, spec, holder);
     return undefined;

@@ -8,7 +8,7 @@ import {
 } from "@nexengine/protocol/messages";
 import { parseNodeRequestSubject } from "@nexengine/protocol/subjects";
 import { admitTriggerAction, invalidTriggerAction } from "../admission/admit-trigger-action.ts";
-import type { TriggerSet } from "../functions/trigger-set.ts";
+import type { TriggerList } from "../functions/trigger-list.ts";
 import type { ActionContext } from "./context.ts";
 import { useUp } from "./use-up.ts";
 
@@ -37,7 +37,7 @@ export async function triggerAction(
 const textCharactersMax = 512;
 
 /** Triggers as INFO shows them. */
-export function describeTriggers(triggers: TriggerSet): TriggerStatus[] {
+export function describeTriggers(triggers: TriggerList): TriggerStatus[] {
   return triggers.statuses.map(({ spec, health }) => {
     const { state, problem, counters, pending, lastError, remark } = health;
     return {

@@ -193,7 +193,17 @@ class MachineSlots {
   }
 }
 
-export class FunctionCalls {
+/** Takes calls of triggers that pull messages. */
+export interface CallTaker {
+  /** Number of calls that would start soon. */
+  readonly room: number;
+  /** Calls back, once, when there is room; at the end of this turn if there is some already. */
+  whenRoom(listener: () => void): void;
+  /** Takes a call. */
+  accept(call: Call): void;
+}
+
+export class FunctionCalls implements CallTaker {
   /** Whether other copies should take further calls. */
   readonly marks: FillMarks;
   readonly #options: FunctionCallsOptions;

@@ -51,6 +51,10 @@ export class EventFeed implements Listener {
         this.#workload("trigger_failed", workload, { workload_name: workload.name, trigger, reason }),
       trigger_recovered: ({ workload, trigger }) =>
         this.#workload("trigger_recovered", workload, { workload_name: workload.name, trigger }),
+      job_ended: ({ workload, trigger, code, reason, runMs }) => {
+        const data = { workload_name: workload.name, trigger, code, reason, run_ms: runMs };
+        this.#workload("job_ended", workload, data);
+      },
       message_dead: ({ workload, trigger, stream, sequence, reason, isKept }) => {
         const data = { trigger, stream, sequence, reason, kept: isKept };
         if (this.#isDue(deadKey(workload.id)))

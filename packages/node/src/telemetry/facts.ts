@@ -56,6 +56,8 @@ interface Facts {
   /** A trigger on stored messages does not fire. */
   trigger_failed: { workload: ReportedWorkload; trigger: string; reason: string };
   trigger_recovered: { workload: ReportedWorkload; trigger: string };
+  /** A service that a schedule has started has ended. */
+  job_ended: { workload: ReportedWorkload; trigger: string; code: number; reason: string; runMs: number };
   /** A message was given up. */
   message_dead: {
     workload: ReportedWorkload;

@@ -52,6 +52,8 @@ export class NodeLog implements Listener {
         log.error({ workload: id, name, trigger, reason }, "a trigger does not fire"),
       trigger_recovered: ({ workload: { id, name }, trigger }) =>
         log.info({ workload: id, name, trigger }, "a trigger fires again"),
+      job_ended: ({ workload: { id, name }, ...fact }) =>
+        log.info({ workload: id, name, ...members(fact) }, "job ended"),
       message_dead: ({ workload: { id, name }, ...fact }) =>
         log.debug({ workload: id, name, ...members(fact) }, "a message was given up"),
       workload_not_released: ({ workload: { id, name }, reason }) =>

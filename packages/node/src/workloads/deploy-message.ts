@@ -10,11 +10,13 @@ interface DeployFacts {
   sourceBytesMax: number;
   /** Places in the machine that stand for NATS servers. */
   listen: readonly RelayListen[];
+  /** Further variables of the environment; those of the deploy win. */
+  variables?: Readonly<Record<string, string>>;
 }
 
 export function deployMessage(
   spec: WorkloadSpec,
-  { workloadId, artifact, sourceBytesMax, listen }: DeployFacts,
+  { workloadId, artifact, sourceBytesMax, listen, variables = {} }: DeployFacts,
 ): Deploy {
   const { network, machine } = spec.limits;
   const ports = relayedPorts(spec);
@@ -25,7 +27,7 @@ export function deployMessage(
     type: spec.type,
     artifactBytes: artifact.bytes,
     argv: spec.argv,
-    environment: { ...spec.environment },
+    environment: { ...variables, ...spec.environment },
     ...(spec.globals === undefined ? {} : { globals: spec.globals }),
     concurrency: spec.concurrency,
     ...(spec.triggers.length === 0 ? {} : { triggers: spec.triggers.map(showTrigger) }),

@@ -1,7 +1,13 @@
 /** The spec of a workload. */
 import type { MachineLimits } from "@nexengine/machines";
 import type { Globals } from "@nexengine/protocol/agent";
-import type { Network, PublishedPort, Restart, WorkloadType } from "@nexengine/protocol/messages";
+import {
+  functionTypes,
+  type Network,
+  type PublishedPort,
+  type Restart,
+  type WorkloadType,
+} from "@nexengine/protocol/messages";
 import type { Claims, Environment } from "@nexengine/protocol/tokens";
 import type { PerRequestConnection } from "../connections/per-request-connection.ts";
 import type { TriggerSpec } from "../functions/triggers/trigger.ts";
@@ -57,4 +63,9 @@ export interface WorkloadSpec {
   request: Uint8Array;
   /** Digest of the configuration's entry that starts it. */
   autostart?: string;
+}
+
+/** Whether schedules start the workload, so that it has no machine between its runs. */
+export function isJob({ type, triggers }: Pick<WorkloadSpec, "type" | "triggers">): boolean {
+  return !functionTypes.has(type) && triggers.length > 0;
 }

@@ -5,21 +5,22 @@ import type { Exited } from "@nexengine/protocol/agent";
 import { errorText, NexError } from "@nexengine/protocol/errors";
 import { functionTypes, type Published } from "@nexengine/protocol/messages";
 import type { Claims } from "@nexengine/protocol/tokens";
+import type { HostCallHandler } from "../agent-client/host-calls.ts";
 import type { WorkloadConnections } from "../connections/connections.ts";
 import { CallCounters } from "../functions/counters.ts";
 import { FunctionRuntime } from "../functions/function-runtime.ts";
-import type { TriggerSet } from "../functions/trigger-set.ts";
+import type { TriggerList } from "../functions/trigger-list.ts";
 import type { HostServiceConnections } from "../host-services/host-services.ts";
-import type { Machine } from "../machines/machine.ts";
-import { deployMessage } from "./deploy-message.ts";
 import { healthOf } from "./health-checks.ts";
-import { templateOf } from "./machine-template.ts";
+import { JobRuntime } from "./job-runtime.ts";
+import type { JobHost } from "./jobs.ts";
+import { MachineStarter } from "./machine-starter.ts";
 import type { PreviousHolder, RestoredFacts, WorkloadHistory } from "./previous-holder.ts";
 import { PublishedPorts } from "./published-ports.ts";
 import { Replica, type WorkloadEnd } from "./replica.ts";
 import { RestartBackoff } from "./restart.ts";
 import type { WorkloadServices } from "./services.ts";
-import type { WorkloadSpec } from "./spec.ts";
+import { isJob, type WorkloadSpec } from "./spec.ts";
 import { WorkloadArtifact } from "./workload-artifact.ts";
 import type { WorkloadHealth } from "./workload-health.ts";
 import type { WorkloadState } from "./workload-state.ts";
@@ -41,8 +42,11 @@ export class Workload {
   #staysDown = false;
   #connections: WorkloadConnections | undefined;
   readonly #artifact: WorkloadArtifact;
+  readonly #starter: MachineStarter;
   /** The function half; absent for a service. */
   #function: FunctionRuntime | undefined;
+  /** The jobs of a service with schedules. */
+  #jobs: JobRuntime | undefined;
   /** Absent without a health check, and before it starts. */
   #health: WorkloadHealth | undefined;
   #ports: PublishedPorts | undefined;
@@ -68,8 +72,16 @@ export class Workload {
     this.#essential = spec.essential;
     this.#services = services;
     this.#artifact = new WorkloadArtifact(id, spec, services.artifacts);
+    const hostCalls = (): HostCallHandler | undefined => this.#function?.hostCalls;
+    const started = {
+      ...{ id, spec, artifact: this.#artifact },
+      get hostCalls() {
+        return hostCalls();
+      },
+    };
+    this.#starter = new MachineStarter(started, services);
     this.#ended = ended;
-    this.#replicas = Array.from({ length: spec.replicas }, () => this.#replica());
+    this.#replicas = Array.from({ length: isJob(spec) ? 0 : spec.replicas }, () => this.#replica());
   }
 
   get namespace(): string {
@@ -85,13 +97,13 @@ export class Workload {
   }
 
   get state(): WorkloadState {
-    if (this.#state !== "running") return this.#state;
+    if (this.#state !== "running" || this.#jobs !== undefined) return this.#state;
     return this.#replicas.some(({ isRunning }) => isRunning) ? "running" : "restarting";
   }
 
   /** Number of running machines. */
   get readyCount(): number {
-    return this.#replicas.filter(({ isRunning }) => isRunning).length;
+    return this.#jobs?.size ?? this.#replicas.filter(({ isRunning }) => isRunning).length;
   }
 
   /** Number of restarts of all its machines. */
@@ -110,9 +122,9 @@ export class Workload {
     return this.#counters;
   }
 
-  /** Triggers of a function that runs. */
-  get triggers(): TriggerSet | undefined {
-    return this.#function?.triggers;
+  /** Triggers of a function or a job. */
+  get triggers(): TriggerList | undefined {
+    return (this.#function ?? this.#jobs)?.triggers;
   }
 
   get isFunction(): boolean {
@@ -168,14 +180,12 @@ export class Workload {
       await this.#artifact.read(this.#connections, checkRoom);
       this.#demand("admitted");
       this.#state = "starting";
-      if (this.isFunction) {
-        this.#function = this.#functionRuntime(this.#connections);
-      }
+      this.#makeRuntime(this.#connections);
       this.#health = healthOf(this, this.spec, this.#services, this.#connections.triggers);
       await this.#publish();
       await Promise.all(this.#replicas.map((replica) => replica.start()));
       this.#demand("starting");
-      await this.triggers?.start(false);
+      await (this.#jobs ?? this.triggers)?.start(false);
       this.#demand("starting");
       this.#run();
     } catch (error) {
@@ -196,7 +206,7 @@ export class Workload {
       this.#artifact.restore(this.#connections, restored.artifact);
       this.#demand("admitted");
       this.#state = "starting";
-      if (this.isFunction) this.#function = this.#functionRuntime(this.#connections);
+      this.#makeRuntime(this.#connections);
       this.#health = healthOf(this, this.spec, this.#services, this.#connections.triggers);
       const whyNot = await this.#takeOver(restored, previous);
       this.#demand("starting");
@@ -224,12 +234,12 @@ export class Workload {
     const started = startsFirst
       ? await Promise.all(this.#replicas.map((replica) => replica.tryStart()))
       : undefined;
-    if (previous.isRunning) await this.triggers?.start(true);
+    if (previous.isRunning) await (this.#jobs ?? this.triggers)?.start(true);
     const machines = await previous.release();
     await this.#publish(published);
     const whyNot =
       started ?? (await Promise.all(this.#replicas.map((replica, at) => this.#adopt(replica, machines[at]))));
-    if (!previous.isRunning) await this.triggers?.start(true);
+    if (!previous.isRunning) await (this.#jobs ?? this.triggers)?.start(true);
     return whyNot;
   }
 
@@ -240,7 +250,7 @@ export class Workload {
       const adopted = await this.#services.pool.adopt(record, {
         workloadId: this.id,
         prepare: (machine) => {
-          this.#serve(machine);
+          this.#starter.serve(machine);
           const events = replica.take(machine);
           return this.#health?.adopt(machine, events) ?? events;
         },
@@ -287,26 +297,13 @@ export class Workload {
   }
 
   #replica(): Replica {
-    const { pool, tuning, reporter, recorded } = this.#services;
+    const { reporter, recorded } = this.#services;
     return new Replica({
       mayOverlap: this.isFunction,
-      reserve: async () => {
-        const relay = this.#services.relayOf(this.namespace);
-        const template = await templateOf(this.spec.limits, relay);
-        return await pool.reserve(template, this.namespace, tuning.machineWaitMs);
-      },
+      reserve: () => this.#starter.reserve(),
       deploy: async (machine, machineEvents) => {
-        const artifact = await this.#artifact.forMachine();
-        this.#serve(machine);
-        const message = deployMessage(this.spec, {
-          workloadId: this.id,
-          artifact,
-          sourceBytesMax: tuning.sourceBytesMax,
-          listen: this.#services.relayOf(this.namespace).listen,
-        });
         const followed = this.#health?.follow(machine, machineEvents);
-        const events = followed?.events ?? machineEvents;
-        const deployed = await machine.deploy(message, artifact.path, tuning.deployTimeMs, events);
+        const deployed = await this.#starter.deploy(machine, followed?.events ?? machineEvents);
         await followed?.ready();
         this.#function?.addMachine(machine, deployed.concurrency ?? 1);
       },
@@ -333,13 +330,6 @@ export class Workload {
     });
   }
 
-  /** Opens the machine's ways to the outside: relayed streams, and host services for a function. */
-  #serve(machine: Machine): void {
-    if (this.spec.limits.network !== "none")
-      machine.agent.allowRelay(this.#services.relayOf(this.namespace).targets);
-    if (this.#function !== undefined) machine.agent.hostCalls.serve(this.#function.hostCalls);
-  }
-
   /** @param given Host ports that it had before, which it gets again. */
   async #publish(given: readonly Published[] = []): Promise<void> {
     const publish = this.spec.limits.publish.map((port) => {
@@ -355,18 +345,26 @@ export class Workload {
     });
   }
 
-  #functionRuntime(connections: WorkloadConnections): FunctionRuntime {
-    return new FunctionRuntime({
+  #makeRuntime(connections: WorkloadConnections): void {
+    const common = {
       owner: this,
       triggers: this.spec.triggers,
       pausedTriggers: this.#pausedBefore,
       deployedAtMs: this.startedAtMs,
       connection: connections.triggers,
       isOwnConnection: connections.hasOwnTriggers,
+      services: this.#services,
+    };
+    if (isJob(this.spec)) {
+      const start: JobHost["start"] = (...how) => this.#starter.start(...how);
+      this.#jobs = new JobRuntime({ ...common, start, jobsMax: this.spec.replicas });
+    }
+    if (!this.isFunction) return;
+    this.#function = new FunctionRuntime({
+      ...common,
       hostServices: this.#messages(connections),
       callTimeMs: this.spec.limits.callTimeMs,
       counters: this.#counters,
-      services: this.#services,
       abandon: (machine, why) => {
         // The call is to blame, not the machine, so the next machine starts at once.
         for (const replica of this.#replicas) replica.replace(machine, why, 0);
@@ -384,7 +382,7 @@ export class Workload {
   /** Finishes the calls of a function, and stops. @param reason For its end. */
   async drain(reason: string): Promise<void> {
     this.#health?.stop();
-    await this.#function?.drain();
+    await (this.#function ?? this.#jobs)?.drain();
     await this.stop(reason);
   }
 
@@ -421,6 +419,7 @@ export class Workload {
     await this.#try([
       () => this.#health?.stop(),
       () => this.#function?.finish(handOverDrainMs),
+      () => this.#jobs?.stop(stopGraceMs, false),
       () => Promise.all(this.#replicas.map((replica) => replica.handOver(stopGraceMs))),
       () => this.#ports?.[Symbol.asyncDispose](),
       () => this.#connections?.[Symbol.asyncDispose](),
@@ -474,6 +473,7 @@ export class Workload {
     await this.#try([
       () => this.#health?.stop(),
       () => this.#function?.stop(graceMs > 0 ? tuning.callDrainMs : 0, !recorded.isKept),
+      () => this.#jobs?.stop(graceMs, !recorded.isKept),
       async () => {
         exits = await Promise.all(this.#replicas.map((replica) => replica.end(graceMs)));
       },

@@ -15,6 +15,7 @@ export const eventTypes = [
   "trigger_failed",
   "trigger_recovered",
   "message_dead",
+  "job_ended",
   "deploy_refused",
   "stop_refused",
   "lameduck_refused",

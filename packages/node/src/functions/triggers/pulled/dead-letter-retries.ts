@@ -7,7 +7,7 @@ import type { MsgHdrsImpl } from "@nats-io/nats-core/internal";
 import { CallError, type CallFailure, callHeaderBytesMax, type ReplyView } from "@nexengine/protocol/agent";
 import { deadHeaders, describeTrigger, errorCodeHeader, errorHeader } from "@nexengine/protocol/messages";
 import { functionQueueGroup, retrySubject } from "@nexengine/protocol/subjects";
-import { Call, type CallTrigger, type FunctionCalls } from "../../function-calls.ts";
+import { Call, type CallTaker, type CallTrigger } from "../../function-calls.ts";
 import type { ReplyRules } from "../reply-rules.ts";
 import type { CallReport } from "../subject-trigger.ts";
 import type { TriggerSpec } from "../trigger.ts";
@@ -16,7 +16,7 @@ import type { TriggerSpec } from "../trigger.ts";
 export interface RetryParts {
   owner: { namespace: string; name: string };
   nats: NatsConnection;
-  calls: FunctionCalls;
+  calls: CallTaker;
   replies: ReplyRules;
   report: CallReport;
 }

@@ -13,7 +13,7 @@ import {
 import { triggerConsumerName } from "@nexengine/protocol/subjects";
 import type { Share } from "../../../budget/quota.ts";
 import { jetStreamTimeMs } from "../../../connections/buckets.ts";
-import { Call, type CallTrigger, type FunctionCalls } from "../../function-calls.ts";
+import { Call, type CallTaker, type CallTrigger } from "../../function-calls.ts";
 import type { StreamRules } from "../stream-rules.ts";
 import type { CallReport } from "../subject-trigger.ts";
 import type { Trigger, TriggerHealth, TriggerState } from "../trigger.ts";
@@ -55,7 +55,7 @@ export interface PulledTriggerParts {
   owner: PulledTriggerOwner;
   nats: NatsConnection;
   connection: TriggerConnection;
-  calls: FunctionCalls;
+  calls: CallTaker;
   rules: StreamRules;
   report: CallReport;
   /** Share of the budget for messages that wait for a place. */
