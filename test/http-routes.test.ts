@@ -168,7 +168,7 @@ test("a namespace with its own connection is believed there, and nowhere else", 
     login: loginOf("node"),
     config: {
       http: anyPort,
-      namespaces: { acme: { connection: { url: server.url, user: "acme", password: "x" } }, other: {} },
+      namespaces: { acme: { connection: { url: server.url, user: "acme", password: "x" } }, "*": {} },
     },
   });
   const announcement = (path: string) =>
@@ -179,18 +179,17 @@ test("a namespace with its own connection is believed there, and nowhere else", 
   const speak = async (user: string, namespace: string, path: string): Promise<void> => {
     const { user: name, password: pass } = loginOf(user);
     await using connection = await connect({ servers: server.url, user: name, pass });
-    connection.publish(routesSubject(namespace, "w"), announcement(path));
+    connection.publish(routesSubject(namespace, path.slice(1)), announcement(path));
     await connection.flush();
   };
   await speak("acme", "other", "/other-by-acme");
   await speak("node", "acme", "/acme-by-node");
-  await speak("node", "unlisted", "/unlisted");
   await speak("node", "other", "/other");
   await speak("acme", "acme", "/acme");
   // Nobody answers on these routes, but they are known.
   for (const path of ["/other", "/acme"]) await askUntil(node, path, 503);
   await askUntil(node, "/nothing", 404);
-  for (const path of ["/other-by-acme", "/acme-by-node", "/unlisted"])
+  for (const path of ["/other-by-acme", "/acme-by-node"])
     assert.equal((await ask(node, path)).status, 404, path);
 });
 
@@ -236,7 +235,24 @@ test("a paused route is taken away, and comes back when it goes on", async () =>
   assert.equal((await ask(node, "/b")).status, 404);
 });
 
-test("a node that is about to end takes no requests, and an address in use is an error", async () => {
+test("a listener whose node is in lame duck mode answers that it is about to end", async () => {
+  await using nexus = await startTestNexus({ config });
+  const { client, node } = nexus;
+  const slow = "module.exports = () => new Promise((resolve) => setTimeout(resolve, 4_000, 'late'))";
+  await deployRoutes(client, "slow", slow, [route("/slow")]);
+  const other = await deployRoutes(client, "f", say("well"), [route("/a")]);
+  await askUntil(node, "/a", 200);
+  // The node waits for this call.
+  const waiting = ask(node, "/slow");
+  assert.equal((await ask(node, "/a")).status, 200);
+  await client.lameDuck(other.nodeId);
+  const refused = await askUntil(node, "/a", 503);
+  assert.match(refused.body, /about to end/);
+  assert.equal(refused.headers.connection, "close");
+  assert.equal((await waiting).status, 200);
+});
+
+test("a listener finishes its requests before its node ends, and an address in use is an error", async () => {
   await using nexus = await startTestNexus({ config });
   await deployRoutes(nexus.client, "f", say("well"), [route("/a")]);
   await askUntil(nexus.node, "/a", 200);
