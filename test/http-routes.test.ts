@@ -1,5 +1,8 @@
 /** How listeners learn of routes: several of them, later ones, dead nodes, and workloads that want the same route. */
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { connect } from "@nats-io/transport-node";
 import { connectNex } from "@nexengine/client";
@@ -282,4 +285,25 @@ test("a listener finishes its requests before its node ends, and an address in u
   await other.stop();
   assert.equal((await waiting).status, 200);
   await assert.rejects(ask({ httpAddress: `127.0.0.1:${port}` }, "/a"));
+});
+
+test("a successor in the same process takes the address over, and requests go on", async () => {
+  await using server = await startTestNatsServer();
+  await using client = await connectNex({ servers: [server.url] });
+  const directory = mkdtempSync(join(tmpdir(), "nex-http-"));
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => rmSync(directory, { recursive: true, force: true }));
+  const options = {
+    server: server.url,
+    directory,
+    config: { http: { listen: `127.0.0.1:${await freePort()}` } },
+  };
+  const first = await startTestNode(options);
+  await deployRoutes(client, "f", say("well"), [route("/a")]);
+  await askUntil(first, "/a", 200);
+  const second = await startTestNode({ ...options, predecessor: first.handOver() });
+  stack.use(second);
+  await first.ended;
+  assert.equal(second.httpAddress, options.config.http.listen);
+  assert.equal((await askUntil(second, "/a", 200)).body, '"well"');
 });

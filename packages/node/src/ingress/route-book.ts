@@ -62,9 +62,9 @@ export class RouteBook {
   readonly #options: RouteBookOptions;
   /** By namespace, workload and copy. */
   readonly #copies = new Map<string, Copy>();
-  /** Of all copies of a namespace. */
+  /** Sizes of the copies of a namespace. */
   readonly #sizes = new Map<string, Size>();
-  /** Of all copies. */
+  /** Bytes of all copies. */
   #bytes = 0;
   readonly #told = new Set<string>();
   #table: RouteTable<BookedRoute> | undefined;

@@ -76,7 +76,7 @@ export class RouteAnnouncer {
   #asked: LastingSubscription | undefined;
   #timer: NodeJS.Timeout | undefined;
   #answer: NodeJS.Timeout | undefined;
-  /** Of questions. */
+  /** Bounds on questions. */
   readonly #rates = new AnnouncementRates();
   #announcedAtMs = 0;
   #isDenied = false;
