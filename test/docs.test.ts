@@ -70,6 +70,7 @@ const readers: Readonly<Record<string, DocReader>> = {
     // The sandboxes of this host have tests of their own.
     type: (command) => (command === "nex up" ? "nex up --sandbox process" : command),
   },
+  "docs/guide/http.md": { prepare: upHere },
   "docs/guide/services.md": {
     prepare: async (place) => {
       await upHere(place);

@@ -1,5 +1,8 @@
 /** How listeners learn of routes: several of them, later ones, dead nodes, and workloads that want the same route. */
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { connect } from "@nats-io/transport-node";
 import { connectNex } from "@nexengine/client";
@@ -7,7 +10,7 @@ import { NexError } from "@nexengine/protocol";
 import { httpSubject, routesSubject } from "@nexengine/protocol/subjects";
 import { startTestNatsServer, startTestNexus, startTestNode } from "@nexengine/testing";
 import { eventually } from "../packages/testing/src/observe.ts";
-import { deploy, issuer, workloads } from "./support/counting.ts";
+import { deploy, issuer } from "./support/counting.ts";
 import { anyPort, ask, askUntil, deployRoutes, freePort, route } from "./support/http.ts";
 import { Victim } from "./support/victim.ts";
 
@@ -81,10 +84,7 @@ test("a second workload on a route is refused, and a new version of the first on
     assert.match(error.message, /the workload "one" has the route \/a\/:x/);
     return true;
   });
-  assert.deepEqual(
-    (await workloads(client)).map(({ workload }) => workload.name),
-    ["one"],
-  );
+  assert.deepEqual((await client.info(other.id)).machines, []);
   await second([route("/a/:y", { methods: ["POST"] }), route("/a/*", { name: "rest" })]);
   await deployRoutes(client, "one", say("new one"), [route("/a/:z", { methods: ["GET"] })], {
     node: other.id,
@@ -159,6 +159,43 @@ test("announcements that are none, or of another namespace than their subject sa
   assert.equal((await ask(node, "/a")).status, 200);
 });
 
+test("a namespace with its own connection is believed there, and nowhere else", async () => {
+  const config = `accounts {
+    NODES { users: [ { user: node, password: x } ] }
+    ACME { jetstream: enabled, users: [ { user: acme, password: x } ] }
+  }`;
+  await using server = await startTestNatsServer({ config });
+  const loginOf = (user: string) => ({ servers: [server.url], user, password: "x" });
+  await using node = await startTestNode({
+    server: server.url,
+    login: loginOf("node"),
+    config: {
+      http: anyPort,
+      namespaces: { acme: { connection: { url: server.url, user: "acme", password: "x" } }, "*": {} },
+    },
+  });
+  const announcement = (path: string) =>
+    JSON.stringify({
+      ...{ version: 1, copy: "c", workload_id: "w", since: 1 },
+      routes: [{ route: path, auth: "none" }],
+    });
+  const speak = async (user: string, namespace: string, path: string): Promise<void> => {
+    const { user: name, password: pass } = loginOf(user);
+    await using connection = await connect({ servers: server.url, user: name, pass });
+    connection.publish(routesSubject(namespace, path.slice(1)), announcement(path));
+    await connection.flush();
+  };
+  await speak("acme", "other", "/other-by-acme");
+  await speak("node", "acme", "/acme-by-node");
+  await speak("node", "other", "/other");
+  await speak("acme", "acme", "/acme");
+  // Nobody answers on these routes, but they are known.
+  for (const path of ["/other", "/acme"]) await askUntil(node, path, 503);
+  await askUntil(node, "/nothing", 404);
+  for (const path of ["/other-by-acme", "/acme-by-node"])
+    assert.equal((await ask(node, path)).status, 404, path);
+});
+
 test("hosts belong to the namespaces that the configuration lists", async () => {
   const hosts = { "shop.example": ["acme"], "*": ["acme", "default"] };
   await using nexus = await startTestNexus({ config: { http: { ...anyPort, hosts } } });
@@ -179,7 +216,46 @@ test("hosts belong to the namespaces that the configuration lists", async () => 
   assert.equal((await ask(node, "/third")).status, 404);
 });
 
-test("a node that is about to end takes no requests, and an address in use is an error", async () => {
+test("a paused route is taken away, and comes back when it goes on", async () => {
+  await using nexus = await startTestNexus({ config });
+  const { client, node } = nexus;
+  const { id } = await deployRoutes(client, "f", say("well"), [
+    route("/a", { name: "a" }),
+    route("/b", { name: "b" }),
+  ]);
+  for (const path of ["/a", "/b"]) await askUntil(node, path, 200);
+  const set = (trigger: string, action: "pause" | "resume") => {
+    const at = { nodeId: node.id, workloadId: id, name: "f", trigger, issuer };
+    return action === "pause" ? client.pauseTrigger(at) : client.resumeTrigger(at);
+  };
+  await set("a", "pause");
+  await askUntil(node, "/a", 404);
+  assert.equal((await ask(node, "/b")).status, 200);
+  await set("b", "pause");
+  await askUntil(node, "/b", 404);
+  await set("a", "resume");
+  await askUntil(node, "/a", 200);
+  assert.equal((await ask(node, "/b")).status, 404);
+});
+
+test("a listener whose node is in lame duck mode answers that it is about to end", async () => {
+  await using nexus = await startTestNexus({ config });
+  const { client, node } = nexus;
+  const slow = "module.exports = () => new Promise((resolve) => setTimeout(resolve, 4_000, 'late'))";
+  await deployRoutes(client, "slow", slow, [route("/slow")]);
+  const other = await deployRoutes(client, "f", say("well"), [route("/a")]);
+  await askUntil(node, "/a", 200);
+  // The node waits for this call.
+  const waiting = ask(node, "/slow");
+  assert.equal((await ask(node, "/a")).status, 200);
+  await client.lameDuck(other.nodeId);
+  const refused = await askUntil(node, "/a", 503);
+  assert.match(refused.body, /about to end/);
+  assert.equal(refused.headers.connection, "close");
+  assert.equal((await waiting).status, 200);
+});
+
+test("a listener finishes its requests before its node ends, and an address in use is an error", async () => {
   await using nexus = await startTestNexus({ config });
   await deployRoutes(nexus.client, "f", say("well"), [route("/a")]);
   await askUntil(nexus.node, "/a", 200);
@@ -209,4 +285,25 @@ test("a node that is about to end takes no requests, and an address in use is an
   await other.stop();
   assert.equal((await waiting).status, 200);
   await assert.rejects(ask({ httpAddress: `127.0.0.1:${port}` }, "/a"));
+});
+
+test("a successor in the same process takes the address over, and requests go on", async () => {
+  await using server = await startTestNatsServer();
+  await using client = await connectNex({ servers: [server.url] });
+  const directory = mkdtempSync(join(tmpdir(), "nex-http-"));
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => rmSync(directory, { recursive: true, force: true }));
+  const options = {
+    server: server.url,
+    directory,
+    config: { http: { listen: `127.0.0.1:${await freePort()}` } },
+  };
+  const first = await startTestNode(options);
+  await deployRoutes(client, "f", say("well"), [route("/a")]);
+  await askUntil(first, "/a", 200);
+  const second = await startTestNode({ ...options, predecessor: first.handOver() });
+  stack.use(second);
+  await first.ended;
+  assert.equal(second.httpAddress, options.config.http.listen);
+  assert.equal((await askUntil(second, "/a", 200)).body, '"well"');
 });

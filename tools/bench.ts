@@ -1,5 +1,5 @@
 /**
- * Benchmarks: `npm run bench`; of functions, of triggers, of machines, of microVMs alone, or of how a deploy grows with what runs
+ * Benchmarks: `npm run bench`; of functions, of triggers, of HTTP (`http`), of machines, of microVMs alone, or of how a deploy grows with what runs
  * (`growth`, a part of `machines`) with `npm run bench -- machines` and the like. `npm run bench -- microvms --emulated-host` measures Firecracker in an emulated host, where KVM does not work.
  * Prints medians, and what can be compared as a ratio against a baseline of the same run, interleaved with it.
  */
@@ -16,6 +16,7 @@ import { startTestNexus } from "../packages/testing/src/nexus.ts";
 import { echoFunctionPath } from "../packages/testing/src/samples.ts";
 import { benchFunctions } from "./bench/functions.ts";
 import { benchGrowth } from "./bench/growth.ts";
+import { benchHttp } from "./bench/http.ts";
 import { benchMachines } from "./bench/machines.ts";
 import { benchInEmulatedHost } from "./bench/microvms/emulated-host.ts";
 import { benchMicroVms } from "./bench/microvms.ts";
@@ -55,6 +56,7 @@ async function main(part: string | undefined, option: string | undefined): Promi
     else if (part === "microvms") await benchMicroVms();
     else if (part === "functions") await benchFunctions();
     else if (part === "triggers") await benchTriggers();
+    else if (part === "http") await benchHttp();
     else await benchWhole(nexPath);
   });
 }

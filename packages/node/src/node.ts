@@ -328,7 +328,6 @@ async function listenForHttp(
   const listening = {
     ...{ config: config.http, connections, log },
     routesSilentMs: tuning.routesSilentMs,
-    isListed: (namespace: string) => rulesOf(config, namespace).isListed,
     isDraining: () => info.lameDuck,
     held: budget.heldBytes.share(),
   };

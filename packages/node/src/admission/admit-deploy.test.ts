@@ -360,8 +360,8 @@ test("admitDeploy gives the spec of a function, and the token to remember", () =
     ...{ namespace: "default", name: "echo", issuer: issuer.publicKey, type: "v8", description: "d" },
     ...{ argv: ["a"], environment, bucket: "bucket", key: "a/key", jsDomain: "hub", sha256 },
     triggers: [
-      { type: "subject", subject: "echo" },
-      { type: "subject", subject: "in.*" },
+      { type: "subject", name: "subject", subject: "echo" },
+      { type: "subject", name: "subject-2", subject: "in.*" },
     ],
     ...{ essential: false, restart: { policy: "always" }, globals: "keep", concurrency: 2, replicas: 3 },
     ...{ artifactBytesMax: 1_000, namespaceBytesMax: 7 },

@@ -1,7 +1,6 @@
 /** Admission of triggers: their kinds, and the subjects and streams that a namespace may use. */
 import { NexError } from "@nexengine/protocol/errors";
 import {
-  checkTriggers,
   functionTypes,
   type NamedTrigger,
   nameTriggers,
@@ -60,7 +59,6 @@ export function admitTriggers(
       `Cannot take ${all.length} triggers: a workload has ${triggersMax} at most`,
     );
   }
-  checkTriggers(requested);
   for (const trigger of requested) {
     if (trigger.type === "subject") checkSubject(trigger.subject, facts);
     if (trigger.type === "stream") {

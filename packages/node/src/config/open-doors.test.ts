@@ -22,6 +22,8 @@ test("openDoors names each key that leaves a door open, and none that is shut", 
   assert.deepEqual(keysOf({ lameduck_requires_operator: false }), [...always, "lameduck_requires_operator"]);
   assert.deepEqual(keysOf({ request_connections: "any" }), [...always, "request_connections"]);
   assert.deepEqual(keysOf({ publish_address: "0.0.0.0" }), [...always, "publish_address"]);
+  assert.deepEqual(keysOf({ http: { listen: "[::]:8080" } }), [...always, "http.listen"]);
+  assert.deepEqual(keysOf({ http: { listen: "127.0.0.1:8080" } }), always);
   const allowed = ["10.1.0.0/16", "intranet.example:80", "127.0.0.1:80", "8.8.8.8", "[fd00::1]:80"];
   assert.equal(keysOf({ http_allow: allowed }).filter((key) => key === "http_allow").length, 4);
   assert.deepEqual(keysOf({ limits: {} }), [...always, "limits.max.network"]);

@@ -4,6 +4,7 @@ import { isInside, isMetadata } from "@nexengine/machines";
 import { type EgressRule, parseEgressRule, type Sandbox } from "@nexengine/protocol/messages";
 import type { Logger } from "pino";
 import type { NodeConfig } from "./config.ts";
+import { listenAddress } from "./http.ts";
 import { rulesOf } from "./namespaces.ts";
 
 /** An open door of a configuration. */
@@ -60,12 +61,19 @@ function peopleDoors(config: NodeConfig): OpenDoor[] {
     const text = "a request may have this node connect to any NATS server that it names";
     doors.push({ key: "request_connections", text });
   }
-  if (isIP(config.publish_address) !== 0 && !/^(?:127\.|::1$)/.test(config.publish_address)) {
+  if (isIP(config.publish_address) !== 0 && !isLoopback(config.publish_address)) {
     const text = `published ports are reached from other hosts, at ${config.publish_address}`;
     doors.push({ key: "publish_address", text });
   }
+  const { host = "" } = listenAddress(config.http?.listen ?? "") ?? {};
+  if (isIP(host) !== 0 && !isLoopback(host)) {
+    const text = `functions are reached by HTTP from other hosts, at ${config.http?.listen}`;
+    doors.push({ key: "http.listen", text });
+  }
   return doors;
 }
+
+const isLoopback = (address: string): boolean => /^(?:127\.|::1$)/.test(address);
 
 function egressDoors(config: NodeConfig, sandbox: Sandbox): OpenDoor[] {
   if (sandbox === "process") return [];

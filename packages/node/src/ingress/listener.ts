@@ -49,8 +49,6 @@ export interface HttpListenerOptions {
   connections: Connections;
   /** Time after which a copy that does not announce its routes is forgotten. */
   routesSilentMs: number;
-  /** Whether the node takes workloads of a namespace. */
-  isListed(namespace: string): boolean;
   /** Whether the node is about to end. */
   isDraining(): boolean;
   /** Bytes of requests and responses in memory. */
@@ -143,7 +141,7 @@ export class HttpListener implements AsyncDisposable {
 
   /** Believes announcements only on the connection by which the namespace acts. */
   #follow(): void {
-    const { connections, isListed, log } = this.#options;
+    const { connections, log } = this.#options;
     for (const { namespace, opened } of connections.ofAllNamespaces) {
       void opened.then((connection) => {
         if (this.#isClosed) return;
@@ -152,7 +150,7 @@ export class HttpListener implements AsyncDisposable {
           namespace,
           (heard) => {
             const isBelieved = connections.connectionOf(heard.namespace) === connection;
-            if (isBelieved && isListed(heard.namespace)) this.#book.hear(heard, Date.now());
+            if (isBelieved) this.#book.hear(heard, Date.now());
           },
           (isRefused) => {
             if (isRefused)

@@ -46,6 +46,12 @@ interface Copy extends Omit<HeardRoutes, "announcement"> {
   heardAtMs: number;
 }
 
+interface Size {
+  copies: number;
+  bytes: number;
+}
+const noSize: Size = { copies: 0, bytes: 0 };
+
 interface Candidate {
   route: BookedRoute;
   since: number;
@@ -56,6 +62,10 @@ export class RouteBook {
   readonly #options: RouteBookOptions;
   /** By namespace, workload and copy. */
   readonly #copies = new Map<string, Copy>();
+  /** Sizes of the copies of a namespace. */
+  readonly #sizes = new Map<string, Size>();
+  /** Bytes of all copies. */
+  #bytes = 0;
   readonly #told = new Set<string>();
   #table: RouteTable<BookedRoute> | undefined;
 
@@ -74,7 +84,7 @@ export class RouteBook {
     const key = `${namespace} ${workloadName} ${copy}`;
     const known = this.#copies.get(key);
     if (announced.length === 0) {
-      if (this.#copies.delete(key)) this.#table = undefined;
+      this.#remove(key);
       return;
     }
     const text = JSON.stringify(announcement);
@@ -92,7 +102,7 @@ export class RouteBook {
       return;
     }
     const routes = this.#booked(namespace, workloadName, announced);
-    this.#copies.set(key, {
+    this.#set(key, {
       namespace,
       workloadName,
       workloadId,
@@ -102,15 +112,12 @@ export class RouteBook {
       text,
       heardAtMs: nowMs,
     });
-    this.#table = undefined;
   }
 
   /** Forgets copies that have said nothing for too long. */
   sweep(nowMs: number): void {
     for (const [key, { heardAtMs }] of this.#copies) {
-      if (nowMs - heardAtMs <= this.#options.silentMs) continue;
-      this.#copies.delete(key);
-      this.#table = undefined;
+      if (nowMs - heardAtMs > this.#options.silentMs) this.#remove(key);
     }
   }
 
@@ -121,24 +128,41 @@ export class RouteBook {
   }
 
   #whyNoRoom(namespace: string, bytes: number, known: Copy | undefined): string | undefined {
-    let count = 1;
-    let size = bytes;
-    let countOfNamespace = 1;
-    let sizeOfNamespace = bytes;
-    for (const copy of this.#copies.values()) {
-      if (copy === known) continue;
-      count++;
-      size += copy.bytes;
-      if (copy.namespace !== namespace) continue;
-      countOfNamespace++;
-      sizeOfNamespace += copy.bytes;
-    }
-    if (countOfNamespace > copiesOfNamespaceMax)
+    const more = known === undefined ? 1 : 0;
+    const moreBytes = bytes - (known?.bytes ?? 0);
+    const ofNamespace = this.#sizes.get(namespace) ?? noSize;
+    if (ofNamespace.copies + more > copiesOfNamespaceMax)
       return `a namespace has ${copiesOfNamespaceMax} copies at most`;
-    if (sizeOfNamespace > bytesOfNamespaceMax)
+    if (ofNamespace.bytes + moreBytes > bytesOfNamespaceMax)
       return `a namespace has ${bytesOfNamespaceMax} bytes of routes at most`;
-    if (count > copiesMax) return `a listener knows ${copiesMax} copies at most`;
-    return size > bytesMax ? `a listener knows ${bytesMax} bytes of routes at most` : undefined;
+    if (this.#copies.size + more > copiesMax) return `a listener knows ${copiesMax} copies at most`;
+    return this.#bytes + moreBytes > bytesMax
+      ? `a listener knows ${bytesMax} bytes of routes at most`
+      : undefined;
+  }
+
+  #set(key: string, copy: Copy): void {
+    this.#remove(key);
+    this.#copies.set(key, copy);
+    this.#count(copy, 1);
+  }
+
+  /** @returns whether it was there */
+  #remove(key: string): boolean {
+    const copy = this.#copies.get(key);
+    if (copy === undefined) return false;
+    this.#copies.delete(key);
+    this.#count(copy, -1);
+    return true;
+  }
+
+  #count({ namespace, bytes }: Copy, sign: 1 | -1): void {
+    this.#table = undefined;
+    this.#bytes += sign * bytes;
+    const before = this.#sizes.get(namespace) ?? noSize;
+    const copies = before.copies + sign;
+    if (copies === 0) this.#sizes.delete(namespace);
+    else this.#sizes.set(namespace, { copies, bytes: before.bytes + sign * bytes });
   }
 
   #booked(namespace: string, workloadName: string, announced: readonly AnnouncedRoute[]): BookedRoute[] {

@@ -8,6 +8,7 @@ import {
 } from "@nexengine/protocol/messages";
 import { isNamespace, isWorkloadName, parseRoutesSubject, routesSubject } from "@nexengine/protocol/subjects";
 import { LastingSubscription, subscribingConnection } from "../connections/lasting-subscription.ts";
+import { AnnouncementRates } from "./announcement-rates.ts";
 
 /** An announcement, and whose it is by its subject. */
 export interface HeardRoutes {
@@ -62,8 +63,9 @@ export function followRoutes(
 function open(connection: NatsConnection, namespace: string): Feed {
   const listeners: Feed["listeners"] = new Map();
   const subject = routesSubject(namespace, "*");
+  const rates = new AnnouncementRates();
   const take = (on: string, data: Uint8Array): void => {
-    const heard = read(on, data);
+    const heard = read(rates, on, data);
     if (heard === undefined) return;
     for (const listener of listeners.keys()) listener(heard);
   };
@@ -86,10 +88,11 @@ function open(connection: NatsConnection, namespace: string): Feed {
   return { listeners, subscription };
 }
 
-function read(subject: string, data: Uint8Array): HeardRoutes | undefined {
+function read(rates: AnnouncementRates, subject: string, data: Uint8Array): HeardRoutes | undefined {
   const about = parseRoutesSubject(subject);
   if (about === undefined || !isNamespace(about.namespace) || !isWorkloadName(about.workloadName))
     return undefined;
+  if (!rates.takes(about.namespace, data.length, Date.now())) return undefined;
   try {
     const announcement = parseJson(
       data,

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { NexError } from "../errors.ts";
 import { goObject } from "../formats/go-json.ts";
 import { locationSchema } from "../formats/go-url.ts";
-import { type Feature, features, nodeFeatures } from "./features.ts";
+import { type Feature, nodeFeatures } from "./features.ts";
 import { healthSchema } from "./health.ts";
 import { checkLimits, limitsSchema } from "./limits.ts";
 import { publishedSchema } from "./node.ts";
@@ -110,10 +110,9 @@ export function parseDeployExtras(value: unknown): DeployExtras {
   }
   for (const name of result.data.requires ?? []) {
     if (!nodeFeatures.includes(name as Feature)) {
-      const known = features.includes(name as Feature) ? "does not have" : "does not know";
       throw new NexError(
         "feature_missing",
-        `Cannot accept the request: it requires "${name}", which this node ${known}`,
+        `Cannot accept the request: it requires "${name}", which this node does not know`,
       );
     }
   }

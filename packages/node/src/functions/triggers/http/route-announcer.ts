@@ -20,12 +20,15 @@ import {
 import { printable, routesSubject, routesWantedSubject } from "@nexengine/protocol/subjects";
 import { LastingSubscription, subscribingConnection } from "../../../connections/lasting-subscription.ts";
 import { onPublishDenied, onReconnect } from "../../../connections/signals.ts";
+import { AnnouncementRates } from "../../../ingress/announcement-rates.ts";
 import { followRoutes, type HeardRoutes } from "../../../ingress/route-feed.ts";
 
 /** Maximum delay of the answer to a question of all, so that copies do not answer at once. */
 const answerDelayMsMax = 200;
 /** Time for objections to a new workload. Those who object answer at once. */
 const objectionsMs = 500;
+/** Minimum interval of objections. */
+const objectionIntervalMs = 50;
 
 /** Times of announcements. */
 export interface RouteTimes {
@@ -73,6 +76,9 @@ export class RouteAnnouncer {
   #asked: LastingSubscription | undefined;
   #timer: NodeJS.Timeout | undefined;
   #answer: NodeJS.Timeout | undefined;
+  /** Bounds on questions. */
+  readonly #rates = new AnnouncementRates();
+  #announcedAtMs = 0;
   #isDenied = false;
   #isClaiming = false;
 
@@ -186,12 +192,12 @@ export class RouteAnnouncer {
     this.#timer.unref();
   }
 
-  #announceSoon(): void {
+  #announceSoon(delayMs = Math.random() * answerDelayMsMax): void {
     if (this.#answer !== undefined || this.#asked === undefined) return;
     this.#answer = setTimeout(() => {
       this.#answer = undefined;
       this.announce();
-    }, Math.random() * answerDelayMsMax);
+    }, delayMs);
   }
 
   #publish(routes: readonly AnnouncedRoute[]): void {
@@ -205,11 +211,13 @@ export class RouteAnnouncer {
       routes: [...routes],
     };
     this.#isDenied = false;
+    this.#announcedAtMs = Date.now();
     this.#connection.publish(this.#subject, JSON.stringify(announcement));
   }
 
-  /** A question of all is answered soon, and a claim of another workload at once. */
+  /** A question of all is answered soon, and a claim of another workload at once, but not more often than makes sense. */
   #wanted(data: Uint8Array): void {
+    if (!this.#rates.takes(this.#owner.namespace, data.length, Date.now())) return;
     let wanted: RoutesWanted;
     try {
       wanted = parseJson(data, routesWantedSchema, "Cannot read a question", routesAnnouncementBytesMax);
@@ -223,7 +231,9 @@ export class RouteAnnouncer {
     }
     if (claim.namespace !== this.#owner.namespace || claim.name === this.#owner.name) return;
     const others = parsed(claim.routes);
-    if (this.#parsed.some((route) => others.some((other) => routesCollide(route, other)))) this.announce();
+    if (!this.#parsed.some((route) => others.some((other) => routesCollide(route, other)))) return;
+    if (Date.now() - this.#announcedAtMs > objectionIntervalMs) this.announce();
+    else this.#announceSoon(objectionIntervalMs);
   }
 
   #follow(): () => void {
