@@ -94,7 +94,8 @@ async function devrun(file: string, operands: string[], command: Command): Promi
       ...(options.bucketmaxbytes === undefined ? {} : { bucketBytesMax: options.bucketmaxbytes }),
     };
     const copies = new PreviousCopies(client, issuer, previous);
-    const deployment = functionTypes.has(type)
+    const isCalled = functionTypes.has(type) || typed.length > 0;
+    const deployment = isCalled
       ? await client.deploy({ ...request, replaces: previous })
       : await deployService(client, request, copies, options);
     if (deployment.replaced !== undefined) note(visible(`Replaced the previous copy ${deployment.replaced}`));

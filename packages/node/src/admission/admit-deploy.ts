@@ -20,13 +20,13 @@ import {
   isTimely,
 } from "@nexengine/protocol/tokens";
 import type { NamespaceRules } from "../config/namespaces.ts";
-import type { WorkloadSpec } from "../workloads/spec.ts";
+import { isJob, type WorkloadSpec } from "../workloads/spec.ts";
 import { admitHealth } from "./health.ts";
 import { grantLimits, grantReplicas, type LimitFacts } from "./limits.ts";
 import { openSecrets } from "./open-secrets.ts";
 import { admitConnections, type PerRequestConnectionFacts } from "./per-request-connections.ts";
 import { asToken, type ReadToken, readToken, type TokenFacts } from "./tokens.ts";
-import { admitTriggers } from "./triggers.ts";
+import { admitTriggers, checkJob } from "./triggers.ts";
 
 /** The node's facts for admission. */
 export interface DeployFacts extends TokenFacts, PerRequestConnectionFacts {
@@ -109,6 +109,7 @@ export function admitDeploy(arrival: DeployArrival, facts: DeployFacts): Admitte
   const limits = grantLimits(extras.limits ?? {}, type, facts.limits);
   const triggers = admitTriggers(type, request.trigger_subjects ?? [], extras.triggers ?? [], facts);
   const essential = request.essential ?? false;
+  if (isJob({ type, triggers })) checkJob(essential, extras, limits);
   if (essential && functionTypes.has(type)) {
     throw new NexError(
       "workload_rejected",

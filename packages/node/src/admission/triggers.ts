@@ -1,6 +1,7 @@
 /** Admission of triggers: their kinds, and the subjects and streams that a namespace may use. */
 import { NexError } from "@nexengine/protocol/errors";
 import {
+  type DeployExtras,
   functionTypes,
   type NamedTrigger,
   nameTriggers,
@@ -17,11 +18,34 @@ import {
 } from "@nexengine/protocol/subjects";
 import type { NamespaceRules } from "../config/namespaces.ts";
 import { checkDenied } from "../functions/triggers/stream-rules.ts";
+import type { GrantedLimits } from "../workloads/spec.ts";
 
 /** The node's facts for triggers. */
 export interface TriggerFacts {
   rules: Pick<NamespaceRules, "denyTriggerSubjects">;
   inboxPrefixes: readonly string[];
+}
+
+/**
+ * Checks that a service which schedules start asks for nothing that only a lasting one has.
+ *
+ * @throws NexError `trigger_invalid`
+ */
+export function checkJob(
+  isEssential: boolean,
+  { restart, health }: Pick<DeployExtras, "restart" | "health">,
+  { publish }: Pick<GrantedLimits, "publish">,
+): void {
+  const why =
+    isEssential || restart !== undefined
+      ? "it is not restarted, its tick comes again"
+      : health !== undefined
+        ? "it has no health check, its exit status tells"
+        : publish.length > 0
+          ? "it publishes no ports"
+          : undefined;
+  if (why === undefined) return;
+  throw new NexError("trigger_invalid", `Cannot start a service by a schedule: as a job, ${why}`);
 }
 
 /**

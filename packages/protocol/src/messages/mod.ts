@@ -94,6 +94,7 @@ export {
   argumentBytesMax,
   argvCountMax,
   concurrencyMax,
+  type DeployExtras,
   type DeployRequest,
   deployRequestSchema,
   descriptionBytesMax,
