@@ -9,6 +9,8 @@ import type { NatsConnection } from "@nats-io/nats-core";
 import { connectNex, type NexClient } from "../../packages/client/src/mod.ts";
 import { createKey, curveKeyOfSeed, signerOfSeed } from "../../packages/protocol/src/mod.ts";
 import { startTestNatsServer } from "../../packages/testing/src/nats-server.ts";
+import { Cluster, domain } from "../../test/support/cluster.ts";
+import { Victim } from "../../test/support/victim.ts";
 import { ask, cpuOf, startChild } from "./children.ts";
 import { median, quantile, row } from "./support.ts";
 
@@ -20,6 +22,10 @@ const pollMs = 5;
 const stream = "BENCH";
 const issuer = signerOfSeed(createKey("account").seed);
 const publisher = curveKeyOfSeed(createKey("curve").seed);
+const kills = Number(process.env["NEX_BENCH_KILLS"] ?? 5);
+const stepDownSource = `export default async () => {
+  await hostServices.promises.messaging.publish("handled", "");
+}`;
 const echo = "export default (subject, payload) => payload";
 
 /** Messages a second, and the CPU time of the puller's processes for each. */
@@ -31,6 +37,8 @@ interface Sample {
 /** Runs the benchmark of triggers. */
 export async function benchTriggers(): Promise<void> {
   for (const payloadBytes of [16, 1_024]) await benchStream(payloadBytes);
+  await benchKills();
+  await benchStepDown();
   await benchSchedules();
 }
 
@@ -157,6 +165,101 @@ async function drained(
     }
     await delay(pollMs);
   }
+}
+
+/** Messages while their node is killed again and again: how many are lost, and how many come twice. */
+async function benchKills(): Promise<void> {
+  await using server = await startTestNatsServer();
+  await using client = await connectNex({ servers: [server.url] });
+  const manager = await jetstreamManager(client.connection);
+  await manager.streams.add({ name: stream, subjects: ["bench.>"] });
+  const handled = new Map<number, number>();
+  client.connection.subscribe("handled", {
+    callback: (_, message) => {
+      const sequence = Number(message.string());
+      handled.set(sequence, (handled.get(sequence) ?? 0) + 1);
+    },
+  });
+  await using victim = new Victim({ server: server.url, sandbox: "process", nodeLostTimeoutMs: 10_000 });
+  await victim.start();
+  const source = `export default async (subject, payload, { trigger }) => {
+    await hostServices.promises.messaging.publish("handled", String(trigger.sequence));
+  }`;
+  await client.deploy({
+    ...{ name: "counted", type: "v8", issuer, publisher, artifact: { bytes: Buffer.from(source) } },
+    triggers: [{ type: "stream", stream, from: "all", ack_wait_ms: 2_000, attempts: 0 }],
+  });
+  await fill(client, 16);
+  for (let kill = 1; kill <= kills; kill++) {
+    while (handled.size < (messages * kill) / (kills + 1)) await delay(pollMs);
+    await victim.end("SIGKILL");
+    await victim.start();
+  }
+  const consumer = "nex_default_counted_stream";
+  for (;;) {
+    const { ack_floor: floor } = await manager.consumers.info(stream, consumer);
+    if (floor.stream_seq >= messages) break;
+    await delay(100);
+  }
+  await client.flush();
+  let calls = 0;
+  for (const count of handled.values()) calls += count;
+  const lost = messages - handled.size;
+  row(`${messages} messages, ${kills} kills of the node`, `${lost} lost, ${calls - handled.size} came twice`);
+}
+
+/** From the moment at which the leader of a consumer steps down to the next message that is handled. */
+async function benchStepDown(): Promise<void> {
+  await using cluster = await Cluster.start();
+  await using client = await connectNex({ servers: cluster.urls });
+  const manager = await jetstreamManager(client.connection, { checkAPI: false });
+  const ready = async (work: () => Promise<unknown>): Promise<void> => {
+    while (
+      !(await work().then(
+        () => true,
+        () => false,
+      ))
+    )
+      await delay(100);
+  };
+  await ready(() => manager.streams.add({ name: stream, subjects: ["bench.>"], num_replicas: 3 }));
+  await using stack = new AsyncDisposableStack();
+  const node = startChild("functions/node.ts", stack);
+  await ask(node, { server: cluster.urls.join(","), sandbox: "process" }, "ready");
+  await ready(() =>
+    client.deploy({
+      ...{ name: "echo", type: "v8", issuer, publisher, artifact: { bytes: Buffer.from(stepDownSource) } },
+      ...{ triggers: [{ type: "stream", stream }], jsDomain: domain },
+    }),
+  );
+  let handledAtMs = 0;
+  client.connection.subscribe("handled", {
+    callback: () => {
+      handledAtMs = performance.now();
+    },
+  });
+  const feeding = setInterval(() => client.connection.publish("bench.x", "x"), 5);
+  const gaps: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    while (performance.now() - handledAtMs > 50) await delay(pollMs);
+    const subject = `$JS.API.CONSUMER.LEADER.STEPDOWN.${stream}.nex_default_echo_stream`;
+    let longestMs = 0;
+    const startedAtMs = performance.now();
+    let lastMs = handledAtMs;
+    await client.connection.request(subject, "", { timeout: 5_000 });
+    while (performance.now() - startedAtMs < 3_000) {
+      await delay(1);
+      longestMs = Math.max(longestMs, handledAtMs - lastMs);
+      lastMs = handledAtMs;
+    }
+    gaps.push(longestMs);
+  }
+  clearInterval(feeding);
+  row(
+    `longest gap after a step-down of the leader, ${rounds} times, median`,
+    `${Math.round(median(gaps))} ms`,
+  );
+  row("longest gap after a step-down of the leader, worst", `${Math.round(Math.max(...gaps))} ms`);
 }
 
 /** Schedules that tick each second: from the planned second to the call. */
