@@ -101,6 +101,22 @@ test("headers that steer NATS, or are ours, pass in neither direction", async ()
     assert.equal(headers[name], undefined, name);
 });
 
+test("a value is JSON, unless the function names another type", async () => {
+  await using nexus = await startNexus();
+  const { node, client } = nexus;
+  const source = `module.exports = (subject, payload, call) => {
+    if (call.trigger.params.kind === "named") call.replyHeaders.set("content-type", "application/problem+json");
+    else call.replyHeaders.set("X-Kind", call.trigger.params.kind);
+    return call.trigger.params.kind === "nothing" ? undefined : { ok: true };
+  }`;
+  await deployRoutes(client, "f", source, [route("/:kind")]);
+  const json = await askUntil(node, "/plain", 200);
+  assert.deepEqual([json.headers["content-type"], json.headers["x-kind"]], ["application/json", "plain"]);
+  const named = await ask(node, "/named");
+  assert.deepEqual([named.headers["content-type"], named.body], ["application/problem+json", '{"ok":true}']);
+  assert.equal((await ask(node, "/nothing")).headers["content-type"], undefined);
+});
+
 test("errors of a function become statuses without its text", async () => {
   await using nexus = await startNexus();
   const { node, client } = nexus;

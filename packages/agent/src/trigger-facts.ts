@@ -20,6 +20,11 @@ export class Triggers {
     this.#table = table;
   }
 
+  /** Whether a call came over HTTP. */
+  isHttp(call: Pick<Call, "triggerPlace">): boolean {
+    return this.#table[call.triggerPlace - 1]?.type === "http";
+  }
+
   /** The facts about a call that names its trigger. */
   ofCall(call: Call): TriggerFacts {
     const trigger = this.#table[call.triggerPlace - 1];

@@ -14,9 +14,11 @@ import { Triggers } from "../trigger-facts.ts";
 import { findFunction } from "./form.ts";
 import { createRealm, type Realm, type RealmProviderHost } from "./realm.ts";
 import type { RetryWish } from "./realm-types.ts";
-import { replyBytes } from "./reply.ts";
+import { isJson, replyBytes } from "./reply.ts";
 import { SourcePlaces } from "./source-places.ts";
 
+const lineEnd = "\r\n";
+const contentType = /\r\ncontent-type:/i;
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
 /** Starts artifacts as functions. What it has prepared for the other life of globals is dropped at the start. */
@@ -69,6 +71,7 @@ export class JavaScriptProvider implements Provider {
       fresh ? 1 : deploy.concurrency,
       fresh,
       places,
+      (call) => this.#triggers.isHttp(call),
     ).calls;
   }
 }
@@ -112,6 +115,7 @@ class JavaScriptFunction implements CallRunner {
   readonly #target: () => unknown;
   readonly #fresh: boolean;
   readonly #places: SourcePlaces;
+  readonly #isHttp: (call: Call) => boolean;
 
   constructor(
     realm: Realm,
@@ -120,8 +124,10 @@ class JavaScriptFunction implements CallRunner {
     concurrency: number,
     fresh: boolean,
     places: SourcePlaces,
+    isHttp: (call: Call) => boolean,
   ) {
     this.#realm = realm;
+    this.#isHttp = isHttp;
     this.#host = host;
     this.#target = target;
     this.#fresh = fresh;
@@ -169,7 +175,7 @@ class JavaScriptFunction implements CallRunner {
     let headers: Uint8Array | undefined;
     try {
       bytes = replyBytes(value, api);
-      headers = headerBytes(api.replyHeaders(context));
+      headers = headerBytes(this.#headersOf(call, context, value));
     } catch (error) {
       const { short } = api.describe(error);
       const text = `what the function returned can't be a reply: ${short}`;
@@ -177,6 +183,14 @@ class JavaScriptFunction implements CallRunner {
       return;
     }
     this.calls.reply(call, bytes, headers);
+  }
+
+  /** Over HTTP, a value that goes out as JSON says so, unless the function names another type. */
+  #headersOf(call: Call, context: object, value: unknown): string | undefined {
+    const block = this.#realm.api.replyHeaders(context);
+    if (call.triggerPlace === 0 || !this.#isHttp(call) || !isJson(value)) return block;
+    if (block !== undefined && contentType.test(block)) return block;
+    return `${block?.slice(0, -lineEnd.length) ?? `NATS/1.0${lineEnd}`}Content-Type: application/json${lineEnd}${lineEnd}`;
   }
 
   #fail(call: Call, error: unknown): void {

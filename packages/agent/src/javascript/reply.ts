@@ -32,3 +32,8 @@ export function replyBytes(value: unknown, api: RealmApi): Uint8Array {
   if (json === undefined) throw new TypeError(`a value of the type ${typeof value} has no JSON`);
   return Buffer.from(json);
 }
+
+/** Whether a value goes out as JSON. */
+export function isJson(value: unknown): boolean {
+  return value !== undefined && !isUint8Array(value) && !isAnyArrayBuffer(value);
+}
