@@ -26,30 +26,35 @@ export interface Delivery {
   pending: number;
 }
 
-/** Number of deliveries in an ack subject, without making a string; 1 if it can't be read. */
-export function deliveryCountOf(bytes: Uint8Array, start: number, end: number): number {
-  let dots = 0;
-  for (let at = start; at < end; at++) if (bytes[at] === dot) dots++;
-  // Two tokens after the head are the stream and the consumer.
-  let skip = (dots + 1 === shortTokens ? headOfShort : headOfLong) + 2;
-  let at = start;
-  while (skip > 0 && at < end) if (bytes[at++] === dot) skip--;
-  let count = 0;
-  for (; at < end && bytes[at] !== dot; at++) count = count * 10 + (bytes[at] as number) - zero;
-  return count > 0 ? count : 1;
+/** Numbers of an ack subject that each delivery needs. */
+export interface DeliveryCounts {
+  /** Number of deliveries, 1 if it can't be read. */
+  deliveries: number;
+  /** Number of waiting messages, 0 if it can't be read. */
+  pending: number;
 }
 
-/** Number of waiting messages in an ack subject, without making a string; 0 if it can't be read. */
-export function pendingCountOf(bytes: Uint8Array, start: number, end: number): number {
+/** Tokens from the stream's name to the numbers. */
+const toDeliveries = 2;
+const toPending = 6;
+
+/** Reads the numbers of an ack subject without making a string. @param to Where they go: one object serves for all. */
+export function readCounts(bytes: Uint8Array, start: number, end: number, to: DeliveryCounts): void {
   let dots = 0;
   for (let at = start; at < end; at++) if (bytes[at] === dot) dots++;
-  // The later form may have one token after it.
-  let skip = (dots + 1 === shortTokens ? headOfShort : headOfLong) + 6;
-  let at = start;
-  while (skip > 0 && at < end) if (bytes[at++] === dot) skip--;
-  let count = 0;
-  for (; at < end && bytes[at] !== dot; at++) count = count * 10 + (bytes[at] as number) - zero;
-  return count;
+  const head = dots + 1 === shortTokens ? headOfShort : headOfLong;
+  let token = 0;
+  let deliveries = 0;
+  let pending = 0;
+  // The later form may have one more token at the end.
+  for (let at = start; at < end && token <= head + toPending; at++) {
+    const byte = bytes[at] as number;
+    if (byte === dot) token++;
+    else if (token === head + toDeliveries) deliveries = deliveries * 10 + byte - zero;
+    else if (token === head + toPending) pending = pending * 10 + byte - zero;
+  }
+  to.deliveries = deliveries > 0 ? deliveries : 1;
+  to.pending = pending > 0 ? pending : 0;
 }
 
 /** Parses an ack subject. @returns `undefined` for another subject */

@@ -18,13 +18,14 @@ import type { StreamRules } from "../stream-rules.ts";
 import type { CallReport } from "../subject-trigger.ts";
 import type { Trigger, TriggerHealth, TriggerState } from "../trigger.ts";
 import type { TriggerConnection, TriggerMessage } from "../trigger-connection.ts";
-import { type Delivery, deliveryCountOf, parseAckSubject, pendingCountOf } from "./ack-subject.ts";
+import { type Delivery, type DeliveryCounts, parseAckSubject, readCounts } from "./ack-subject.ts";
 import { asTriggerError, ensureConsumer, isNoConsumer, isNoStream } from "./consumer.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import { Puller, type PullerOwner } from "./puller.ts";
 import { Reconciler } from "./reconciler.ts";
 import { Settlement, type SettlementParts } from "./settlement.ts";
 import type { MessageSource } from "./source.ts";
+import { WaitingCalls } from "./waiting-calls.ts";
 
 /** Messages that may be asked for at once. */
 const askedMax = 1_024;
@@ -79,13 +80,13 @@ export class PulledTrigger implements Trigger, CallTrigger, PullerOwner {
   #state: TriggerState = "stopped";
   #problem: string | undefined;
   #streamCreated = "";
-  /** Messages that came when there was no place. */
-  readonly #waiting: Call[] = [];
-  #isWaitingForRoom = false;
+  readonly #waiting: WaitingCalls;
   #meanBytes = firstMessageBytes;
   /** Why acks do not reach the server. One message at a time is tried then. */
   #deniedAcks: string | undefined;
   #pending: number | undefined;
+  /** Numbers of the message that is being taken. */
+  readonly #counts: DeliveryCounts = { deliveries: 1, pending: 0 };
   /** Set when nothing comes for a reason that only the server shows. */
   #remark: string | undefined;
   #inspection: NodeJS.Timeout | undefined;
@@ -110,6 +111,7 @@ export class PulledTrigger implements Trigger, CallTrigger, PullerOwner {
       `$JS.API.CONSUMER.MSG.NEXT.${source.stream}.${this.#consumer}`,
       this,
     );
+    this.#waiting = new WaitingCalls(parts.calls, parts.held, () => this.#puller.more());
     this.#reconciler = new Reconciler(() => this.#reconcile());
   }
 
@@ -281,7 +283,7 @@ export class PulledTrigger implements Trigger, CallTrigger, PullerOwner {
     clearInterval(this.#inspection);
     this.#source.deactivate?.();
     await this.#puller.stop();
-    for (const call of this.#takeWaiting()) this.#settlement.again(call, 0);
+    for (const call of this.#waiting.clear()) this.#settlement.again(call, 0);
   }
 
   async stop(): Promise<void> {
@@ -303,7 +305,7 @@ export class PulledTrigger implements Trigger, CallTrigger, PullerOwner {
     if (this.#state !== "active" || this.#settlement.isStuck) return 0;
     const { room } = calls;
     if (room === 0) {
-      this.#takeUpLater();
+      this.#waiting.awaitRoom();
       return 0;
     }
     const inHand = this.#settlement.size + open;
@@ -311,14 +313,15 @@ export class PulledTrigger implements Trigger, CallTrigger, PullerOwner {
     const isOneByOne = this.#source.isStrict || isCareful || this.#deniedAcks !== undefined;
     if (isOneByOne || failuresInRow >= failuresMax) return inHand === 0 ? 1 : 0;
     const most = Math.min(room, askedMax, Math.max(1, Math.floor(askedBytesMax / this.#meanBytes)));
-    return most - open - this.#waiting.length;
+    return most - open - this.#waiting.size;
   }
 
   take(message: TriggerMessage): void {
     const call = new Call(this, message);
     this.#meanBytes += (call.size - this.#meanBytes) * meanWeight;
     this.#settlement.took(call);
-    this.#pending = pendingCountOf(call.bytes, call.replyStart, call.replyEnd);
+    readCounts(call.bytes, call.replyStart, call.replyEnd, this.#counts);
+    this.#pending = this.#counts.pending;
     try {
       this.#takeCall(call);
     } catch (error) {
@@ -329,7 +332,7 @@ export class PulledTrigger implements Trigger, CallTrigger, PullerOwner {
 
   #takeCall(call: Call): void {
     const { attempts = triggerBounds.attempts.otherwise } = this.spec;
-    const count = deliveryCountOf(call.bytes, call.replyStart, call.replyEnd);
+    const { deliveries: count } = this.#counts;
     const headerBytes = call.payloadStart - call.headersStart;
     if (attempts > 0 && count > attempts) {
       this.#settlement.giveUp(call, `it was delivered ${count} times without an outcome`);
@@ -363,48 +366,7 @@ export class PulledTrigger implements Trigger, CallTrigger, PullerOwner {
   }
 
   #give(call: Call): void {
-    const { calls, held } = this.#parts;
-    if (this.#waiting.length === 0 && calls.room > 0) {
-      calls.accept(call);
-      return;
-    }
-    call.compact();
-    if (!held.take(call.size)) {
-      this.#settlement.again(call, noMemoryMs);
-      return;
-    }
-    this.#waiting.push(call);
-    this.#takeUpLater();
-  }
-
-  /** Gives waiting messages to the function as soon as it has room, and asks for more. */
-  #takeUpLater(): void {
-    if (this.#isWaitingForRoom) return;
-    this.#isWaitingForRoom = true;
-    this.#parts.calls.whenRoom(() => {
-      this.#isWaitingForRoom = false;
-      this.#takeUp();
-    });
-  }
-
-  #takeUp(): void {
-    const { calls, held } = this.#parts;
-    let taken = 0;
-    for (const call of this.#waiting) {
-      if (calls.room === 0) break;
-      taken++;
-      held.give(call.size);
-      calls.accept(call);
-    }
-    this.#waiting.splice(0, taken);
-    if (this.#waiting.length > 0) this.#takeUpLater();
-    this.#puller.more();
-  }
-
-  #takeWaiting(): Call[] {
-    const waiting = this.#waiting.splice(0);
-    for (const { size } of waiting) this.#parts.held.give(size);
-    return waiting;
+    if (!this.#waiting.give(call)) this.#settlement.again(call, noMemoryMs);
   }
 
   unanswered(why: string): void {

@@ -5,8 +5,8 @@
 import { CallError, type CallFailure } from "@nexengine/protocol/agent";
 import { errorText } from "@nexengine/protocol/errors";
 import type { Call } from "../../function-calls.ts";
-import type { MessageContent, TriggerConnection } from "../trigger-connection.ts";
-import { type Delivery, deliveryCountOf, parseAckSubject } from "./ack-subject.ts";
+import type { MessageContent, ReplySubject, TriggerConnection } from "../trigger-connection.ts";
+import { type Delivery, type DeliveryCounts, parseAckSubject, readCounts } from "./ack-subject.ts";
 
 /** How messages are settled. */
 interface SettlingPolicy {
@@ -76,7 +76,7 @@ export class Settlement {
   #young = new Set<Call>();
   readonly #old = new Set<Call>();
   /** Ends that met a lost connection. */
-  #unsent: { bytes: Buffer; content: MessageContent }[] = [];
+  #unsent: { to: ReplySubject; content: MessageContent }[] = [];
   #timer: NodeJS.Timeout | undefined;
   #deadFailures = 0;
   /** Messages that were with a machine when it was lost: one of them may be to blame. By delivery. */
@@ -145,7 +145,9 @@ export class Settlement {
     const { attempts, backoffMs } = this.#parts.policy;
     this.#failuresInRow++;
     this.#lastError = failure.text;
-    const count = deliveryCountOf(call.bytes, call.replyStart, call.replyEnd);
+    const counts: DeliveryCounts = { deliveries: 1, pending: 0 };
+    readCounts(call.bytes, call.replyStart, call.replyEnd, counts);
+    const { deliveries: count } = counts;
     const isLast = attempts > 0 && count >= attempts;
     if (this.#isInnocent(call, failure) && failure.retry !== false) {
       this.again(call, backoffMs[0] ?? 0);
@@ -220,7 +222,7 @@ export class Settlement {
 
   /** The connection is back: sends the ends that met the loss. */
   reconnected(): void {
-    for (const { bytes, content } of this.#unsent.splice(0)) this.#send(bytes, 0, bytes.length, content);
+    for (const { to, content } of this.#unsent.splice(0)) this.#send(to, content);
   }
 
   /** Ends the timer. Messages that are in hand are still settled. */
@@ -230,13 +232,15 @@ export class Settlement {
   }
 
   #end(call: Call, content: MessageContent): void {
-    this.#send(call.bytes, call.replyStart, call.replyEnd, content);
+    this.#send(call, content);
     this.#forget(call);
   }
 
-  #send(bytes: Buffer, replyStart: number, replyEnd: number, content: MessageContent): void {
-    if (this.#parts.connection.publish({ bytes, replyStart, replyEnd }, content)) return;
-    this.#unsent.push({ bytes: Buffer.copyBytesFrom(bytes, replyStart, replyEnd - replyStart), content });
+  #send(to: ReplySubject, content: MessageContent): void {
+    if (this.#parts.connection.publish(to, content)) return;
+    const { bytes, replyStart, replyEnd } = to;
+    const kept = Buffer.copyBytesFrom(bytes, replyStart, replyEnd - replyStart);
+    this.#unsent.push({ to: { bytes: kept, replyStart: 0, replyEnd: kept.length }, content });
   }
 
   #forget(call: Call): void {
