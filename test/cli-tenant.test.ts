@@ -15,7 +15,7 @@ const acme = new TestAccount("ACME");
 const signing = createKey("account");
 
 const services = ["PING", "PING.*", "AUCTION", "AUCTION.why", "WPING.acme", "WPING.acme.*"].concat(
-  ["INFO", "DEPLOY", "STOP"].map((verb) => `${verb}.acme.*`),
+  ["INFO", "DEPLOY", "STOP", "TRIGGER"].map((verb) => `${verb}.acme.*`),
 );
 const streams = ["events.acme.*", "logs.acme.*.*.*"];
 const crossing = [

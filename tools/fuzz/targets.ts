@@ -4,6 +4,11 @@ import { epochHeader, HeaderFinder, newToken } from "../../packages/machines/src
 import { takeExitReport } from "../../packages/machines/src/microvm/exit-report.ts";
 import { completeConfig } from "../../packages/node/src/config/config.ts";
 import {
+  parseAckSubject,
+  readCounts,
+} from "../../packages/node/src/functions/triggers/pulled/ack-subject.ts";
+import { parseStatus } from "../../packages/node/src/functions/triggers/pulled/pull-status.ts";
+import {
   decodeHostCall,
   decodeHostReply,
   encodeHostCall,
@@ -26,13 +31,17 @@ import {
 } from "../../packages/protocol/src/formats/mod.ts";
 import {
   auctionRequestSchema,
+  checkTriggers,
   decodeResponse,
   deployRequestSchema,
   infoResponseSchema,
   lameDuckRequestSchema,
+  nameTriggers,
   parseDeployExtras,
   parseEgressRule,
   stopRequestSchema,
+  triggerActionRequestSchema,
+  triggersSchema,
 } from "../../packages/protocol/src/messages/mod.ts";
 import {
   createKey,
@@ -111,11 +120,51 @@ export const targets: readonly Target[] = [
       json({ nex: { version: 1, token: "a.b.c" } }),
       json({ os: "linux", tags: { a: "b" }, workload_types: ["v8"], nex: { version: 1, limits: {} } }),
       json({ workload_id: "x", workload_jwt: "y" }),
+      json({ workload_id: "x", workload_jwt: "y", trigger: "t", action: "pause" }),
     ],
     run: (bytes) => {
       parseJson(bytes, lameDuckRequestSchema, "lameduck");
       parseJson(bytes, stopRequestSchema, "stop");
       parseJson(bytes, auctionRequestSchema, "auction");
+    },
+  },
+  {
+    name: "trigger request",
+    seeds: [json({ workload_id: "x", workload_jwt: "y", trigger: "t", action: "pause" })],
+    run: (bytes) => {
+      parseJson(bytes, triggerActionRequestSchema, "trigger");
+    },
+  },
+  {
+    name: "triggers",
+    seeds: [
+      json([{ type: "stream", stream: "A", filters: ["a.*"], from: { seq: 3 }, backoff_ms: [1] }]),
+      json([{ type: "cron", schedule: "*/5 1-3 * jan,mar mon-fri", zone: "Europe/Berlin" }]),
+      json([{ type: "http", route: "a.example/b/:c/*", auth: { accounts: ["A"] }, cors: ["https://a.b"] }]),
+      json([
+        { type: "kv", bucket: "A", keys: ["a.>"] },
+        { type: "subject", subject: "a.b", name: "x" },
+      ]),
+    ],
+    run: (bytes) => {
+      const triggers = parseJson(bytes, triggersSchema, "triggers");
+      checkTriggers(triggers);
+      nameTriggers(triggers);
+    },
+  },
+  {
+    name: "deliveries and statuses of JetStream",
+    seeds: [
+      "$JS.ACK.ORDERS.nex_a_b.3.17.20.1764500000123456789.42",
+      "$JS.ACK.hub.ABCDEF.ORDERS.nex_a_b.3.17.20.1764500000123456789.42.x",
+      "NATS/1.0 408 Request Timeout\r\nNats-Pending-Messages: 7\r\n\r\n",
+      "NATS/1.0 409 Leadership Change\r\n\r\n",
+    ].map((text) => Buffer.from(text)),
+    run: (bytes) => {
+      const text = Buffer.from(bytes).toString("latin1");
+      parseAckSubject(text);
+      parseStatus(text);
+      readCounts(bytes, 0, bytes.length, { deliveries: 0, pending: 0 });
     },
   },
   {

@@ -1,6 +1,7 @@
 /** The messages of the control protocol as JSON Schemas and as an AsyncAPI document, out of the schemas in use. */
 import { z } from "zod";
 import * as node from "../../packages/protocol/src/messages/node.ts";
+import * as triggers from "../../packages/protocol/src/messages/triggers.ts";
 import * as workload from "../../packages/protocol/src/messages/workload.ts";
 import {
   auctionSubject,
@@ -11,6 +12,7 @@ import {
   pingNodeSubject,
   pingSubject,
   stopSubject,
+  triggerSubject,
   workloadPingSubject,
 } from "../../packages/protocol/src/subjects/subjects.ts";
 
@@ -41,6 +43,17 @@ const messages: readonly Message[] = [
   },
   { name: "deploy_request", summary: "What to run, and for whom.", schema: workload.deployRequestSchema },
   { name: "stop_request", summary: "Which workload to end.", schema: workload.stopRequestSchema },
+  {
+    name: "trigger_request",
+    summary: "Which trigger of a workload to pause, or to let go on.",
+    schema: triggers.triggerActionRequestSchema,
+  },
+  {
+    name: "trigger_response",
+    summary: "The state of the trigger.",
+    schema: triggers.triggerActionResponseSchema,
+    kind: "trigger_response",
+  },
   {
     name: "lameduck_request",
     summary: "Nothing, or an operator's token.",
@@ -146,6 +159,13 @@ const operations: readonly Operation[] = [
     summary: "Ends a workload.",
     request: "stop_request",
     answer: "stop_response",
+  },
+  {
+    name: "trigger",
+    address: triggerSubject("{namespace}", "{node}"),
+    summary: "Pauses a trigger of a workload, or lets it go on.",
+    request: "trigger_request",
+    answer: "trigger_response",
   },
   {
     name: "lameduck",

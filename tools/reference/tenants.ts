@@ -17,6 +17,7 @@ import {
   pingNodeSubject,
   pingSubject,
   stopSubject,
+  triggerSubject,
   workloadPingSubject,
 } from "../../packages/protocol/src/subjects/mod.ts";
 
@@ -40,6 +41,7 @@ function crossing(namespace: string): { services: string[]; streams: string[] } 
       infoSubject(namespace, "*"),
       deploySubject(namespace, "*"),
       stopSubject(namespace, "*"),
+      triggerSubject(namespace, "*"),
     ],
     streams: [
       eventWildcard(namespace),
