@@ -130,7 +130,8 @@ describe("what else can come", () => {
   test("a member or value that this node does not know is refused, never ignored", async () => {
     const { body } = await recordedDeploy();
     const cases: object[] = [
-      { version: 1, requires: ["trigger.cron"] },
+      { version: 1, requires: ["trigger.telepathy"] },
+      { version: 1, triggers: [{ type: "telepathy" }] },
       { version: 1, requires: ["no-such-feature"] },
       { version: 1, limits: { memory_bytes_max: 1 } },
       { version: 1, globals: "sometimes" },
@@ -139,6 +140,22 @@ describe("what else can come", () => {
     for (const nex of cases) {
       const answer = await ask(`$NEX.DEPLOY.default.${nexus.node.id}`, JSON.stringify({ ...body, nex }));
       assert.equal(answer?.nex?.code, "feature_missing", JSON.stringify(nex));
+    }
+  });
+
+  test("triggers take a token that is bound to them, and are checked", async () => {
+    const { body } = await recordedDeploy();
+    const cases: [triggers: object[], code: string][] = [
+      [[{ type: "stream", stream: "ORDERS" }], "token_unbound"],
+      [[{ type: "stream", stream: "a.b" }], "trigger_invalid"],
+      [[{ type: "cron", schedule: "0 25 * * *" }], "trigger_invalid"],
+      [[{ type: "subject", subject: "$SYS.x" }], "trigger_denied"],
+      [[], "trigger_invalid"],
+    ];
+    for (const [triggers, code] of cases) {
+      const nex = { version: 1, triggers };
+      const answer = await ask(`$NEX.DEPLOY.default.${nexus.node.id}`, JSON.stringify({ ...body, nex }));
+      assert.equal(answer?.nex?.code, code, JSON.stringify(triggers));
     }
   });
 });
