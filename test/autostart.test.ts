@@ -7,6 +7,8 @@ import { test } from "node:test";
 import { connectNex, type NexClient } from "@nexengine/client";
 import { createKey, signerOfSeed } from "@nexengine/protocol";
 import { eventOf, startTestNatsServer, startTestNexus, startTestNode } from "@nexengine/testing";
+import { eventually } from "../packages/testing/src/observe.ts";
+import { jetStreamOf, publishAll, Told, tellerSource } from "./support/triggered.ts";
 
 const name = "early";
 const entry = {
@@ -88,4 +90,27 @@ test("autostart.issuer_file that holds no key keeps the node from starting, and 
     (error: Error) => /issuer_file/.test(error.message) && !/SAAsecret/.test(error.message),
   );
   rmSync(join(path, ".."), { recursive: true });
+});
+
+test("autostart takes triggers of every kind, signed together with the artifact", async () => {
+  await using server = await startTestNatsServer();
+  await using client = await connectNex({ servers: [server.url] });
+  const manager = await jetStreamOf(client);
+  await manager.streams.add({ name: "ORDERS", subjects: ["orders.>"] });
+  const source = { bytes: Buffer.from(tellerSource("one")) };
+  const { sha256 } = await client.upload(source, { key: name });
+  const { trigger_subjects: _, ...rest } = entry;
+  const triggers = [{ type: "stream", stream: "ORDERS" } as const];
+  const told = new Told(client.connection);
+  const config = { autostart: { workloads: [{ ...rest, triggers, sha256 }] } };
+  await using _node = await startTestNode({ server: server.url, config });
+  const consumer = "nex_default_early_stream";
+  await eventually(async () => await manager.consumers.info("ORDERS", consumer).catch(() => undefined));
+  await publishAll(client, "orders.new", ["a"]);
+  await told.count(1);
+  const unsigned = { autostart: { workloads: [{ ...rest, triggers }] } };
+  await assert.rejects(startTestNode({ server: server.url, config: unsigned }), {
+    code: "config_invalid",
+    message: /sha256.*is missing: triggers are signed together with the artifact/,
+  });
 });

@@ -6,8 +6,10 @@ import {
   createKey,
   curveKeyOfSeed,
   encodeClaims,
+  requestDigest,
   type Signer,
   sealEnvironment,
+  signDeployToken,
   signerOfSeed,
 } from "@nexengine/protocol/tokens";
 import type { AutostartEntry } from "../config/autostart.ts";
@@ -66,25 +68,39 @@ export async function autostart(
 
 function requestOf(entry: AutostartEntry, issuer: Signer, { nodeId, xkey }: AutostartContext): object {
   const publisher = curveKeyOfSeed(createKey("curve").seed);
-  const { name, argv, description = "", essential = false, type, location, jsdomain, sha256 } = entry;
-  return {
+  const { argv, description = "", essential = false, type, location, jsdomain, triggers } = entry;
+  const request = {
     ...(argv === undefined ? {} : { argv }),
     description,
     type,
     location,
     essential,
-    workload_jwt: encodeClaims(
-      {
-        subject: name,
-        issuedAt: Math.floor(Date.now() / 1000),
-        ...(sha256 === undefined ? {} : { data: { hash: sha256 } }),
-      },
-      issuer,
-    ),
     environment: sealEnvironment(entry.environment ?? {}, publisher, xkey),
     sender_public_key: publisher.publicKey,
     target_node: nodeId,
     ...(jsdomain === undefined ? {} : { jsdomain }),
     ...(entry.trigger_subjects === undefined ? {} : { trigger_subjects: entry.trigger_subjects }),
+    ...(triggers === undefined ? {} : { nex: { version: 1, triggers } }),
   };
+  return { ...request, workload_jwt: tokenOf(entry, request, issuer) };
+}
+
+/** A token that is bound to the request where that has additions; else one of Go Nex. */
+function tokenOf(
+  { name, namespace, sha256, triggers }: AutostartEntry,
+  request: object,
+  issuer: Signer,
+): string {
+  if (triggers !== undefined && sha256 !== undefined) {
+    const digest = requestDigest(namespace, JSON.stringify(request));
+    return signDeployToken({ name, sha256, request: digest }, issuer, Date.now());
+  }
+  return encodeClaims(
+    {
+      subject: name,
+      issuedAt: Math.floor(Date.now() / 1000),
+      ...(sha256 === undefined ? {} : { data: { hash: sha256 } }),
+    },
+    issuer,
+  );
 }
