@@ -255,3 +255,28 @@ test("node and issuers need the permissions of the reference, which give no othe
     await assert.rejects(acme.connection.request(subject, body), /[Pp]ermission/, subject);
   }
 });
+
+test("a tenant keeps the logs of its namespace in an account of its own", async () => {
+  const config = [
+    "accounts {",
+    "  NODES { jetstream: enabled, users: [{ user: node, password: node }]",
+    '    exports: [{ stream: "$NEX.logs.acme.*.*.*" }, { stream: "$NEX.logs.globex.*.*.*" }] }',
+    "  ACME { jetstream: enabled, users: [{ user: acme, password: acme }]",
+    '    imports: [{ stream: { account: NODES, subject: "$NEX.logs.acme.*.*.*" } }] }',
+    "}",
+  ];
+  await using server = await startTestNatsServer({ config: config.join("\n") });
+  const login = (user: string): object => ({ servers: [server.url], user, password: user });
+  await using tenant = await connectNex({ ...login("acme"), namespace: "acme" });
+  const { streams } = await managerOf(tenant);
+  await streams.add({ name: "NEX_LOGS_acme", subjects: ["$NEX.logs.acme.>"], allow_direct: true });
+  await using _node = await startTestNode({ server: server.url, login: login("node") });
+  for (const namespace of ["acme", "globex"]) {
+    await using client = await connectNex({ ...login("node"), namespace });
+    const artifact = { bytes: Buffer.from(sayer) };
+    await deployTo(client, { name: "say", artifact, triggerSubjects: [`${namespace}.say`] });
+    await client.call(`${namespace}.say`, `by ${namespace}`);
+  }
+  await untilLine(tenant, "by acme");
+  assert.ok(!(await textsOf(tenant)).includes("by globex"));
+});

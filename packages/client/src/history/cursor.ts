@@ -13,6 +13,8 @@ export class Cursor {
   next: number;
   /** Whether there was nothing more when it was last asked. */
   isAtEnd = false;
+  /** The last message that was read. */
+  #last: Pick<StoredMessage, "sequence" | "timestamp"> | undefined;
   #buffer: StoredMessage[] = [];
   #at = 0;
 
@@ -48,9 +50,42 @@ export class Cursor {
     this.#buffer = messages;
     this.#at = 0;
     const last = messages.at(-1);
-    if (last !== undefined) this.next = last.sequence + 1;
+    if (last !== undefined) {
+      this.next = last.sequence + 1;
+      this.#last = last;
+    }
     this.isAtEnd = left === 0;
     return left !== undefined || last !== undefined;
+  }
+
+  /** Starts anew: another stream has the name now. */
+  restart(): void {
+    this.next = 1;
+    this.#last = undefined;
+  }
+
+  /**
+   * Finds the place again after a server may have lost its latest messages: it gives their numbers to others then.
+   *
+   * @param last Number of the last message of the stream, or of an earlier one.
+   * @returns false when the server did not answer.
+   * @throws NexError as `readStored`
+   */
+  async realign(last: number): Promise<boolean> {
+    const { stream } = this;
+    const read = this.#last;
+    if (read === undefined) {
+      this.next = Math.min(this.next, last + 1);
+      return true;
+    }
+    const { sequence, timestamp } = read;
+    const { messages, left } = await stream.read({ seq: sequence, batch: 1 });
+    if (left === undefined) return false;
+    if (messages[0]?.sequence === sequence && messages[0].timestamp === timestamp) return true;
+    const later = await stream.read({ start_time: timestamp, batch: 2 });
+    if (later.left === undefined) return false;
+    this.next = later.messages.find((message) => message.timestamp !== timestamp)?.sequence ?? last + 1;
+    return true;
   }
 
   /** Leaves out what comes from here on. */

@@ -24,6 +24,8 @@ const lookMs = 5_000;
 export interface ReadStream {
   stream: KeptStream;
   facts: StreamFacts;
+  /** The connection on which it was looked at. */
+  lookedOn: string;
   cursors: Cursor[];
 }
 
@@ -136,8 +138,10 @@ export class HistoryFeed<T> implements AsyncIterable<T>, AsyncDisposable {
 
   /** Reads on, whatever the server does meanwhile. */
   async #fill(cursor: Cursor): Promise<void> {
+    const read = this.#options.streams.find(({ stream }) => stream === cursor.stream);
     for (let unanswered = 0, missing = 0; !this.#stopping.signal.aborted; ) {
-      if (await cursor.fill()) {
+      const isLookedAt = read?.lookedOn === cursor.stream.connectedTo;
+      if (isLookedAt && (await cursor.fill())) {
         if (cursor.head !== undefined || cursor.isAtEnd) return;
         continue;
       }
@@ -147,7 +151,7 @@ export class HistoryFeed<T> implements AsyncIterable<T>, AsyncDisposable {
           `Cannot read the stream ${cursor.stream.name} further: JetStream does not answer`,
         );
       }
-      await this.#pause(retryMs);
+      if (isLookedAt) await this.#pause(retryMs);
       try {
         await this.#look(cursor.stream);
         missing = 0;
@@ -173,14 +177,15 @@ export class HistoryFeed<T> implements AsyncIterable<T>, AsyncDisposable {
   /** Finds out whether a stream goes on where it was. @throws NexError `history_missing`, `connection_failed` */
   async #look(stream: KeptStream): Promise<void> {
     const read = this.#options.streams.find((one) => one.stream === stream);
+    const lookedOn = stream.connectedTo;
     const facts = await stream.look();
     if (read === undefined || facts === undefined) return;
     for (const cursor of read.cursors) {
-      if (facts.created !== read.facts.created) cursor.next = 1;
-      // A server that was killed may have lost its latest messages; it gives their numbers again.
-      else cursor.next = Math.min(cursor.next, facts.last + 1);
+      if (facts.created !== read.facts.created) cursor.restart();
+      else if (!(await cursor.realign(facts.last))) return;
     }
     read.facts = facts;
+    read.lookedOn = lookedOn;
   }
 
   async #pause(ms: number): Promise<void> {

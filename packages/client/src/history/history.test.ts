@@ -1,4 +1,7 @@
 import assert from "node:assert/strict";
+import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import {
   type JetStreamManager,
@@ -26,6 +29,11 @@ import type { HistoryFeed } from "./history-feed.ts";
 const nodeId = createKey("node").publicKey;
 const namespace = "default";
 
+interface StartOptions {
+  jetstream?: boolean;
+  storeDirectory?: string;
+}
+
 /** A server with a stream of logs, which nobody but the test writes. */
 class Bench implements AsyncDisposable {
   readonly client: NexClient;
@@ -46,9 +54,9 @@ class Bench implements AsyncDisposable {
     this.#stack = stack;
   }
 
-  static async start({ jetstream = true } = {}): Promise<Bench> {
+  static async start({ jetstream = true, storeDirectory }: StartOptions = {}): Promise<Bench> {
     await using stack = new AsyncDisposableStack();
-    const server = stack.use(await startTestNatsServer({ jetstream }));
+    const server = stack.use(await startTestNatsServer({ jetstream, storeDirectory }));
     const client = stack.use(await connectNex({ servers: [server.url] }));
     const manager = await jetstreamManager(client.connection, { checkAPI: false });
     return new Bench(server, client, manager, stack.move());
@@ -84,11 +92,13 @@ class Bench implements AsyncDisposable {
     await this.connection.request(subject, line(texts[last] ?? ""), { timeout: 60_000 });
   }
 
-  /** Restarts the server, and waits until the client is back. */
-  async restart(): Promise<void> {
+  /** Restarts the server, and waits until the client is back. @param change Done while the server is down. */
+  async restart(change?: () => void): Promise<void> {
     const back = (async () => {
       for await (const { type } of this.connection.status()) if (type === "reconnect") return;
     })();
+    if (change !== undefined) await this.server.kill();
+    change?.();
     await this.server.restart();
     await back;
     await this.connection.flush();
@@ -265,6 +275,28 @@ test("a history that follows goes on in another stream of the same name", async 
   await bench.addStream();
   await bench.write("echo", ["new"]);
   assert.equal(await lines.next(), "new");
+});
+
+test("a history that follows gives the lines whose numbers a server gives again after a loss", async () => {
+  const storeDirectory = mkdtempSync(join(tmpdir(), "nex-history-"));
+  const saved = mkdtempSync(join(tmpdir(), "nex-history-"));
+  try {
+    await using bench = await Bench.start({ storeDirectory });
+    await bench.addStream();
+    await bench.write("echo", ["kept"]);
+    await bench.restart(() => cpSync(storeDirectory, saved, { recursive: true }));
+    await bench.write("echo", numbered("lost", 5));
+    const lines = textIterator(await bench.client.logHistory({ follow: true }));
+    for (const text of ["kept", ...numbered("lost", 5)]) assert.equal(await lines.next(), text);
+    await bench.restart(() => {
+      rmSync(storeDirectory, { recursive: true });
+      cpSync(saved, storeDirectory, { recursive: true });
+    });
+    await bench.write("echo", numbered("new", 3));
+    for (const text of numbered("new", 3)) assert.equal(await lines.next(), text);
+  } finally {
+    for (const folder of [storeDirectory, saved]) rmSync(folder, { recursive: true, force: true });
+  }
 });
 
 test("a reader that stops in the middle has got one batch, and may leave", async () => {

@@ -125,6 +125,7 @@ async function openStream(
   { since, tail }: { since: Date | undefined; tail: number | undefined },
 ): Promise<ReadStream | undefined> {
   try {
+    const lookedOn = stream.connectedTo;
     const facts = await stream.look(true);
     if (facts === undefined) throw silent(stream);
     await stream.assertReadable();
@@ -141,7 +142,7 @@ async function openStream(
       const start = await tailStart(tail, { first, last: facts.last }, count);
       for (const cursor of cursors) cursor.next = start;
     }
-    return { stream, facts, cursors };
+    return { stream, facts, lookedOn, cursors };
   } catch (error) {
     if (isOptional && error instanceof NexError) return undefined;
     throw error;

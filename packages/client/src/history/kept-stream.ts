@@ -27,6 +27,12 @@ export class KeptStream {
     return this.#place.stream;
   }
 
+  /** Names the connection to a server; it changes with each reconnect. */
+  get connectedTo(): string {
+    const { server_id: server, client_id: client } = this.#place.connection.info ?? {};
+    return `${server}/${client}`;
+  }
+
   /** As `readStored`. */
   read(query: StoredQuery): Promise<StoredBatch> {
     return readStored(this.#place, query);

@@ -15,6 +15,8 @@ export interface StoredMessage {
   subject: string;
   sequence: number;
   time: Date;
+  /** The same time with all digits of the server. */
+  timestamp: string;
   data: Uint8Array;
 }
 
@@ -95,10 +97,12 @@ export async function readStored(
 const pendingHeader = "Nats-Num-Pending";
 
 function storedMessage({ headers, data }: Msg): StoredMessage {
+  const timestamp = headers?.get("Nats-Time-Stamp") ?? "";
   return {
     subject: headers?.get("Nats-Subject") ?? "",
     sequence: Number(headers?.get("Nats-Sequence")),
-    time: new Date(headers?.get("Nats-Time-Stamp") ?? ""),
+    time: new Date(timestamp),
+    timestamp,
     data,
   };
 }
