@@ -141,6 +141,23 @@ const roleTexts: Record<NatsRole, string> = {
   operator: "Sees the nodes and every namespace, and asks for lame duck mode.",
 };
 
+/** A node with a history needs more than one without. */
+function historySection(scope: Parameters<typeof natsPermissions>[1]): string[] {
+  const plain = natsPermissions("node", scope);
+  const kept = natsPermissions("node", { ...scope, history: [scope.namespace] });
+  const more = (verb: "publish" | "subscribe"): string[] =>
+    kept[verb]
+      .filter((subject) => !plain[verb].includes(subject))
+      .map((subject) => `| ${verb} | \`${subject}\` |`);
+  return [
+    "\n## node with a history\n",
+    "Further permissions of a node for each namespace whose logs and events it keeps, and for `system`.\n",
+    "| may | subject |\n| --- | --- |",
+    ...more("publish"),
+    ...more("subscribe"),
+  ];
+}
+
 /** The page of permissions. */
 export function permissionsPage(generated: string): string {
   const scope = { namespace: "NAMESPACE", subjects: ["SUBJECTS"], inboxPrefix };
@@ -164,6 +181,7 @@ export function permissionsPage(generated: string): string {
     "`SUBJECTS` are where a namespace has its triggers. How they fit together is told in the",
     "[guide](../guide/permissions.md).",
     ...(Object.keys(roleTexts) as NatsRole[]).flatMap(section),
+    ...historySection(scope),
     "",
   ].join("\n");
 }

@@ -12,24 +12,25 @@ export class ConnectionWatch {
   /**
    * @param changed Called after each loss and each return.
    * @param isQuiet Says nothing itself.
+   * @param isKept Whether nothing is missed, because the command reads from a history.
    */
-  constructor(client: NexClient, { changed = () => {}, isQuiet = false } = {}) {
+  constructor(client: NexClient, { changed = () => {}, isQuiet = false, isKept = false } = {}) {
     this.#client = client;
     this.#changed = changed;
-    void this.#watch(isQuiet);
+    void this.#watch(isQuiet, isKept ? lostForNow : lost);
   }
 
   get isConnected(): boolean {
     return this.#isConnected;
   }
 
-  async #watch(isQuiet: boolean): Promise<void> {
+  async #watch(isQuiet: boolean, loss: string): Promise<void> {
     for await (const { type } of this.#client.connection.status()) {
       if (type !== "disconnect" && type !== "reconnect") continue;
       const isConnected = type === "reconnect";
       if (isConnected === this.#isConnected) continue;
       this.#isConnected = isConnected;
-      if (!isQuiet) note(isConnected ? pc.dim(returned) : pc.yellow(lost));
+      if (!isQuiet) note(isConnected ? pc.dim(returned) : pc.yellow(loss));
       this.#changed();
     }
   }
@@ -49,4 +50,5 @@ export class ConnectionWatch {
 
 /** The lines that it says. */
 export const lost = "The NATS server is lost; trying to connect again. What happens meanwhile is not shown.";
+const lostForNow = "The NATS server is lost; trying to connect again. What happens meanwhile comes later.";
 const returned = "Connected to the NATS server again";

@@ -12,6 +12,22 @@ export function parseDuration(text: string): number {
   return parts.reduce((sum, [, count, unit]) => sum + Number(count) * (units[unit ?? ""] ?? 0), 0);
 }
 
+const msPerDay = 86_400_000;
+
+/** A time, or how long ago it was: `10m`, `7d`, `2026-01-31T12:00:00Z`. */
+export function pastTime(text: string): Date {
+  const [, days, rest = text] = /^(\d{1,5})d(.*)$/.exec(text) ?? [];
+  const isTime = /^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d|$)/.test(text) && !Number.isNaN(Date.parse(text));
+  if (isTime) return new Date(text);
+  try {
+    const ms = Number(days ?? 0) * msPerDay + (days !== undefined && rest === "" ? 0 : parseDuration(rest));
+    if (Number.isSafeInteger(Math.ceil(ms))) return new Date(Date.now() - Math.min(ms, Date.now()));
+  } catch {
+    // It is neither.
+  }
+  throw new InvalidArgumentError("It looks like 10m, 2h, 7d, or 2026-01-31T12:00:00Z.");
+}
+
 /** The values of an option that can be repeated, in their order. */
 export function collect(value: string, previous: string[]): string[] {
   return [...previous, value];

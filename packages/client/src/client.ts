@@ -4,9 +4,6 @@ import type { NatsConnection } from "@nats-io/nats-core";
 import { NexError } from "@nexengine/protocol/errors";
 import {
   type AuctionRequest,
-  type CloudEvent,
-  decodeEvent,
-  decodeLogLine,
   type EndedWorkload,
   type InfoRequest,
   type InfoResponse,
@@ -31,8 +28,6 @@ import {
   infoSubject,
   isWorkloadName,
   logSubject,
-  parseEventSubject,
-  parseLogSubject,
   pingSubject,
   printable,
   systemNamespace,
@@ -44,7 +39,10 @@ import { type CallOptions, type CallReply, call } from "./call.ts";
 import { connectNats } from "./connection.ts";
 import { DeadLetterBox } from "./dead-letters.ts";
 import { type Deployment, type DeployOptions, deploy } from "./deploy.ts";
+import { type EventEntry, eventEntryOf, type LogEntry, type LogFilter, logEntryOf } from "./entries.ts";
 import { Feed, type FeedOptions } from "./feed.ts";
+import { eventHistory, type HistoryOptions, type LogHistoryOptions, logHistory } from "./history/history.ts";
+import type { HistoryFeed } from "./history/history-feed.ts";
 import { type LameDuckOptions, lameDuck } from "./lame-duck.ts";
 import { forgetTrigger, type LeftTrigger, leftTriggers } from "./left-triggers.ts";
 import { askNode, assertNodeId, requestTimeoutMs } from "./requests.ts";
@@ -103,32 +101,6 @@ export type EndedDetails = EndedWorkload & { nodeId: string; nodeName: string };
 
 /** A log line that a node has kept. */
 export type RecentLine = TailLine & { nodeId: string; nodeName: string };
-
-/** A log line of a workload. */
-export interface LogEntry {
-  namespace: string;
-  nodeId: string;
-  workloadName: string;
-  workloadId: string;
-  /** Go's level text: `INFO`, `WARN+1` and so on. */
-  level: string;
-  text: string;
-  receivedAt: Date;
-}
-
-/** Selects log lines; an absent member selects everything. */
-export interface LogFilter extends FeedOptions {
-  nodeId?: string | undefined;
-  workloadName?: string | undefined;
-  workloadId?: string | undefined;
-}
-
-/** An event of the namespace or of the nodes. */
-export interface EventEntry {
-  namespace: string;
-  type: string;
-  event: CloudEvent;
-}
 
 /**
  * Joins a nexus. On a Node that computes wrong results it switches the faulty optimization off, and warns.
@@ -389,19 +361,35 @@ export class NexClient implements AsyncDisposable {
       workloadName: "*",
       workloadId: "*",
     });
+    const selection = { ...filter, nodeId: nodeId === "*" ? undefined : nodeId };
     return new Feed(
       this.connection,
       [subject],
-      (message) => {
-        const at = parseLogSubject(message.subject);
-        const line = decodeLogLine(message.data);
-        if (at === undefined || line === undefined) return undefined;
-        if (filter.workloadName !== undefined && filter.workloadName !== at.workloadName) return undefined;
-        if (filter.workloadId !== undefined && filter.workloadId !== at.workloadId) return undefined;
-        return { ...at, level: line.level, text: line.text, receivedAt: new Date() };
-      },
+      (message) => logEntryOf(message, selection, new Date()),
       filter,
     );
+  }
+
+  /**
+   * The log lines that the history of the namespace has, the oldest first. With `follow` it goes on with those that come,
+   * without a gap. Returns once the history has been found.
+   *
+   * @throws NexError `history_missing`, `node_not_found` for what is not the id of a node, `connection_failed`, `timeout`,
+   *   `nats_server_too_old`; iterating throws them too.
+   */
+  logHistory(options: LogHistoryOptions = {}): Promise<HistoryFeed<LogEntry>> {
+    if (options.nodeId !== undefined) assertNodeId(options.nodeId, "Cannot read the history of logs");
+    return logHistory(this.#session, options);
+  }
+
+  /**
+   * The events that the history has of the namespace and of the nodes, in the order of their times; further as
+   * `logHistory`. Events of the nodes are left out where they are not kept.
+   *
+   * @throws NexError as `logHistory`
+   */
+  eventHistory(options: HistoryOptions = {}): Promise<HistoryFeed<EventEntry>> {
+    return eventHistory(this.#session, options);
   }
 
   /**
@@ -411,16 +399,7 @@ export class NexClient implements AsyncDisposable {
    */
   events(options: FeedOptions = {}): Feed<EventEntry> {
     const namespaces = new Set([this.namespace, systemNamespace]);
-    return new Feed(
-      this.connection,
-      [...namespaces].map(eventWildcard),
-      (message) => {
-        const at = parseEventSubject(message.subject);
-        const event = decodeEvent(message.data);
-        return at === undefined || event === undefined ? undefined : { ...at, event };
-      },
-      options,
-    );
+    return new Feed(this.connection, [...namespaces].map(eventWildcard), eventEntryOf, options);
   }
 
   /**

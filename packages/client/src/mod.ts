@@ -17,10 +17,7 @@ export {
   type ClientOptions,
   connectNex,
   type EndedDetails,
-  type EventEntry,
   type InfoWanted,
-  type LogEntry,
-  type LogFilter,
   NexClient,
   type RecentLine,
   type WorkloadDetails,
@@ -28,8 +25,11 @@ export {
 } from "./client.ts";
 export { type DeadLetter, DeadLetterBox, type DeadLetterFilter } from "./dead-letters.ts";
 export type { Deployment, DeployOptions, WorkloadAt } from "./deploy.ts";
+export type { EventEntry, LogEntry, LogFilter, LogSelection } from "./entries.ts";
 export type { Feed, FeedOptions } from "./feed.ts";
 export type { HealthCheck } from "./health.ts";
+export type { HistoryOptions, LogHistoryOptions } from "./history/history.ts";
+export type { HistoryFeed } from "./history/history-feed.ts";
 export type { LameDuckOptions } from "./lame-duck.ts";
 export type { LeftTrigger } from "./left-triggers.ts";
 export type { WorkloadLimits } from "./limits.ts";

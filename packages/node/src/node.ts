@@ -45,6 +45,7 @@ import type { StoredMachine } from "./state/machine-records.ts";
 import { openAbandoned, openNumbered, StateDirectory } from "./state/state-directory.ts";
 import { UsedTokens } from "./state/used-tokens.ts";
 import { EventFeed } from "./telemetry/event-feed.ts";
+import { History } from "./telemetry/history.ts";
 import { LogFeed } from "./telemetry/log-feed.ts";
 import { NodeLog } from "./telemetry/node-log.ts";
 import { Outlet } from "./telemetry/outlet.ts";
@@ -244,7 +245,8 @@ async function compose(
   if (options.predecessor === undefined) await startPool(pool);
   const outlet = stack.use(new Outlet(connections.own, budget.unsentBytesMax, log));
   const logs = new LogFeed(outlet, identity.id, tuning.logBytesPerSecondMax, budget.logLines);
-  const reporter = new Reporter([new EventFeed(outlet, identity.id), logs, new NodeLog(log)]);
+  const history = stack.use(new History(connections.own, config, log));
+  const reporter = new Reporter([new EventFeed(outlet, identity.id), logs, new NodeLog(log), history]);
   const recentLines = logs.recent.bind(logs);
   const artifacts = new Artifacts(directory.artifacts, tuning.artifactTimeMs);
   const recorded = new RecordedDeploys(
@@ -284,15 +286,14 @@ async function compose(
   info.lameDuck = wasLameDuck;
   const stopping = new AbortController();
   stack.defer(() => stopping.abort());
-  const actions = nodeActions(context);
   const parts: Parts = { ...foundations, context, signal: stopping.signal };
-  const listening = { dispatcher, actions, context, directory, log, stopping };
+  const listening = { dispatcher, actions: nodeActions(context), context, directory, log, stopping };
   const { predecessor } = options;
   if (predecessor === undefined) {
     await usedTokens.read();
     await sweepArtifacts(artifacts, directory);
     await restore(parts);
-    await dispatcher.start(actions);
+    await dispatcher.start(listening.actions);
   } else {
     parts.previous = await takeOver(listening, predecessor);
     await sweepArtifacts(artifacts, directory);

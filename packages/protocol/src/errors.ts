@@ -139,6 +139,11 @@ export const errorCatalogue = {
   trigger_failed: entry("system", 5, "A trigger can't be made ready: the NATS server refuses what it needs"),
   route_taken: entry("user", 5, "Another workload has the route of an HTTP trigger"),
   no_such_dead_letter: entry("user", 4, "The namespace has no dead letter of this number"),
+  history_missing: entry(
+    "user",
+    4,
+    "No stream keeps the logs or events of the namespace, or it does not let them be read",
+  ),
   no_such_trigger: entry("user", 4, "The workload has no trigger of this name"),
   limits_invalid: entry("user", 5, "A limit is out of bounds, or conflicts with another one"),
   limit_too_high: entry("user", 5, "The workload requests more than the node's maximum for a workload"),

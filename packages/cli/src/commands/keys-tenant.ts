@@ -26,6 +26,7 @@ interface TenantOptions extends GlobalOptions {
   nodeId?: string;
   subject: string[];
   stream: string[];
+  history: string[];
   kv: string[];
   object: string[];
   inboxPrefix: string;
@@ -51,6 +52,7 @@ export function addTenantCommand(keys: Command): void {
     .option("--stream <name>", "of workloads: stream of a trigger; repeatable", collect, [])
     .option("--kv <bucket>", "of workloads: key-value bucket of a trigger; repeatable", collect, [])
     .option("--object <bucket>", "of workloads: object store of a trigger; repeatable", collect, [])
+    .option("--history <namespace>", "of a node: a namespace whose history it keeps; repeatable", collect, [])
     .option("--inbox-prefix <prefix>", "where answers come in, if not at _INBOX", "_INBOX")
     .option("--days <n>", "how long they hold; for ever without", positive)
     .action((file: string, _: unknown, self: Command) =>
@@ -86,6 +88,7 @@ function makeTenant(file: string, options: TenantOptions): void {
         namespace,
         subjects,
         streams: streamsOf(options),
+        history: historyOf(options),
         inboxPrefix,
         ...(nodeId === undefined ? {} : { nodeId }),
       }),
@@ -118,6 +121,17 @@ function streamsOf({ stream, kv, object, role }: TenantOptions): string[] {
     });
   }
   return streams;
+}
+
+/** @throws NexError `usage`, `namespace_invalid` */
+function historyOf({ history, role }: TenantOptions): string[] {
+  for (const namespace of history) assertNamespace(namespace);
+  if (history.length > 0 && role !== "node") {
+    throw new NexError("usage", `Cannot permit the role ${role} to keep a history`, {
+      advice: "Nodes keep it: --role node",
+    });
+  }
+  return history;
 }
 
 function checkKey(option: string, key: string, prefix: string, what: string): void {

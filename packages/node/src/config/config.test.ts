@@ -29,6 +29,33 @@ describe("completeConfig", () => {
     assert.equal(config.pid_filepath, undefined);
   });
 
+  test("keeps history only where it is told to, with defaults for what is left out", () => {
+    const logs = { max_age_hours: 168, max_bytes: 2 ** 30, replicas: 1, max_lines_per_workload: 10_000 };
+    const events = { max_age_hours: 720, max_bytes: 2 ** 28, replicas: 1, max_per_type: 100_000 };
+    assert.deepEqual(completeConfig({}).history, {});
+    assert.deepEqual(completeConfig({ history: { logs: true, events: {} } }).history, { logs, events });
+    const { history } = completeConfig({ history: { logs: { replicas: 3 }, events: false } });
+    assert.deepEqual([history.logs, history.events], [{ ...logs, replicas: 3 }, undefined]);
+    for (const bad of [
+      ...[{ max_bytes: 0 }, { max_bytes: 1_048_575 }, { max_age_hours: 0.5 }, { max_lines_per_workload: 0 }],
+      ...[{ replicas: 6 }, { replicas: "3" }, "yes", 1, []],
+    ]) {
+      assert.throws(
+        () => completeConfig({ history: { logs: bad } }),
+        { code: "config_invalid", message: /history\.logs/ },
+        JSON.stringify(bad),
+      );
+    }
+  });
+
+  test("names an unknown key of the history", async () => {
+    const { warnings } = await read({ history: { logs: { max_byte: 1 }, event: true } });
+    assert.deepEqual(warnings, [
+      'unknown configuration key "history.logs.max_byte"; did you mean "history.logs.max_bytes"?',
+      'unknown configuration key "history.event"; did you mean "history.events"?',
+    ]);
+  });
+
   test("reads a whole configuration as the Go Nex writes it", () => {
     const config = completeConfig({
       agent_handshake_timeout_ms: 6_000,

@@ -7,6 +7,7 @@ import { z } from "zod";
 import { isAddressRule } from "../host-services/addresses.ts";
 import { hostServicesSchema } from "../host-services/settings.ts";
 import { autostartSchema } from "./autostart.ts";
+import { historySchema } from "./history.ts";
 import { httpSchema } from "./http.ts";
 import { idleKeys } from "./idle-keys.ts";
 import { keyWarnings } from "./key-warnings.ts";
@@ -145,6 +146,8 @@ const configSchema = z.object({
   limits: limitsOfWorkloadsSchema.prefault({}),
   /** Listener for HTTP requests to functions; none when absent. */
   http: httpSchema.optional(),
+  /** Streams that keep logs and events. */
+  history: historySchema.prefault({}),
   /** Address of the host on which published ports listen. */
   publish_address: z.string().min(1).default("127.0.0.1"),
 });

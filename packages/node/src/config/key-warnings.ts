@@ -49,10 +49,13 @@ function unknownKeys(input: unknown, schema: z.ZodType, path: string): string[] 
 
 function unwrap(schema: z.ZodType): z.ZodType {
   let inner = schema;
-  while (inner instanceof z.ZodOptional || inner instanceof z.ZodDefault || inner instanceof z.ZodPrefault) {
-    inner = inner.unwrap() as z.ZodType;
+  for (;;) {
+    if (inner instanceof z.ZodOptional || inner instanceof z.ZodDefault || inner instanceof z.ZodPrefault)
+      inner = inner.unwrap() as z.ZodType;
+    // A preprocessed value: what comes out of it has the keys.
+    else if (inner instanceof z.ZodPipe) inner = inner.out as z.ZodType;
+    else return inner;
   }
-  return inner;
 }
 
 function join(path: string, key: string): string {

@@ -8,10 +8,12 @@ import {
   deadStreamName,
   deadSubject,
   deploySubject,
+  eventStreamName,
   eventWildcard,
   httpSubject,
   infoSubject,
   lameDuckSubject,
+  logStreamName,
   logSubject,
   nodeLogSubject,
   nodeRequestWildcard,
@@ -48,6 +50,8 @@ export interface RoleScope {
   nodeId?: string;
   /** Streams of triggers, also those of buckets; used by `workloads`. */
   streams?: readonly string[];
+  /** Namespaces whose logs and events the node keeps in streams; used by `node`. */
+  history?: readonly string[];
   /** Subjects of triggers, and subjects that functions may publish to. */
   subjects: readonly string[];
   inboxPrefix: string;
@@ -66,9 +70,10 @@ export function natsPermissions(role: NatsRole, scope: RoleScope): NatsPermissio
   return { node, workloads, listener, issuer, operator }[role](scope);
 }
 
-function node({ nodeId = "*" }: RoleScope): NatsPermissions {
+function node({ nodeId = "*", history = [], inboxPrefix }: RoleScope): NatsPermissions {
   return {
     publish: [
+      ...history.flatMap(makeHistory),
       eventWildcard("*"),
       everyLog("*"),
       nodeLogSubject(nodeId, "stdout"),
@@ -82,6 +87,7 @@ function node({ nodeId = "*" }: RoleScope): NatsPermissions {
       auctionWhySubject,
       ...(["INFO", "DEPLOY", "STOP", "TRIGGER"] as const).map((verb) => nodeRequestWildcard(verb, nodeId)),
       lameDuckSubject(nodeId),
+      ...(history.length > 0 ? [`${inboxPrefix}.>`] : []),
     ],
     responses,
   };
@@ -130,6 +136,9 @@ function issuer({ namespace, subjects, inboxPrefix }: RoleScope): NatsPermission
       stopSubject(namespace, "*"),
       triggerSubject(namespace, "*"),
       ...handleDeadLetters(namespace),
+      ...[logStreamName(namespace), eventStreamName(namespace), eventStreamName(systemNamespace)].flatMap(
+        readHistory,
+      ),
       ...writeObjects(cliBucket),
       ...subjects,
     ],
@@ -144,7 +153,7 @@ function issuer({ namespace, subjects, inboxPrefix }: RoleScope): NatsPermission
 
 function operator({ inboxPrefix }: RoleScope): NatsPermissions {
   return {
-    publish: [...discovery("*"), lameDuckSubject("*")],
+    publish: [...discovery("*"), lameDuckSubject("*"), ...readHistory(eventStreamName(systemNamespace))],
     subscribe: [
       eventWildcard("*"),
       everyLog("*"),
@@ -209,6 +218,22 @@ function handleDeadLetters(namespace: string): string[] {
     `$JS.API.STREAM.MSG.DELETE.${stream}`,
     retrySubject(namespace, "*"),
   ];
+}
+
+/** Subjects needed to make the streams of a namespace's logs and events. */
+function makeHistory(namespace: string): string[] {
+  return [logStreamName(namespace), eventStreamName(namespace)].flatMap((stream) => [
+    `$JS.API.STREAM.CREATE.${stream}`,
+    `$JS.API.STREAM.INFO.${stream}`,
+  ]);
+}
+
+/**
+ * Subjects needed to read a stream of logs or events. Whoever may create consumers can have the server publish a stream's
+ * messages on any subject of the account, so readers get messages by number.
+ */
+function readHistory(stream: string): string[] {
+  return [`$JS.API.STREAM.INFO.${stream}`, `$JS.API.DIRECT.GET.${stream}`];
 }
 
 /** JetStream API subjects needed to read an artifact bucket in one's own account. */

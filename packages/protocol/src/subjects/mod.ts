@@ -21,6 +21,8 @@ export {
   subjectsOverlap,
 } from "./subject-match.ts";
 export {
+  allEventsSubject,
+  allLogsSubject,
   auctionSubject,
   auctionWhySubject,
   cliBucket,
@@ -29,12 +31,14 @@ export {
   deadSubject,
   defaultTrigger,
   deploySubject,
+  eventStreamName,
   eventSubject,
   eventWildcard,
   functionQueueGroup,
   httpSubject,
   infoSubject,
   lameDuckSubject,
+  logStreamName,
   logSubject,
   nodeLogSubject,
   nodeRequestWildcard,

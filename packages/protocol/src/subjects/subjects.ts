@@ -98,6 +98,13 @@ export function parseLogSubject(subject: string): LogAddress | undefined {
 export const nodeLogSubject = (nodeId: string, stream: "stdout" | "stderr"): string =>
   `${root}.logs.system.${nodeId}.${stream}`;
 
+/** Stream of a namespace's log lines, and all their subjects. */
+export const logStreamName = (namespace: string): string => `NEX_LOGS_${bucketNamePart(namespace)}`;
+export const allLogsSubject = (namespace: string): string => `${root}.logs.${namespace}.>`;
+/** Stream of a namespace's events, and all their subjects. */
+export const eventStreamName = (namespace: string): string => `NEX_EVENTS_${bucketNamePart(namespace)}`;
+export const allEventsSubject = (namespace: string): string => `${root}.events.${namespace}.>`;
+
 /** Queue group that the machines of a function share. */
 export const functionQueueGroup = (namespace: string, workloadName: string): string =>
   `nex.${namespace}.${workloadName}`;
