@@ -10,6 +10,7 @@ import { startTestNatsServer } from "@nexengine/testing";
 /** JetStream domain of the cluster. */
 export const domain = "hub";
 const serverCount = 3;
+const attemptsMax = 5;
 
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
@@ -27,8 +28,21 @@ export class Cluster implements AsyncDisposable {
   readonly #stores = mkdtempSync(join(tmpdir(), "nex-cluster-"));
 
   static async start(): Promise<Cluster> {
-    const cluster = new Cluster();
-    cluster.leafPort = await freePort();
+    for (let attempt = 1; ; attempt++) {
+      const cluster = new Cluster();
+      try {
+        await cluster.#start();
+        return cluster;
+      } catch (error) {
+        await cluster[Symbol.asyncDispose]();
+        // Somebody else was quicker to take a port that was free a moment ago.
+        if (attempt === attemptsMax || !/belongs to another program/.test(String(error))) throw error;
+      }
+    }
+  }
+
+  async #start(): Promise<void> {
+    this.leafPort = await freePort();
     const ports = await Promise.all(Array.from({ length: serverCount }, freePort));
     const routes = ports.map((port) => `"nats-route://127.0.0.1:${port}"`).join(", ");
     const started = ports.map((port, at) =>
@@ -36,14 +50,15 @@ export class Cluster implements AsyncDisposable {
         jetstream: false,
         config: [
           `server_name: s${at}`,
-          `jetstream { domain: ${domain}, store_dir: "${join(cluster.#stores, String(at))}" }`,
+          `jetstream { domain: ${domain}, store_dir: "${join(this.#stores, String(at))}" }`,
           `cluster { name: c, listen: "127.0.0.1:${port}", routes: [${routes}] }`,
-          ...(at === 0 ? [`leafnodes { listen: "127.0.0.1:${cluster.leafPort}" }`] : []),
+          ...(at === 0 ? [`leafnodes { listen: "127.0.0.1:${this.leafPort}" }`] : []),
         ].join("\n"),
       }),
     );
-    cluster.servers.push(...(await Promise.all(started)));
-    return cluster;
+    const settled = await Promise.allSettled(started);
+    this.servers.push(...settled.flatMap((one) => (one.status === "fulfilled" ? one.value : [])));
+    for (const one of settled) if (one.status === "rejected") throw one.reason;
   }
 
   get urls(): string[] {
