@@ -447,7 +447,7 @@ test("a namespace has settings of its own, instead of the node's", async () => {
 });
 
 test("a call that waits for a host service ends at its limit, and its machine lives on (B13)", async () => {
-  await using nexus = await startTestNexus({ tuning: { callTimeMs: 1_500 } });
+  await using nexus = await startTestNexus({ tuning: { callTimeMs: 1_500, deadlineGraceMs: 5_000 } });
   nexus.client.connection.subscribe("silent", { callback: () => undefined });
   await nexus.client.flush();
   await nexus.function(

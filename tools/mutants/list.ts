@@ -222,7 +222,7 @@ const handOver: readonly Mutant[] = [
   {
     name: "a function is subscribed only when the node before has let it go",
     file: `${node}/workloads/workload.ts`,
-    text: "if (previous.isRunning) await this.#function?.start();",
+    text: "if (previous.isRunning) await (this.#jobs ?? this.triggers)?.start(true);",
     replacement: "",
     tests: ["test/take-over.test.ts"],
     only: "loses no call",
@@ -245,4 +245,65 @@ const handOver: readonly Mutant[] = [
   },
 ];
 
-export const mutants: readonly Mutant[] = [...trust, ...state, ...machines, ...bounds, ...handOver];
+const pulled = `${node}/functions/triggers/pulled`;
+const streamFaults = "test/triggers/stream-faults.test.ts";
+const contract = "test/triggers/contract.test.ts";
+
+const triggers: readonly Mutant[] = [
+  {
+    name: "a stored message is ended before its dead letter is kept",
+    file: `${pulled}/settlement.ts`,
+    text: "await keep?.(call, delivery, reason);",
+    replacement: "this.#end(call, contentOf('+TERM x')); await keep?.(call, delivery, reason);",
+    tests: [streamFaults],
+    only: "full stream of dead letters",
+  },
+  {
+    name: "a stored message that lost its machine with others is blamed",
+    file: `${pulled}/settlement.ts`,
+    text: "if (machineLost !== true || !this.#isLostTogether) {",
+    replacement: "if (machineLost !== false || !this.#isLostTogether) {",
+    tests: [streamFaults],
+    only: "hangs loses its machine",
+  },
+  {
+    name: "a pull is not made again after the connection was lost",
+    file: `${pulled}/pulled-trigger.ts`,
+    text: "this.#settlement.reconnected();",
+    replacement: "this.#settlement.reconnected(); return;",
+    tests: [contract],
+    only: "comes back after",
+  },
+  {
+    name: "a trigger takes streams of another namespace",
+    file: `${node}/functions/triggers/stream-rules.ts`,
+    text: "if (!owner.startsWith(`${namespace}/`))",
+    replacement: "if (owner === '')",
+    tests: [streamFaults],
+    only: "deny list",
+  },
+  {
+    name: "a copy asks for more messages than it has room for",
+    file: `${node}/functions/function-calls.ts`,
+    text: "const free = concurrency + ahead - machine.agent.calls.size;",
+    replacement: "const free = concurrency + ahead;",
+    tests: ["test/triggers/backlog.test.ts"],
+  },
+  {
+    name: "triggers are taken with a token that is not bound to them",
+    file: `${node}/admission/admit-deploy.ts`,
+    text: 'if (extras.triggers !== undefined) demandBound(bound, "nex.triggers");',
+    replacement: "",
+    tests: ["test/control-api.test.ts"],
+    only: "bound to them",
+  },
+];
+
+export const mutants: readonly Mutant[] = [
+  ...trust,
+  ...state,
+  ...machines,
+  ...bounds,
+  ...handOver,
+  ...triggers,
+];
