@@ -247,7 +247,6 @@ const handOver: readonly Mutant[] = [
 
 const pulled = `${node}/functions/triggers/pulled`;
 const streamFaults = "test/triggers/stream-faults.test.ts";
-const contract = "test/triggers/contract.test.ts";
 
 const triggers: readonly Mutant[] = [
   {
@@ -265,14 +264,6 @@ const triggers: readonly Mutant[] = [
     replacement: "if (machineLost !== false || !this.#isLostTogether) {",
     tests: [streamFaults],
     only: "hangs loses its machine",
-  },
-  {
-    name: "a pull is not made again after the connection was lost",
-    file: `${pulled}/pulled-trigger.ts`,
-    text: "this.#settlement.reconnected();",
-    replacement: "this.#settlement.reconnected(); return;",
-    tests: [contract],
-    only: "comes back after",
   },
   {
     name: "a trigger takes streams of another namespace",
