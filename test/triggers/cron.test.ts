@@ -84,3 +84,16 @@ test("a paused schedule calls nothing, and goes on when it is resumed", async ()
   await told.count(count + 1);
   assert.equal(await state(), "active");
 });
+
+test("a copy that was busy when the other one stopped brings the schedule back", async () => {
+  await using nexus = await startTestNexus();
+  const told = new Told(nexus.client.connection);
+  const trigger = { type: "cron", schedule: "* * * * * *", payload: "slow:5500" } as const;
+  const limits = { callTimeMs: 20_000 };
+  const first = await deployTeller(nexus, [trigger], { copy: "first", limits });
+  const second = await deployTeller(nexus, [trigger], { copy: "second", limits });
+  const [busy] = await told.count(1);
+  await nexus.stop(busy?.copy === "first" ? second : first);
+  const calls = await told.count(3);
+  assert.ok(calls.every(({ copy }) => copy === busy?.copy));
+});

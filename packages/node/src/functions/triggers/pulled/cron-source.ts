@@ -127,6 +127,11 @@ export class CronSource implements MessageSource {
     await this.#running.start();
   }
 
+  /** A copy that was stopped meanwhile has not seen this one waiting for ticks, and may have ended the schedule. */
+  settled(): void {
+    this.#running?.look();
+  }
+
   deactivate(): void {
     this.#running?.stop();
     this.#running = undefined;

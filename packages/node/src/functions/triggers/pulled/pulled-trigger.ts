@@ -447,6 +447,7 @@ export class PulledTrigger implements Trigger, CallTrigger, PullerOwner {
 
   replied(call: Call, { runTicks }: ReplyView): void {
     this.#settlement.ack(call);
+    this.#source.settled?.();
     if (this.#deniedAcks !== undefined) void this.#tryAck();
     this.#parts.report.succeeded(call, this.#label, runTicks);
   }
@@ -454,7 +455,10 @@ export class PulledTrigger implements Trigger, CallTrigger, PullerOwner {
   failed(call: Call, failure: CallFailure, runTicks: number): void {
     // Ended with the function: another copy takes it at once.
     if (this.#state === "draining" || this.#state === "stopped") this.#settlement.again(call, 0);
-    else this.#settlement.failed(call, failure);
+    else {
+      this.#settlement.failed(call, failure);
+      this.#source.settled?.();
+    }
     this.#parts.report.failed(call, this.#label, failure, runTicks);
   }
 }

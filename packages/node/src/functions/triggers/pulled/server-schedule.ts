@@ -8,6 +8,8 @@ import { asTriggerError } from "./consumer.ts";
 
 /** Interval of looking whether the schedule is still there. */
 const lookMs = 300_000;
+/** Minimum time between two looks after ticks. */
+const looksApartMs = 5_000;
 /** Age at which it is put again. */
 const renewMs = 8 * 3_600_000;
 /** Life of a schedule that nobody puts again. */
@@ -41,6 +43,7 @@ export class ServerSchedule {
   readonly #options: ServerScheduleOptions;
   readonly #digest: string;
   #timer: NodeJS.Timeout | undefined;
+  #lookedAtMs = 0;
 
   constructor(nats: NatsConnection, manager: JetStreamManager, options: ServerScheduleOptions) {
     this.#nats = nats;
@@ -55,17 +58,27 @@ export class ServerSchedule {
   /** Puts the schedule, and keeps it there. @throws NexError `trigger_failed` */
   async start(): Promise<void> {
     await this.#keep();
-    this.#timer = setInterval(() => {
-      // A failed look is made up for by the next one.
-      this.#keep().catch(() => undefined);
-    }, lookMs);
+    this.#timer = setInterval(() => this.#lookNow(), lookMs);
+  }
+
+  /** Looks whether the schedule is still there, unless it did a moment ago. */
+  look(): void {
+    if (performance.now() - this.#lookedAtMs >= looksApartMs) this.#lookNow();
+  }
+
+  #lookNow(): void {
+    if (this.#timer === undefined) return;
+    // A failed look is made up for by the next one.
+    this.#keep().catch(() => undefined);
   }
 
   stop(): void {
     clearInterval(this.#timer);
+    this.#timer = undefined;
   }
 
   async #keep(): Promise<void> {
+    this.#lookedAtMs = performance.now();
     const { stream, subject, deployedAtMs } = this.#options;
     let found: StoredMsg | null;
     try {

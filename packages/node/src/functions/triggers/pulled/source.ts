@@ -18,6 +18,8 @@ export interface MessageSource {
   prepare?(manager: JetStreamManager): Promise<void>;
   /** Starts what produces the messages, once there is a consumer for them. Called again after each loss. */
   activate?(manager: JetStreamManager): Promise<void>;
+  /** Told of each message whose call has ended. */
+  settled?(): void;
   /** Ends what this copy does for that. */
   deactivate?(): void;
   /** Where a new consumer starts. */

@@ -32,6 +32,9 @@ export class TickPublisher {
     this.#plan(Date.now());
   }
 
+  /** Nothing stands with the server that others could end. */
+  look(): void {}
+
   stop(): void {
     this.#isStopped = true;
     clearTimeout(this.#timer);
