@@ -122,7 +122,8 @@ export const wasmCases: readonly WasmCase[] = [
     async (attack) => {
       attack.demandDeployed();
       const answer = await attack.call("x").catch((error: Error & { code: string }) => error.code);
-      assert.match(answer, /^held$|function_stopped/);
+      // On a busy host, filling that much memory takes longer than a call may.
+      assert.match(answer, /^held$|function_stopped|function_timed_out/);
       assert.equal(await attack.call(""), "fine");
     },
   ),
